@@ -1,0 +1,52 @@
+# HYPOTHESIS_PROFILE=nightly makes the property tests large; ci (default) repeats the same examples each time.
+HYPOTHESIS_PROFILE ?= ci
+export HYPOTHESIS_PROFILE
+
+PYTEST := .venv/bin/pytest --durations=10 --durations-min=0.5
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help setup run check test lint types unit properties integration e2e bench lock clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "%-14s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## Install what is missing or stale: Python environment, jars, Kinesis emulator
+	@./bootstrap.sh
+
+run: setup ## Start the local stack and feed it a sample; ONCE=1 checks the numbers and exits
+	.venv/bin/amplitude-bridge run $(if $(ONCE),--once)
+
+check: lint types unit properties ## Everything that needs no JVM, under a minute
+
+test: check integration e2e ## Everything; what CI runs
+
+lint: setup ## Ruff: lint and format, changes nothing
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+
+types: setup ## mypy --strict on the product's code
+	.venv/bin/mypy
+
+unit: setup ## Rules, settings and architecture
+	$(PYTEST) tests/unit
+
+properties: setup ## Generated inputs against the rules; HYPOTHESIS_PROFILE=nightly for many more
+	$(PYTEST) tests/properties
+
+integration: setup ## The real topology on a mini cluster
+	$(PYTEST) tests/integration
+
+e2e: setup ## Real processes, emulators, kills and a shard split
+	$(PYTEST) tests/e2e
+
+bench: setup ## The figures in the README
+	.venv/bin/python -m bench
+
+lock: setup ## Resolve pyproject.toml anew into requirements.lock
+	.tools/bin/uv pip compile pyproject.toml --group dev --python-version 3.11 --universal --generate-hashes \
+		--no-header --no-annotate -o requirements.lock
+
+clean: ## Remove run data and caches; stop `make run` first. The environment and the jars stay
+	rm -rf var .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -not -path './.venv/*' -not -path './.tools/*' -prune -exec rm -rf {} +

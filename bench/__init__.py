@@ -1,0 +1,1 @@
+"""Our speed beside rivals: one command, `make bench`, one table."""

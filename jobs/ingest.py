@@ -1,0 +1,81 @@
+"""The ingest job: `flink run -pym jobs.ingest --config FILE [--set section.key=value …]`.
+
+Checks everything that it needs before it touches anything, then hands the graph to the cluster.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from pyflink.datastream import StreamExecutionEnvironment
+from pyflink.table import StreamTableEnvironment
+
+import settings
+from jobs import sinks, sources, topology
+from settings import Settings, SettingsError
+from stores import projects
+from stores.errors import StoreError
+from stores.lake import DEAD_LETTERS, EVENT_STORE, Lake
+from stores.projects import Projects
+from stores.stream import Stream
+from stores.usage import UsageTable
+from udfs.write_usage import WriteUsage
+
+NAME = "amplitude-ingest"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Submit the job; 0 when it is on its way, 2 with one line on stderr when a setting or a store is wrong."""
+    parser = argparse.ArgumentParser(prog="jobs.ingest", description=__doc__)
+    parser.add_argument("--config", type=Path, required=True, help="settings, like flink-conf/job.reference.toml")
+    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", dest="overrides")
+    options = parser.parse_args(arguments)
+    try:
+        config = settings.load(options.config, options.overrides)
+        prepare(config)
+    except (SettingsError, StoreError) as error:
+        print(f"jobs.ingest: {error}", file=sys.stderr)
+        return 2
+    submit(config)
+    return 0
+
+
+def prepare(config: Settings) -> None:
+    """Make sure of the stream and the tables; missing tables are created. Raises StoreError."""
+    Stream(config.stream_address).open_shards()
+    Projects(config.tables_address).create()
+    UsageTable(config.tables_address).create()
+    sinks.create_tables(Lake(config.lake_address))
+
+
+def submit(config: Settings) -> None:
+    """Build the graph between the production ends and execute it."""
+    env = StreamExecutionEnvironment.get_execution_environment()
+    tables = table_environment(env)
+    lake, dynamodb = config.lake_address, config.tables_address
+    sinks.use_lake(tables, lake)
+    ends = topology.Ends(
+        records=sources.kinesis_records(tables, config.kinesis),
+        open_registry=partial(projects.open_registry, dynamodb, config.ingest.projects_refresh_seconds),
+        event_store=sinks.lake_table(lake, EVENT_STORE),
+        dead_letters=sinks.lake_table(lake, DEAD_LETTERS),
+        write_usage=WriteUsage(dynamodb),
+        usage=sinks.discard(tables, "usage_written"),
+    )
+    topology.build(env, tables, ends, config.dedupe_window)
+    env.execute(NAME)
+
+
+def table_environment(env: StreamExecutionEnvironment) -> StreamTableEnvironment:
+    """A table environment with what the SQL's meaning rests on; all else is the cluster's configuration."""
+    tables = StreamTableEnvironment.create(env)
+    tables.get_config().set_local_timezone("UTC")
+    # with mini-batch the dedupe is no longer insert-only, and append sinks refuse it
+    tables.get_config().set("table.exec.mini-batch.enabled", "false")
+    return tables
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

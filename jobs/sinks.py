@@ -1,0 +1,59 @@
+"""Where rows go: the Iceberg tables through Flink's catalog, and the totals' last table, which keeps nothing."""
+
+from datetime import datetime
+from typing import Final
+
+from pyflink.table import StreamTableEnvironment
+
+from jobs.sources import with_options
+from stores.lake import CATALOG, DEAD_LETTERS, EVENT_STORE, Lake, LakeAddress, Partition
+from udfs.model import EVENT_COLUMNS
+
+_LINEAGE: Final[dict[str, type]] = {"arrival": datetime, "shard": str, "sequence": str}
+_EVENTS: Final[dict[str, type]] = {**EVENT_COLUMNS, "popup_trigger": bool, **_LINEAGE}
+_DEAD: Final[dict[str, type]] = {
+    "kind": str,
+    "reason": str,
+    "detail": str,
+    "project_id": int,
+    "payload": bytes,
+    **_LINEAGE,
+}
+# Not a partition per project: a thousand projects would leave a thousand files at every checkpoint.
+_PROJECT_BUCKETS: Final = 16
+
+
+def create_tables(lake: Lake) -> None:
+    """Create the event store and the dead letters unless they are there. Raises StoreError."""
+    lake.create(
+        EVENT_STORE, _EVENTS, [Partition("server_upload_time", "day"), Partition("project_id", _PROJECT_BUCKETS)]
+    )
+    lake.create(DEAD_LETTERS, _DEAD, [Partition("arrival", "day")])
+
+
+def use_lake(tables: StreamTableEnvironment, lake: LakeAddress) -> None:
+    """Make the lake's catalog known to Flink."""
+    options = {
+        "type": "iceberg",
+        "catalog-impl": "org.apache.iceberg.jdbc.JdbcCatalog",
+        "catalog-name": CATALOG,
+        "uri": f"jdbc:{lake.catalog_uri.replace('sqlite:///', 'sqlite:')}",
+        "jdbc.schema-version": "V1",
+        "warehouse": lake.warehouse,
+    }
+    if lake.warehouse.startswith("s3://"):
+        options["io-impl"] = "org.apache.iceberg.aws.s3.S3FileIO"
+    if lake.s3_endpoint is not None:
+        options |= {"s3.endpoint": lake.s3_endpoint, "s3.path-style-access": "true"}
+    tables.execute_sql(f"CREATE CATALOG {CATALOG} WITH ({with_options(options)})")
+
+
+def lake_table(lake: LakeAddress, table: str) -> str:
+    """The path of a lake table in SQL."""
+    return f"`{CATALOG}`.`{lake.namespace}`.`{table}`"
+
+
+def discard(tables: StreamTableEnvironment, name: str) -> str:
+    """A table of one BIGINT that keeps nothing: the end of a writer that has written already."""
+    tables.execute_sql(f"CREATE TEMPORARY TABLE {name} (events BIGINT) WITH ('connector' = 'blackhole')")
+    return name

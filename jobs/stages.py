@@ -1,0 +1,105 @@
+"""How a query becomes a stage of the graph: translated once, with names, uids and descriptions of ours.
+
+SQL operators have no uid of their own, so an edit anywhere in the graph would orphan the stream position and
+the dedupe keys at an upgrade. Each stage is translated on its own, and what the planner made of it is labelled
+before the next one follows: the uid is the stage and the operator's kind, whatever stands before it.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+from py4j.java_gateway import JavaObject
+from pyflink.java_gateway import get_gateway
+from pyflink.table import StreamTableEnvironment, Table
+
+FOREVER = timedelta(0)
+"""State that is never dropped."""
+
+_GENERATED_ID = re.compile(r"\[\d+\]$")
+_KINDS = {
+    "PythonCalc": "python",
+    "Calc": "select",
+    "ConstraintEnforcer": "not-null",
+    "TableToDataSteam": "out",  # Flink's own spelling
+    "Deduplicate": "deduplicate",
+    "GlobalWindowAggregate": "window",
+    "WindowAggregate": "window",
+    "GroupAggregate": "sum",
+    "IcebergStreamWriter": "writer",
+    "IcebergFilesCommitter": "committer",
+}
+
+
+class Graph:
+    """The stages of one job, in the order they are added."""
+
+    def __init__(self, tables: StreamTableEnvironment, stream_env: Any) -> None:
+        self.tables = tables
+        self._stream_env = stream_env._j_stream_execution_environment
+        self._labelled: set[int] = set()
+
+    def stream(self, name: str, title: str, query: Table, keep_state: timedelta = FOREVER) -> Table:
+        """Add a query as a stage that others may read, however many: it stands in the job once.
+
+        The rows stay in Flink's internal form on the way through the DataStream; nothing is converted.
+        """
+        self._keep_state(keep_state)
+        j_table = query._j_table
+        j_tables = self.tables._j_tenv
+        types = get_gateway().jvm.org.apache.flink.table.types.utils.DataTypeUtils
+        row = types.toInternalDataType(j_table.getResolvedSchema().toPhysicalRowDataType())
+        stream = j_tables.toDataStream(j_table, row)
+        self._label(name, title)
+        return Table(j_tables.fromDataStream(stream), self.tables)
+
+    def sink(self, name: str, title: str, query: Table, table: str, keep_state: timedelta = FOREVER) -> None:
+        """Add a query as a stage that ends in a table."""
+        self._keep_state(keep_state)
+        statements = self.tables.create_statement_set()
+        statements.add_insert(table, query)
+        statements.attach_as_datastream()
+        self._label(name, title)
+
+    def _keep_state(self, time: timedelta) -> None:
+        # read when a query is translated, so each stage has its own
+        self.tables.get_config().set("table.exec.state.ttl", f"{int(time.total_seconds() * 1000)} ms")
+
+    def _label(self, stage: str, title: str) -> None:
+        seen: Counter[str] = Counter()
+        for operator in self._new_operators():
+            kind = _kind(operator.getName())
+            seen[kind] += 1
+            uid = f"{stage}-{kind}" + (f"-{seen[kind]}" if seen[kind] > 1 else "")
+            operator.setUid(uid)
+            operator.setDescription(f"{title} / {operator.getDescription() or kind}")
+            operator.setName(f"{stage}: {kind}")
+            self._labelled.add(operator.getId())
+
+    def _new_operators(self) -> Iterator[JavaObject]:
+        for operator in operators(self._stream_env):
+            if operator.getId() not in self._labelled:
+                yield operator
+
+
+def operators(j_stream_env: JavaObject) -> list[JavaObject]:
+    """All transformations of a job that is not executed yet, in the order they were made."""
+    array_list = get_gateway().jvm.java.util.ArrayList
+    found = {
+        operator.getId(): operator
+        for last in array_list(j_stream_env.getTransformations())
+        for operator in array_list(last.getTransitivePredecessors())
+    }
+    return [found[key] for key in sorted(found)]
+
+
+def _kind(generated: str) -> str:
+    """A generated name such as `Calc[3]` or `*anonymous_datastream_source$2*[6]` in our words."""
+    name = _GENERATED_ID.sub("", generated)
+    if name.startswith("*anonymous_datastream_source"):
+        return "in"
+    if name.startswith("IcebergSink "):
+        return "end"
+    return _KINDS.get(name) or re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")

@@ -1,0 +1,126 @@
+"""Talks to a Flink cluster: `flink run` and the other commands of its CLI, and the REST API."""
+
+import json
+import re
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ops.process import StackError, useful_line
+
+FINAL_STATES = frozenset({"FINISHED", "CANCELED", "FAILED", "SUSPENDED"})
+WRAPPERS = ("ProgramAbortException", "Python process exits with code", "RuntimeException: Python process")
+
+
+class FlinkClient:
+    """One cluster, by its distribution folder, REST port, environment and the options its processes run with.
+
+    The client needs those options too: checkpointing and Python settings of a job are read where it is
+    submitted, not where it runs.
+    """
+
+    def __init__(self, home: Path, rest_port: int, env: Mapping[str, str], options: Mapping[str, str]) -> None:
+        self.url = f"http://127.0.0.1:{rest_port}"
+        self._home, self._env = home, dict(env)
+        self._options = [part for key, value in options.items() for part in ("-D", f"{key}={value}")]
+
+    def run(self, flink_args: Sequence[str | Path], program: Sequence[str | Path]) -> str:
+        """`flink run -d`, Flink's arguments before the program's; returns the job's id.
+
+        Raises StackError with the one line of the output that tells why there is no job.
+        """
+        python = Path(sys.executable)
+        output = self.cli("run", "-d", "-pyexec", python, "-pyclientexec", python, *flink_args, *program)
+        submitted = re.search(r"JobID ([0-9a-f]{32})", output)
+        if submitted is None:
+            msg = f"flink run started no job: {_reason(output)}"
+            raise StackError(msg)
+        return submitted[1]
+
+    def cli(self, action: str, *args: str | Path, seconds: float = 180) -> str:
+        """Run one action of Flink's CLI (run, stop, savepoint, list …) and return its output."""
+        address = self.url.removeprefix("http://")
+        command = [self._home / "bin" / "flink", action, "-m", address, *self._options, *args]
+        try:
+            done = subprocess.run(
+                command, env=self._env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                stdin=subprocess.DEVNULL, timeout=seconds, check=False,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            msg = f"flink {action} did not return within {seconds:.0f} s"
+            raise StackError(msg) from None
+        if done.returncode != 0:
+            msg = f"flink {action} failed: {_reason(done.stdout)}"
+            raise StackError(msg)
+        return done.stdout
+
+    def rest(self, path: str, method: str = "GET") -> Any:
+        """What the REST API answers at a path such as /jobs/overview, as parsed JSON (None when empty)."""
+        request = urllib.request.Request(self.url + path, method=method)  # noqa: S310  http://127.0.0.1
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+                body = answer.read()
+        except urllib.error.HTTPError as error:
+            msg = f"Flink REST {method} {path}: {error.code} {error.reason}"
+            raise StackError(msg) from None
+        except OSError as error:
+            msg = f"Flink REST {method} {path}: {error}"
+            raise StackError(msg) from None
+        return json.loads(body) if body else None
+
+    def taskmanagers(self) -> dict[str, int]:
+        """Slots by id of every registered TaskManager (a dead one stays for 20 s); none without an answer."""
+        try:
+            registered = self.rest("/taskmanagers")["taskmanagers"]
+        except StackError:
+            return {}
+        return {entry["id"]: int(entry["slotsNumber"]) for entry in registered}
+
+    def job_state(self, job_id: str) -> str:
+        """RUNNING, RESTARTING, FAILED …; a RUNNING job may still be deploying its tasks."""
+        return str(self.rest(f"/jobs/{job_id}")["state"])
+
+    def wait_until_running(self, job_id: str, seconds: float = 120) -> None:
+        """Return once every task of the job runs; raise StackError with the root cause if it ends before."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            job = self.rest(f"/jobs/{job_id}")
+            if job["vertices"] and all(vertex["status"] == "RUNNING" for vertex in job["vertices"]):
+                return
+            if job["state"] in FINAL_STATES:
+                msg = f"job {job_id} is {job['state']}: {self.root_cause(job_id)}"
+                raise StackError(msg)
+            time.sleep(0.2)
+        msg = f"job {job_id} does not run after {seconds:.0f} s: {self.root_cause(job_id)}"
+        raise StackError(msg)
+
+    def restarts(self, job_id: str) -> int:
+        """How often the job has been restarted since its submission."""
+        metrics = self.rest(f"/jobs/{job_id}/metrics?get=numRestarts")
+        return int(metrics[0]["value"]) if metrics else 0
+
+    def root_cause(self, job_id: str) -> str:
+        """The innermost cause of the job's last failure, in one line; empty when it has not failed."""
+        entries = self.rest(f"/jobs/{job_id}/exceptions")["exceptionHistory"]["entries"]
+        return useful_line(entries[0]["stacktrace"]) if entries else ""
+
+    def cancel(self, job_id: str, seconds: float = 60) -> None:
+        """Cancel a job without a savepoint and wait until it has ended; its last checkpoints stay."""
+        self.rest(f"/jobs/{job_id}?mode=cancel", method="PATCH")
+        deadline = time.monotonic() + seconds
+        while self.job_state(job_id) not in FINAL_STATES:
+            if time.monotonic() > deadline:
+                msg = f"job {job_id} still {self.job_state(job_id)} {seconds:.0f} s after cancelling it"
+                raise StackError(msg)
+            time.sleep(0.1)
+
+
+def _reason(output: str) -> str:
+    """The line a program printed before it ended, not the stack traces that Flink wraps around that."""
+    said = output.partition("org.apache.flink.client.program.ProgramAbortException")[0].strip()
+    return useful_line(said or output)

@@ -1,0 +1,295 @@
+"""The embedded stack: Kinesis and DynamoDB emulators, JobManager and TaskManagers as real processes.
+
+Everything a stack leaves on disk is under var/<name>: logs, checkpoints, savepoints, the lake, job.toml.
+A start wipes what the last run of that name left. Nothing here needs more than `./bootstrap.sh` installs.
+"""
+
+import fcntl
+import json
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+from ops import flink_home, machine, package
+from ops.flink_client import FlinkClient
+from ops.machine import Ports
+from ops.process import Process, StackError, answers, free_port
+from settings import Kinesis, load
+
+ROOT = Path(__file__).resolve().parent.parent
+EMULATORS = (
+    "kinesis",
+    "dynamodb",
+)  # all in memory, nothing to save; kinesis-local would wait for open connections
+INHERITED = ("PATH", "HOME", "USER", "LANG", "TMPDIR", "JAVA_HOME")
+
+
+class Stack:
+    """One stack. A context manager: entering starts it, leaving stops every process it has started."""
+
+    def __init__(
+        self,
+        name: str = "local",
+        ports: Ports | None = None,
+        *,
+        taskmanagers: int = 1,
+        flink_options: Mapping[str, str] | None = None,
+    ) -> None:
+        """`flink_options` go over flink-conf/config.yaml, for the processes and the jobs submitted alike."""
+        if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", name):
+            msg = f"stack name {name!r}: use a-z, 0-9 and -"
+            raise StackError(msg)
+        self.name, self.ports, self.folder = name, ports or Ports(), ROOT / "var" / name
+        self.stream, self.region = Kinesis().stream, Kinesis().region
+        self.kinesis_endpoint = f"http://127.0.0.1:{self.ports.kinesis}"
+        self.dynamodb_endpoint = f"http://127.0.0.1:{self.ports.dynamodb}"
+        self.catalog_uri = f"sqlite:///{self.folder}/catalog.db"
+        self.warehouse = f"file://{self.folder}/warehouse"
+        self.settings_path = self.folder / "job.toml"
+        self.ready_after: dict[str, float] = {}
+        """Seconds from the start to each process answering."""
+        self._wanted_taskmanagers = taskmanagers
+        self._options = self._flink_options(flink_options or {})
+        self._processes: list[Process] = []  # in order of start
+        self._taskmanagers = 0  # ever started, for their names
+        self._lock: IO[str] | None = None
+        self._description: Path | None = None
+        self._home = ROOT / "build" / "flink"
+        environment = self._environment("client")
+        self.flink = FlinkClient(self._home, self.ports.flink_rest, environment, self._options)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start everything and return when all of it answers; on any failure stop what has been started.
+
+        Raises StackError with one line: a port that is taken, something not installed, a full disk, or the
+        process that did not come up with the last line of its log.
+        """
+        machine.check(ROOT, self.ports)
+        try:
+            self._prepare_folder()
+            self._start_processes()
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Stop every process in reverse order and what they left behind. Data and logs stay."""
+        processes = self._processes[::-1]
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.stop(patience=0 if process.name in EMULATORS else 10)
+        self._processes.clear()
+        if self._description:
+            self._description.unlink(missing_ok=True)
+        if self._lock:
+            self._lock.close()
+        self._description = self._lock = None
+
+    def pids(self) -> dict[str, int]:
+        """The processes that run now, by name."""
+        return {process.name: process.pid for process in self._processes if process.running}
+
+    def start_taskmanager(self) -> None:
+        """Start one more TaskManager and wait until the JobManager has registered it."""
+        process = self._start_taskmanager()
+        process.wait_until(partial(self._registered, process), seconds=90)
+
+    def kill_taskmanager(self) -> None:
+        """End the oldest TaskManager as a crash would (KILL to the JVM), then its orphaned Python workers.
+
+        Its job looks RUNNING until the JobManager notices: wait for `flink.restarts` to rise.
+        """
+        self._kill("taskmanager")
+
+    def start_jobmanager(self) -> None:
+        """Start the JobManager again at its old addresses; TaskManagers return to it, its jobs are gone."""
+        process = self._start_jobmanager()
+        process.wait_until(partial(answers, f"{self.flink.url}/overview"), seconds=90)
+
+    def kill_jobmanager(self) -> None:
+        """End the JobManager as a crash would. Without high availability its jobs end with it."""
+        self._kill("jobmanager")
+
+    def submit(self, settings_path: Path, *flink_args: str, program_args: Sequence[str] = ()) -> str:
+        """Package the sources, submit the ingest job and return its id; `flink_args` such as -s, -p 2."""
+        archive = package.build(ROOT)
+        job = ("-pyfs", archive, "-pym", "jobs.ingest")
+        return self.flink.run((*flink_args, *job), ("--config", settings_path, *program_args))
+
+    def rest(self, path: str) -> Any:
+        """What Flink's REST API answers at this path."""
+        return self.flink.rest(path)
+
+    def job_state(self, job_id: str) -> str:
+        """RUNNING, RESTARTING, FAILED …"""
+        return self.flink.job_state(job_id)
+
+    def cancel(self, job_id: str) -> None:
+        """Cancel a job and wait until it has ended; its last checkpoints stay."""
+        self.flink.cancel(job_id)
+
+    def latest_checkpoint(self, job_id: str) -> Path | None:
+        """The newest complete checkpoint on disk, for `submit(..., "-s", str(path))`."""
+        complete = (self.folder / "checkpoints" / job_id).glob("chk-*/_metadata")
+        return max((file.parent for file in complete), key=lambda folder: int(folder.name[4:]), default=None)
+
+    def write_settings(self) -> Path:
+        """Write the job's settings for this stack to var/<name>/job.toml, checked, and return the path."""
+        sections: dict[str, dict[str, str | int]] = {
+            "kinesis": {"stream": self.stream, "region": self.region, "endpoint": self.kinesis_endpoint,
+                        "shard_discovery_interval_ms": 1_000},
+            "dynamodb": {"region": self.region, "endpoint": self.dynamodb_endpoint},
+            "lake": {"catalog_uri": self.catalog_uri, "warehouse": self.warehouse},
+        }  # fmt: skip
+        lines = [
+            f"[{section}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items())
+            for section, values in sections.items()
+        ]
+        self.settings_path.write_text("\n".join(lines), encoding="utf-8")
+        load(self.settings_path)
+        return self.settings_path
+
+    def write_description(self, path: Path = ROOT / "var" / "stack.json") -> Path:
+        """Write where everything is, for any tool that wants to join in; `stop` removes the file again."""
+        self._description = path
+        description = {
+            "kinesis_endpoint": self.kinesis_endpoint,
+            "region": self.region,
+            "stream": self.stream,
+            "dynamodb_endpoint": self.dynamodb_endpoint,
+            "catalog_uri": self.catalog_uri,
+            "warehouse": self.warehouse,
+            "flink_rest": self.flink.url,
+        }
+        path.write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+        return path
+
+    def _prepare_folder(self) -> None:
+        """Take the name for this run and empty its folder; another run under the same name keeps it."""
+        self.folder.parent.mkdir(exist_ok=True)
+        self._lock = self.folder.with_suffix(".lock").open("a")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            msg = f"a stack named {self.name} is running already (it holds {self._lock.name})"
+            raise StackError(msg) from None
+        shutil.rmtree(self.folder, ignore_errors=True)
+        for part in ("log/flink-ui", "tmp", "pids", "checkpoints", "savepoints", "warehouse"):
+            (self.folder / part).mkdir(parents=True)
+
+    def _start_processes(self) -> None:
+        """Start all at once: they wait for each other, and two cores are busy with one start already."""
+        flink_home.build(ROOT)
+        begin = time.monotonic()
+        kinesis, dynamodb = self._start_kinesis(), self._start_dynamodb()
+        jobmanager = self._start_jobmanager()
+        workers = [self._start_taskmanager() for _ in range(self._wanted_taskmanagers)]
+        readiness: list[tuple[Process, Callable[[], bool]]] = [
+            (kinesis, partial(answers, self.kinesis_endpoint)),
+            (dynamodb, partial(answers, self.dynamodb_endpoint)),
+            (jobmanager, partial(answers, f"{self.flink.url}/overview")),
+            *((worker, partial(self._registered, worker)) for worker in workers),
+        ]
+        for process, ready in readiness:
+            process.wait_until(ready, seconds=90)
+            self.ready_after[process.name] = round(time.monotonic() - begin, 1)
+
+    def _registered(self, taskmanager: Process) -> bool:
+        return taskmanager.name in self.flink.taskmanagers()
+
+    def _start_kinesis(self) -> Process:
+        env = {
+            "KINESIS_MOCK_PLAIN_PORT": str(self.ports.kinesis),
+            "KINESIS_MOCK_TLS_PORT": str(free_port()),  # unused, but it cannot be switched off
+            "LOG_LEVEL": "WARN",
+        }
+        # its certificate, server.json, is looked up in the working directory
+        return self._spawn("kinesis", [machine.node(), "main.js"], env, cwd=ROOT / machine.KINESIS_LOCAL)
+
+    def _start_dynamodb(self) -> Process:
+        jars = ROOT / machine.DYNAMODB_LOCAL
+        command: list[str | Path] = [
+            machine.java(), "-Xmx256m", f"-Djava.library.path={jars}", "-cp", f"{jars}/*",
+            "software.amazon.dynamodb.services.local.main.ServerRunner",
+            "-port", str(self.ports.dynamodb), "-inMemory", "-sharedDb", "-disableTelemetry",
+        ]  # fmt: skip
+        return self._spawn("dynamodb", command, {}, self.folder / "tmp")
+
+    def _start_jobmanager(self) -> Process:
+        script = self._home / "bin" / "jobmanager.sh"
+        return self._spawn("jobmanager", [script, "start-foreground", *self._dynamic()])
+
+    def _start_taskmanager(self) -> Process:
+        self._taskmanagers += 1
+        name, script = f"taskmanager-{self._taskmanagers}", self._home / "bin" / "taskmanager.sh"
+        # its name as resource id: /taskmanagers and the UI tell one that is new from one that has just died
+        identity = ("-D", f"taskmanager.resource-id={name}")
+        return self._spawn(name, [script, "start-foreground", *self._dynamic(), *identity])
+
+    def _spawn(
+        self,
+        name: str,
+        command: Sequence[str | Path],
+        extra: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+    ) -> Process:
+        env = self._environment(name) | dict(extra or {})
+        process = Process(name, command, self.folder / "log" / f"{name}.log", env, cwd)
+        self._processes.append(process)
+        return process
+
+    def _kill(self, kind: str) -> None:
+        process = next((p for p in self._processes if p.name.startswith(kind) and p.running), None)
+        if process is None:
+            msg = f"no {kind} is running"
+            raise StackError(msg)
+        process.kill()
+        self._processes.remove(process)
+
+    def _dynamic(self) -> list[str]:
+        """The options as Flink's scripts take them: `-D` apart, else jobmanager.sh sees a host name."""
+        return [part for key, value in self._options.items() for part in ("-D", f"{key}={value}")]
+
+    def _flink_options(self, given: Mapping[str, str]) -> dict[str, str]:
+        for key, value in given.items():
+            if re.search(r"\s", value):
+                msg = f"flink option {key}={value!r}: Flink's scripts split at blanks, write it without (30s)"
+                raise StackError(msg)
+        return {
+            "jobmanager.rpc.port": str(free_port()),
+            "rest.port": str(self.ports.flink_rest),
+            "io.tmp.dirs": str(self.folder / "tmp"),
+            "execution.checkpointing.dir": f"file://{self.folder}/checkpoints",
+            "execution.checkpointing.savepoint-dir": f"file://{self.folder}/savepoints",
+            **given,
+        }
+
+    def _environment(self, process: str) -> dict[str, str]:
+        """What a child sees: little of ours, so that no profile, proxy or other Flink here interferes."""
+        return {key: os.environ[key] for key in INHERITED if key in os.environ} | {
+            "AWS_ACCESS_KEY_ID": "local",
+            "AWS_SECRET_ACCESS_KEY": "local",
+            "AWS_REGION": self.region,
+            "AWS_CBOR_DISABLE": "true",  # the Kinesis emulator speaks JSON only; AWS SDK 1 of the connector
+            "CBOR_ENABLED": "false",  # the same for its AWS SDK 2
+            "FLINK_CONF_DIR": str(ROOT / "flink-conf"),
+            "FLINK_LOG_DIR": str(self.folder / "log" / "flink-ui"),
+            "FLINK_PID_DIR": str(self.folder / "pids"),
+            "FLINK_IDENT_STRING": process,
+        }

@@ -1,0 +1,171 @@
+"""The settings of every program here: one frozen object, read once at the edge from one TOML file.
+
+`flink-conf/job.minimal.toml` holds what has no default, `flink-conf/job.reference.toml` every setting.
+Unknown keys, missing keys and wrong types are refused in one line before anything is touched. Credentials
+are not settings: the AWS SDKs find them by their own standard chain (role, environment).
+"""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+from stores.dynamodb import TablesAddress
+from stores.lake import LakeAddress
+from stores.stream import StreamAddress
+
+
+class SettingsError(Exception):
+    """A setting is missing, unknown or wrong; the message is one line that names it and the file."""
+
+
+def _jdbc_uri(uri: str) -> str:
+    if uri.startswith("sqlite:////") or (uri.startswith("postgresql://") and not urlsplit(uri).password):
+        return uri
+    msg = "must be sqlite:////absolute/path.db or postgresql://user@host:port/database, password in PGPASSWORD"
+    raise ValueError(msg)
+
+
+def _location(warehouse: str) -> str:
+    if warehouse.startswith(("file:///", "s3://")):
+        return warehouse.rstrip("/")
+    msg = "must be file:///absolute/path or s3://bucket/path"
+    raise ValueError(msg)
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Kinesis(_Section):
+    """The shared stream that Amplitude writes to, in the terms of the Kinesis API."""
+
+    stream: Annotated[str, Field(min_length=1, max_length=128)] = "notifly-external-event-streaming"
+    region: str = "ap-northeast-2"
+    endpoint: str | None = None
+    initial_position: Literal["TRIM_HORIZON", "LATEST", "AT_TIMESTAMP"] = "TRIM_HORIZON"
+    initial_timestamp: AwareDatetime | None = None
+    shard_discovery_interval_ms: Annotated[int, Field(ge=1_000, le=600_000)] = 10_000
+
+
+class DynamoDB(_Section):
+    """Where the tables `projects` and `usage` live."""
+
+    region: str = "ap-northeast-2"
+    endpoint: str | None = None
+    table_prefix: str = ""
+
+
+class Lake(_Section):
+    """The Iceberg catalog and warehouse of the event store and the dead letters."""
+
+    catalog_uri: Annotated[str, AfterValidator(_jdbc_uri)]
+    warehouse: Annotated[str, AfterValidator(_location)]
+    namespace: str = "amplitude"
+    s3_endpoint: str | None = None
+
+
+class Ingest(_Section):
+    """What the ingest job itself may be told."""
+
+    dedupe_days: Annotated[int, Field(ge=40, le=400)] = 40
+    projects_refresh_seconds: Annotated[int, Field(ge=1, le=30)] = 15
+
+
+class Settings(_Section):
+    """All settings; sections that are left out take their defaults, `lake` has none."""
+
+    kinesis: Kinesis = Kinesis()
+    dynamodb: DynamoDB = DynamoDB()
+    lake: Lake
+    ingest: Ingest = Ingest()
+
+    @property
+    def stream_address(self) -> StreamAddress:
+        """The stream as `stores` takes it."""
+        return StreamAddress(self.kinesis.stream, self.kinesis.region, self.kinesis.endpoint)
+
+    @property
+    def tables_address(self) -> TablesAddress:
+        """DynamoDB as `stores` takes it."""
+        return TablesAddress(self.dynamodb.region, self.dynamodb.endpoint, self.dynamodb.table_prefix)
+
+    @property
+    def lake_address(self) -> LakeAddress:
+        """The lake as `stores` takes it."""
+        return LakeAddress(self.lake.catalog_uri, self.lake.warehouse, self.lake.namespace, self.lake.s3_endpoint)
+
+    @property
+    def dedupe_window(self) -> timedelta:
+        """How long the first copy of an event is remembered, from its arrival."""
+        return timedelta(days=self.ingest.dedupe_days)
+
+
+def load(path: Path, overrides: Sequence[str] = ()) -> Settings:
+    """Read a TOML file, then `section.key=value` overrides (values in TOML, bare words taken as text).
+
+    Raises SettingsError with one line for a file, key or value that is wrong.
+    """
+    try:
+        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        msg = f"{path}: cannot be read: {reason}"
+        raise SettingsError(msg) from None
+    for override in overrides:
+        _apply(tree, override)
+    return parse(tree, source=str(path))
+
+
+def parse(tree: Mapping[str, Any], source: str) -> Settings:
+    """Check a tree of sections and keys. Raises SettingsError naming `source`, the key and the remedy."""
+    try:
+        settings = Settings.model_validate(tree)
+    except ValidationError as error:
+        msg = "; ".join(_sentence(problem) for problem in error.errors(include_url=False))
+        raise SettingsError(f"{source}: {msg}") from None  # noqa: EM102
+    at, position = settings.kinesis.initial_timestamp, settings.kinesis.initial_position
+    if (at is None) == (position == "AT_TIMESTAMP"):
+        msg = f'{source}: kinesis.initial_timestamp goes with initial_position = "AT_TIMESTAMP", and only with it'
+        raise SettingsError(msg)
+    return settings
+
+
+def _apply(tree: dict[str, Any], override: str) -> None:
+    key, separator, text = override.partition("=")
+    section, dot, name = key.strip().partition(".")
+    if not (separator and section and dot and name):
+        msg = f"override {_shown(override)}: write it as section.key=value"
+        raise SettingsError(msg)
+    try:
+        value: object = tomllib.loads(f"v = {text}")["v"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()
+    branch = tree.setdefault(section, {})
+    if not isinstance(branch, dict):
+        msg = f"override {_shown(override)}: {section} is not a section"
+        raise SettingsError(msg)
+    branch[name] = value
+
+
+def _sentence(problem: Any) -> str:
+    key = ".".join(str(part) for part in problem["loc"])
+    match problem["type"]:
+        case "missing":
+            return f"{key} is missing"
+        case "extra_forbidden":
+            return f"{key} is not a setting (flink-conf/job.reference.toml lists them)"
+        case _:
+            return f"{key} = {_shown(problem['input'])}: {problem['msg'].removeprefix('Value error, ')}"
+
+
+def _shown(value: object) -> str:
+    """A value as an error may show it: never a password inside a URI."""
+    if isinstance(value, datetime):
+        return value.isoformat()
+    text = repr(value)
+    return "(hidden)" if "@" in text or "password" in text else text

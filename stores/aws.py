@@ -1,0 +1,17 @@
+"""How every client of an AWS service is made."""
+
+from typing import Any
+from urllib.parse import urlsplit
+
+import boto3
+from botocore.config import Config
+
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+def client(service: str, region: str, endpoint: str | None, config: Config) -> Any:
+    """A thread-safe client. Credentials come by the SDK's standard chain; an emulator here takes any."""
+    emulator = endpoint is not None and urlsplit(endpoint).hostname in _LOOPBACK
+    credentials = {"aws_access_key_id": "local", "aws_secret_access_key": "local"} if emulator else {}
+    make: Any = boto3.client
+    return make(service, region_name=region, endpoint_url=endpoint, config=config, **credentials)

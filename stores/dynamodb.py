@@ -1,0 +1,55 @@
+"""How this product reaches DynamoDB: one client configuration for every table.
+
+Clients are made where they are used (they do not travel to workers); the address that makes them does.
+"""
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from botocore.config import Config
+
+from stores import aws
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+# Bounded, so that a table that is away fails the checkpoint instead of hanging a worker for ever.
+_CONFIG = Config(
+    connect_timeout=3,
+    read_timeout=5,
+    retries={"mode": "standard", "total_max_attempts": 8},
+    max_pool_connections=32,
+)
+
+
+class TablesAddress(NamedTuple):
+    """Where the tables are: region, endpoint (None on AWS) and what stands before each table's name."""
+
+    region: str
+    endpoint: str | None
+    table_prefix: str
+
+    def table(self, name: str) -> str:
+        """The full name of one of the product's tables."""
+        return self.table_prefix + name
+
+    def client(self) -> "DynamoDBClient":
+        """A new client; thread-safe."""
+        dynamodb: DynamoDBClient = aws.client("dynamodb", self.region, self.endpoint, _CONFIG)
+        return dynamodb
+
+
+def create_table(client: "DynamoDBClient", name: str, keys: list[tuple[str, str]]) -> None:
+    """Create an on-demand table unless it is there; keys are (attribute, type), the partition key first."""
+    try:
+        client.describe_table(TableName=name)
+    except client.exceptions.ResourceNotFoundException:
+        client.create_table(
+            TableName=name,
+            BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=[{"AttributeName": key, "AttributeType": kind} for key, kind in keys],  # type: ignore[typeddict-item]
+            KeySchema=[
+                {"AttributeName": key, "KeyType": role}  # type: ignore[typeddict-item]
+                for (key, _), role in zip(keys, ("HASH", "RANGE"), strict=False)
+            ],
+        )
+        client.get_waiter("table_exists").wait(TableName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})

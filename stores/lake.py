@@ -1,0 +1,127 @@
+"""The Iceberg tables: created here because Flink's DDL knows no partition transforms, read here by tools.
+
+Flink writes to them through the same catalog: a JDBC catalog whose name is part of its rows, so both sides
+must call it `CATALOG`.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final, Literal, NamedTuple
+from urllib.parse import urlsplit
+
+import pyarrow as pa
+from pyiceberg.catalog.sql import SqlCatalog
+from pyiceberg.exceptions import NoSuchTableError
+from pyiceberg.partitioning import PartitionField, PartitionSpec
+from pyiceberg.schema import Schema
+from pyiceberg.table import Table
+from pyiceberg.transforms import BucketTransform, DayTransform, Transform
+from pyiceberg.types import (
+    BinaryType,
+    BooleanType,
+    DoubleType,
+    IcebergType,
+    LongType,
+    NestedField,
+    StringType,
+    TimestamptzType,
+)
+from sqlalchemy.exc import SQLAlchemyError
+
+from stores.errors import StoreError
+
+CATALOG: Final = "lake"
+EVENT_STORE: Final = "events"
+DEAD_LETTERS: Final = "dead_letters"
+
+_TYPES: Final[dict[type, IcebergType]] = {
+    str: StringType(),
+    dict: StringType(),
+    int: LongType(),
+    bool: BooleanType(),
+    float: DoubleType(),
+    bytes: BinaryType(),
+    datetime: TimestamptzType(),
+}
+
+
+class Partition(NamedTuple):
+    """One partition field: the day of a time column, or a number of buckets of any column."""
+
+    column: str
+    transform: Literal["day"] | int
+
+    def field(self, schema: Schema, field_id: int) -> PartitionField:
+        """This partition as Iceberg writes it down."""
+        transform: Transform[Any, Any]
+        if self.transform == "day":
+            name, transform = f"{self.column}_day", DayTransform()
+        else:
+            name, transform = f"{self.column}_bucket", BucketTransform(self.transform)
+        return PartitionField(schema.find_field(self.column).field_id, field_id, transform, name)
+
+
+class LakeAddress(NamedTuple):
+    """Catalog (SQLAlchemy URI), warehouse (URI), namespace and S3 endpoint (None on AWS)."""
+
+    catalog_uri: str
+    warehouse: str
+    namespace: str
+    s3_endpoint: str | None
+
+
+class Lake:
+    """The product's Iceberg tables. Methods raise StoreError in one line when the catalog cannot be used."""
+
+    def __init__(self, address: LakeAddress) -> None:
+        self.address = address
+        properties = {"uri": address.catalog_uri, "warehouse": address.warehouse}
+        if address.s3_endpoint:
+            properties |= {"s3.endpoint": address.s3_endpoint, "s3.force-virtual-addressing": "false"}
+        try:
+            self.catalog = SqlCatalog(CATALOG, **properties)
+        except SQLAlchemyError as error:
+            raise StoreError(self._unusable(error)) from None
+
+    def create(self, table: str, columns: Mapping[str, type], partitions: Sequence[Partition]) -> None:
+        """Create a table with optional columns of these Python types, unless it is there.
+
+        Columns that a newer version has and the table lacks are added; none is ever dropped or retyped.
+        """
+        schema = Schema(
+            *(
+                NestedField(i, name, _TYPES[kind], required=False)
+                for i, (name, kind) in enumerate(columns.items(), 1)
+            )
+        )
+        spec = PartitionSpec(*(p.field(schema, 1000 + i) for i, p in enumerate(partitions)))
+        try:
+            self.catalog.create_namespace_if_not_exists(self.address.namespace)
+            existing = self.catalog.create_table_if_not_exists(
+                (self.address.namespace, table),
+                schema,
+                partition_spec=spec,
+                properties={"format-version": "2", "write.parquet.compression-codec": "zstd"},
+            )
+            with existing.update_schema() as update:
+                update.union_by_name(schema)
+        except SQLAlchemyError as error:
+            raise StoreError(self._unusable(error)) from None
+
+    def table(self, name: str) -> Table:
+        """One table as of now. Raises StoreError when it does not exist yet."""
+        try:
+            return self.catalog.load_table((self.address.namespace, name))
+        except NoSuchTableError:
+            msg = f"table {self.address.namespace}.{name} does not exist: start the ingest job, which creates it"
+            raise StoreError(msg) from None
+
+    def rows(self, table: str, columns: Sequence[str] = ("*",)) -> pa.Table:
+        """The rows of a table's current snapshot, as Arrow; small tables and tests only."""
+        return self.table(table).scan(selected_fields=tuple(columns)).to_arrow()
+
+    def _unusable(self, error: SQLAlchemyError) -> str:
+        uri = urlsplit(self.address.catalog_uri)
+        place = uri.path if uri.scheme == "sqlite" else f"{uri.hostname}:{uri.port}{uri.path}"
+        reason = " ".join(str(error.__cause__ or error).split())
+        return f"Iceberg catalog {uri.scheme}:{place} cannot be used: {reason}"

@@ -1,0 +1,101 @@
+"""The shared Kinesis stream: made for local runs, checked before a job starts, fed by samples."""
+
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from botocore.config import Config
+
+from stores import aws
+from stores.errors import StoreError, explained
+
+if TYPE_CHECKING:
+    from mypy_boto3_kinesis import KinesisClient
+
+_CONFIG = Config(connect_timeout=3, read_timeout=30, retries={"mode": "standard", "total_max_attempts": 8})
+PUT_RECORDS_MAX: Final = 500
+"""Records that one PutRecords call takes (contract §4.4)."""
+
+
+class StreamAddress(NamedTuple):
+    """Where the stream is: its name, region and endpoint (None on AWS)."""
+
+    name: str
+    region: str
+    endpoint: str | None
+
+    def client(self) -> "KinesisClient":
+        """A new client; thread-safe."""
+        kinesis: KinesisClient = aws.client("kinesis", self.region, self.endpoint, _CONFIG)
+        return kinesis
+
+
+class Stream:
+    """One Kinesis stream. Methods raise StoreError in one line when it cannot be used."""
+
+    def __init__(self, address: StreamAddress) -> None:
+        self.address = address
+        self.client = address.client()
+
+    def create(self, shards: int) -> None:
+        """Create the stream and wait until it takes records."""
+        with self._explained():
+            self.client.create_stream(StreamName=self.address.name, ShardCount=shards)
+            self.wait_until_active()
+
+    def wait_until_active(self) -> None:
+        """Return once no change to the stream is under way."""
+        self.client.get_waiter("stream_exists").wait(
+            StreamName=self.address.name, WaiterConfig={"Delay": 1, "MaxAttempts": 60}
+        )
+
+    def open_shards(self) -> list[str]:
+        """Ids of the shards that take records. Raises StoreError when there is no such stream."""
+        with self._explained():
+            shards = self.client.list_shards(StreamName=self.address.name)["Shards"]
+        return [s["ShardId"] for s in shards if "EndingSequenceNumber" not in s["SequenceNumberRange"]]
+
+    def split(self, shard: str) -> None:
+        """Split an open shard in the middle of its hash range; returns when the children are open."""
+        with self._explained():
+            shards = self.client.list_shards(StreamName=self.address.name)["Shards"]
+            keys = next(s["HashKeyRange"] for s in shards if s["ShardId"] == shard)
+            middle = (int(keys["StartingHashKey"]) + int(keys["EndingHashKey"])) // 2
+            self.client.split_shard(
+                StreamName=self.address.name, ShardToSplit=shard, NewStartingHashKey=str(middle)
+            )
+            self.wait_until_active()
+
+    def put(self, records: Iterable[tuple[str, bytes]]) -> Iterator[int]:
+        """Put (partition key, data) pairs; yields the number acknowledged after each call to Kinesis.
+
+        Records that Kinesis refused for the moment are put again: nothing is skipped. Raises StoreError.
+        """
+        batch: list[tuple[str, bytes]] = []
+        for record in records:
+            batch.append(record)
+            if len(batch) == PUT_RECORDS_MAX:
+                yield self._put(batch)
+                batch = []
+        if batch:
+            yield self._put(batch)
+
+    def _put(self, batch: list[tuple[str, bytes]]) -> int:
+        waiting = batch
+        for attempt in range(8):
+            with self._explained():
+                answer = self.client.put_records(
+                    StreamName=self.address.name,
+                    Records=[{"PartitionKey": key, "Data": data} for key, data in waiting],
+                )
+            results = zip(waiting, answer["Records"], strict=True)
+            waiting = [record for record, result in results if result.get("ErrorCode")]
+            if not waiting:
+                return len(batch)
+            time.sleep(0.1 * 2**attempt)
+        msg = f"Kinesis stream {self.address.name} refused {len(waiting)} records eight times: too few shards?"
+        raise StoreError(msg)
+
+    def _explained(self) -> AbstractContextManager[None]:
+        return explained(f"Kinesis stream {self.address.name}", self.address.endpoint)

@@ -1,0 +1,98 @@
+"""Monthly volume per project, DynamoDB table `usage`: absolute totals that only ever grow.
+
+A total is written as "the value is now X" on the condition that nothing larger is there. So repeats after a
+restart are harmless, and a writer that lags behind cannot take a number back.
+"""
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from stores import dynamodb
+from stores.errors import explained
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+TABLE: Final = "usage"
+_THREADS: Final = 16
+
+
+class Usage(NamedTuple):
+    """A project's totals in a UTC month `YYYY-MM`: event records received, and distinct events stored."""
+
+    project_id: int
+    month: str
+    records: int
+    events: int
+
+    @property
+    def duplicates(self) -> int:
+        """Records that repeated an event; exact at rest, for a moment ahead of it under load."""
+        return self.records - self.events
+
+
+class UsageTable:
+    """The table of totals."""
+
+    def __init__(self, address: dynamodb.TablesAddress, client: "DynamoDBClient | None" = None) -> None:
+        self.address = address
+        self.client = client or address.client()
+        self.table = address.table(TABLE)
+        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="usage")
+
+    def create(self) -> None:
+        """Create the table unless it is there. Raises StoreError."""
+        with explained(f"DynamoDB table {self.table}", self.address.endpoint):
+            dynamodb.create_table(self.client, self.table, [("project_id", "N"), ("month", "S")])
+
+    def raise_totals(self, totals: Iterable[Usage]) -> None:
+        """Write totals, none below what is there, and return when all are acknowledged.
+
+        Of several totals of one project and month the largest counts. Raises StoreError when one could not
+        be written: the caller must not go on as if it had been.
+        """
+        largest: dict[tuple[int, str], Usage] = {}
+        for total in totals:
+            key = (total.project_id, total.month)
+            known = largest.get(key, total)
+            largest[key] = total._replace(
+                records=max(total.records, known.records), events=max(total.events, known.events)
+            )
+        for _ in self._pool.map(self._raise, largest.values()):
+            pass
+
+    def _raise(self, total: Usage) -> None:
+        # a larger total is there already when this one repeats the past
+        repeated = suppress(self.client.exceptions.ConditionalCheckFailedException)
+        with explained(f"DynamoDB table {self.table}", self.address.endpoint), repeated:
+            self.client.update_item(
+                TableName=self.table,
+                Key={"project_id": {"N": str(total.project_id)}, "month": {"S": total.month}},
+                UpdateExpression="SET records = :records, events = :events, updated_at = :now",
+                ConditionExpression=(
+                    "attribute_not_exists(events) OR (records <= :records AND events <= :events)"
+                ),
+                ExpressionAttributeValues={
+                    ":records": {"N": str(total.records)},
+                    ":events": {"N": str(total.events)},
+                    ":now": {"S": datetime.now(UTC).isoformat(timespec="milliseconds")},
+                },
+            )
+
+    def list(self) -> "list[Usage]":
+        """All totals by project and month. Raises StoreError."""
+        with explained(f"DynamoDB table {self.table}", self.address.endpoint):
+            pages = self.client.get_paginator("scan").paginate(TableName=self.table, ConsistentRead=True)
+            return sorted(
+                Usage(
+                    int(item["project_id"]["N"]),
+                    item["month"]["S"],
+                    int(item["records"]["N"]),
+                    int(item["events"]["N"]),
+                )
+                for page in pages
+                for item in page["Items"]
+            )

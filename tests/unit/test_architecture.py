@@ -1,0 +1,246 @@
+"""The separation of docs/architecture.md as prohibitions, checked over the imports of every Python file.
+
+A rule that never fires proves nothing: each one is also shown a source that breaks it.
+"""
+
+import ast
+import re
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+import pytest
+from pydantic import BaseModel
+
+import settings
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# The only modules of udfs that may reach the stores: they write what the job has decided.
+SINK_WRITERS = ("write_usage.py",)
+# The only modules of udfs that know Flink and Arrow; each is a thin adapter around rules in the others.
+OPERATORS = ("decode.py", "write_usage.py")
+
+SDKS = frozenset({"boto3", "botocore", "pyiceberg"})
+ENGINE = frozenset({"pyflink", "pandas", "pyarrow"})
+LONGEST_MODULE = 350
+
+
+def project_files() -> list[PurePosixPath]:
+    """Every file that is tracked or would be by `git add .`, relative to the root."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    return [PurePosixPath(name) for name in sorted(set(listed.split("\0")) - {""}) if (ROOT / name).is_file()]
+
+
+FILES = project_files()
+MODULES = [path for path in FILES if path.suffix == ".py"]
+
+
+def imported(tree: ast.AST, path: PurePosixPath) -> Iterator[tuple[int, str]]:
+    """(line, first name of the module) of each import, `importlib.import_module("…")` included."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import(names=names):
+                yield from ((node.lineno, alias.name.split(".")[0]) for alias in names)
+            case ast.ImportFrom(module=str(module), level=0):
+                yield node.lineno, module.split(".")[0]
+            case ast.ImportFrom(module=module, names=names, level=level):
+                inside = [*path.parts[:-level], *(module.split(".") if module else [names[0].name])]
+                yield node.lineno, inside[0]
+            case ast.Call(
+                func=ast.Attribute(attr="import_module") | ast.Name(id="import_module" | "__import__"),
+                args=[ast.Constant(value=str(module)), *_],
+            ):
+                yield node.lineno, module.split(".")[0]
+
+
+def environment_reads(tree: ast.AST) -> Iterator[int]:
+    """Lines that use the process environment through `os`."""
+    names = {"environ", "environb", "getenv", "getenvb", "putenv"}
+    for node in ast.walk(tree):
+        match node:
+            case ast.Attribute(value=ast.Name(id="os"), attr=attr) if attr in names:
+                yield node.lineno
+            case ast.ImportFrom(module="os", names=aliases) if names & {alias.name for alias in aliases}:
+                yield node.lineno
+
+
+def prohibited(path: PurePosixPath) -> dict[str, str]:
+    """What the module may not import, each with the remedy."""
+    folder, name = path.parts[0], path.name
+    rules: dict[str, str] = {}
+
+    def forbid(modules: frozenset[str] | set[str], remedy: str) -> None:
+        rules.update(dict.fromkeys(modules - rules.keys(), remedy))
+
+    if folder == "tests":
+        return rules
+    forbid({"tests"}, "no product code imports the tests; move what is shared into the product")
+    if folder != "jobs":
+        forbid({"jobs"}, "nobody imports jobs; move what is shared into udfs or stores")
+    if folder == "udfs":
+        forbid({"settings", "ops"}, "workers get single values: pass them to the operator's constructor")
+        if name not in SINK_WRITERS:
+            forbid({"stores"}, "only SINK_WRITERS reach the stores; return the value and let a sink write it")
+        if name not in OPERATORS:
+            forbid(ENGINE, "rules are plain Python; keep Flink and Arrow in an operator (OPERATORS)")
+    if folder == "stores":
+        forbid({"udfs", "ops"}, "stores know tables, not rules: take plain values as arguments")
+        forbid({"settings"}, "stores are told their endpoint and names by the caller, as arguments")
+        forbid({"pyflink"}, "stores are used outside Flink too; keep the operator in udfs or jobs")
+    else:
+        forbid(SDKS, "only stores/ imports an SDK; add the call you need to a module there")
+    return rules
+
+
+def may_use_environment(path: PurePosixPath) -> bool:
+    """True for settings.py, and for what builds the environment of child processes."""
+    return path == PurePosixPath("settings.py") or path.parts[0] in {"ops", "tests", "bench"}
+
+
+def violations(path: PurePosixPath, source: str) -> list[str]:
+    """One line for each import or environment read that the architecture forbids."""
+    tree = ast.parse(source, filename=str(path))
+    rules = prohibited(path)
+    found = [
+        f"{path}:{line} imports {module}: {rules[module]}"
+        for line, module in imported(tree, path)
+        if module in rules
+    ]
+    if not may_use_environment(path):
+        found += [
+            f"{path}:{line} reads the environment: make it a setting and pass the value"
+            for line in environment_reads(tree)
+        ]
+    return found
+
+
+@pytest.mark.parametrize("path", MODULES, ids=str)
+def test_imports_point_one_way(path: PurePosixPath) -> None:
+    found = violations(path, (ROOT / path).read_text(encoding="utf-8"))
+    assert not found, "\n".join(found)
+
+
+FORBIDDEN = [
+    ("udfs/clock.py", "import jobs.topology"),
+    ("udfs/clock.py", "from settings import Settings"),
+    ("udfs/clock.py", "from ops import cli"),
+    ("udfs/clock.py", "from stores.usage import Usage"),
+    ("udfs/clock.py", "from pyflink.common import Types"),
+    ("udfs/clock.py", "import pyarrow.compute as pc"),
+    ("udfs/clock.py", "def late():\n    import pandas"),
+    ("udfs/decode.py", "import stores.projects"),
+    ("udfs/write_usage.py", "import boto3"),
+    ("udfs/write_usage.py", "import settings"),
+    ("stores/usage.py", "from udfs import model"),
+    ("stores/usage.py", "import settings"),
+    ("stores/usage.py", "import ops.cli"),
+    ("stores/usage.py", "import pyflink"),
+    ("stores/usage.py", "import jobs"),
+    ("stores/usage.py", "import os\nos.environ['HOME']"),
+    ("ops/local.py", "import jobs.ingest"),
+    ("ops/local.py", "import importlib\nimportlib.import_module('jobs.ingest')"),
+    ("ops/local.py", "from tests.oracle import count"),
+    ("ops/local.py", "from pyiceberg.catalog import load_catalog"),
+    ("ops/local.py", "from ..jobs import ingest"),
+    ("jobs/ingest.py", "import botocore.session"),
+    ("jobs/ingest.py", "from os import getenv"),
+    ("bench/__main__.py", "import jobs"),
+    ("settings.py", "import boto3"),
+]
+ALLOWED = [
+    ("jobs/ingest.py", "import settings, udfs.model, stores.usage, pyflink\nfrom jobs import topology"),
+    ("jobs/ingest.py", "from . import topology\nfrom .sources import kinesis"),
+    ("udfs/clock.py", "from . import model\nfrom udfs.model import Event\nimport msgspec"),
+    ("udfs/decode.py", "import pyflink, pandas, pyarrow"),
+    ("udfs/write_usage.py", "import pyflink\nfrom stores.usage import Usage"),
+    ("stores/usage.py", "import boto3, botocore.config, pyiceberg, pyarrow\nfrom stores import projects"),
+    ("ops/local.py", "import os, settings, stores.usage, udfs.model\nos.environ.copy()"),
+    ("settings.py", "import os\nos.getenv('X')"),
+    ("tests/e2e/test_ingest.py", "import os, boto3, pyiceberg, jobs.topology\nos.environ"),
+]
+
+
+@pytest.mark.parametrize(("path", "source"), FORBIDDEN)
+def test_the_import_rules_notice_what_they_forbid(path: str, source: str) -> None:
+    assert len(violations(PurePosixPath(path), source)) == 1
+
+
+@pytest.mark.parametrize(("path", "source"), ALLOWED)
+def test_the_import_rules_let_the_rest_pass(path: str, source: str) -> None:
+    assert violations(PurePosixPath(path), source) == []
+
+
+def is_picture_of_the_docs(path: PurePosixPath) -> bool:
+    """Screenshots are the one binary that documentation needs."""
+    return path.parts[0] == "docs" and path.suffix == ".png"
+
+
+def test_no_binary_is_in_the_repository() -> None:
+    binaries = [
+        str(path)
+        for path in FILES
+        if path.suffix in {".jar", ".so", ".zip", ".pyc"}
+        or (b"\0" in (ROOT / path).read_bytes() and not is_picture_of_the_docs(path))
+    ]
+    assert not binaries, f"fetch it in bootstrap.sh or add it to .gitignore: {', '.join(binaries)}"
+
+
+def test_no_python_file_is_too_long() -> None:
+    lengths = {path: len((ROOT / path).read_text(encoding="utf-8").splitlines()) for path in MODULES}
+    too_long = [f"{path} ({length})" for path, length in lengths.items() if length > LONGEST_MODULE]
+    assert not too_long, f"split by subject, at most {LONGEST_MODULE} lines: {', '.join(too_long)}"
+
+
+def addresses(text: str) -> list[str]:
+    """Web addresses in a text, without the XML namespaces of a `<project …>` tag."""
+    return re.findall(r"https?://[^\s\"'<>]+", re.sub(r"<project\b[^>]*>", "", text))
+
+
+@pytest.mark.parametrize("name", ["requirements.lock", "emulators/package-lock.json", "pom.xml"])
+def test_locked_versions_name_no_host(name: str) -> None:
+    found = addresses((ROOT / name).read_text(encoding="utf-8"))
+    assert not found, f"{name}: versions and hashes only, the host is each machine's choice; remove {found[0]}"
+
+
+def test_an_address_is_noticed_beside_the_xml_namespaces() -> None:
+    text = '<project xmlns="http://namespace.example"><url>https://host.example/x</url></project>'
+    assert addresses(text) == ["https://host.example/x"]
+
+
+def keys_of_model() -> dict[str, bool]:
+    """Each `section.key` of the settings, and whether it must be given."""
+    return {
+        f"{section}.{name}": field.is_required()
+        for section, holder in settings.Settings.model_fields.items()
+        if isinstance(holder.annotation, type) and issubclass(holder.annotation, BaseModel)
+        for name, field in holder.annotation.model_fields.items()
+    }
+
+
+def keys_of_file(path: Path) -> set[str]:
+    """Each `section.key` that a settings file names."""
+    tree = tomllib.loads(path.read_text(encoding="utf-8"))
+    return {f"{section}.{name}" for section, keys in tree.items() for name in keys}
+
+
+@pytest.mark.parametrize("name", ["job.minimal.toml", "job.reference.toml"])
+def test_settings_file_loads(name: str) -> None:
+    settings.load(ROOT / "flink-conf" / name)
+
+
+def test_the_reference_names_every_setting() -> None:
+    missing = keys_of_model().keys() - keys_of_file(ROOT / "flink-conf" / "job.reference.toml")
+    assert not missing, f"add to flink-conf/job.reference.toml, with a comment: {', '.join(sorted(missing))}"
+
+
+def test_the_minimal_file_names_what_has_no_default_and_nothing_else() -> None:
+    required = {key for key, is_required in keys_of_model().items() if is_required}
+    assert keys_of_file(ROOT / "flink-conf" / "job.minimal.toml") == required

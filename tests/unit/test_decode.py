@@ -1,0 +1,180 @@
+"""One record into one row with a named outcome, alone and as the operator over a batch."""
+
+import json
+from collections import Counter
+from datetime import datetime
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from stores.projects import Project
+from tests.builders import (
+    ARRIVAL,
+    EVENT_A,
+    EVENT_B,
+    EVENT_C,
+    MISSING,
+    MONTH_END,
+    OTHER_PROJECT,
+    PROJECT,
+    UNKNOWN_PROJECT,
+    encode,
+    event,
+)
+from udfs.attribute import Registry
+from udfs.decode import USER_UPDATE_TYPES, Decode, decode
+from udfs.model import DECODED, Kind, Reason
+
+REGISTRY: Registry = {
+    PROJECT: Project(PROJECT, "acme"),
+    OTHER_PROJECT: Project(OTHER_PROJECT, "globex"),
+    203138: Project(203138, "initech"),
+}
+WITHOUT_UNKNOWN: Registry = {PROJECT: REGISTRY[PROJECT], OTHER_PROJECT: REGISTRY[OTHER_PROJECT]}
+
+
+def decoded(payload: bytes, registry: Registry = WITHOUT_UNKNOWN) -> dict[str, Any]:
+    return dict(zip(DECODED, decode(payload, ARRIVAL.replace(tzinfo=None), registry), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("record", "owner", "month"),
+    [(EVENT_A, "globex", "2025-07"), (EVENT_B, "initech", "2020-11"), (EVENT_C, "acme", "2023-08")],
+    ids=["web 2025", "segment 2020", "import 2023"],
+)
+def test_public_records_are_events(record: dict[str, Any], owner: str, month: str) -> None:
+    row = decoded(encode(record), REGISTRY)
+    assert (row["kind"], row["reason"], row["detail"]) == ("event", None, None)
+    assert (row["project_id"], row["notifly_project"], row["month"]) == (record["app"], owner, month)
+    assert row["name"] == f"amplitude__{record['event_type']}"
+    assert (row["uuid"], row["amplitude_id"]) == (record["uuid"], record["amplitude_id"])
+    for name in ("event_properties", "user_properties", "groups", "group_properties", "data"):
+        assert json.loads(row[name]) == record[name]
+
+
+def test_an_app_in_digits_is_the_same_project() -> None:
+    assert decoded(encode(event(app=str(PROJECT)))) == decoded(encode(event()))
+
+
+def test_an_unknown_project_is_quarantined_with_its_id_and_nothing_else() -> None:
+    row = decoded(encode(event(app=UNKNOWN_PROJECT)))
+    assert {name: value for name, value in row.items() if value is not None} == {
+        "kind": "quarantined",
+        "reason": "unknown_project",
+        "detail": "no project has registered app 203138",
+        "project_id": UNKNOWN_PROJECT,
+    }
+
+
+@pytest.mark.parametrize("event_type", sorted(USER_UPDATE_TYPES))
+def test_a_user_update_is_rejected_with_its_project(event_type: str) -> None:
+    row = decoded(encode(event(event_type=event_type)))
+    assert {name: value for name, value in row.items() if value is not None} == {
+        "kind": "rejected",
+        "reason": "unsupported_kind",
+        "detail": f"{event_type} is a user update",
+        "project_id": PROJECT,
+    }
+
+
+def test_an_app_inside_the_properties_does_not_count() -> None:
+    row = decoded(encode(event(app=MISSING, event_properties={"app": PROJECT}, data={"app": PROJECT})))
+    assert (row["kind"], row["reason"], row["project_id"]) == ("rejected", "app_missing", None)
+
+
+def test_a_month_edge_in_a_whole_record() -> None:
+    late = decode(encode(event(server_upload_time=None)), MONTH_END.replace(tzinfo=None), WITHOUT_UNKNOWN)
+    assert late[list(DECODED).index("month")] == "2026-03"
+
+
+class Metrics:
+    """A metric group that remembers, and stands in for the function context that hands it out."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self.names: list[str] = []
+
+    def get_metric_group(self) -> "Metrics":
+        return self
+
+    def counter(self, name: str) -> "Count":
+        self.names.append(name)
+        return Count(self.counts, name)
+
+
+class Count:
+    """One counter of the group."""
+
+    def __init__(self, counts: Counter[str], name: str) -> None:
+        self.counts, self.name = counts, name
+
+    def inc(self, n: int = 1) -> None:
+        self.counts[self.name] += n
+
+
+def opened(metrics: Metrics) -> Decode:
+    operator = Decode(lambda: lambda: WITHOUT_UNKNOWN)
+    operator.open(metrics)
+    return operator
+
+
+def batch(*payloads: bytes) -> "tuple[pd.Series[Any], pd.Series[Any]]":
+    arrival = pd.Series([ARRIVAL] * len(payloads), dtype="datetime64[us, UTC]")
+    return pd.Series(payloads, dtype=object), arrival
+
+
+def test_a_batch_becomes_a_frame_of_the_same_rows() -> None:
+    payloads = (encode(event()), b"", encode(event(app=UNKNOWN_PROJECT)), encode(event(user_id=None)))
+    frame = opened(Metrics()).eval(*batch(*payloads))
+    assert list(frame.columns) == list(DECODED)
+    cells = frame.astype(object).where(frame.notna(), None)
+    assert list(cells.itertuples(index=False, name=None)) == [
+        decode(payload, ARRIVAL.replace(tzinfo=None), WITHOUT_UNKNOWN) for payload in payloads
+    ]
+
+
+def test_the_first_and_the_last_instant_survive_a_batch() -> None:
+    times = ("0001-01-01 00:00:00", "9999-12-31 23:59:59.999999")
+    frame = opened(Metrics()).eval(*batch(*(encode(event(event_time=time)) for time in times)))
+    assert frame["event_time"].tolist() == [datetime.fromisoformat(time) for time in times]
+
+
+def test_an_empty_batch_becomes_an_empty_frame() -> None:
+    frame = opened(Metrics()).eval(*batch())
+    assert (len(frame), list(frame.columns)) == (0, list(DECODED))
+
+
+def test_an_arrival_without_a_zone_is_utc() -> None:
+    payload, arrival = batch(encode(event(server_upload_time=None)))
+    naive = arrival.dt.tz_localize(None)
+    assert opened(Metrics()).eval(payload, naive).equals(opened(Metrics()).eval(payload, arrival))
+
+
+def test_outcomes_are_counted_by_kind_and_by_reason() -> None:
+    metrics = Metrics()
+    operator = opened(metrics)
+    operator.eval(*batch(encode(event()), encode(event()), b"", b"", b"1"))
+    operator.eval(*batch(encode(event(app=UNKNOWN_PROJECT)), b""))
+    assert metrics.counts == {
+        "event": 2,
+        "rejected": 4,
+        "quarantined": 1,
+        "empty_records": 3,
+        "not_an_object_records": 1,
+        "unknown_project_records": 1,
+    }
+
+
+def test_every_outcome_has_a_counter_from_the_start() -> None:
+    metrics = Metrics()
+    opened(metrics)
+    assert metrics.names == [*Kind, *(f"{reason}_records" for reason in Reason)]
+
+
+def test_the_registry_is_asked_anew_for_each_batch() -> None:
+    copies = iter([{}, WITHOUT_UNKNOWN])
+    operator = Decode(lambda: lambda: next(copies))
+    operator.open(Metrics())
+    kinds = [operator.eval(*batch(encode(event())))["kind"].tolist() for _ in range(2)]
+    assert kinds == [["quarantined"], ["event"]]

@@ -1,0 +1,191 @@
+"""Each wrong setting ends in one line that names the file, the key and the remedy."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from settings import Settings, SettingsError, load
+
+LAKE = """
+[lake]
+catalog_uri = "sqlite:////srv/catalog.db"
+warehouse = "file:///srv/warehouse"
+"""
+
+TIMESTAMP_PAIR = 'kinesis.initial_timestamp goes with initial_position = "AT_TIMESTAMP", and only with it'
+
+WRONG_FILES = {
+    "broken TOML": (
+        "[lake\n",
+        "cannot be read: Expected ']' at the end of a table declaration (at line 1, column 6)",
+    ),
+    "missing lake": ("", "lake is missing"),
+    "missing key": ('[lake]\ncatalog_uri = "sqlite:////c.db"\n', "lake.warehouse is missing"),
+    "unknown key": (
+        LAKE + "name = 1\n",
+        "lake.name is not a setting (flink-conf/job.reference.toml lists them)",
+    ),
+    "unknown section": (
+        LAKE + "[kafka]\n",
+        "kafka is not a setting (flink-conf/job.reference.toml lists them)",
+    ),
+    "wrong type": (
+        LAKE + '[ingest]\ndedupe_days = "40"\n',
+        "ingest.dedupe_days = '40': Input should be a valid integer",
+    ),
+    "section is no table": (
+        "kinesis = 3\n" + LAKE,
+        "kinesis = 3: Input should be a valid dictionary or instance of Kinesis",
+    ),
+    "dedupe_days below the bound": (
+        LAKE + "[ingest]\ndedupe_days = 39\n",
+        "ingest.dedupe_days = 39: Input should be greater than or equal to 40",
+    ),
+    "dedupe_days above the bound": (
+        LAKE + "[ingest]\ndedupe_days = 401\n",
+        "ingest.dedupe_days = 401: Input should be less than or equal to 400",
+    ),
+    "unknown word": (
+        LAKE + '[kinesis]\ninitial_position = "NOW"\n',
+        "kinesis.initial_position = 'NOW': Input should be 'TRIM_HORIZON', 'LATEST' or 'AT_TIMESTAMP'",
+    ),
+    "catalog uri of another database": (
+        LAKE.replace("sqlite:////srv", "mysql:///srv"),
+        "lake.catalog_uri = 'mysql:///srv/catalog.db': "
+        "must be sqlite:////absolute/path.db or postgresql://user@host:port/database, password in PGPASSWORD",
+    ),
+    "relative warehouse": (
+        LAKE.replace("file:///srv/", ""),
+        "lake.warehouse = 'warehouse': must be file:///absolute/path or s3://bucket/path",
+    ),
+    "AT_TIMESTAMP without initial_timestamp": (
+        LAKE + '[kinesis]\ninitial_position = "AT_TIMESTAMP"\n',
+        TIMESTAMP_PAIR,
+    ),
+    "initial_timestamp without AT_TIMESTAMP": (
+        LAKE + "[kinesis]\ninitial_timestamp = 2026-01-01T00:00:00Z\n",
+        TIMESTAMP_PAIR,
+    ),
+    "initial_timestamp without a zone": (
+        LAKE + '[kinesis]\ninitial_position = "AT_TIMESTAMP"\ninitial_timestamp = 2026-01-01T00:00:00\n',
+        "kinesis.initial_timestamp = 2026-01-01T00:00:00: Input should have timezone info",
+    ),
+    "two problems at once": (
+        LAKE + "name = 1\n[kafka]\n",
+        "lake.name is not a setting (flink-conf/job.reference.toml lists them); "
+        "kafka is not a setting (flink-conf/job.reference.toml lists them)",
+    ),
+}
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Path:
+    """A file with the required settings alone."""
+    path = tmp_path / "job.toml"
+    path.write_text(LAKE)
+    return path
+
+
+def refusal(path: Path, *overrides: str) -> str:
+    """The message that `load` fails with; it must be one line."""
+    with pytest.raises(SettingsError) as caught:
+        load(path, overrides)
+    message = str(caught.value)
+    assert "\n" not in message, "a settings error is one line, fit for a terminal and a log"
+    return message
+
+
+@pytest.mark.parametrize(("content", "expected"), WRONG_FILES.values(), ids=WRONG_FILES)
+def test_a_wrong_file_is_refused_in_one_line(job: Path, content: str, expected: str) -> None:
+    job.write_text(content)
+    assert refusal(job) == f"{job}: {expected}"
+
+
+def test_a_missing_file_is_refused_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "none.toml"
+    assert refusal(path) == f"{path}: cannot be read: No such file or directory"
+
+
+def test_a_file_that_is_not_text_is_refused_in_one_line(job: Path) -> None:
+    job.write_bytes(b"\xff")
+    assert refusal(job).startswith(f"{job}: cannot be read: 'utf-8' codec can't decode byte 0xff")
+
+
+@pytest.mark.parametrize("given_by", ["file", "override"])
+def test_a_password_in_a_refused_catalog_uri_is_not_shown(job: Path, given_by: str) -> None:
+    uri = "mysql://notifly:hunter2@catalog:3306/iceberg"
+    if given_by == "file":
+        job.write_text(LAKE.replace("sqlite:////srv/catalog.db", uri))
+        message = refusal(job)
+    else:
+        message = refusal(job, f"lake.catalog_uri={uri}")
+    assert "hunter2" not in message
+    assert message == (
+        f"{job}: lake.catalog_uri = (hidden): "
+        "must be sqlite:////absolute/path.db or postgresql://user@host:port/database, password in PGPASSWORD"
+    )
+
+
+@pytest.mark.parametrize("override", ["", "kinesis", "kinesis.region", "region=x", "kinesis.=x", "=x"])
+def test_an_override_that_is_not_section_key_value_is_refused(job: Path, override: str) -> None:
+    assert refusal(job, override) == f"override {override!r}: write it as section.key=value"
+
+
+def test_an_override_into_a_section_that_is_no_table_is_refused(job: Path) -> None:
+    job.write_text("kinesis = 3\n" + LAKE)
+    assert refusal(job, "kinesis.region=x") == "override 'kinesis.region=x': kinesis is not a section"
+
+
+def test_an_override_of_an_unknown_key_is_refused(job: Path) -> None:
+    assert refusal(job, "kinesis.shards=2") == (
+        f"{job}: kinesis.shards is not a setting (flink-conf/job.reference.toml lists them)"
+    )
+
+
+def value_of(settings: Settings, key: str) -> object:
+    """The value of `section.key`."""
+    section, _, name = key.partition(".")
+    return getattr(getattr(settings, section), name)
+
+
+OVERRIDES = {
+    "number": (["ingest.dedupe_days=50"], "ingest.dedupe_days", 50),
+    "quoted text": (['kinesis.region="us-east-1"'], "kinesis.region", "us-east-1"),
+    "bare text": (["kinesis.region=us-east-1"], "kinesis.region", "us-east-1"),
+    "bare address": (
+        ["kinesis.endpoint=http://127.0.0.1:4567"],
+        "kinesis.endpoint",
+        "http://127.0.0.1:4567",
+    ),
+    "bare text with =": (["dynamodb.table_prefix=a=b"], "dynamodb.table_prefix", "a=b"),
+    "over a value of the file": (["lake.warehouse=s3://bucket/path/"], "lake.warehouse", "s3://bucket/path"),
+    "the last of two": (["lake.namespace=first", "lake.namespace=second"], "lake.namespace", "second"),
+    "timestamp": (
+        ["kinesis.initial_position=AT_TIMESTAMP", "kinesis.initial_timestamp=2026-01-01T00:00:00Z"],
+        "kinesis.initial_timestamp",
+        datetime(2026, 1, 1, tzinfo=UTC),
+    ),
+}
+
+
+@pytest.mark.parametrize(("overrides", "key", "expected"), OVERRIDES.values(), ids=OVERRIDES)
+def test_an_override_takes_effect(job: Path, overrides: list[str], key: str, expected: object) -> None:
+    assert value_of(load(job, overrides), key) == expected
+
+
+def test_what_is_left_out_takes_its_default(job: Path) -> None:
+    settings = load(job)
+    assert settings.kinesis.stream == "notifly-external-event-streaming"
+    assert settings.dedupe_window == timedelta(days=40)
+
+
+@pytest.mark.parametrize("key", ["kinesis.region", "dynamodb.region", "lake.namespace", "ingest.dedupe_days"])
+def test_settings_are_frozen(job: Path, key: str) -> None:
+    section, _, name = key.partition(".")
+    settings = load(job)
+    with pytest.raises(ValidationError, match="frozen"):
+        setattr(getattr(settings, section), name, value_of(settings, key))
+    with pytest.raises(ValidationError, match="frozen"):
+        setattr(settings, section, getattr(settings, section))

@@ -1,0 +1,1 @@
+"""What runs per record on the workers: rules in plain Python, and the thin operators around them."""

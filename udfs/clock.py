@@ -1,0 +1,28 @@
+"""Amplitude's timestamps, and the month that an event is metered in.
+
+On the wire a time is `2025-07-17 10:36:28.583000`: a space, no zone, UTC (contract §1.2). A `T`, up to
+nine fraction digits and a zone are accepted too. Values are naive UTC datetimes, rounded to microseconds.
+"""
+
+from datetime import UTC, datetime
+
+import msgspec
+
+
+def timestamp(text: object) -> datetime | None:
+    """The instant a field's value means, as naive UTC; None when it is not a timestamp of contract §1.2."""
+    if not isinstance(text, str):
+        return None
+    try:
+        at = msgspec.convert(text, datetime)
+        return at if at.tzinfo is None else at.astimezone(UTC).replace(tzinfo=None)
+    except (msgspec.ValidationError, OverflowError):
+        return None
+
+
+def month(server_upload_time: datetime | None, arrival: datetime) -> str:
+    """The UTC month, `YYYY-MM`, an event is metered in: contract §8.1 "Billing month".
+
+    By `server_upload_time`, which a sender cannot choose and every retry repeats; by arrival without it.
+    """
+    return (server_upload_time or arrival).isoformat()[:7]
