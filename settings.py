@@ -26,7 +26,7 @@ class SettingsError(Exception):
 def _jdbc_uri(uri: str) -> str:
     if uri.startswith("sqlite:////") or (uri.startswith("postgresql://") and not urlsplit(uri).password):
         return uri
-    msg = "must be sqlite:////absolute/path.db or postgresql://user@host:port/database, password in PGPASSWORD"
+    msg = "must be sqlite:////absolute/path.db or postgresql://user@host:port/database, password in ~/.pgpass"
     raise ValueError(msg)
 
 
@@ -67,6 +67,7 @@ class Lake(_Section):
     warehouse: Annotated[str, AfterValidator(_location)]
     namespace: str = "amplitude"
     s3_endpoint: str | None = None
+    s3_region: str = "ap-northeast-2"
 
 
 class Ingest(_Section):
@@ -97,7 +98,8 @@ class Settings(_Section):
     @property
     def lake_address(self) -> LakeAddress:
         """The lake as `stores` takes it."""
-        return LakeAddress(self.lake.catalog_uri, self.lake.warehouse, self.lake.namespace, self.lake.s3_endpoint)
+        lake = self.lake
+        return LakeAddress(lake.catalog_uri, lake.warehouse, lake.namespace, lake.s3_endpoint, lake.s3_region)
 
     @property
     def dedupe_window(self) -> timedelta:

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from typing import Final
+from urllib.parse import urlsplit
 
 from pyflink.table import StreamTableEnvironment
 
@@ -37,15 +38,24 @@ def use_lake(tables: StreamTableEnvironment, lake: LakeAddress) -> None:
         "type": "iceberg",
         "catalog-impl": "org.apache.iceberg.jdbc.JdbcCatalog",
         "catalog-name": CATALOG,
-        "uri": f"jdbc:{lake.catalog_uri.replace('sqlite:///', 'sqlite:')}",
+        "uri": jdbc_uri(lake.catalog_uri),
         "jdbc.schema-version": "V1",
         "warehouse": lake.warehouse,
     }
     if lake.warehouse.startswith("s3://"):
-        options["io-impl"] = "org.apache.iceberg.aws.s3.S3FileIO"
+        options |= {"io-impl": "org.apache.iceberg.aws.s3.S3FileIO", "client.region": lake.s3_region}
     if lake.s3_endpoint is not None:
         options |= {"s3.endpoint": lake.s3_endpoint, "s3.path-style-access": "true"}
     tables.execute_sql(f"CREATE CATALOG {CATALOG} WITH ({with_options(options)})")
+
+
+def jdbc_uri(catalog_uri: str) -> str:
+    """The catalog's SQLAlchemy URI as JDBC writes it. Neither holds a password: both drivers read ~/.pgpass."""
+    uri = urlsplit(catalog_uri)
+    if uri.scheme == "sqlite":
+        return f"jdbc:sqlite:{uri.path.removeprefix('/')}"
+    user = f"?user={uri.username}" if uri.username else ""
+    return f"jdbc:postgresql://{uri.hostname}:{uri.port or 5432}{uri.path}{user}"
 
 
 def lake_table(lake: LakeAddress, table: str) -> str:

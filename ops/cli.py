@@ -71,7 +71,9 @@ def projects(context: click.Context, config: Path) -> None:
 @click.pass_obj
 def add(settings: Settings, project_id: int, notifly_project: str, monthly_limit: int) -> None:
     """Register Amplitude's PROJECT_ID for NOTIFLY_PROJECT; workers know it within seconds."""
-    Projects(settings.tables_address).add(Project(project_id, notifly_project, monthly_limit))
+    registry = Projects(settings.tables_address)
+    registry.create()
+    registry.add(Project(project_id, notifly_project, monthly_limit))
     click.echo(f"Amplitude project {project_id} is registered for {notifly_project}")
 
 

@@ -99,10 +99,9 @@ class FlinkClient:
         msg = f"job {job_id} does not run after {seconds:.0f} s: {self.root_cause(job_id)}"
         raise StackError(msg)
 
-    def restarts(self, job_id: str) -> int:
-        """How often the job has been restarted since its submission."""
-        metrics = self.rest(f"/jobs/{job_id}/metrics?get=numRestarts")
-        return int(metrics[0]["value"]) if metrics else 0
+    def failures(self, job_id: str) -> int:
+        """How many failures of the job are on record (Flink keeps the last 16)."""
+        return len(self.rest(f"/jobs/{job_id}/exceptions")["exceptionHistory"]["entries"])
 
     def root_cause(self, job_id: str) -> str:
         """The innermost cause of the job's last failure, in one line; empty when it has not failed."""

@@ -23,10 +23,8 @@ from ops.process import Process, StackError, answers, free_port
 from settings import Kinesis, load
 
 ROOT = Path(__file__).resolve().parent.parent
-EMULATORS = (
-    "kinesis",
-    "dynamodb",
-)  # all in memory, nothing to save; kinesis-local would wait for open connections
+# in memory only, nothing to save; kinesis-local would wait for its clients to close their connections
+EMULATORS = ("kinesis", "dynamodb")
 INHERITED = ("PATH", "HOME", "USER", "LANG", "TMPDIR", "JAVA_HOME")
 
 
@@ -223,12 +221,7 @@ class Stack:
         return self._spawn("kinesis", [machine.node(), "main.js"], env, cwd=ROOT / machine.KINESIS_LOCAL)
 
     def _start_dynamodb(self) -> Process:
-        jars = ROOT / machine.DYNAMODB_LOCAL
-        command: list[str | Path] = [
-            machine.java(), "-Xmx256m", f"-Djava.library.path={jars}", "-cp", f"{jars}/*",
-            "software.amazon.dynamodb.services.local.main.ServerRunner",
-            "-port", str(self.ports.dynamodb), "-inMemory", "-sharedDb", "-disableTelemetry",
-        ]  # fmt: skip
+        command = machine.dynamodb_command(ROOT, self.ports.dynamodb)
         return self._spawn("dynamodb", command, {}, self.folder / "tmp")
 
     def _start_jobmanager(self) -> Process:

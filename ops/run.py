@@ -3,6 +3,7 @@
 The answer comes from the generator, which counts what it makes and knows nothing of the job's rules.
 """
 
+import signal
 import threading
 import time
 from collections import Counter
@@ -13,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from ops import report, sample
 from ops.local import Stack
 from ops.machine import Ports
-from ops.process import StackError, useful_line
+from ops.process import StackError
 from ops.report import Report
 from ops.sample import Sample, Truth
 from settings import Settings, load
@@ -29,6 +30,8 @@ def run(console: Console, ports: Ports, records: int, *, once: bool) -> bool:
 
     Unless `once`, everything stays up until Ctrl-C. Raises StackError, StoreError or SettingsError.
     """
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell starts background jobs with SIGINT ignored
+        signal.signal(number, signal.default_int_handler)
     # a checkpoint is when rows become visible: more often here than in production, for somebody who waits
     with Stack(ports=ports, flink_options={"execution.checkpointing.interval": "5s"}) as stack:
         settings = load(stack.write_settings())
@@ -74,17 +77,11 @@ def _at_rest(console: Console, settings: Settings, stack: Stack, job: str, truth
                 return found
             state = stack.job_state(job)
             if state in {"FAILED", "CANCELED", "FINISHED"}:
-                msg = f"job {job} is {state}: {_cause(stack, job)}"
+                msg = f"job {job} is {state}: {stack.flink.root_cause(job)}"
                 raise StackError(msg)
             if state == "RESTARTING":
-                progress.console.print(f"[yellow]restarting[/] {_cause(stack, job)}", highlight=False)
+                progress.console.print(f"[yellow]restarting[/] {stack.flink.root_cause(job)}", highlight=False)
             time.sleep(1)
-
-
-def _cause(stack: Stack, job: str) -> str:
-    """Why the job last failed, in the line that tells."""
-    entries = stack.rest(f"/jobs/{job}/exceptions")["exceptionHistory"]["entries"]
-    return useful_line(entries[0]["stacktrace"]) if entries else "no failure is recorded"
 
 
 def _conclude(console: Console, stack: Stack, found: Report, truth: Truth) -> bool:

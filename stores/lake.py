@@ -62,12 +62,13 @@ class Partition(NamedTuple):
 
 
 class LakeAddress(NamedTuple):
-    """Catalog (SQLAlchemy URI), warehouse (URI), namespace and S3 endpoint (None on AWS)."""
+    """Catalog (SQLAlchemy URI), warehouse (URI), namespace, S3 endpoint (None on AWS) and region."""
 
     catalog_uri: str
     warehouse: str
     namespace: str
     s3_endpoint: str | None
+    s3_region: str
 
 
 class Lake:
@@ -75,7 +76,7 @@ class Lake:
 
     def __init__(self, address: LakeAddress) -> None:
         self.address = address
-        properties = {"uri": address.catalog_uri, "warehouse": address.warehouse}
+        properties = {"uri": address.catalog_uri, "warehouse": address.warehouse, "s3.region": address.s3_region}
         if address.s3_endpoint:
             properties |= {"s3.endpoint": address.s3_endpoint, "s3.force-virtual-addressing": "false"}
         try:

@@ -10,14 +10,12 @@ import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
 
 Identity: TypeAlias = tuple[str | int, ...]
 
-WITHOUT_DUPLICATES = (
-    "app", "uuid", "event_type", "user_id", "device_id", "$insert_id", "event_id", "client_event_time",
-)  # fmt: skip
+WITHOUT_DUPLICATES = ("app", "uuid", "event_type", "user_id")
 USER_UPDATES = ("$identify", "_identify", "$groupidentify")
 LARGEST = 2**63 - 1
 
@@ -138,13 +136,13 @@ def _flaw_of_event_type(event_type: object) -> str:
 
 def _identity(record: dict[str, Any], event_type: str) -> Identity:
     uuid, device_id, insert_id = (_text(record.get(key)) for key in ("uuid", "device_id", "$insert_id"))
-    event_id, time = record.get("event_id"), record.get("client_event_time")
+    event_id, time = record.get("event_id"), _instant(record.get("client_event_time"))
     if uuid:
         return 1, uuid, event_type
     if device_id and insert_id:
         return 2, device_id, insert_id, event_type
-    if device_id and type(event_id) is int and -LARGEST - 1 <= event_id <= LARGEST and isinstance(time, str):
-        return 3, device_id, event_id, _clean(time), event_type
+    if device_id and type(event_id) is int and -LARGEST - 1 <= event_id <= LARGEST and time:
+        return 3, device_id, event_id, f"{time:%Y-%m-%d %H:%M:%S.%f}", event_type
     rest = {key: value for key, value in record.items() if key != "processed_time"}
     return 4, _clean(json.dumps(rest, sort_keys=True, ensure_ascii=False))
 
@@ -159,16 +157,24 @@ def _clean(text: str) -> str:
 
 
 _INSTANT = re.compile(
-    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[ T]([0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.[0-9]{1,9})?"
-    r"(Z|[+-][0-9]{2}:?[0-5][0-9])?"
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[ Tt]([0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]+))?"
+    r"([Zz]|[+-][0-9]{2}:?[0-5][0-9])?"
 )
 
 
-def _month(server_upload_time: object, arrival: datetime) -> str:
-    found = _INSTANT.fullmatch(server_upload_time) if isinstance(server_upload_time, str) else None
+def _instant(text: object) -> datetime | None:
+    """A timestamp as UTC, rounded to microseconds by the seventh digit."""
+    found = _INSTANT.fullmatch(text) if isinstance(text, str) else None
+    if not found:
+        return None
+    day, time, fraction, zone = found[1], found[2], found[3] or "", (found[4] or "Z").upper()
+    micros = int(fraction[:6].ljust(6, "0")) + (fraction[6:7] >= "5")
     try:
-        at = datetime.fromisoformat(f"{found[1]}T{found[2]}{found[3] or 'Z'}") if found else arrival
-        at = at.astimezone(UTC)
+        return (datetime.fromisoformat(f"{day}T{time}{zone}") + timedelta(microseconds=micros)).astimezone(UTC)
     except (ValueError, OverflowError):
-        at = arrival.astimezone(UTC)
+        return None
+
+
+def _month(server_upload_time: object, arrival: datetime) -> str:
+    at = _instant(server_upload_time) or arrival.astimezone(UTC)
     return f"{at.year:04}-{at.month:02}"

@@ -1,7 +1,7 @@
 """Amplitude's timestamps, and the month that an event is metered in.
 
-On the wire a time is `2025-07-17 10:36:28.583000`: a space, no zone, UTC (contract §1.2). A `T`, up to
-nine fraction digits and a zone are accepted too. Values are naive UTC datetimes, rounded to microseconds.
+On the wire a time is `2025-07-17 10:36:28.583000`: a space, no zone, UTC (contract §1.2). A `T`,
+more fraction digits and a zone are accepted too. Values are naive UTC datetimes, rounded to microseconds.
 """
 
 from datetime import UTC, datetime
@@ -11,7 +11,7 @@ import msgspec
 
 def timestamp(text: object) -> datetime | None:
     """The instant a field's value means, as naive UTC; None when it is not a timestamp of contract §1.2."""
-    if not isinstance(text, str):
+    if not isinstance(text, str) or "\0" in text:  # msgspec stops reading at a NUL
         return None
     try:
         at = msgspec.convert(text, datetime)

@@ -25,6 +25,9 @@ def decode(payload: bytes, arrival: datetime, registry: Registry) -> Row:
     """The row of one record; `arrival` is the naive UTC time that Kinesis gave it. Never raises."""
     try:
         return _decode(payload, arrival, registry)
+    except RecursionError:
+        # identity by content reads all levels again, from a deeper stack
+        return _dead_letter(Kind.REJECTED, parse.TOO_DEEP, None)
     except Exception as error:
         # a rule that raises is our bug: the record is kept for replay and the job goes on
         return _dead_letter(Kind.REJECTED, Rejection(Reason.INTERNAL_ERROR, repr(error)[:500]), None)

@@ -19,6 +19,7 @@ from udfs import attribute, clock
 from udfs.model import EXPORT_COLUMNS, Reason, Rejection
 
 Misfits = dict[str, Any]
+TOO_DEEP: Final = Rejection(Reason.TOO_DEEP, "nested deeper than the parser goes")
 
 _INT64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 _NAIVE = Annotated[datetime, msgspec.Meta(tz=False)]
@@ -165,7 +166,7 @@ def _careful(payload: bytes) -> tuple[Any, Misfits] | Rejection:
     try:
         pairs = _pairs(text)
     except RecursionError:
-        return Rejection(Reason.TOO_DEEP, "nested deeper than the parser goes")
+        return TOO_DEEP
     except ValueError as error:
         return Rejection(Reason.INVALID_JSON, str(error))
     if pairs is None:
@@ -189,11 +190,17 @@ def _pairs(text: str) -> list[tuple[str, Any]] | None:
     value = json.loads(
         _without_lone_surrogates(text),
         object_pairs_hook=keep,
-        parse_int=lambda digits: int(digits) if len(digits) < 20 else _raw(digits),
+        parse_int=_integer,
         parse_float=_raw,
         parse_constant=lambda _: None,
     )
     return last if isinstance(value, dict) else None
+
+
+def _integer(digits: str) -> int | msgspec.Raw:
+    """An int64 as such; beyond it the spelling, which no type has to hold."""
+    number = int(digits) if len(digits) <= 20 else None
+    return number if number is not None and -(2**63) <= number < 2**63 else _raw(digits)
 
 
 def _raw(number: str) -> msgspec.Raw:

@@ -57,7 +57,7 @@ def test_the_registry_is_read_at_start(registry: CachedRegistry, table: Table) -
 
 def test_a_registry_that_was_never_read_stops_the_job(table: Table, clock: Clock) -> None:
     table.away = True
-    with pytest.raises(StoreError, match="^DynamoDB table projects: no answer"):
+    with pytest.raises(StoreError, match=r"^DynamoDB table projects: no answer"):
         CachedRegistry(table.read, 15, clock)
 
 

@@ -54,7 +54,7 @@ WRONG_FILES = {
     "catalog uri of another database": (
         LAKE.replace("sqlite:////srv", "mysql:///srv"),
         "lake.catalog_uri = 'mysql:///srv/catalog.db': "
-        "must be sqlite:////absolute/path.db or postgresql://user@host:port/database, password in PGPASSWORD",
+        "must be sqlite:////absolute/path.db or postgresql://user@host:port/database, password in ~/.pgpass",
     ),
     "relative warehouse": (
         LAKE.replace("file:///srv/", ""),
@@ -124,7 +124,7 @@ def test_a_password_in_a_refused_catalog_uri_is_not_shown(job: Path, given_by: s
     assert "hunter2" not in message
     assert message == (
         f"{job}: lake.catalog_uri = (hidden): "
-        "must be sqlite:////absolute/path.db or postgresql://user@host:port/database, password in PGPASSWORD"
+        "must be sqlite:////absolute/path.db or postgresql://user@host:port/database, password in ~/.pgpass"
     )
 
 

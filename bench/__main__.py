@@ -1,0 +1,65 @@
+"""`make bench`: every figure of the README in one table. `python -m bench throughput|latency|decode|all`."""
+
+import sys
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from bench import decode, figures, latency, processes, throughput
+from bench.figures import Figure
+from ops.process import StackError
+from settings import SettingsError
+from stores.errors import StoreError
+
+WHICH = ("throughput", "latency", "decode")
+POSITIVE = click.IntRange(1)
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.argument("which", type=click.Choice((*WHICH, "all")), default="all")
+@click.option("--events", default=1_000_000, type=POSITIVE, help="Throughput: events per round.")
+@click.option("--rounds", default=2, type=POSITIVE, help="Throughput: rounds of ours and of the rival.")
+@click.option("--seconds", default=120, type=POSITIVE, help="Latency: how long to feed.")
+@click.option("--rate", default=100, type=POSITIVE, help="Latency: records per second.")
+@click.option(
+    "--checkpoint-seconds",
+    default=(10, 30),
+    type=POSITIVE,
+    multiple=True,
+    help="Latency: checkpoint intervals, each on a fresh stack; throughput uses the first.",
+)
+@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Also write the figures to this file.")
+def main(  # noqa: PLR0913, PLR0917  one argument per option
+    which: str,
+    events: int,
+    rounds: int,
+    seconds: int,
+    rate: int,
+    checkpoint_seconds: tuple[int, ...],
+    json_path: Path | None,
+) -> None:
+    """Measure and print one table; exit 1 when rows were wrong, for then no figure means anything."""
+    console, progress = Console(width=120), Console(stderr=True)
+    machine = processes.machine()
+    console.print(machine, highlight=False, soft_wrap=True)
+    found: list[Figure] = []
+    if which in {"decode", "all"}:
+        found += decode.measure(progress.print)
+    if which in {"latency", "all"}:
+        found += latency.measure(rate, seconds, checkpoint_seconds, progress.print)
+    if which in {"throughput", "all"}:
+        found += throughput.measure(events, rounds, checkpoint_seconds[0], progress.print)
+    figures.show(found, console)
+    if json_path:
+        figures.write(found, machine, json_path)
+    if any(figure.wrong for figure in found):
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (SettingsError, StoreError, StackError) as error:
+        click.echo(f"bench: {error}", err=True)
+        sys.exit(2)

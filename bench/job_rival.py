@@ -1,0 +1,110 @@
+"""The rival: what somebody who stays in SQL would run for the same job, without any Python on the workers.
+
+The same file, parsed by Flink's own `json` format into the same columns of the same Iceberg table; the same
+dedupe on (app, uuid, event_type), whose first copies and all of whose records are counted each second. The
+counts end in a blackhole. It lacks what the rules of udfs/ do beyond that: the identity ladder, unknown fields
+kept, dead letters with a reason, attribution by a registry. Stages are translated as ours are (jobs.stages),
+so that source and dedupe stand in the plan once; rows cross between stages in Flink's internal form.
+"""
+
+import argparse
+from datetime import datetime
+from pathlib import Path
+
+from pyflink.datastream import StreamExecutionEnvironment
+from pyflink.table import StreamTableEnvironment, Table
+
+import settings
+from jobs import sinks, topology
+from jobs.ingest import table_environment
+from jobs.stages import Graph
+from stores.lake import EVENT_STORE, Lake
+from udfs.model import EVENT_COLUMNS, EVENT_PREFIX, EXPORT_COLUMNS
+
+_SQL_TYPES = {str: "STRING", dict: "STRING", int: "BIGINT", float: "DOUBLE", datetime: "TIMESTAMP(6)"}
+_JSON_NAMES = {"insert_id": "$insert_id"}
+
+
+def main() -> None:
+    """Submit the job."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--config", type=Path, required=True)
+    parser.add_argument("--set", action="append", default=[], dest="overrides")
+    parser.add_argument("--input", required=True)
+    options = parser.parse_args()
+    config = settings.load(options.config, options.overrides)
+    sinks.create_tables(Lake(config.lake_address))
+
+    env = StreamExecutionEnvironment.get_execution_environment()
+    tables = table_environment(env)
+    sinks.use_lake(tables, config.lake_address)
+    graph = Graph(tables, env)
+    parsed = graph.stream("parse", "Events parsed by the json format", parse(tables, options.input))
+    events = graph.stream("first-copy", "First copies", first_copies(tables, parsed), config.dedupe_window)
+    counts = topology.partial_counts(tables, parsed, events)
+    graph.sink("event-store", "Events", stored(tables, events), sinks.lake_table(config.lake_address, EVENT_STORE))
+    graph.sink("counts", "Counts", tables.sql_query(f"SELECT events FROM {counts}"), discard(tables))  # noqa: S608
+    env.execute("bench-rival")
+
+
+def parse(tables: StreamTableEnvironment, folder: str) -> Table:
+    """The main columns of each line; `kind` because `topology.partial_counts` counts events by it."""
+    columns = ", ".join(
+        f"`{_JSON_NAMES.get(name, name)}` {_SQL_TYPES[kind]}" for name, kind in EXPORT_COLUMNS.items()
+    )
+    tables.execute_sql(f"""
+        CREATE TEMPORARY TABLE lines (app BIGINT, event_type STRING, {columns})
+        WITH ('connector' = 'filesystem', 'path' = '{folder}', 'format' = 'json',
+            'json.ignore-parse-errors' = 'true', 'json.timestamp-format.standard' = 'SQL')
+    """)
+    exports = ", ".join(f"`{_JSON_NAMES.get(name, name)}` AS `{name}`" for name in EXPORT_COLUMNS)
+    return tables.sql_query(f"""
+        SELECT 'event' AS kind, app AS project_id, event_type,
+            DATE_FORMAT(server_upload_time, 'yyyy-MM') AS `month`, {exports}, CURRENT_TIMESTAMP AS arrival
+        FROM lines
+    """)  # noqa: S608
+
+
+def first_copies(tables: StreamTableEnvironment, parsed: Table) -> Table:
+    """The first copy of each event to arrive."""
+    columns = ", ".join(f"`{name}`" for name in EXPORT_COLUMNS)
+    return tables.sql_query(f"""
+        SELECT project_id, event_type, `month`, {columns}, arrival
+        FROM (
+            SELECT *, ROW_NUMBER() OVER (PARTITION BY project_id, `uuid`, event_type ORDER BY seen ASC) AS copy
+            FROM (SELECT *, PROCTIME() AS seen FROM {parsed})
+        )
+        WHERE copy = 1
+    """)  # noqa: S608
+
+
+def stored(tables: StreamTableEnvironment, events: Table) -> Table:
+    """Rows of the event store, each column filled as ours fills it for these events."""
+    identity = " || ".join(
+        f"'|' || CAST(CHAR_LENGTH({c}) AS STRING) || ':' || {c}" for c in ("`uuid`", "event_type")
+    )
+    made = {
+        "notifly_project": "'notifly-' || CAST(project_id AS STRING)",
+        "name": f"'{EVENT_PREFIX}' || event_type",
+        "identity": f"'1' || {identity}",
+        "identity_rung": "CAST(1 AS BIGINT)",
+        "extra": "CAST(NULL AS STRING)",
+    }
+    times = {
+        name: f"CAST(`{name}` AS TIMESTAMP_LTZ(6))" for name, kind in EXPORT_COLUMNS.items() if kind is datetime
+    }
+    columns = ", ".join(f"{(made | times).get(name, f'`{name}`')} AS `{name}`" for name in EVENT_COLUMNS)
+    return tables.sql_query(f"""
+        SELECT {columns}, FALSE AS popup_trigger, CAST(arrival AS TIMESTAMP_LTZ(6)) AS arrival,
+            'shardId-000000000000' AS shard, '0' AS sequence
+        FROM {events}
+    """)  # noqa: S608
+
+
+def discard(tables: StreamTableEnvironment) -> str:
+    """A table that keeps nothing."""
+    return sinks.discard(tables, "counted_events")
+
+
+if __name__ == "__main__":
+    main()

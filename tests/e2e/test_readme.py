@@ -1,0 +1,86 @@
+"""The README's commands, run as a newcomer would: copied from the page, in order."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from ops.machine import Ports
+from ops.process import is_free
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PORTS = (Ports.kinesis, Ports.dynamodb, Ports.flink_rest)
+
+
+def commands(heading: str) -> list[str]:
+    """The command lines of the first shell block below a heading."""
+    block = re.search(rf"^#+ {heading}\n.*?```sh\n(.*?)```", README, re.DOTALL | re.MULTILINE)
+    assert block, f"README has no shell block below {heading!r}"
+    return [line.split("  #")[0].strip() for line in block[1].splitlines() if line.strip()]
+
+
+@contextmanager
+def started(command: str, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command.split(), cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+        )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
+            process.wait(60)
+
+
+def test_both_commands_of_the_first_block_are_make_targets() -> None:
+    assert commands("Two commands") == ["make run", "make test"]
+
+
+def test_make_run_stays_up_for_other_tools_until_ctrl_c(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with started("make run", log) as process:
+        wait_for(log, "Running until Ctrl-C.", process)
+        assert "RIGHT all numbers equal the count of the 3,200 records fed" in log.read_text()
+        for command in commands("While it runs"):
+            subprocess.run(command.split(), cwd=ROOT, check=True, timeout=60)
+        os.killpg(process.pid, signal.SIGINT)  # what Ctrl-C in a terminal does
+        process.wait(60)
+    assert [port for port in PORTS if not is_free(port)] == []
+    assert not (ROOT / "var" / "stack.json").exists()
+
+
+def test_make_run_once_checks_the_numbers_and_exits(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with started("make run ONCE=1", log) as process:
+        assert process.wait(300) == 0, log.read_text()
+    assert "RIGHT all numbers" in log.read_text()
+
+
+def test_a_taken_port_is_one_line(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        command = [ROOT / ".venv/bin/amplitude-bridge", "run", "--once", "--flink-port", str(port)]
+        refused = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert refused.returncode == 2
+    assert refused.stderr == (
+        f"amplitude-bridge: port {port} is taken (Flink REST); stop what uses it or pass --flink-port\n"
+    )
+
+
+def wait_for(log: Path, text: str, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 300
+    while text not in log.read_text():
+        if process.poll() is not None or time.monotonic() > deadline:
+            pytest.fail(log.read_text())
+        time.sleep(0.5)

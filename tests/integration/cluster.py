@@ -1,0 +1,157 @@
+"""The real ingest graph between ends of a test: records from files, everything else as in production."""
+
+import json
+import time
+from base64 import b64encode
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pyflink.common import Configuration
+from pyflink.datastream import StreamExecutionEnvironment
+from pyflink.table import StreamTableEnvironment
+
+import settings
+from jobs import ingest, sinks, topology
+from ops import report
+from ops.report import Report
+from settings import Settings
+from stores import projects
+from stores.lake import DEAD_LETTERS, EVENT_STORE, Lake
+from stores.projects import Project, Projects
+from stores.usage import UsageTable
+from udfs.write_usage import WriteUsage
+
+# A type error must fail the test, not restart it.
+OPTIONS = {
+    "execution.checkpointing.interval": "1 s",
+    "restart-strategy.type": "none",
+    "state.backend.type": "rocksdb",
+    "pipeline.object-reuse": "true",
+    "python.fn-execution.bundle.time": "200",
+    "python.fn-execution.bundle.size": "2000",
+    "python.fn-execution.arrow.batch.size": "500",
+}
+SECONDS = 120
+
+
+class Arrival(NamedTuple):
+    """One record as Kinesis hands it over."""
+
+    payload: bytes
+    arrival: datetime
+    shard: str
+    sequence: str
+
+
+class Place(NamedTuple):
+    """Where a test's records come from and where its tables are."""
+
+    records: Path
+    settings: Settings
+
+
+def place(folder: Path, dynamodb_endpoint: str, registered: Sequence[Project]) -> Place:
+    """Fresh tables with these projects registered."""
+    (folder / "records").mkdir()
+    tree = {
+        "dynamodb": {"endpoint": dynamodb_endpoint, "table_prefix": f"{folder.name}-"},
+        "lake": {"catalog_uri": f"sqlite:///{folder}/catalog.db", "warehouse": f"file://{folder}/warehouse"},
+    }
+    config = settings.parse(tree, source="test")
+    registry = Projects(config.tables_address)
+    registry.create()
+    UsageTable(config.tables_address).create()
+    sinks.create_tables(Lake(config.lake_address))
+    for project in registered:
+        registry.add(project)
+    return Place(folder / "records", config)
+
+
+def register(where: Place, project: Project) -> None:
+    """Register one more project and wait until every worker must have refreshed its copy."""
+    Projects(where.settings.tables_address).add(project)
+    time.sleep(1.5)
+
+
+def write(records: Path, name: str, arrivals: Sequence[Arrival]) -> None:
+    """Add a file of records; it appears whole."""
+    lines = (
+        json.dumps(
+            {
+                "payload": b64encode(one.payload).decode(),
+                "arrival": f"{one.arrival:%Y-%m-%d %H:%M:%S}.{one.arrival.microsecond // 1000:03d}Z",
+                "shard": one.shard,
+                "sequence": one.sequence,
+            }
+        )
+        for one in arrivals
+    )
+    draft = records.parent / name
+    draft.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    draft.rename(records / name)
+
+
+def build(where: Place, parallelism: int, window: timedelta) -> StreamExecutionEnvironment:
+    """The graph as `jobs.ingest` builds it, on this process's mini cluster."""
+    configuration = Configuration()
+    for key, value in OPTIONS.items():
+        configuration.set_string(key, value)
+    env = StreamExecutionEnvironment.get_execution_environment(configuration)
+    env.set_parallelism(parallelism)
+    tables = ingest.table_environment(env)
+    config = where.settings
+    sinks.use_lake(tables, config.lake_address)
+    ends = topology.Ends(
+        records=_records(tables, where.records),
+        open_registry=partial(projects.open_registry, config.tables_address, 1),
+        event_store=sinks.lake_table(config.lake_address, EVENT_STORE),
+        dead_letters=sinks.lake_table(config.lake_address, DEAD_LETTERS),
+        write_usage=WriteUsage(config.tables_address),
+        usage=sinks.discard(tables, "usage_written"),
+    )
+    topology.build(env, tables, ends, window)
+    return env
+
+
+def _records(tables: StreamTableEnvironment, folder: Path) -> Any:
+    # unbounded: processing-time windows do not fire at the end of bounded input
+    tables.execute_sql(f"""
+        CREATE TEMPORARY TABLE records (
+            payload BYTES, arrival TIMESTAMP_LTZ(3), shard STRING, sequence STRING
+        ) WITH ('connector' = 'filesystem', 'path' = 'file://{folder}', 'format' = 'json',
+                'json.timestamp-format.standard' = 'SQL', 'source.monitor-interval' = '200 ms')
+    """)
+    return tables.from_path("records")
+
+
+@contextmanager
+def running(env: StreamExecutionEnvironment) -> Iterator[Any]:
+    """The job while it runs; cancelled at the end."""
+    job = env.execute_async("test")
+    try:
+        yield job
+    finally:
+        if job.get_job_status().result().name in {"RUNNING", "INITIALIZING", "CREATED", "RESTARTING"}:
+            job.cancel().result()
+
+
+def at_rest(where: Place, job: Any, records: int) -> Report:
+    """What the tables say once all records have an outcome and totals and event store agree."""
+    return until(
+        lambda: report.read(where.settings), lambda found: found.records == records and found.at_rest, job
+    )
+
+
+def until(read: Callable[[], Any], done: Callable[[Any], bool], job: Any) -> Any:
+    """Read until it is as wanted. Fails with the last reading, or with the reason why the job has ended."""
+    deadline = time.monotonic() + SECONDS
+    while not done(found := read()):
+        if job.get_job_status().result().name == "FAILED":
+            job.get_job_execution_result().result()
+        assert time.monotonic() < deadline, f"not at rest after {SECONDS} s: {found}"
+        time.sleep(0.3)
+    return found

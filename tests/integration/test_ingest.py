@@ -1,0 +1,79 @@
+"""The real topology against the oracle: what is stored, dead-lettered and counted, row by row."""
+
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from ops import report, sample
+from stores.lake import DEAD_LETTERS, EVENT_STORE, Lake
+from stores.projects import Project
+from tests.compare import assert_as_expected
+from tests.integration import cluster
+from tests.integration.cluster import Arrival
+from tests.oracle import expect
+
+NOW = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
+PROJECTS = [Project(one.project_id, one.notifly_project) for one in sample.PROJECTS]
+RECORDS = 1600
+
+
+def arrivals() -> list[Arrival]:
+    puts = sample.generate(RECORDS, seed=3, now=NOW).puts
+    return [
+        Arrival(put.data, NOW + timedelta(milliseconds=i), f"shardId-{i % 3:012d}", str(10**50 + i))
+        for i, put in enumerate(puts)
+    ]
+
+
+@pytest.mark.parametrize("parallelism", [1, 2])
+def test_every_record_ends_where_the_oracle_says(parallelism: int, tmp_path: Path, dynamodb_endpoint: str) -> None:
+    where = cluster.place(tmp_path, dynamodb_endpoint, PROJECTS)
+    fed = arrivals()
+    env = cluster.build(where, parallelism, timedelta(days=40))
+    for start in range(0, RECORDS, 200):
+        cluster.write(where.records, f"{start}.json", fed[start : start + 200])
+    with cluster.running(env) as job:
+        found = cluster.at_rest(where, job, RECORDS)
+    lake = Lake(where.settings.lake_address)
+    events, dead = lake.rows(EVENT_STORE).to_pylist(), lake.rows(DEAD_LETTERS).to_pylist()
+    expected = expect([(one.payload, one.arrival) for one in fed], {p.project_id for p in PROJECTS})
+
+    assert_as_expected(events, dead, found.usage, expected)
+    by_sequence = {one.sequence: one for one in fed}
+    for row in (*events, *dead):
+        origin = by_sequence[row["sequence"]]
+        assert (row["shard"], row["arrival"]) == (origin.shard, origin.arrival)
+    assert all(row["payload"] == by_sequence[row["sequence"]].payload for row in dead)
+    assert {row["popup_trigger"] for row in events} == {False}
+
+
+def test_a_copy_after_the_window_is_an_event_again_and_totals_go_on(
+    tmp_path: Path, dynamodb_endpoint: str
+) -> None:
+    where = cluster.place(tmp_path, dynamodb_endpoint, PROJECTS)
+    origin = next(one for one in arrivals() if expect([one[:2]], {PROJECTS[0].project_id}).events)
+    env = cluster.build(where, 1, window=timedelta(seconds=3))
+    cluster.write(where.records, "first.json", [origin])
+    with cluster.running(env) as job:
+        cluster.at_rest(where, job, records=1)
+        time.sleep(4)
+        cluster.write(where.records, "again.json", [origin])
+        found = cluster.until(lambda: report.read(where.settings), lambda r: r.stored.total() == 2, job)
+    # the totals' own state is kept for ever, whatever the window of the dedupe is
+    assert [(u.records, u.events) for u in found.usage] == [(2, 2)]
+
+
+def test_a_project_registered_while_the_job_runs_is_known_soon(tmp_path: Path, dynamodb_endpoint: str) -> None:
+    where = cluster.place(tmp_path, dynamodb_endpoint, [])
+    one = next(a for a in arrivals() if expect([a[:2]], {PROJECTS[0].project_id}).events)
+    env = cluster.build(where, 1, timedelta(days=40))
+    cluster.write(where.records, "before.json", [one])
+    with cluster.running(env) as job:
+        before = cluster.at_rest(where, job, records=1)
+        cluster.register(where, PROJECTS[0])
+        cluster.write(where.records, "after.json", [one])
+        after = cluster.at_rest(where, job, records=2)
+    assert (before.quarantined.total(), before.usage) == (1, [])
+    assert [(u.project_id, u.records, u.events) for u in after.usage] == [(PROJECTS[0].project_id, 1, 1)]

@@ -1,0 +1,73 @@
+"""What the Flink UI shows and a savepoint addresses: every operator named, described and with a uid of ours."""
+
+import re
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from pyflink.java_gateway import get_gateway
+
+from jobs.stages import operators
+from tests.integration import cluster
+
+# What state is addressed by: a uid that changes leaves the state of running jobs behind.
+STATEFUL = {
+    "decode-records",
+    "first-copy-deduplicate",
+    "count-window",
+    "usage-sum",
+    "event-store-writer",
+    "event-store-committer",
+    "dead-letters-writer",
+    "dead-letters-committer",
+}
+
+
+@pytest.fixture(scope="module")
+def graph(tmp_path_factory: pytest.TempPathFactory, dynamodb_endpoint: str) -> dict[str, Any]:
+    where = cluster.place(tmp_path_factory.mktemp("graph"), dynamodb_endpoint, [])
+    env = cluster.build(where, 1, timedelta(days=40))
+    found = operators(env._j_stream_execution_environment)
+    return {operator.getUid(): operator for operator in found}
+
+
+def test_every_operator_has_a_uid_a_name_and_a_description(graph: dict[str, Any]) -> None:
+    for uid, operator in graph.items():
+        assert uid
+        assert re.fullmatch(r"[a-z-]+: [a-z0-9-]+", operator.getName()), operator.getName()
+        assert " / " in operator.getDescription()
+
+
+def test_no_uid_carries_a_number_of_the_planner(graph: dict[str, Any]) -> None:
+    assert [uid for uid in graph if re.search(r"\d{2}|\$|_\d", uid)] == []
+
+
+def test_stateful_operators_keep_their_uids(graph: dict[str, Any]) -> None:
+    assert set(graph) >= STATEFUL
+
+
+def test_python_runs_twice_to_decode_and_to_write_totals(graph: dict[str, Any]) -> None:
+    assert [uid for uid in graph if "python" in uid] == ["decode-python", "usage-python"]
+
+
+def test_first_copies_are_remembered_for_the_window_and_totals_for_ever(graph: dict[str, Any]) -> None:
+    assert retention_ms(graph["first-copy-deduplicate"]) == timedelta(days=40).total_seconds() * 1000
+    assert retention_ms(graph["usage-sum"]) == 0
+
+
+def retention_ms(operator: Any) -> int:
+    """The idle state retention that the planner has built into an operator's function."""
+    function = operator.getOperatorFactory().getOperator().getUserFunction()
+    kind = function.getClass()
+    while kind is not None:
+        for field in kind.getDeclaredFields():
+            if field.getName() == "stateRetentionTime":
+                field.setAccessible(True)
+                return field.getLong(function)
+            if field.getName() == "ttlConfig":
+                field.setAccessible(True)
+                config = field.get(function)
+                return config.getTimeToLive().toMillis() if config.isEnabled() else 0
+        kind = kind.getSuperclass()
+    names = get_gateway().jvm.java.util.Arrays.toString(function.getClass().getDeclaredFields())
+    raise AssertionError(names)

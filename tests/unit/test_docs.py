@@ -1,0 +1,98 @@
+"""The documentation against the code: columns, reasons, stages, links and paths."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from jobs import sinks
+from udfs.model import EVENT_COLUMNS, Kind, Reason
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = sorted((ROOT / "docs").rglob("*.md"))
+PAGES = [ROOT / "README.md", *DOCS]
+LONGEST_DECISION = 20
+FOLDERS = ("jobs", "udfs", "stores", "ops", "bench", "tests", "flink-conf", "docs", "emulators", ".ci")
+
+
+def text(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def section(page: str, heading: str) -> str:
+    """What stands under a heading of the second level."""
+    found = re.search(rf"^## {re.escape(heading)}\n(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL)
+    assert found, f"no heading {heading}"
+    return found[1]
+
+
+def first_cells(part: str) -> list[str]:
+    """The names in backticks that rows of a table begin with."""
+    return re.findall(r"^\| `([^`]+)`", part, re.MULTILINE)
+
+
+def test_every_column_of_the_event_store_is_documented() -> None:
+    documented = first_cells(section(text("docs/data.md"), "`events` (Iceberg)"))
+    assert documented == list(sinks._EVENTS)
+    assert set(EVENT_COLUMNS) < set(documented)
+
+
+def test_every_column_of_the_dead_letters_is_documented() -> None:
+    assert first_cells(section(text("docs/data.md"), "`dead_letters` (Iceberg)")) == list(sinks._DEAD)
+
+
+def test_every_reason_is_documented_and_no_other() -> None:
+    assert first_cells(section(text("docs/data.md"), "Reasons")) == [reason.value for reason in Reason]
+
+
+def test_every_kind_has_its_counter_documented() -> None:
+    metrics = section(text("docs/data.md"), "Metrics (Flink)")
+    assert all(f"`{kind.value}`" in metrics for kind in Kind)
+
+
+@pytest.mark.parametrize("module", ["projects", "usage"])
+def test_every_attribute_in_dynamodb_is_documented(module: str) -> None:
+    source = text(f"stores/{module}.py")
+    written = set(re.findall(r'item\["(\w+)"\]', source)) | set(re.findall(r"(\w+) = :\w+", source))
+    documented = set(first_cells(section(text("docs/data.md"), f"`{module}` (DynamoDB)")))
+    assert documented == written
+
+
+def test_every_stage_is_in_the_picture() -> None:
+    stages = re.findall(r'graph\.(?:stream|sink)\(\s*"([a-z-]+)"', text("jobs/topology.py"))
+    picture = re.search(r"```\n(.*?)```", text("docs/architecture.md"), re.DOTALL)
+    assert len(stages) > 1
+    assert picture
+    missing = [stage for stage in stages if not re.search(rf"(?<![\w-]){stage}(?![\w-])", picture[1])]
+    assert not missing, f"docs/architecture.md: not in the picture: {', '.join(missing)}"
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_relative_links_lead_somewhere(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        if re.match(r"[a-z]+:", link):
+            continue
+        name, _, anchor = link.partition("#")
+        target = page.parent / name if name else page
+        assert target.exists(), f"{page.name}: {link}"
+        assert not anchor or anchor in anchors(target), f"{page.name}: {link}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_paths_in_backticks_exist(page: Path) -> None:
+    for path in re.findall(r"`([\w.-]+/[\w./-]*)`", page.read_text(encoding="utf-8")):
+        if path.split("/")[0] in FOLDERS:
+            assert (ROOT / path).exists(), f"{page.name}: {path}"
+
+
+def test_a_decision_is_short() -> None:
+    decisions = sorted((ROOT / "docs" / "decisions").glob("*.md"))
+    lengths = {path.name: len(path.read_text(encoding="utf-8").splitlines()) for path in decisions}
+    assert lengths
+    assert not {name: n for name, n in lengths.items() if n > LONGEST_DECISION}
