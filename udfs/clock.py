@@ -25,4 +25,5 @@ def month(server_upload_time: datetime | None, arrival: datetime) -> str:
 
     By `server_upload_time`, which a sender cannot choose and every retry repeats; by arrival without it.
     """
-    return (server_upload_time or arrival).isoformat()[:7]
+    at = server_upload_time or arrival
+    return f"{at.year:04}-{at.month:02}"
