@@ -56,5 +56,6 @@ def _variant(rng: Random) -> dict[bytes, bytes]:
     """Who and when, as encoded values by field, at some instant of three days."""
     upload = _BENCH_START + timedelta(days=3) * rng.random()
     event = make_event(rng, 0, 0, person(rng), upload)
+    event["server_upload_time"] = f"{upload:%Y-%m-%d %H:%M:%S.%f}"  # the one form that Amplitude sends
     fields = ("device_id", "user_id", "amplitude_id", "session_id", *clocks(rng, upload))
     return {field.encode(): encode(event[field]) for field in fields}
