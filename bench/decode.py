@@ -12,11 +12,13 @@ from typing import Any
 
 import pyarrow as pa
 from pyflink.table import DataTypes
+from pyflink.table.types import to_arrow_type
 from pyflink.table.utils import arrow_to_pandas, pandas_to_arrow
 
 from bench.events import events
 from bench.figures import Figure
 from bench.throughput import PROJECTS, SEED
+from jobs.topology import row_type
 from stores.projects import Project
 from udfs import parse
 from udfs.decode import Decode, decode
@@ -24,12 +26,8 @@ from udfs.model import DECODED
 
 BATCH = 2_000  # python.fn-execution.arrow.batch.size in flink-conf/config.yaml
 REPEATS = 5
-_ARROW = {
-    str: pa.string(), dict: pa.string(), int: pa.int64(), float: pa.float64(), bytes: pa.binary(),
-    datetime: pa.timestamp("us"),
-}  # fmt: skip
 _REGISTRY = {project_id: Project(project_id, f"notifly-{project_id}") for project_id in PROJECTS}
-_SCHEMA = pa.schema([("row", pa.struct([(name, _ARROW[kind]) for name, kind in DECODED.items()]))])
+_SCHEMA = pa.schema([("row", to_arrow_type(row_type(DECODED)))])
 
 
 class _Counter:
@@ -64,17 +62,17 @@ def measure(say: Callable[[str], None]) -> list[Figure]:
     function = Decode(open_registry)
     function.open(_Counter())
     series = arrow_to_pandas("UTC", types, [source])
-    frame = function.eval(*series)
-    assert (frame["kind"] == "event").all()
-    batch = pandas_to_arrow(_SCHEMA, "UTC", [None], [frame])
+    decoded = function.eval(*series)
+    batch = pandas_to_arrow(_SCHEMA, "UTC", [None], [decoded])
+    assert set(batch["row"].field("kind").to_pylist()) == {"event"}
     steps: dict[str, Callable[[], Any]] = {
         "parse, quick way": lambda: [parse.parse(data) for data in payloads],
         "parse, careful way": lambda: [parse.parse(data) for data in odd],
         "decode, quick way": lambda: [decode(data, arrival, _REGISTRY) for data in payloads],
         "decode, careful way": lambda: [decode(data, arrival, _REGISTRY) for data in odd],
         "Arrow to Series": lambda: arrow_to_pandas("UTC", types, [source]),
-        "Decode.eval, quick way (decode, counts, DataFrame)": lambda: function.eval(*series),
-        "DataFrame to Arrow": lambda: pandas_to_arrow(_SCHEMA, "UTC", [None], [frame]),
+        "Decode.eval, quick way (decode, counts, Series)": lambda: function.eval(*series),
+        "Series to Arrow": lambda: pandas_to_arrow(_SCHEMA, "UTC", [None], [decoded]),
         "Arrow to bytes": lambda: _write(batch),
     }
     best = {

@@ -49,7 +49,7 @@ def build(env: StreamExecutionEnvironment, tables: StreamTableEnvironment, ends:
 
 def decode(tables: StreamTableEnvironment, ends: Ends) -> Table:
     """Each record as one row of `model.DECODED`; the payload stays with those that are no event."""
-    function = udf(Decode(ends.open_registry), result_type=_row(DECODED), func_type="pandas")
+    function = udf(Decode(ends.open_registry), result_type=row_type(DECODED), func_type="pandas")
     tables.create_temporary_function("decode_record", function)
     columns = ", ".join(f"r.`{name}` AS `{name}`" for name in DECODED)
     return tables.sql_query(f"""
@@ -129,7 +129,8 @@ def _times(columns: dict[str, type]) -> list[str]:
     return [name for name, kind in columns.items() if kind is datetime]
 
 
-def _row(columns: dict[str, type]) -> RowType:
+def row_type(columns: dict[str, type]) -> RowType:
+    """Columns as the type of a Python function's result."""
     return DataTypes.ROW([DataTypes.FIELD(name, _data_type(kind)) for name, kind in columns.items()])
 
 

@@ -47,5 +47,5 @@ def by_content(record: Mapping[str, Any]) -> Identity:
 
 
 def _identity(rung: int, *fields: str) -> Identity:
-    text = f"{rung}" + "".join([f"|{len(field)}:{field}" for field in fields])
+    text = f"{rung}|{'|'.join([f'{len(field)}:{field}' for field in fields])}"
     return Identity(rung, text, blake2b(text.encode(), digest_size=HASH_BYTES).digest())
