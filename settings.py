@@ -75,6 +75,7 @@ class Ingest(_Section):
 
     dedupe_days: Annotated[int, Field(ge=40, le=400)] = 40
     projects_refresh_seconds: Annotated[int, Field(ge=1, le=30)] = 15
+    usage_interval_seconds: Annotated[int, Field(ge=1, le=60)] = 10
 
 
 class Settings(_Section):
@@ -100,6 +101,11 @@ class Settings(_Section):
         """The lake as `stores` takes it."""
         lake = self.lake
         return LakeAddress(lake.catalog_uri, lake.warehouse, lake.namespace, lake.s3_endpoint, lake.s3_region)
+
+    @property
+    def usage_interval(self) -> timedelta:
+        """How often totals are written, at most."""
+        return timedelta(seconds=self.ingest.usage_interval_seconds)
 
     @property
     def dedupe_window(self) -> timedelta:

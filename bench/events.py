@@ -53,8 +53,8 @@ def _template(rng: Random, project_id: int, size: int) -> bytes:
 
 
 def _variant(rng: Random) -> dict[bytes, bytes]:
-    """Who and when, as encoded values by field, at some instant of three days."""
-    upload = _BENCH_START + timedelta(days=3) * rng.random()
+    """Who and when, as encoded values by field, at some instant of one day."""
+    upload = _BENCH_START + timedelta(hours=20) * rng.random()
     event = make_event(rng, 0, 0, person(rng), upload)
     event["server_upload_time"] = f"{upload:%Y-%m-%d %H:%M:%S.%f}"  # the one form that Amplitude sends
     fields = ("device_id", "user_id", "amplitude_id", "session_id", *clocks(rng, upload))

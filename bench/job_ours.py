@@ -42,7 +42,7 @@ def main() -> None:
         write_usage=WriteUsage(dynamodb),
         usage=sinks.discard(tables, "usage_written"),
     )
-    topology.build(env, tables, ends, config.dedupe_window)
+    topology.build(env, tables, ends, topology.Rules(config.dedupe_window, config.usage_interval))
     env.execute("bench-ours")
 
 

@@ -41,7 +41,8 @@ def main() -> None:
     graph = Graph(tables, env)
     parsed = graph.stream("parse", "Events parsed by the json format", parse(tables, options.input))
     events = graph.stream("first-copy", "First copies", first_copies(tables, parsed), config.dedupe_window)
-    counts = topology.partial_counts(tables, parsed, events)
+    rules = topology.Rules(config.dedupe_window, config.usage_interval)
+    counts = topology.partial_counts(tables, parsed, events, rules)
     graph.sink("event-store", "Events", stored(tables, events), sinks.lake_table(config.lake_address, EVENT_STORE))
     graph.sink("counts", "Counts", tables.sql_query(f"SELECT events FROM {counts}"), discard(tables))  # noqa: S608
     env.execute("bench-rival")

@@ -100,7 +100,11 @@ def write_input(folder: Path, count: int) -> Input:
 
 def _round(stack: Stack, job: str, number: int, given: Input, say: Say) -> Round:
     """Run one job into tables of its own and read back what it stored."""
-    overrides = (f"lake.namespace={job}_{number}", f"dynamodb.table_prefix={job}_{number}_")
+    overrides = (
+        f"lake.namespace={job}_{number}",
+        f"dynamodb.table_prefix={job}_{number}_",
+        "ingest.usage_interval_seconds=10",
+    )
     settings = load(stack.settings_path, overrides)
     register_projects(settings)
     arguments: list[str | Path] = ["--config", stack.settings_path, "--input", f"file://{given.folder}"]

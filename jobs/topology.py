@@ -31,15 +31,23 @@ class Ends(NamedTuple):
     """table that takes what `write_usage` returns"""
 
 
-def build(env: StreamExecutionEnvironment, tables: StreamTableEnvironment, ends: Ends, window: timedelta) -> None:
-    """Add the ingest job to `env`; `window` is how long a first copy is remembered."""
+class Rules(NamedTuple):
+    """What of the settings shapes the graph."""
+
+    dedupe_window: timedelta
+    """how long the first copy of an event is remembered, from its arrival"""
+    usage_interval: timedelta
+    """how often totals are written, at most"""
+
+
+def build(env: StreamExecutionEnvironment, tables: StreamTableEnvironment, ends: Ends, rules: Rules) -> None:
+    """Add the ingest job to `env`."""
     graph = Graph(tables, env)
 
     decoded = graph.stream("decode", "Records decoded and attributed", decode(tables, ends))
-    events = graph.stream(
-        "first-copy", "First copy per project and identity", first_copies(tables, decoded), window
-    )
-    counts = graph.stream("count", "Records and events per second", partial_counts(tables, decoded, events))
+    copies = first_copies(tables, decoded)
+    events = graph.stream("first-copy", "First copy of each event", copies, rules.dedupe_window)
+    counts = graph.stream("count", "Records and events counted", partial_counts(tables, decoded, events, rules))
     totals = running_totals(tables, counts)
 
     graph.sink("event-store", "Events, each once", stored(tables, events), ends.event_store)
@@ -71,8 +79,8 @@ def first_copies(tables: StreamTableEnvironment, decoded: Table) -> Table:
     """)  # noqa: S608
 
 
-def partial_counts(tables: StreamTableEnvironment, decoded: Table, events: Table) -> Table:
-    """Event records and distinct events of each second, per project and month."""
+def partial_counts(tables: StreamTableEnvironment, decoded: Table, events: Table, rules: Rules) -> Table:
+    """Event records and distinct events of each usage interval, per project and month."""
     counted = tables.sql_query(f"""
         SELECT *, PROCTIME() AS seen FROM (
             SELECT project_id, `month`, CAST(1 AS BIGINT) AS records, CAST(0 AS BIGINT) AS events
@@ -82,15 +90,16 @@ def partial_counts(tables: StreamTableEnvironment, decoded: Table, events: Table
         )
     """)  # noqa: S608
     tables.create_temporary_view("counted", counted)
-    return tables.sql_query("""
+    seconds = int(rules.usage_interval.total_seconds())
+    return tables.sql_query(f"""
         SELECT project_id, `month`, SUM(records) AS records, SUM(events) AS events
-        FROM TABLE(TUMBLE(TABLE counted, DESCRIPTOR(seen), INTERVAL '1' SECOND))
+        FROM TABLE(TUMBLE(TABLE counted, DESCRIPTOR(seen), INTERVAL '{seconds}' SECOND))
         GROUP BY window_start, window_end, project_id, `month`
-    """)
+    """)  # noqa: S608
 
 
 def running_totals(tables: StreamTableEnvironment, counts: Table) -> Table:
-    """Absolute totals per project and month, updated each second in which something was counted."""
+    """Absolute totals per project and month, updated after each interval in which something was counted."""
     return tables.sql_query(f"""
         SELECT project_id, `month`, SUM(records) AS records, SUM(events) AS events
         FROM {counts} GROUP BY project_id, `month`

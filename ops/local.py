@@ -154,6 +154,7 @@ class Stack:
                         "shard_discovery_interval_ms": 1_000},
             "dynamodb": {"region": self.region, "endpoint": self.dynamodb_endpoint},
             "lake": {"catalog_uri": self.catalog_uri, "warehouse": self.warehouse},
+            "ingest": {"usage_interval_seconds": 1},  # for somebody who waits
         }  # fmt: skip
         lines = [
             f"[{section}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items())

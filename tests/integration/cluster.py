@@ -32,7 +32,7 @@ OPTIONS = {
     "state.backend.type": "rocksdb",
     "pipeline.object-reuse": "true",
     "python.fn-execution.bundle.time": "200",
-    "python.fn-execution.bundle.size": "2000",
+    "python.fn-execution.bundle.size": "20000",
     "python.fn-execution.arrow.batch.size": "500",
 }
 SECONDS = 120
@@ -113,7 +113,7 @@ def build(where: Place, parallelism: int, window: timedelta) -> StreamExecutionE
         write_usage=WriteUsage(config.tables_address),
         usage=sinks.discard(tables, "usage_written"),
     )
-    topology.build(env, tables, ends, window)
+    topology.build(env, tables, ends, topology.Rules(window, timedelta(seconds=1)))
     return env
 
 
