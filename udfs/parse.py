@@ -8,7 +8,7 @@ in `misfits`. A property test holds the two ways together.
 
 import json
 import re
-from collections.abc import Callable
+import threading
 from datetime import datetime
 from math import isfinite
 from typing import Annotated, Any, Final
@@ -96,29 +96,35 @@ class _RefusedError(Exception):
     """The quick way does not take this value."""
 
 
-def _once(seen: set[type]) -> Callable[[type, Any], Any]:
-    """A msgspec hook that sees each key of a custom type, so that the second one of a record is noticed."""
+class _Seen(threading.local):
+    """The custom types met in the record at hand; a worker's threads may each be in the middle of one."""
 
-    def hook(kind: type, value: Any) -> Any:
-        if kind in seen:
+    def __init__(self) -> None:
+        self.kinds: set[type] = set()
+
+
+_seen: Final = _Seen()
+
+
+def _once(kind: type, value: Any) -> Any:
+    """msgspec's hook for keys of a custom type: refuses the second one of a record, and any odd value."""
+    kinds = _seen.kinds
+    if kind in kinds:
+        raise _RefusedError
+    kinds.add(kind)
+    if kind is _App:
+        number = attribute.project_id(value)
+        if number is None:
             raise _RefusedError
-        seen.add(kind)
-        if kind is _App:
-            number = attribute.project_id(value)
-            if number is None:
-                raise _RefusedError
-            return _App(number)
-        if value is None and kind is not _EventType:
-            return kind("")
-        if type(value) is not str:
-            raise _RefusedError
-        return kind(value)
-
-    return hook
+        return _App(number)
+    if value is None and kind is not _EventType:
+        return kind("")
+    if type(value) is not str:
+        raise _RefusedError
+    return kind(value)
 
 
-_seen: Final[set[type]] = set()
-_quick: Final = msgspec.json.Decoder(Export, dec_hook=_once(_seen)).decode
+_quick: Final = msgspec.json.Decoder(Export, dec_hook=_once).decode
 # \u00xx may spell a key in disguise, \ud8xx half an emoji: both need the careful way
 _ODD_ESCAPE: Final = re.compile(rb"\\u(?:00|[dD][89a-fA-F])")
 
@@ -130,7 +136,7 @@ def parse(payload: bytes) -> tuple[Any, Misfits] | Rejection:
             return _careful(payload)
         if not payload.isascii():
             payload.decode()  # msgspec does not look at the text inside objects that it keeps as bytes
-        _seen.clear()
+        _seen.kinds.clear()
         export: Any = _quick(payload)
         if export.event_type:
             return export, {}

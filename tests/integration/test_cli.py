@@ -11,6 +11,8 @@ from stores.dynamodb import TablesAddress
 from stores.projects import Projects
 from stores.usage import Usage, UsageTable
 
+ROOT = Path(__file__).resolve().parents[2]
+
 
 @pytest.fixture
 def config(tmp_path: Path, dynamodb_endpoint: str) -> Path:
@@ -49,6 +51,26 @@ def test_a_table_that_is_away_is_one_line(config: Path) -> None:
     assert refused.returncode == 2
     assert refused.stderr.startswith("amplitude-bridge: DynamoDB table ")
     assert "at http://127.0.0.1:9 cannot be used: " in refused.stderr
+    assert refused.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("ingest.dedupe_days=7", "ingest.dedupe_days = 7: Input should be greater than or equal to 40"),
+        (
+            "kinesis.endpoint=http://127.0.0.1:9",
+            "Kinesis stream notifly-external-event-streaming at http://127.0.0.1:9 cannot be used: ",
+        ),
+    ],
+    ids=["bad setting", "stream away"],
+)
+def test_the_job_refuses_to_start_in_one_line(config: Path, override: str, message: str) -> None:
+    command = [sys.executable, "-m", "jobs.ingest", "--config", config, "--set", override]
+    refused = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, cwd=ROOT)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert message in refused.stderr
+    assert refused.stderr.startswith("jobs.ingest: ")
     assert refused.stderr.count("\n") == 1
 
 
