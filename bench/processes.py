@@ -57,7 +57,7 @@ class Sampler:
 
     @property
     def others(self) -> Cost:
-        """All others of the session together: Python workers, with the shells that start them."""
+        """All Python processes of the session together: the workers."""
         costs = [cost for pid, cost in self._costs.items() if pid != self._leader]
         return Cost(sum(cost.cpu_seconds for cost in costs), sum(cost.peak_mb for cost in costs))
 
@@ -67,6 +67,8 @@ class Sampler:
 
     def _look(self) -> None:
         for pid in _session(self._leader):
+            if pid != self._leader and not _is_python(pid):
+                continue  # a JVM's fork on its way to `chmod` still looks as large as the JVM
             cpu, peak = _cpu_seconds(pid), peak_mb(pid)
             if cpu is not None and peak is not None:
                 self._costs[pid] = Cost(cpu - self._before.get(pid, 0.0), peak)
@@ -102,6 +104,13 @@ def machine() -> str:
 def _session(leader: int) -> list[int]:
     pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
     return [pid for pid in pids if (stat := _stat(pid)) and int(stat[3]) == leader]
+
+
+def _is_python(pid: int) -> bool:
+    try:
+        return b"pyflink" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
 
 
 def _cpu_seconds(pid: int) -> float | None:

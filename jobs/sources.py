@@ -10,6 +10,19 @@ from settings import Kinesis
 
 def kinesis_records(tables: StreamTableEnvironment, kinesis: Kinesis) -> Table:
     """payload BYTES, arrival TIMESTAMP_LTZ(3), shard STRING, sequence STRING of every record on the stream."""
+    tables.execute_sql(f"""
+        CREATE TEMPORARY TABLE records (
+            payload BYTES,
+            arrival TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL,
+            shard STRING METADATA FROM 'shard-id' VIRTUAL,
+            sequence STRING METADATA FROM 'sequence-number' VIRTUAL
+        ) WITH ({with_options(connector_options(kinesis))})
+    """)
+    return tables.from_path("records")
+
+
+def connector_options(kinesis: Kinesis) -> dict[str, str]:
+    """Settings in the words of the connector's table options."""
     options = {
         "connector": "kinesis",
         "format": "raw",
@@ -23,15 +36,7 @@ def kinesis_records(tables: StreamTableEnvironment, kinesis: Kinesis) -> Table:
         options["scan.stream.initpos-timestamp"] = f"{kinesis.initial_timestamp.timestamp():.3f}"
     if kinesis.endpoint is not None:
         options["aws.endpoint"] = kinesis.endpoint
-    tables.execute_sql(f"""
-        CREATE TEMPORARY TABLE records (
-            payload BYTES,
-            arrival TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL,
-            shard STRING METADATA FROM 'shard-id' VIRTUAL,
-            sequence STRING METADATA FROM 'sequence-number' VIRTUAL
-        ) WITH ({with_options(options)})
-    """)
-    return tables.from_path("records")
+    return options
 
 
 def with_options(options: dict[str, str]) -> str:

@@ -81,7 +81,7 @@ def test_two_kills_and_a_shard_split_lose_nothing_and_count_nothing_twice(
     crash(stack, job)
     feed.join(timeout=300)
 
-    found = at_rest(stack, settings, job, RECORDS)
+    found = at_rest(stack, settings, job)
     assert len(stream.open_shards()) == 3
     assert differences(found, made.truth) == []
     lake = Lake(settings.lake_address)
@@ -91,27 +91,6 @@ def test_two_kills_and_a_shard_split_lose_nothing_and_count_nothing_twice(
     assert_as_expected(events, dead, found.usage, expect(arrivals, registered))
     payloads = {put.data for put in made.puts}
     assert {row["payload"] for row in dead} <= payloads
-
-
-def test_a_job_that_starts_at_a_timestamp_leaves_out_what_came_before(stack: Stack, settings: Settings) -> None:
-    for job in stack.rest("/jobs")["jobs"]:
-        if job["status"] == "RUNNING":
-            stack.cancel(job["id"])
-    stream = Stream(settings.stream_address)
-    puts = sample.generate(200, seed=12).puts
-    list(stream.put((put.partition_key, put.data) for put in puts[:100]))
-    time.sleep(1)
-    start, overrides = datetime.now(UTC), ["lake.namespace=later", "dynamodb.table_prefix=later-"]
-    registry = Projects(load(stack.settings_path, overrides).tables_address)
-    registry.create()
-    for one in sample.PROJECTS:
-        registry.add(Project(one.project_id, one.notifly_project))
-    list(stream.put((put.partition_key, put.data) for put in puts[100:]))
-    position = ["kinesis.initial_position=AT_TIMESTAMP", f"kinesis.initial_timestamp={start.isoformat()}"]
-    arguments = [part for override in (*overrides, *position) for part in ("--set", override)]
-    job_id = stack.submit(stack.settings_path, program_args=arguments)
-    found = at_rest(stack, load(stack.settings_path, overrides), job_id, records=100)
-    assert found.records == 100
 
 
 def crash(stack: Stack, job: str) -> None:
@@ -126,12 +105,12 @@ def crash(stack: Stack, job: str) -> None:
     stack.flink.wait_until_running(job)
 
 
-def at_rest(stack: Stack, settings: Settings, job: str, records: int) -> report.Report:
-    """What the tables say once that many records have an outcome and totals and event store agree."""
+def at_rest(stack: Stack, settings: Settings, job: str) -> report.Report:
+    """What the tables say once every record has an outcome and totals and event store agree."""
     deadline = time.monotonic() + 180
     while True:
         found = report.read(settings)
-        if found.records >= records and found.at_rest:
+        if found.records >= RECORDS and found.at_rest:
             return found
         assert stack.job_state(job) in {"RUNNING", "RESTARTING"}, stack.flink.root_cause(job)
         assert time.monotonic() < deadline, f"not at rest: {found}"
