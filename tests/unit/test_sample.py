@@ -109,11 +109,11 @@ def test_a_redelivery_goes_to_the_other_half_of_the_hash_range(sample: Sample) -
 
 
 def test_benchmark_events_are_valid_and_of_the_size_asked_for() -> None:
-    made = list(events(2000, seed=1, project_ids=[1, 2]))
+    made = list(events(600, seed=1, project_ids=[1, 2]))
     found = expect(((data, ARRIVAL) for data in made), {1, 2})
-    assert len(found.events) == 1900
-    assert found.records[1] == pytest.approx(1000, rel=0.1)
-    assert sum(map(len, made)) / 2000 == pytest.approx(1500, rel=0.1)
+    assert len(found.events) == 570
+    assert found.records[1] == pytest.approx(300, rel=0.15)
+    assert sum(map(len, made)) / 600 == pytest.approx(1500, rel=0.1)
 
 
 def test_benchmark_events_are_deterministic_and_their_share_of_repeats_exact() -> None:
