@@ -60,7 +60,11 @@ def test_a_copy_after_the_window_is_an_event_again_and_totals_go_on(
         cluster.at_rest(where, job, records=1)
         time.sleep(4)
         cluster.write(where.records, "again.json", [origin])
-        found = cluster.until(lambda: report.read(where.settings), lambda r: r.stored.total() == 2, job)
+        found = cluster.until(
+            lambda: report.read(where.settings),
+            lambda r: r.stored.total() == r.records == sum(u.events for u in r.usage) == 2,
+            job,
+        )
     # the totals' own state is kept for ever, whatever the window of the dedupe is
     assert [(u.records, u.events) for u in found.usage] == [(2, 2)]
 
