@@ -4,7 +4,6 @@ The one difference from jobs.ingest is the source, one event per line. Registry 
 """
 
 import argparse
-from functools import partial
 from pathlib import Path
 
 from pyflink.datastream import StreamExecutionEnvironment
@@ -12,11 +11,9 @@ from pyflink.table import StreamTableEnvironment, Table
 
 import settings
 from jobs import sinks, topology
-from jobs.ingest import table_environment
-from stores import projects
-from stores.lake import DEAD_LETTERS, EVENT_STORE, Lake
+from jobs.ingest import ends, table_environment
+from stores.lake import Lake
 from stores.usage import UsageTable
-from udfs.write_usage import WriteUsage
 
 
 def main() -> None:
@@ -27,22 +24,13 @@ def main() -> None:
     parser.add_argument("--input", required=True)
     options = parser.parse_args()
     config = settings.load(options.config, options.overrides)
-    lake, dynamodb = config.lake_address, config.tables_address
-    sinks.create_tables(Lake(lake))
-    UsageTable(dynamodb).create()
+    sinks.create_tables(Lake(config.lake_address))
+    UsageTable(config.tables_address).create()
 
     env = StreamExecutionEnvironment.get_execution_environment()
     tables = table_environment(env)
-    sinks.use_lake(tables, lake)
-    ends = topology.Ends(
-        records=lines(tables, options.input),
-        open_registry=partial(projects.open_registry, dynamodb, config.ingest.projects_refresh_seconds),
-        event_store=sinks.lake_table(lake, EVENT_STORE),
-        dead_letters=sinks.lake_table(lake, DEAD_LETTERS),
-        write_usage=WriteUsage(dynamodb),
-        usage=sinks.discard(tables, "usage_written"),
-    )
-    topology.build(env, tables, ends, topology.Rules(config.dedupe_window, config.usage_interval))
+    rules = topology.Rules(config.dedupe_window, config.usage_interval)
+    topology.build(env, tables, ends(tables, config, lines(tables, options.input)), rules)
     env.execute("bench-ours")
 
 

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from pyflink.datastream import StreamExecutionEnvironment
-from pyflink.table import StreamTableEnvironment
+from pyflink.table import StreamTableEnvironment, Table
 
 import settings
 from jobs import sinks, sources, topology
@@ -54,18 +54,24 @@ def submit(config: Settings) -> None:
     """Build the graph between the production ends and execute it."""
     env = StreamExecutionEnvironment.get_execution_environment()
     tables = table_environment(env)
+    records = sources.kinesis_records(tables, config.kinesis)
+    rules = topology.Rules(config.dedupe_window, config.usage_interval)
+    topology.build(env, tables, ends(tables, config, records), rules)
+    env.execute(NAME)
+
+
+def ends(tables: StreamTableEnvironment, config: Settings, records: Table) -> topology.Ends:
+    """The production ends behind a table of records."""
     lake, dynamodb = config.lake_address, config.tables_address
     sinks.use_lake(tables, lake)
-    ends = topology.Ends(
-        records=sources.kinesis_records(tables, config.kinesis),
+    return topology.Ends(
+        records=records,
         open_registry=partial(projects.open_registry, dynamodb, config.ingest.projects_refresh_seconds),
         event_store=sinks.lake_table(lake, EVENT_STORE),
         dead_letters=sinks.lake_table(lake, DEAD_LETTERS),
         write_usage=WriteUsage(dynamodb),
         usage=sinks.discard(tables, "usage_written"),
     )
-    topology.build(env, tables, ends, topology.Rules(config.dedupe_window, config.usage_interval))
-    env.execute(NAME)
 
 
 def table_environment(env: StreamExecutionEnvironment) -> StreamTableEnvironment:

@@ -6,7 +6,6 @@ from base64 import b64encode
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,11 +18,9 @@ from jobs import ingest, sinks, topology
 from ops import report
 from ops.report import Report
 from settings import Settings
-from stores import projects
-from stores.lake import DEAD_LETTERS, EVENT_STORE, Lake
+from stores.lake import Lake
 from stores.projects import Project, Projects
 from stores.usage import UsageTable
-from udfs.write_usage import WriteUsage
 
 # A type error must fail the test, not restart it.
 OPTIONS = {
@@ -58,6 +55,7 @@ def place(folder: Path, dynamodb_endpoint: str, registered: Sequence[Project]) -
     """Fresh tables with these projects registered."""
     (folder / "records").mkdir()
     tree = {
+        "ingest": {"projects_refresh_seconds": 1},
         "dynamodb": {"endpoint": dynamodb_endpoint, "table_prefix": f"{folder.name}-"},
         "lake": {"catalog_uri": f"sqlite:///{folder}/catalog.db", "warehouse": f"file://{folder}/warehouse"},
     }
@@ -103,16 +101,7 @@ def build(where: Place, parallelism: int, window: timedelta) -> StreamExecutionE
     env = StreamExecutionEnvironment.get_execution_environment(configuration)
     env.set_parallelism(parallelism)
     tables = ingest.table_environment(env)
-    config = where.settings
-    sinks.use_lake(tables, config.lake_address)
-    ends = topology.Ends(
-        records=_records(tables, where.records),
-        open_registry=partial(projects.open_registry, config.tables_address, 1),
-        event_store=sinks.lake_table(config.lake_address, EVENT_STORE),
-        dead_letters=sinks.lake_table(config.lake_address, DEAD_LETTERS),
-        write_usage=WriteUsage(config.tables_address),
-        usage=sinks.discard(tables, "usage_written"),
-    )
+    ends = ingest.ends(tables, where.settings, _records(tables, where.records))
     topology.build(env, tables, ends, topology.Rules(window, timedelta(seconds=1)))
     return env
 
