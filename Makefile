@@ -6,7 +6,7 @@ PYTEST := .venv/bin/pytest --durations=10 --durations-min=0.5
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup run check test lint types unit properties integration e2e bench lock clean
+.PHONY: help setup run check test lint types unit properties integration e2e soak bench lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "%-14s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ integration: setup ## The real topology on a mini cluster
 
 e2e: setup ## Real processes, emulators, kills and a shard split
 	$(PYTEST) tests/e2e
+
+soak: setup ## Mutated traffic through the local stack, every record accounted for; MINUTES=10 SEED=1
+	.venv/bin/python -m ops.soak --minutes $(or $(MINUTES),10) --seed $(or $(SEED),1)
 
 bench: setup ## The figures in the README
 	.venv/bin/python -m bench

@@ -30,7 +30,7 @@ if [ ! -x .venv/bin/python ] || stale python requirements.lock pyproject.toml; t
     echo "bootstrap: Python environment (about a minute)"
     [ -x .tools/bin/uv ] || { "$python" -m venv .tools && .tools/bin/python -m pip install -q --disable-pip-version-check "uv==$UV_VERSION"; }
     [ -x .venv/bin/python ] || .tools/bin/uv venv -q --python 3.11 .venv || fail "no Python 3.11 found and none could be installed; Flink 1.20 supports up to 3.11."
-    .tools/bin/uv pip sync -q --python .venv/bin/python requirements.lock
+    .tools/bin/uv pip sync -q --compile-bytecode --python .venv/bin/python requirements.lock
     .tools/bin/uv pip install -q --python .venv/bin/python --no-deps --no-build-isolation -e .
     stamp python
 fi

@@ -27,7 +27,7 @@ from ops.local import Stack
 from ops.machine import Ports
 from settings import Settings, load
 from stores.lake import DEAD_LETTERS, EVENT_STORE, Lake
-from stores.projects import Project, Projects
+from stores.projects import Projects, linked
 
 PROJECTS = range(400_001, 400_051)
 DUPLICATES = 0.05
@@ -123,7 +123,7 @@ def register_projects(settings: Settings) -> None:
     projects = Projects(settings.tables_address)
     projects.create()
     for project_id in PROJECTS:
-        projects.add(Project(project_id, f"notifly-{project_id}"))
+        projects.add(linked(project_id, f"notifly-{project_id}"))
 
 
 def read_back(settings: Settings, given: Input) -> Stored:

@@ -17,7 +17,7 @@ from jobs import sinks, sources, topology
 from settings import Settings, SettingsError
 from stores import projects
 from stores.errors import StoreError
-from stores.lake import DEAD_LETTERS, EVENT_STORE, Lake
+from stores.lake import COHORT_MESSAGES, DEAD_LETTERS, EVENT_STORE, USER_UPDATES, Lake
 from stores.projects import Projects
 from stores.stream import Stream
 from stores.usage import UsageTable
@@ -68,6 +68,8 @@ def ends(tables: StreamTableEnvironment, config: Settings, records: Table) -> to
         records=records,
         open_registry=partial(projects.open_registry, dynamodb, config.ingest.projects_refresh_seconds),
         event_store=sinks.lake_table(lake, EVENT_STORE),
+        user_updates=sinks.lake_table(lake, USER_UPDATES),
+        cohort_messages=sinks.lake_table(lake, COHORT_MESSAGES),
         dead_letters=sinks.lake_table(lake, DEAD_LETTERS),
         write_usage=WriteUsage(dynamodb),
         usage=sinks.discard(tables, "usage_written"),

@@ -7,29 +7,52 @@ from urllib.parse import urlsplit
 from pyflink.table import StreamTableEnvironment
 
 from jobs.sources import with_options
-from stores.lake import CATALOG, DEAD_LETTERS, EVENT_STORE, Lake, LakeAddress, Partition
+from stores.lake import (
+    CATALOG,
+    COHORT_MESSAGES,
+    DEAD_LETTERS,
+    EVENT_STORE,
+    USER_UPDATES,
+    Lake,
+    LakeAddress,
+    Partition,
+)
 from udfs.model import EVENT_COLUMNS
 
-_LINEAGE: Final[dict[str, type]] = {"arrival": datetime, "shard": str, "sequence": str}
-_EVENTS: Final[dict[str, type]] = {**EVENT_COLUMNS, "popup_trigger": bool, **_LINEAGE}
-_DEAD: Final[dict[str, type]] = {
-    "kind": str,
-    "reason": str,
-    "detail": str,
-    "project_id": int,
-    "payload": bytes,
-    **_LINEAGE,
-}
+_LINEAGE: Final[dict[str, type]] = {"arrival": datetime, "shard": str, "sequence": str, "sub_index": int}
+_DAY: Final = Partition("arrival", "day")
 # Not a partition per project: a thousand projects would leave a thousand files at every checkpoint.
 _PROJECT_BUCKETS: Final = 16
 
 
+COLUMNS: Final[dict[str, dict[str, type]]] = {
+    EVENT_STORE: {**EVENT_COLUMNS, "popup_trigger": bool, **_LINEAGE},
+    USER_UPDATES: {"project_id": int, "notifly_project": str, "payload": bytes, **_LINEAGE},
+    COHORT_MESSAGES: {"payload": bytes, **_LINEAGE},
+    DEAD_LETTERS: {
+        "kind": str,
+        "reason": str,
+        "detail": str,
+        "project_id": int,
+        "payload": bytes,
+        "payload_length": int,
+        "payload_sha256": str,
+        **_LINEAGE,
+    },
+}
+"""The columns of each table of the lake, in order."""
+_PARTITIONS: Final = {
+    EVENT_STORE: [Partition("server_upload_time", "day"), Partition("project_id", _PROJECT_BUCKETS)],
+    USER_UPDATES: [_DAY],
+    COHORT_MESSAGES: [_DAY],
+    DEAD_LETTERS: [_DAY],
+}
+
+
 def create_tables(lake: Lake) -> None:
-    """Create the event store and the dead letters unless they are there. Raises StoreError."""
-    lake.create(
-        EVENT_STORE, _EVENTS, [Partition("server_upload_time", "day"), Partition("project_id", _PROJECT_BUCKETS)]
-    )
-    lake.create(DEAD_LETTERS, _DEAD, [Partition("arrival", "day")])
+    """Create the lake's tables unless they are there. Raises StoreError."""
+    for table, columns in COLUMNS.items():
+        lake.create(table, columns, _PARTITIONS[table])
 
 
 def use_lake(tables: StreamTableEnvironment, lake: LakeAddress) -> None:

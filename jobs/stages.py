@@ -21,6 +21,7 @@ FOREVER = timedelta(0)
 _GENERATED_ID = re.compile(r"\[\d+\]$")
 _KINDS = {
     "PythonCalc": "python",
+    "PythonCorrelate": "parts",
     "Calc": "select",
     "ConstraintEnforcer": "not-null",
     "TableToDataSteam": "out",  # Flink's own spelling

@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 from pyflink.datastream import StreamExecutionEnvironment
 from pyflink.table import DataTypes, StreamTableEnvironment, Table
 from pyflink.table.types import DataType, RowType
-from pyflink.table.udf import udf
+from pyflink.table.udf import udf, udtf
 
 from jobs.stages import Graph
-from udfs.decode import Decode
-from udfs.model import DECODED, EVENT_COLUMNS
+from udfs.decode import Decode, DecodePart, Open
+from udfs.model import DECODED, EVENT_COLUMNS, OPENED, Kind
 
 
 class Ends(NamedTuple):
@@ -22,9 +22,13 @@ class Ends(NamedTuple):
     open_registry: Callable[[], Any]
     """opens the project registry on a worker"""
     event_store: str
-    """table of the first copies of events, columns of `sinks.EVENT_STORE`"""
+    """table of the first copies of events; its columns, and those of the next three: `sinks.COLUMNS`"""
+    user_updates: str
+    """table of user updates as they came"""
+    cohort_messages: str
+    """table of cohort messages as they came"""
     dead_letters: str
-    """table of the records that are no event, columns of `sinks.DEAD_LETTERS`"""
+    """table of the records that are not taken"""
     write_usage: Any
     """vectorised function of project_id, month, records, events"""
     usage: str
@@ -40,18 +44,33 @@ class Rules(NamedTuple):
     """how often totals are written, at most"""
 
 
+class Decoded(NamedTuple):
+    """All rows of `model.DECODED`: of records that hold one thing, and of the parts of those that hold several."""
+
+    single: Table
+    parts: Table
+
+    def select(self, columns: str, condition: str) -> str:
+        """A query over both; each side is filtered on its own, so that decode stays chained up to the shuffle."""
+        return " UNION ALL ".join(f"SELECT {columns} FROM {side} WHERE {condition}" for side in self)  # noqa: S608
+
+
 def build(env: StreamExecutionEnvironment, tables: StreamTableEnvironment, ends: Ends, rules: Rules) -> None:
     """Add the ingest job to `env`."""
     graph = Graph(tables, env)
 
-    decoded = graph.stream("decode", "Records decoded and attributed", decode(tables, ends))
+    single = graph.stream("decode", "Records decoded and attributed", decode(tables, ends))
+    parts = graph.stream("open", "Records out of envelopes, decoded and attributed", opened(tables, ends, single))
+    decoded = Decoded(single, parts)
     copies = first_copies(tables, decoded)
     events = graph.stream("first-copy", "First copy of each event", copies, rules.dedupe_window)
     counts = graph.stream("count", "Records and events counted", partial_counts(tables, decoded, events, rules))
     totals = running_totals(tables, counts)
 
     graph.sink("event-store", "Events, each once", stored(tables, events), ends.event_store)
-    graph.sink("dead-letters", "Records that are no event", dead_letters(tables, decoded), ends.dead_letters)
+    graph.sink("user-updates", "User updates as they came", user_updates(tables, decoded), ends.user_updates)
+    graph.sink("cohort-messages", "Cohort messages as they came", cohorts(tables, decoded), ends.cohort_messages)
+    graph.sink("dead-letters", "Records that are not taken", dead_letters(tables, decoded), ends.dead_letters)
     graph.sink("usage", "Monthly totals per project", written(tables, totals, ends), ends.usage)
 
 
@@ -59,32 +78,61 @@ def decode(tables: StreamTableEnvironment, ends: Ends) -> Table:
     """Each record as one row of `model.DECODED`; the payload stays with those that are no event."""
     function = udf(Decode(ends.open_registry), result_type=row_type(DECODED), func_type="pandas")
     tables.create_temporary_function("decode_record", function)
-    columns = ", ".join(f"r.`{name}` AS `{name}`" for name in DECODED)
     return tables.sql_query(f"""
-        SELECT {columns}, CASE WHEN r.kind <> 'event' THEN payload END AS payload, arrival, shard, sequence
+        SELECT {_COLUMNS}, {_PAYLOAD}, arrival, shard, sequence, CAST(NULL AS BIGINT) AS sub_index
         FROM (SELECT decode_record(payload, arrival) AS r, payload, arrival, shard, sequence FROM {ends.records})
     """)  # noqa: S608
 
 
-def first_copies(tables: StreamTableEnvironment, decoded: Table) -> Table:
-    """The first copy of each event to arrive, by identity within its project."""
-    columns = ", ".join(f"`{name}`" for name in EVENT_COLUMNS)
+def opened(tables: StreamTableEnvironment, ends: Ends, decoded: Table) -> Table:
+    """The parts of envelopes, each as one row of `model.DECODED` with its place in the envelope."""
+    part = DataTypes.ROW([DataTypes.FIELD(name, _data_type(kind)) for name, kind in OPENED.items()])
+    tables.create_temporary_function("open_envelope", udtf(Open(), result_types=part.field_types()))
+    function = udf(DecodePart(ends.open_registry), result_type=row_type(DECODED), func_type="pandas")
+    tables.create_temporary_function("decode_part", function)
     return tables.sql_query(f"""
-        SELECT {columns}, arrival, shard, sequence
+        SELECT {_COLUMNS}, {_PAYLOAD}, arrival, shard, sequence, sub_index
+        FROM (
+            SELECT decode_part(part.payload, arrival, part.reason, part.detail) AS r, part.payload AS payload,
+                arrival, shard, sequence, part.sub_index AS sub_index
+            FROM {decoded} AS envelope,
+                LATERAL TABLE(open_envelope(envelope.payload)) AS part(sub_index, payload, reason, detail)
+            WHERE envelope.kind = '{Kind.ENVELOPE}'
+        )
+    """)  # noqa: S608
+
+
+_COLUMNS = ", ".join(f"r.`{name}` AS `{name}`" for name in DECODED if name != "payload_head")
+_LINEAGE = ("arrival", "shard", "sequence", "sub_index")
+_STORED_LINEAGE = "CAST(arrival AS TIMESTAMP_LTZ(6)) AS arrival, shard, sequence, sub_index"
+_IS_EVENT = f"kind = '{Kind.EVENT}'"
+# events are in their columns; what is uploaded while a project is not linked is not to be kept
+_PAYLOAD = f"""CASE
+    WHEN r.kind IN ('{Kind.EVENT}', '{Kind.NOT_LINKED}') THEN CAST(NULL AS BYTES)
+    WHEN r.payload_head IS NOT NULL THEN r.payload_head
+    ELSE payload
+END AS payload"""
+
+
+def first_copies(tables: StreamTableEnvironment, decoded: Decoded) -> Table:
+    """The first copy of each event to arrive, by identity within its project."""
+    columns = ", ".join(f"`{name}`" for name in (*EVENT_COLUMNS, *_LINEAGE))
+    return tables.sql_query(f"""
+        SELECT {columns}
         FROM (
             SELECT *, ROW_NUMBER() OVER (PARTITION BY project_id, identity_hash ORDER BY seen ASC) AS copy
-            FROM (SELECT *, PROCTIME() AS seen FROM {decoded} WHERE kind = 'event')
+            FROM ({decoded.select(f"identity_hash, {columns}, PROCTIME() AS seen", _IS_EVENT)})
         )
         WHERE copy = 1
     """)  # noqa: S608
 
 
-def partial_counts(tables: StreamTableEnvironment, decoded: Table, events: Table, rules: Rules) -> Table:
+def partial_counts(tables: StreamTableEnvironment, decoded: Decoded, events: Table, rules: Rules) -> Table:
     """Event records and distinct events of each usage interval, per project and month."""
+    record = "project_id, `month`, CAST(1 AS BIGINT) AS records, CAST(0 AS BIGINT) AS events"
     counted = tables.sql_query(f"""
         SELECT *, PROCTIME() AS seen FROM (
-            SELECT project_id, `month`, CAST(1 AS BIGINT) AS records, CAST(0 AS BIGINT) AS events
-            FROM {decoded} WHERE kind = 'event'
+            {decoded.select(record, _IS_EVENT)}
             UNION ALL
             SELECT project_id, `month`, CAST(0 AS BIGINT), CAST(1 AS BIGINT) FROM {events}
         )
@@ -108,21 +156,28 @@ def running_totals(tables: StreamTableEnvironment, counts: Table) -> Table:
 
 def stored(tables: StreamTableEnvironment, events: Table) -> Table:
     """Events as the event store has them, barred from triggering in-app and web popups."""
-    times = {name: f"CAST(`{name}` AS TIMESTAMP_LTZ(6)) AS `{name}`" for name in _times(EVENT_COLUMNS)}
-    columns = ", ".join(times.get(name, f"`{name}`") for name in EVENT_COLUMNS)
-    return tables.sql_query(f"""
-        SELECT {columns}, FALSE AS popup_trigger, CAST(arrival AS TIMESTAMP_LTZ(6)) AS arrival, shard, sequence
-        FROM {events}
-    """)  # noqa: S608
+    columns = {name: f"`{name}`" for name in (*EVENT_COLUMNS, *_LINEAGE)}
+    times = [name for name, kind in EVENT_COLUMNS.items() if kind is datetime]
+    columns |= {name: f"CAST(`{name}` AS TIMESTAMP_LTZ(6)) AS `{name}`" for name in (*times, "arrival")}
+    columns |= {"arrival": f"FALSE AS popup_trigger, {columns['arrival']}"}
+    return tables.sql_query(f"SELECT {', '.join(columns.values())} FROM {events}")  # noqa: S608
 
 
-def dead_letters(tables: StreamTableEnvironment, decoded: Table) -> Table:
-    """What is no event, with the reason and the bytes as they came."""
-    return tables.sql_query(f"""
-        SELECT kind, reason, detail, project_id, payload,
-            CAST(arrival AS TIMESTAMP_LTZ(6)) AS arrival, shard, sequence
-        FROM {decoded} WHERE kind <> 'event'
-    """)  # noqa: S608
+def user_updates(tables: StreamTableEnvironment, decoded: Decoded) -> Table:
+    """User updates of registered projects, copies included."""
+    columns = f"project_id, notifly_project, payload, {_STORED_LINEAGE}"
+    return tables.sql_query(decoded.select(columns, f"kind = '{Kind.USER_UPDATE}'"))
+
+
+def cohorts(tables: StreamTableEnvironment, decoded: Decoded) -> Table:
+    """Cohort messages, which name no project."""
+    return tables.sql_query(decoded.select(f"payload, {_STORED_LINEAGE}", f"kind = '{Kind.COHORT}'"))
+
+
+def dead_letters(tables: StreamTableEnvironment, decoded: Decoded) -> Table:
+    """What is not taken, with the reason and the bytes as they came."""
+    columns = "kind, reason, detail, project_id, payload, payload_length, payload_sha256"
+    return tables.sql_query(decoded.select(f"{columns}, {_STORED_LINEAGE}", "reason IS NOT NULL"))
 
 
 def written(tables: StreamTableEnvironment, totals: Table, ends: Ends) -> Table:
@@ -132,10 +187,6 @@ def written(tables: StreamTableEnvironment, totals: Table, ends: Ends) -> Table:
     return tables.sql_query(f"""
         SELECT write_usage(project_id, `month`, records, events) AS events FROM {totals}
     """)  # noqa: S608
-
-
-def _times(columns: dict[str, type]) -> list[str]:
-    return [name for name, kind in columns.items() if kind is datetime]
 
 
 def row_type(columns: dict[str, type]) -> RowType:

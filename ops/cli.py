@@ -1,24 +1,22 @@
-"""The command line, `amplitude-bridge`: run everything here, register projects.
+"""The command line, `amplitude-bridge`: run everything here, register projects, explain what is not taken.
 
-Exit codes: 0 done, 1 the numbers are wrong, 2 something is not as it must be (one line on stderr says what).
+Exit codes: 0 done, 1 the numbers are wrong or records are not taken, 2 something is not as it must be (one line on
+stderr says what).
 """
 
-import json
 import sys
-from pathlib import Path
 
 import click
 from rich.console import Console
-from rich.table import Table
 
 from ops import run as local_run
+from ops.dead_letters import dead_letters
+from ops.explain import explain_record
 from ops.machine import Ports
 from ops.process import StackError
-from settings import Settings, SettingsError, load
+from ops.projects import projects
+from settings import SettingsError
 from stores.errors import StoreError
-from stores.projects import DEFAULT_MONTHLY_LIMIT, Project, Projects
-
-LOCAL_SETTINGS = Path("var/local/job.toml")
 
 
 def main() -> None:
@@ -50,45 +48,6 @@ def run(*, once: bool, records: int, kinesis_port: int, dynamodb_port: int, flin
         sys.exit(1)
 
 
-@commands.group()
-@click.option(
-    "--config",
-    type=click.Path(path_type=Path),
-    default=LOCAL_SETTINGS,
-    show_default=True,
-    help="The job's settings; the default are those of `make run`.",
-)
-@click.pass_context
-def projects(context: click.Context, config: Path) -> None:
-    """The registry: which Notifly project an Amplitude project belongs to."""
-    context.obj = load(config)
-
-
-@projects.command("add")
-@click.argument("project_id", type=click.IntRange(0, 2**63 - 1))
-@click.argument("notifly_project")
-@click.option("--monthly-limit", default=DEFAULT_MONTHLY_LIMIT, show_default=True, type=click.IntRange(1))
-@click.pass_obj
-def add(settings: Settings, project_id: int, notifly_project: str, monthly_limit: int) -> None:
-    """Register Amplitude's PROJECT_ID for NOTIFLY_PROJECT; workers know it within seconds."""
-    registry = Projects(settings.tables_address)
-    registry.create()
-    registry.add(Project(project_id, notifly_project, monthly_limit))
-    click.echo(f"Amplitude project {project_id} is registered for {notifly_project}")
-
-
-@projects.command("list")
-@click.option("--json", "as_json", is_flag=True, help="One JSON array instead of a table.")
-@click.pass_obj
-def list_projects(settings: Settings, *, as_json: bool) -> None:
-    """Show all registered projects."""
-    known = Projects(settings.tables_address).list()
-    if as_json:
-        click.echo(json.dumps([project._asdict() for project in known], default=str, indent=2))
-        return
-    table = Table("project", "Notifly project", "monthly limit", "linked at")
-    for project in known:
-        table.add_row(
-            str(project.project_id), project.notifly_project, f"{project.monthly_limit:,}", str(project.linked_at)
-        )
-    Console().print(table)
+commands.add_command(projects)
+commands.add_command(dead_letters)
+commands.add_command(explain_record)

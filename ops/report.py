@@ -1,4 +1,4 @@
-"""What became of the records: read from the event store, the dead letters and the totals, shown as tables."""
+"""What became of the records: read from the lake's tables and the totals, shown as tables."""
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from settings import Settings
-from stores.lake import DEAD_LETTERS, EVENT_STORE, Lake
+from stores.lake import COHORT_MESSAGES, DEAD_LETTERS, EVENT_STORE, USER_UPDATES, Lake
 from stores.projects import Project, Projects
 from stores.usage import Usage, UsageTable
 
@@ -23,15 +23,19 @@ class Report:
     """rows of the event store by (project, month)"""
     distinct: Counter[tuple[int, str]] = field(default_factory=Counter)
     """distinct identities of the event store by (project, month)"""
-    rejected: Counter[str] = field(default_factory=Counter)
-    """dead letters by reason"""
+    dead_letters: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """by kind and reason"""
     quarantined: Counter[int] = field(default_factory=Counter)
     """dead letters of unregistered projects by project id"""
+    user_updates: Counter[int] = field(default_factory=Counter)
+    """by project id"""
+    cohort_messages: int = 0
 
     @property
     def records(self) -> int:
-        """All records that the job has given an outcome."""
-        return sum(u.records for u in self.usage) + self.rejected.total() + self.quarantined.total()
+        """All records that the job has given an outcome, each part of an envelope being one."""
+        others = self.dead_letters.total() + self.user_updates.total() + self.cohort_messages
+        return sum(u.records for u in self.usage) + others
 
     @property
     def at_rest(self) -> bool:
@@ -51,39 +55,52 @@ def read(settings: Settings) -> Report:
         projects=Projects(settings.tables_address).list(),
         stored=Counter(keys),
         distinct=Counter(key for key, _ in identities),
-        rejected=Counter(row["reason"] for row in dead if row["kind"] == "rejected"),
-        quarantined=Counter(row["project_id"] for row in dead if row["kind"] == "quarantined"),
+        dead_letters=Counter((row["kind"], row["reason"]) for row in dead),
+        quarantined=Counter(row["project_id"] for row in dead if row["reason"] == "unknown_project"),
+        user_updates=Counter(lake.rows(USER_UPDATES, ("project_id",))["project_id"].to_pylist()),
+        cohort_messages=lake.rows(COHORT_MESSAGES, ("sequence",)).num_rows,
     )
 
 
 def show(report: Report, console: Console) -> None:
-    """Print what was received, stored, removed and refused, then each month against its limit."""
+    """Print what became of the records, then the projects, and each month against its limit."""
     console.print(_outcomes(report))
-    console.print(_reasons(report))
+    console.print(_projects(report))
     console.print(_months(report.usage, report.projects))
 
 
 def _outcomes(report: Report) -> Table:
-    table = _table("Records by project", "project", "Notifly project", "received", "stored", "duplicates")
-    records: defaultdict[int, list[Usage]] = defaultdict(list)
-    for usage in report.usage:
-        records[usage.project_id].append(usage)
-    names = {project.project_id: project.notifly_project for project in report.projects}
-    for project_id, months in records.items():
-        stored = sum(n for (project, _), n in report.stored.items() if project == project_id)
-        received, duplicates = sum(u.records for u in months), sum(u.duplicates for u in months)
-        table.add_row(
-            str(project_id), names.get(project_id, ""), f"{received:,}", f"{stored:,}", f"{duplicates:,}"
-        )
+    """Every outcome that was met, the taken ones first."""
+    table = _table("Records by outcome", "kind", "reason", "where", "records")
+    stored = report.stored.total()
+    rows = [
+        ("event", "", "events", stored),
+        ("event", "duplicate", "", sum(u.records for u in report.usage) - stored),
+        ("user_update", "", "user_updates", report.user_updates.total()),
+        ("cohort", "", "cohort_messages", report.cohort_messages),
+        *((kind, reason, "dead_letters", n) for (kind, reason), n in sorted(report.dead_letters.items())),
+    ]
+    for *words, n in rows:
+        table.add_row(*words, f"{n:,}")
     return table
 
 
-def _reasons(report: Report) -> Table:
-    table = _table("Dead letters", "kind", "reason", "project", "records")
-    for project_id, n in sorted(report.quarantined.items()):
-        table.add_row("quarantined", "unknown_project", str(project_id), f"{n:,}")
-    for reason, n in sorted(report.rejected.items()):
-        table.add_row("rejected", reason, "", f"{n:,}")
+def _projects(report: Report) -> Table:
+    columns = ("event records", "stored", "duplicates", "user updates", "quarantined")
+    table = _table("Records by project", "project", "Notifly project", *columns)
+    usage: defaultdict[int, list[Usage]] = defaultdict(list)
+    for total in report.usage:
+        usage[total.project_id].append(total)
+    names = {project.project_id: project.notifly_project for project in report.projects}
+    for project_id in sorted({*usage, *report.user_updates, *report.quarantined}):
+        counts = (
+            sum(u.records for u in usage[project_id]),
+            sum(n for (project, _), n in report.stored.items() if project == project_id),
+            sum(u.duplicates for u in usage[project_id]),
+            report.user_updates[project_id],
+            report.quarantined[project_id],
+        )
+        table.add_row(str(project_id), names.get(project_id, ""), *(f"{n:,}" for n in counts))
     return table
 
 
@@ -101,6 +118,6 @@ def _months(usage: Sequence[Usage], projects: Sequence[Project]) -> Table:
 def _table(title: str, *columns: str) -> Table:
     table = Table(title=title, title_justify="left")
     for column in columns:
-        words = column in {"project", "Notifly project", "kind", "reason", "month"}
+        words = column in {"project", "Notifly project", "kind", "reason", "where", "month"}
         table.add_column(column, justify="left" if words else "right")
     return table

@@ -7,6 +7,8 @@ import signal
 import threading
 import time
 from collections import Counter
+from collections.abc import Mapping
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -18,7 +20,7 @@ from ops.process import StackError
 from ops.report import Report
 from ops.sample import Sample, Truth
 from settings import Settings, load
-from stores.projects import Project, Projects
+from stores.projects import Projects
 from stores.stream import Stream
 
 SHARDS = 3
@@ -36,44 +38,45 @@ def run(console: Console, ports: Ports, records: int, *, once: bool) -> bool:
     with Stack(ports=ports, flink_options={"execution.checkpointing.interval": "5s"}) as stack:
         settings = load(stack.write_settings())
         console.print(f"started: {', '.join(f'{name} {s} s' for name, s in stack.ready_after.items())}")
-        _create(settings)
+        create(settings)
         job = stack.submit(stack.settings_path)
         stack.write_description()
         console.print(f"job {job} submitted; Flink UI: {stack.flink.url}")
         made = sample.generate(records)
         _feed(console, settings, made)
-        found = _at_rest(console, settings, stack, job, made.truth)
+        found = at_rest(console, settings, stack, job, made.truth.outcomes)
         right = _conclude(console, stack, found, made.truth)
         if not once:
             _stay(console)
     return right
 
 
-def _create(settings: Settings) -> None:
+def create(settings: Settings) -> None:
+    """Make the stream, and register the sample's projects."""
     Stream(settings.stream_address).create(SHARDS)
     projects = Projects(settings.tables_address)
     projects.create()
     for one in sample.PROJECTS:
-        projects.add(Project(one.project_id, one.notifly_project))
+        projects.add(one)
 
 
 def _feed(console: Console, settings: Settings, made: Sample) -> None:
     stream = Stream(settings.stream_address)
-    with _progress(console) as progress:
+    with progress_bar(console) as progress:
         task = progress.add_task("records put", total=len(made.puts))
         for acknowledged in stream.put((put.partition_key, put.data) for put in made.puts):
             progress.advance(task, acknowledged)
 
 
-def _at_rest(console: Console, settings: Settings, stack: Stack, job: str, truth: Truth) -> Report:
+def at_rest(console: Console, settings: Settings, stack: Stack, job: str, outcomes: int) -> Report:
     """Wait until every record has an outcome and the tables agree; what there is when time is over."""
     deadline = time.monotonic() + SECONDS_TO_REST
-    with _progress(console) as progress:
-        task = progress.add_task("records with an outcome", total=truth.received)
+    with progress_bar(console) as progress:
+        task = progress.add_task("records with an outcome", total=outcomes)
         while True:
             found = report.read(settings)
             progress.update(task, completed=found.records)
-            if (found.records >= truth.received and found.at_rest) or time.monotonic() > deadline:
+            if (found.records >= outcomes and found.at_rest) or time.monotonic() > deadline:
                 return found
             state = stack.job_state(job)
             if state in {"FAILED", "CANCELED", "FINISHED"}:
@@ -99,20 +102,27 @@ def _conclude(console: Console, stack: Stack, found: Report, truth: Truth) -> bo
 
 def differences(found: Report, truth: Truth) -> list[str]:
     """Where what the tables say is not what was fed, a line each."""
-    usage = {(u.project_id, u.month): u.events for u in found.usage}
     records: Counter[int] = Counter()
     for total in found.usage:
         records[total.project_id] += total.records
-    pairs: list[tuple[str, object, object]] = [
-        ("records", found.records, truth.received),
-        ("records by project", dict(records), {p: t.records for p, t in truth.projects.items()}),
+    usage = {(u.project_id, u.month): u.events for u in found.usage}
+    compared: list[tuple[str, Mapping[Any, int], Mapping[Any, int]]] = [
+        ("outcomes", {"all": found.records}, {"all": truth.outcomes}),
+        ("event records by project", records, {p: t.records for p, t in truth.projects.items()}),
         ("usage by project and month", usage, truth.usage),
-        ("event store rows", dict(found.stored), truth.usage),
-        ("event store identities", dict(found.distinct), truth.usage),
-        ("rejected by reason", dict(found.rejected), truth.rejected),
-        ("quarantined by project", dict(found.quarantined), truth.quarantined),
+        ("event store rows", found.stored, truth.usage),
+        ("event store identities", found.distinct, truth.usage),
+        ("dead letters", found.dead_letters, truth.dead_letters),
+        ("quarantined by project", found.quarantined, truth.quarantined),
+        ("user updates by project", found.user_updates, truth.user_updates),
+        ("cohort messages", {"all": found.cohort_messages}, {"all": truth.cohort_messages}),
     ]
-    return [f"{name}: found {got}, fed {fed}" for name, got, fed in pairs if got != fed]
+    return [
+        f"{name}, {key}: found {got.get(key, 0)}, fed {fed.get(key, 0)}"
+        for name, got, fed in compared
+        for key in sorted(got.keys() | fed.keys(), key=str)
+        if got.get(key, 0) != fed.get(key, 0)
+    ]
 
 
 def _stay(console: Console) -> None:
@@ -123,6 +133,7 @@ def _stay(console: Console) -> None:
         console.print("stopping")
 
 
-def _progress(console: Console) -> Progress:
+def progress_bar(console: Console) -> Progress:
+    """What is done out of what is to do."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     return Progress(*columns, console=console)

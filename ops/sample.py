@@ -1,35 +1,41 @@
 """A realistic sample of what Amplitude puts on the shared stream, with the numbers it must lead to.
 
-Two tenants, redeliveries, late events, two months, an unregistered project and broken records. `Truth` is
-tallied from labels given while each record is made, never by reading bytes back: it is a count independent
-of the job. Deterministic for a seed and `now`.
+Two tenants, redeliveries, late events, two months, envelopes, user updates, cohorts, an unregistered project and
+broken records. `Truth` is tallied from labels given while each record is made, never by reading bytes back: it is
+a count independent of the job. Deterministic for a seed and `now`.
 """
 
-import gzip
-import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import md5
 from random import Random
-from typing import Literal
+from typing import NamedTuple
 
-from ops.sample_events import Record, encode, later, make_event, person, uuid, with_oddities, with_rung, with_shape
+from ops import sample_broken, sample_envelopes
+from ops.sample_events import (
+    Record,
+    cohort_message,
+    encode,
+    later,
+    make_event,
+    person,
+    user_update,
+    uuid,
+    with_oddities,
+    with_rung,
+    with_shape,
+)
+from stores.projects import linked
 
-
-@dataclass(frozen=True)
-class SampleProject:
-    """An Amplitude project of the sample and the Notifly project it belongs to."""
-
-    project_id: int
-    notifly_project: str
-
-
-PROJECTS = (SampleProject(434735, "acme-shop"), SampleProject(100011471, "dalle-market"))
-
-
+PROJECTS = (
+    linked(434735, "acme-shop"),
+    linked(100011471, "dalle-market", datetime.fromisoformat("2023-06-01 09:30:00")),
+)
+"""The registered projects; the sample has records of the second one from before it was linked."""
 UNKNOWN_APP = 203138
+_BOM = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True)
@@ -54,10 +60,17 @@ class Truth:
     """What the job must make of the sample; `usage` counts distinct events by (project, month)."""
 
     received: int
+    """puts"""
+    outcomes: int
+    """records that get an outcome: each part of an envelope is one"""
     projects: dict[int, ProjectTruth]
     usage: dict[tuple[int, str], int]
-    rejected: dict[str, int]
+    dead_letters: dict[tuple[str, str], int]
+    """by kind and reason"""
     quarantined: dict[int, int]
+    """dead letters of unregistered projects"""
+    user_updates: dict[int, int]
+    cohort_messages: int
 
 
 @dataclass
@@ -69,46 +82,73 @@ class Sample:
 
 
 def generate(records: int = 3200, seed: int = 1, now: datetime | None = None) -> Sample:
-    """Make `records` puts: 5 % redelivered, 1 % broken, 1 % of an unknown project.
+    """Make `records` puts: 5 % redelivered, 2 % broken, 1 % of an unknown project, 1 % envelopes and other kinds.
 
     Uploads lie in the UTC month of `now` (up to `now`, which must be aware) and in the month before.
     """
     rng = Random(seed)
-    broken = unknown = lookalikes = records // 100
+    now = (now or datetime.now(UTC)).astimezone(UTC)
+    unknown = lookalikes = envelopes = records // 100
+    others = [
+        *_each(records // 50, _broken(rng)),
+        *_each(records // 100, _user_updates(rng, now)),
+        *_each(records // 200, _control(rng)),
+        *_each(records // 200, _before_link(rng)),
+        *_each(records // 400, _unattributed(rng)),
+        *_each(records // 1600, _cohorts(rng, now)),
+    ]
     repeats = records // 20
-    length = records - broken - unknown - lookalikes - repeats
-    made = _originals(rng, _uploads(rng, length, (now or datetime.now(UTC)).astimezone(UTC)))
-    made += _lookalikes(rng, made, lookalikes)
+    length = records - len(others) - unknown - lookalikes - envelopes - repeats
+    sizes = [rng.randint(2, 6) for _ in range(envelopes)]
+    made = _originals(rng, _uploads(rng, length + sum(sizes), now))
+    singles, inside = _parted(rng, made, sizes)
+    wrapped = [_enveloped(rng, number, members) for number, members in enumerate(inside)]
+    repeated_whole = [rng.choice(wrapped) for _ in range(envelopes // 8)]
+    made += (twins := _lookalikes(rng, made, lookalikes))
     items = [
-        *(_Item(one.at, one.put, "event", one.project_id, one.month) for one in made),
-        *(_redelivery(rng, rng.choice(made), length) for _ in range(repeats)),
+        *(_Item(one.at, one.put, (one.label,)) for one in (*singles, *twins)),
+        *wrapped,
+        *(_redelivery(rng, rng.choice(made), length) for _ in range(repeats - len(repeated_whole))),
+        *(_redelivered(rng, item) for item in repeated_whole),
         *(_unregistered(rng, rng.choice(made), length) for _ in range(unknown)),
-        *(_Item(rng.uniform(0, length), put, "rejected", reason) for reason, put in _broken(rng, broken)),
+        *(_Item(rng.uniform(0, length), Put(uuid(rng), data), (label,)) for data, label in others),
     ]
     items.sort(key=lambda item: item.at)
     return Sample([item.put for item in items], _tally(items))
 
 
-@dataclass(frozen=True)
-class _Made:
+class _Label(NamedTuple):
+    """What a record is known to be: its kind, and what else its outcome is counted by."""
+
+    kind: str
+    """`event`, `duplicate`, or the word of the tables"""
+    project_id: int = 0
+    month: str = ""
+    reason: str = ""
+
+
+class _Made(NamedTuple):
     """A distinct event: where it stands in the stream and what it is known to be."""
 
     at: float
     event: Record
     put: Put
-    project_id: int
-    month: str
+    label: _Label
 
 
-@dataclass(frozen=True)
-class _Item:
-    """A put and the label it is tallied by: `subject` is a project id, or the reason of a rejection."""
+class _Item(NamedTuple):
+    """A put, and a label for each record in it."""
 
     at: float
     put: Put
-    outcome: Literal["event", "duplicate", "rejected", "quarantined"]
-    subject: int | str
-    month: str = ""
+    labels: tuple[_Label, ...]
+
+
+_Labelled = tuple[bytes, _Label]
+
+
+def _each(count: int, forms: Iterator[_Labelled]) -> list[_Labelled]:
+    return [next(forms) for _ in range(count)]
 
 
 def _uploads(rng: Random, count: int, now: datetime) -> list[datetime]:
@@ -131,9 +171,32 @@ def _originals(rng: Random, uploads: Sequence[datetime]) -> list[_Made]:
         project_id = rng.choices(PROJECTS, weights=(2, 1))[0].project_id
         event = make_event(rng, number, project_id, rng.choice(people[project_id]), upload)
         event = with_oddities(rng, with_rung(rng, with_shape(rng, event)))
-        put = Put(event.get("device_id") or uuid(rng), encode(event))
-        made.append(_Made(number, event, put, project_id, f"{upload:%Y-%m}"))
+        mark = _BOM if rng.random() < 0.005 else b""
+        put = Put(event.get("device_id") or uuid(rng), mark + encode(event))
+        made.append(_Made(number, event, put, _Label("event", project_id, f"{upload:%Y-%m}")))
     return made
+
+
+def _parted(rng: Random, made: Sequence[_Made], sizes: Sequence[int]) -> tuple[list[_Made], list[list[_Made]]]:
+    """The events that are put one by one, and a run of neighbours for each envelope."""
+    singles, inside = list(made), []
+    for size in sizes:
+        start = rng.randrange(len(singles) - size + 1)
+        inside.append(singles[start : start + size])
+        del singles[start : start + size]
+    return singles, inside
+
+
+def _enveloped(rng: Random, number: int, members: Sequence[_Made]) -> _Item:
+    """Several events in one record: every form in turn, then every bad tail, which the events must survive."""
+    forms = (*((form, "") for form in sample_envelopes.FORMS), *sample_envelopes.BAD_TAILS)
+    form, reason = forms[number % len(forms)]
+    labels = tuple(member.label for member in members)
+    if reason:
+        labels += (_Label("rejected", reason=reason),)
+    data = form([encode(member.event) for member in members])
+    aggregated = data.startswith(sample_envelopes.KPL_MAGIC)
+    return _Item(members[0].at, Put(sample_envelopes.KPL_KEY if aggregated else uuid(rng), data), labels)
 
 
 def _lookalikes(rng: Random, made: Sequence[_Made], count: int) -> list[_Made]:
@@ -142,16 +205,16 @@ def _lookalikes(rng: Random, made: Sequence[_Made], count: int) -> list[_Made]:
 
 
 def _lookalike(rng: Random, origin: _Made) -> _Made:
-    event, project_id = dict(origin.event), origin.project_id
+    event, label = dict(origin.event), origin.label
     match rng.randrange(3):
         case 0:
-            project_id = next(one.project_id for one in PROJECTS if one.project_id != project_id)
-            event["app"] = project_id
+            project_id = next(one.project_id for one in PROJECTS if one.project_id != label.project_id)
+            event["app"], label = project_id, label._replace(project_id=project_id)
         case 1:
             event["event_type"] = f"[Merged] {event['event_type']}"
         case _:
             event |= {"device_id": uuid(rng)} | ({"uuid": uuid(rng)} if event.get("uuid") else {})
-    return _Made(origin.at + rng.random(), event, Put(uuid(rng), encode(event)), project_id, origin.month)
+    return _Made(origin.at + rng.random(), event, Put(uuid(rng), encode(event)), label)
 
 
 def _redelivery(rng: Random, made: _Made, length: int) -> _Item:
@@ -161,83 +224,97 @@ def _redelivery(rng: Random, made: _Made, length: int) -> _Item:
         event = event | {"processed_time": later(event["processed_time"], rng.randint(1, 10**10))}
     at = made.at + 0.5 if rng.random() < 0.5 else rng.uniform(made.at, max(length, made.at))
     put = Put(_key_on_another_shard(rng, made.put.partition_key), encode(event))
-    return _Item(at, put, "duplicate", made.project_id)
+    return _Item(at, put, (_again(made.label),))
+
+
+def _redelivered(rng: Random, item: _Item) -> _Item:
+    """A whole envelope again: its events are duplicates, its bad tail is as bad as before."""
+    key, data = item.put.partition_key, item.put.data
+    put = item.put if key == sample_envelopes.KPL_KEY else Put(_key_on_another_shard(rng, key), data)
+    return _Item(item.at + 0.5, put, tuple(map(_again, item.labels)))
+
+
+def _again(label: _Label) -> _Label:
+    return _Label("duplicate", label.project_id) if label.kind == "event" else label
 
 
 def _unregistered(rng: Random, made: _Made, length: int) -> _Item:
-    put = Put(uuid(rng), encode(made.event | {"app": UNKNOWN_APP, "uuid": uuid(rng)}))
-    return _Item(rng.uniform(0, length), put, "quarantined", UNKNOWN_APP)
+    record = made.event | {"app": UNKNOWN_APP, "uuid": uuid(rng)}
+    if rng.random() < 0.1:
+        record["event_type"] = "$identify"
+    label = _Label("quarantined", UNKNOWN_APP, reason="unknown_project")
+    return _Item(rng.uniform(0, length), Put(uuid(rng), encode(record)), (label,))
+
+
+def _user_updates(rng: Random, now: datetime) -> Iterator[_Labelled]:
+    while True:
+        project_id = rng.choice(PROJECTS).project_id
+        yield encode(user_update(rng, project_id, person(rng), now)), _Label("user_update", project_id)
+
+
+def _cohorts(rng: Random, now: datetime) -> Iterator[_Labelled]:
+    while True:
+        yield encode(cohort_message(rng, now, rng.randrange(200))), _Label("cohort")
+
+
+def _before_link(rng: Random) -> Iterator[_Labelled]:
+    """Events uploaded before the project was linked, the first one by a microsecond."""
+    project = PROJECTS[1]
+    linked_at = project.links[0].linked_at.replace(tzinfo=UTC)
+    label = _Label("not_linked", project.project_id, reason="before_link")
+    ahead = timedelta(microseconds=1)
+    while True:
+        event = make_event(rng, 0, project.project_id, person(rng), linked_at - ahead)
+        yield encode(event), label
+        ahead = timedelta(seconds=rng.randint(1, 10**7))
+
+
+def _unattributed(rng: Random) -> Iterator[_Labelled]:
+    while True:
+        yield sample_broken.unattributed(rng), _Label("quarantined", reason="unattributed")
+
+
+def _broken(rng: Random) -> Iterator[_Labelled]:
+    """Broken records; the first few hold one of every reason."""
+    return _in_turn("rejected", sample_broken.rejected(_example(rng)))
+
+
+def _control(rng: Random) -> Iterator[_Labelled]:
+    return _in_turn("control", sample_broken.control(_example(rng)))
+
+
+def _example(rng: Random) -> Record:
+    return make_event(rng, 0, PROJECTS[0].project_id, person(rng), datetime(2026, 3, 10, tzinfo=UTC))
+
+
+def _in_turn(kind: str, reasons: dict[str, list[bytes]]) -> Iterator[_Labelled]:
+    """The first form of every reason, then the second one of those that have one, and so on; endless."""
+    ranked = [(rank, reason, data) for reason, forms in reasons.items() for rank, data in enumerate(forms)]
+    ranked.sort(key=lambda form: form[0])
+    while True:
+        yield from ((data, _Label(kind, reason=reason)) for _, reason, data in ranked)
 
 
 def _tally(items: Sequence[_Item]) -> Truth:
-    subjects = Counter((item.outcome, item.subject) for item in items)
-    projects = {}
-    for project in (one.project_id for one in PROJECTS):
-        distinct, repeats = subjects["event", project], subjects["duplicate", project]
-        projects[project] = ProjectTruth(distinct + repeats, distinct, repeats)
+    labels = [label for item in items for label in item.labels]
+
+    def by_project(kind: str) -> Counter[int]:
+        return Counter(label.project_id for label in labels if label.kind == kind)
+
+    events, repeats = by_project("event"), by_project("duplicate")
     return Truth(
         received=len(items),
-        projects=projects,
-        usage=dict(Counter((int(one.subject), one.month) for one in items if one.outcome == "event")),
-        rejected={str(reason): n for (outcome, reason), n in subjects.items() if outcome == "rejected"},
-        quarantined={int(app): n for (outcome, app), n in subjects.items() if outcome == "quarantined"},
+        outcomes=len(labels),
+        projects={
+            project: ProjectTruth(events[project] + repeats[project], events[project], repeats[project])
+            for project in (one.project_id for one in PROJECTS)
+        },
+        usage=dict(Counter((label.project_id, label.month) for label in labels if label.kind == "event")),
+        dead_letters=dict(Counter((label.kind, label.reason) for label in labels if label.reason)),
+        quarantined=dict(Counter(label.project_id for label in labels if label.reason == "unknown_project")),
+        user_updates=dict(by_project("user_update")),
+        cohort_messages=by_project("cohort").total(),
     )
-
-
-def _broken(rng: Random, count: int) -> list[tuple[str, Put]]:
-    """Broken records with their reasons; the first few hold one of every reason."""
-    example = make_event(rng, 0, PROJECTS[0].project_id, person(rng), datetime(2026, 3, 10, tzinfo=UTC))
-    ranked = [
-        (rank, reason, data)
-        for reason, forms in (_unreadable(example) | _unusable(example)).items()
-        for rank, data in enumerate(forms)
-    ]
-    ranked.sort(key=lambda form: form[0])
-    forms = [(reason, data) for _, reason, data in ranked]
-    return [(reason, Put(uuid(rng), data)) for reason, data in (forms[n % len(forms)] for n in range(count))]
-
-
-def _unreadable(example: Record) -> dict[str, list[bytes]]:
-    whole = encode(example)
-    ascii_only = json.dumps(example).encode()
-    deep = b'{"app":434735,"event_type":"deep","event_properties":' + b'{"a":' * 5000 + b"1" + b"}" * 5001
-    return {
-        "empty": [b"", b" \r\n\t"],
-        "invalid_utf8": [
-            json.dumps(example | {"city": "서울"}, ensure_ascii=False).encode("euc-kr", "replace"),
-            whole.decode().encode("utf-16"),
-            gzip.compress(whole, mtime=0),
-        ],
-        "invalid_json": [
-            ascii_only[: len(ascii_only) // 2],
-            whole + b"\n" + whole,
-            b"test",
-            whole[:-1] + b",}",
-        ],
-        "not_an_object": [b"null", b"[" + whole + b"]", b'"event"', b"42"],
-        "duplicate_key": [
-            whole[:-1] + b',"app":100011471}',
-            whole[:-1] + b',"\\u0061pp":434735}',
-            b'{"uuid":"1",' + whole[1:],
-        ],
-        "too_deep": [deep, b"[" * 100_000],
-    }
-
-
-def _unusable(example: Record) -> dict[str, list[bytes]]:
-    def having(key: str, *values: object) -> list[bytes]:
-        return [encode(example | {key: value}) for value in values]
-
-    def lacking(key: str) -> bytes:
-        return encode({name: value for name, value in example.items() if name != key})
-
-    return {
-        "app_missing": [lacking("app"), *having("app", None)],
-        "app_invalid": having("app", True, "some app id", 434735.0, -1, "", 2**63, "٤٣٤", [434735]),
-        "event_type_missing": [lacking("event_type"), *having("event_type", None)],
-        "event_type_invalid": having("event_type", "", 7, ["Play Song"]),
-        "unsupported_kind": having("event_type", "$identify", "$groupidentify", "_identify"),
-    }
 
 
 def _key_on_another_shard(rng: Random, key: str) -> str:

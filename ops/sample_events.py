@@ -1,4 +1,4 @@
-"""Made-up Export-API events in the shapes that real ones have (contract §1.4, §1.6), deterministic for a seed."""
+"""Made-up events, user updates and cohort messages in the shapes of real ones (contract §1 to §3), by seed."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -79,6 +79,9 @@ _CLOCK_AHEAD = timedelta(days=700)
 
 
 _HALF_EMOJI = "@half an emoji@"
+
+
+_SENTINELS = ("anonymous", "null", "N/A", "0", "-1", "00000000-0000-0000-0000-000000000000")
 
 
 def person(rng: Random, devices: Sequence[Record] = DEVICES) -> Record:
@@ -226,7 +229,43 @@ def with_oddities(rng: Random, event: Record) -> Record:
         return event | {"event_properties": event["event_properties"] | {"ratio": float("nan")}}
     if roll < 0.03:
         return event | {"event_properties": event["event_properties"] | {"cut at 1024": _HALF_EMOJI}}
+    if roll < 0.04:
+        return event | {"user_id": rng.choice(_SENTINELS)}
     return event
+
+
+def user_update(rng: Random, project_id: int, person: Record, upload: datetime) -> Record:
+    """A change of a user or a group in one of the shapes that may arrive (contract §2.2)."""
+    user = {name: person[name] for name in ("user_id", "device_id", "amplitude_id", "platform", "country")}
+    record = {"app": project_id, **clocks(rng, upload), **user, "event_properties": {}, "uuid": uuid(rng)}
+    group = {"group_type": "company", "group_value": f"회사 {rng.randrange(99)}", "group_properties": {"seats": 7}}
+    shapes: tuple[Record, ...] = (
+        record | {"event_type": "$identify", "user_properties": person["user_properties"]},
+        record | {"event_type": "$identify", "user_properties": {"$set": {"plan": "pro"}, "$add": {"logins": 1}}},
+        record | {"event_type": "_identify", "user_properties": {"$unset": {"old": "-"}}},
+        record | {"event_type": "$groupidentify"} | group,
+        {"app": project_id, **user, "user_properties": {"plan": "pro", "logins": "17"}, "paying": "true"},
+        {"app": project_id, **group},
+    )
+    return rng.choice(shapes)
+
+
+def cohort_message(rng: Random, upload: datetime, users: int) -> Record:
+    """A batch of users who enter or leave a cohort (contract §3.1)."""
+    return {
+        "cohort_name": "VIP 🧶 재구매",
+        "cohort_id": f"{rng.getrandbits(30):x}",
+        "in_cohort": rng.random() < 0.5,
+        rng.choice(("computed_time", "compute_time")): str(int(upload.timestamp())),
+        "message_id": f"{uuid(rng)}::enter::0",
+        "users": [
+            {
+                "user_id": f"user-{rng.randrange(10**6)}@example.com",
+                "user_properties": {"city": "서울", "orders": n},
+            }
+            for n in range(users)
+        ],
+    }
 
 
 def encode(value: object) -> bytes:

@@ -4,17 +4,31 @@ Flink writes to them through the same catalog: a JDBC catalog whose name is part
 must call it `CATALOG`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
+from itertools import islice
 from typing import Any, Final, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 import pyarrow as pa
 from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.exceptions import NoSuchTableError
+from pyiceberg.expressions import (
+    AlwaysTrue,
+    And,
+    BooleanExpression,
+    EqualTo,
+    GreaterThanOrEqual,
+    IsNull,
+    LessThan,
+    LiteralPredicate,
+    Reference,
+)
+from pyiceberg.io.pyarrow import ArrowScan
 from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.schema import Schema
-from pyiceberg.table import Table
+from pyiceberg.table import DataScan, Table
 from pyiceberg.transforms import BucketTransform, DayTransform, Transform
 from pyiceberg.types import (
     BinaryType,
@@ -32,7 +46,11 @@ from stores.errors import StoreError
 
 CATALOG: Final = "lake"
 EVENT_STORE: Final = "events"
+USER_UPDATES: Final = "user_updates"
+COHORT_MESSAGES: Final = "cohort_messages"
 DEAD_LETTERS: Final = "dead_letters"
+
+_FILES_AT_ONCE: Final = 32
 
 _TYPES: Final[dict[type, IcebergType]] = {
     str: StringType(),
@@ -69,6 +87,21 @@ class LakeAddress(NamedTuple):
     namespace: str
     s3_endpoint: str | None
     s3_region: str
+
+
+class Condition(NamedTuple):
+    """What a column's value must be for its row to be read; equal to None means that there is none."""
+
+    column: str
+    comparison: Literal["=", ">=", "<"]
+    value: Any
+
+    def expression(self) -> BooleanExpression:
+        """This condition as Iceberg writes it down."""
+        if self.value is None:
+            return IsNull(term=Reference(self.column))
+        compared: dict[str, type[LiteralPredicate]] = {"=": EqualTo, ">=": GreaterThanOrEqual, "<": LessThan}
+        return compared[self.comparison](term=Reference(self.column), value=self.value)
 
 
 class Lake:
@@ -117,9 +150,49 @@ class Lake:
             msg = f"table {self.address.namespace}.{name} does not exist: start the ingest job, which creates it"
             raise StoreError(msg) from None
 
-    def rows(self, table: str, columns: Sequence[str] = ("*",)) -> pa.Table:
-        """The rows of a table's current snapshot, as Arrow; small tables and tests only."""
-        return self.table(table).scan(selected_fields=tuple(columns)).to_arrow()
+    def rows(
+        self,
+        table: str,
+        columns: Sequence[str] = ("*",),
+        where: Sequence[Condition] = (),
+        limit: int | None = None,
+    ) -> pa.Table:
+        """Rows of a table's current snapshot that meet all conditions, at most `limit`; all are in memory."""
+        with self._readable():
+            return self._scan(table, columns, where, limit).to_arrow()
+
+    def pieces(self, table: str, columns: Sequence[str], where: Sequence[Condition] = ()) -> Iterator[pa.Table]:
+        """The same rows, however many, a few files at a time: no more than those are in memory."""
+        with self._readable():
+            scan = self._scan(table, columns, where)
+            # pyiceberg's own reader starts on all files at once and keeps what it has read until it is asked for
+            reader = ArrowScan(scan.table_metadata, scan.io, scan.projection(), scan.row_filter)
+            files = iter(scan.plan_files())
+            while some := list(islice(files, _FILES_AT_ONCE)):
+                yield reader.to_table(some)
+
+    def _scan(
+        self, table: str, columns: Sequence[str], where: Sequence[Condition], limit: int | None = None
+    ) -> DataScan:
+        matches: BooleanExpression = AlwaysTrue()
+        for condition in where:
+            matches = And(matches, condition.expression())
+        found = self.table(table)
+        if missing := set(columns) - {"*", *found.schema().column_names}:
+            names = ", ".join(sorted(missing))
+            msg = f"table {self.address.namespace}.{table} has no {names}: start the ingest job, which adds it"
+            raise StoreError(msg)
+        return found.scan(matches, selected_fields=tuple(columns), limit=limit)
+
+    @contextmanager
+    def _readable(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            msg = f"warehouse {self.address.warehouse} cannot be read: {' '.join(str(error).split())}"
+            raise StoreError(msg) from None
+        except SQLAlchemyError as error:
+            raise StoreError(self._unusable(error)) from None
 
     def _unusable(self, error: SQLAlchemyError) -> str:
         uri = urlsplit(self.address.catalog_uri)

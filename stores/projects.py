@@ -1,114 +1,326 @@
-"""The project registry, DynamoDB table `projects`: which Notifly project an Amplitude project belongs to.
+"""The project registry, DynamoDB tables `projects` and `plans`: whose an Amplitude project is, and since when.
 
-Workers read it through `CachedRegistry`: a copy in memory, refreshed in the course of work, which stays in
-use when the table is away. One that could never be read stops the job at start.
+A link has a beginning and perhaps an end. All are kept: a record belongs to the Notifly project that the
+Amplitude project was linked to when Amplitude uploaded it. Each change is one transaction over both tables, on
+the condition that nothing has changed since it was read, so no link is lost and no plan is exceeded.
 """
 
-import logging
-import time
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from datetime import datetime, timedelta
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
-from stores import dynamodb
+from botocore.config import Config
+
+from stores import aws, dynamodb
 from stores.errors import StoreError, explained
+from stores.registry import CachedRegistry
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 TABLE: Final = "projects"
+PLANS_TABLE: Final = "plans"
 DEFAULT_MONTHLY_LIMIT: Final = 10_000_000
+CONTACT: Final = "contact@notifly.tech"
 
-log = logging.getLogger(__name__)
+# A worker's reader gives up soon and comes again: what hangs leaves an old copy, not a stuck thread.
+_IMPATIENT: Final = Config(
+    connect_timeout=1, read_timeout=2, retries={"mode": "standard", "total_max_attempts": 2}
+)
+
+
+class Link(NamedTuple):
+    """A time in which an Amplitude project belonged to a Notifly project: naive UTC, the end not included."""
+
+    notifly_project: str
+    linked_at: datetime
+    unlinked_at: datetime | None = None
 
 
 class Project(NamedTuple):
-    """One registered Amplitude project. `monthly_limit` is in events per UTC month, `linked_at` in UTC."""
+    """One registered Amplitude project: its links, oldest first, and its limit in events per UTC month."""
 
     project_id: int
-    notifly_project: str
+    links: tuple[Link, ...]
     monthly_limit: int = DEFAULT_MONTHLY_LIMIT
-    linked_at: datetime | None = None
+
+    @property
+    def notifly_project(self) -> str:
+        """The Notifly project that it belongs to, or belonged to last."""
+        return self.links[-1].notifly_project
+
+    @property
+    def status(self) -> Literal["linked", "unlinked"]:
+        """Whether it is linked now."""
+        return "linked" if self.links[-1].unlinked_at is None else "unlinked"
+
+
+class Plan(NamedTuple):
+    """How many Amplitude projects a Notifly project may have linked at a time, and the ids of those it has."""
+
+    notifly_project: str
+    max_projects: int = 1
+    linked: tuple[int, ...] = ()
+
+
+def linked(
+    project_id: int,
+    notifly_project: str,
+    linked_at: datetime = datetime.min,  # noqa: DTZ901  naive UTC, as all times here
+    monthly_limit: int = DEFAULT_MONTHLY_LIMIT,
+) -> Project:
+    """A project that is linked since some time; since ever, unless said."""
+    return Project(project_id, (Link(notifly_project, linked_at),), monthly_limit)
+
+
+def iso(at: datetime) -> str:
+    """A naive UTC time as the table has it and people read it: ISO 8601 with Z."""
+    return f"{at.isoformat()}Z"
 
 
 class Projects:
-    """The registry's table. Methods raise StoreError in one line when it cannot be used."""
+    """The registry's tables. Methods raise StoreError in one line that says what to do."""
 
     def __init__(self, address: dynamodb.TablesAddress, client: "DynamoDBClient | None" = None) -> None:
         self.address = address
         self.client = client or address.client()
         self.table = address.table(TABLE)
+        self.plans_table = address.table(PLANS_TABLE)
 
     def create(self) -> None:
-        """Create the table unless it is there."""
-        with explained(f"DynamoDB table {self.table}", self.address.endpoint):
-            dynamodb.create_table(self.client, self.table, [("project_id", "N")])
+        """Create the tables unless they are there."""
+        for table, key in ((self.table, ("project_id", "N")), (self.plans_table, ("notifly_project", "S"))):
+            with self._explained(table):
+                dynamodb.create_table(self.client, table, [key])
 
     def add(self, project: Project) -> None:
-        """Register a project. Raises StoreError when the id is registered already."""
-        item: dict[str, Any] = {
-            "project_id": {"N": str(project.project_id)},
-            "notifly_project": {"S": project.notifly_project},
-            "monthly_limit": {"N": str(project.monthly_limit)},
-            "linked_at": {"S": (project.linked_at or datetime.now(UTC)).isoformat()},
-        }
-        with explained(f"DynamoDB table {self.table}", self.address.endpoint):
+        """Register a project. Refused when its id is registered, or its Notifly project's plan is used up."""
+        self._write(project, version=0)
+
+    def link(self, project_id: int, notifly_project: str, at: datetime) -> None:
+        """Link a project again, from then on. Refused like `add`, while it is linked, and before its last end."""
+        project, version = self._read(project_id)
+        end, now = project.links[-1].unlinked_at, f"Amplitude project {project_id} is {_state(project)}"
+        if end is None:
+            msg = f"{now}: end that with projects unlink {project_id} first"
+            raise StoreError(msg)
+        if at < end:
+            msg = f"{now}: link it from then on or later, not from {iso(at)}"
+            raise StoreError(msg)
+        self._write(project._replace(links=(*project.links, Link(notifly_project, at))), version)
+
+    def unlink(self, project_id: int, at: datetime) -> None:
+        """End a project's link; `at` is the first moment without. Refused unless it is linked, from then on."""
+        project, version = self._read(project_id)
+        (*earlier, last), now = project.links, f"Amplitude project {project_id} is {_state(project)}"
+        if last.unlinked_at is not None:
+            msg = f"{now}: there is no link to end"
+            raise StoreError(msg)
+        if at < last.linked_at:
+            msg = f"{now}: unlink it from then on or later, not from {iso(at)}"
+            raise StoreError(msg)
+        self._write(project._replace(links=(*earlier, last._replace(unlinked_at=at))), version)
+
+    def allow(self, notifly_project: str, max_projects: int) -> None:
+        """Set how many Amplitude projects may be linked at a time: at least one, and as many as are linked now."""
+        if max_projects < 1:
+            msg = f"a plan of {max_projects} projects: allow at least 1, and projects unlink what is not wanted"
+            raise StoreError(msg)
+        failed = self.client.exceptions
+        with self._explained(self.plans_table):
             try:
-                self.client.put_item(
-                    TableName=self.table, Item=item, ConditionExpression="attribute_not_exists(project_id)"
+                self.client.update_item(
+                    TableName=self.plans_table,
+                    Key={"notifly_project": {"S": notifly_project}},
+                    UpdateExpression="SET max_projects = :max",
+                    ConditionExpression="attribute_not_exists(linked) OR size(linked) <= :max",
+                    ExpressionAttributeValues={":max": {"N": str(max_projects)}},
+                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
                 )
-            except self.client.exceptions.ConditionalCheckFailedException:
-                msg = f"Amplitude project {project.project_id} is registered already: see projects list"
+            except failed.ConditionalCheckFailedException as error:
+                response: Any = error.response
+                plan = self._plan(notifly_project, response["Item"])
+                msg = f"{_holding(plan)}: allow at least {len(plan.linked)}, or projects unlink one first"
                 raise StoreError(msg) from None
+            except failed.TransactionConflictException:
+                raise _overtaken(notifly_project) from None
+
+    def get(self, project_id: int) -> Project:
+        """One registered project. Refused when there is none."""
+        return self._read(project_id)[0]
 
     def list(self) -> "list[Project]":
         """All registered projects by id."""
-        with explained(f"DynamoDB table {self.table}", self.address.endpoint):
+        with self._explained(self.table):
             pages = self.client.get_paginator("scan").paginate(TableName=self.table, ConsistentRead=True)
-            return sorted(_project(item) for page in pages for item in page["Items"])
+            return sorted(self._project(item)[0] for page in pages for item in page["Items"])
 
+    def plan(self, notifly_project: str) -> Plan:
+        """What a Notifly project may have linked, and has; one that nobody has allowed anything may have one."""
+        with self._explained(self.plans_table):
+            key = {"notifly_project": {"S": notifly_project}}
+            found = self.client.get_item(TableName=self.plans_table, Key=key, ConsistentRead=True)
+        return self._plan(notifly_project, found.get("Item", {}))
 
-def _project(item: Mapping[str, Any]) -> Project:
-    return Project(
-        project_id=int(item["project_id"]["N"]),
-        notifly_project=item["notifly_project"]["S"],
-        monthly_limit=int(item["monthly_limit"]["N"]),
-        linked_at=datetime.fromisoformat(item["linked_at"]["S"]),
-    )
+    def _read(self, project_id: int) -> tuple[Project, int]:
+        """A project, and its version for `_write`."""
+        with self._explained(self.table):
+            key = {"project_id": {"N": str(project_id)}}
+            found = self.client.get_item(TableName=self.table, Key=key, ConsistentRead=True)
+        if "Item" not in found:
+            msg = f"Amplitude project {project_id} is not registered: projects add registers it"
+            raise StoreError(msg)
+        return self._project(found["Item"])
 
-
-class CachedRegistry:
-    """A worker's copy of the registry: calling it gives the projects by id, at most `refresh_seconds` old.
-
-    Raises StoreError at construction when the table was never read; later failures keep the last good copy.
-    """
-
-    def __init__(
-        self,
-        read: "Callable[[], list[Project]]",
-        refresh_seconds: float,
-        now: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._read, self._refresh_seconds, self._now = read, refresh_seconds, now
-        self._projects: Mapping[int, Project] = {}
-        self._read_at = 0.0
-        self._load()
-
-    def __call__(self) -> Mapping[int, Project]:
-        if self._now() - self._read_at >= self._refresh_seconds:
+    def _write(self, project: Project, version: int) -> None:
+        """Write a project and its plan at once, unless another version than this one (0: none) is there by now."""
+        changes: Any = [
+            {"Update": {"TableName": self.table, **_registration(project, version)}},
+            {"Update": {"TableName": self.plans_table, **_reservation(project)}},
+        ]
+        with self._explained(f"{self.table} or {self.plans_table}"):
             try:
-                self._load()
-            except StoreError as error:
-                # asked again only after another interval: one slow attempt per interval, not per batch
-                self._read_at = self._now()
-                log.warning("project registry not refreshed, the last good copy stays in use: %s", error)
-        return self._projects
+                self.client.transact_write_items(TransactItems=changes)
+            except self.client.exceptions.TransactionCanceledException as error:
+                raise self._refusal(project, version, *error.response["CancellationReasons"]) or error from None
 
-    def _load(self) -> None:
-        self._projects = {project.project_id: project for project in self._read()}
-        self._read_at = self._now()
+    def _refusal(self, project: Project, version: int, on_registry: Any, on_plan: Any) -> StoreError | None:
+        """Why a transaction was cancelled; None when it was not by a condition or another transaction."""
+        failed, conflict = "ConditionalCheckFailed", "TransactionConflict"
+        if on_registry["Code"] == failed and version == 0:
+            there, _ = self._project(on_registry["Item"])
+            remedy = "see projects show" if there.status == "linked" else "link it again with projects link"
+            return StoreError(
+                f"Amplitude project {there.project_id} is registered already, {_state(there)}: "
+                f"{remedy} {there.project_id}"
+            )
+        if on_plan["Code"] == failed and on_registry["Code"] != failed:
+            found = self._plan(project.notifly_project, on_plan["Item"])
+            return StoreError(
+                f"{_holding(found)}, and its plan allows {found.max_projects}: more need a plan that allows them, "
+                f"contact {CONTACT}, then: projects allow {found.notifly_project} {found.max_projects + 1}"
+            )
+        if {on_registry["Code"], on_plan["Code"]} & {failed, conflict}:
+            return _overtaken(f"Amplitude project {project.project_id} or {project.notifly_project}")
+        return None
+
+    def _project(self, item: Mapping[str, Any]) -> tuple[Project, int]:
+        with _as_documented(self.table, item["project_id"]["N"]):
+            links = tuple(_link(entry["M"]) for entry in item["links"]["L"])
+            project = Project(int(item["project_id"]["N"]), links, int(item["monthly_limit"]["N"]))
+            _check_order(links)
+            if (item["notifly_project"]["S"], item["status"]["S"]) != (project.notifly_project, project.status):
+                msg = "notifly_project and status are not those of the last of links"
+                raise ValueError(msg)
+            return project, int(item["version"]["N"])
+
+    def _plan(self, notifly_project: str, plan: Mapping[str, Any]) -> Plan:
+        with _as_documented(self.plans_table, notifly_project):
+            allowed = int(plan["max_projects"]["N"]) if "max_projects" in plan else 1
+            has = plan["linked"]["NS"] if "linked" in plan else []
+            return Plan(notifly_project, allowed, tuple(sorted(map(int, has))))
+
+    def _explained(self, table: str) -> AbstractContextManager[None]:
+        return explained(f"DynamoDB table {table}", self.address.endpoint)
+
+
+def _check_order(links: Sequence[Link]) -> None:
+    backwards = any(link.unlinked_at is not None and link.unlinked_at < link.linked_at for link in links)
+    overlapping = any(
+        link.unlinked_at is None or after.linked_at < link.unlinked_at for link, after in pairwise(links)
+    )
+    if backwards or overlapping:
+        msg = "links end before they begin, or overlap"
+        raise ValueError(msg)
+
+
+def _link(entry: Mapping[str, Any]) -> Link:
+    end = _moment(entry["unlinked_at"]["S"]) if "unlinked_at" in entry else None
+    return Link(entry["notifly_project"]["S"], _moment(entry["linked_at"]["S"]), end)
+
+
+def _moment(text: str) -> datetime:
+    at = datetime.fromisoformat(text)
+    if at.utcoffset() != timedelta():
+        msg = f"{text!r} is not UTC"
+        raise ValueError(msg)
+    return at.replace(tzinfo=None)
+
+
+@contextmanager
+def _as_documented(table: str, key: str) -> Iterator[None]:
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        msg = f"DynamoDB table {table}: mend or delete item {key}, it is not as docs/data.md has it: {error!r}"
+        raise StoreError(msg) from None
+
+
+def _registration(project: Project, version: int) -> dict[str, Any]:
+    """The change of the registry: all attributes anew, on the condition that the version read is still there."""
+    links = [
+        {"notifly_project": {"S": link.notifly_project}, "linked_at": {"S": iso(link.linked_at)}}
+        | ({"unlinked_at": {"S": iso(link.unlinked_at)}} if link.unlinked_at else {})
+        for link in project.links
+    ]
+    values = {
+        ":notifly_project": {"S": project.notifly_project},
+        ":status": {"S": project.status},
+        ":monthly_limit": {"N": str(project.monthly_limit)},
+        ":links": {"L": [{"M": link} for link in links]},
+        ":next": {"N": str(version + 1)},
+    }
+    return {
+        "Key": {"project_id": {"N": str(project.project_id)}},
+        "UpdateExpression": "SET notifly_project = :notifly_project, #status = :status, links = :links, "
+        "monthly_limit = :monthly_limit, version = :next",
+        "ConditionExpression": "version = :version" if version else "attribute_not_exists(project_id)",
+        "ExpressionAttributeNames": {"#status": "status"},  # a reserved word
+        "ExpressionAttributeValues": values | ({":version": {"N": str(version)}} if version else {}),
+        "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+    }
+
+
+def _reservation(project: Project) -> dict[str, Any]:
+    """The change of the plan: a place taken, on the condition that one is free, or given back."""
+    change: dict[str, Any] = {
+        "Key": {"notifly_project": {"S": project.notifly_project}},
+        "UpdateExpression": "DELETE linked :project",
+        "ExpressionAttributeValues": {":project": {"NS": [str(project.project_id)]}},
+    }
+    if project.status == "linked":
+        change |= {
+            "UpdateExpression": "ADD linked :project",
+            # without max_projects the comparison is false: one is allowed, and linked is there when one is linked
+            "ConditionExpression": "attribute_not_exists(linked) OR size(linked) < max_projects",
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        }
+    return change
+
+
+def _state(project: Project) -> str:
+    last = project.links[-1]
+    if last.unlinked_at is None:
+        return f"linked to {last.notifly_project} since {iso(last.linked_at)}"
+    return f"unlinked from {last.notifly_project} since {iso(last.unlinked_at)}"
+
+
+def _holding(plan: Plan) -> str:
+    noun = "project" if len(plan.linked) == 1 else "projects"
+    return f"{plan.notifly_project} has Amplitude {noun} {', '.join(map(str, plan.linked))} linked"
+
+
+def _overtaken(what: str) -> StoreError:
+    return StoreError(
+        f"{what} was changed by somebody else at the same moment: look at projects list and try again"
+    )
 
 
 def open_registry(address: dynamodb.TablesAddress, refresh_seconds: float) -> CachedRegistry:
     """The registry as a worker opens it."""
-    return CachedRegistry(Projects(address).list, refresh_seconds)
+    client = aws.client("dynamodb", address.region, address.endpoint, _IMPATIENT)
+    registry = CachedRegistry(Projects(address, client).list)
+    registry.refresh_every(refresh_seconds)
+    return registry

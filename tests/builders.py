@@ -1,7 +1,8 @@
-"""Vocabulary of the tests: Export-API events, named instants and the bytes of a record.
+"""Vocabulary of the tests: what Amplitude sends, named instants and the bytes of a record.
 
-`event(user_id=None, uuid=MISSING)` is one valid event with what matters to the test said aloud. EVENT_A,
-EVENT_B and EVENT_C are the public records of the contract (section 1.6): web 2025, Segment 2020, import 2023.
+`event(user_id=None, uuid=MISSING)` is one valid event with what matters to the test said aloud; `user_update`
+and `cohort` likewise (contract sections 2.2 and 3.1). EVENT_A, EVENT_B and EVENT_C are the public records of
+the contract (section 1.6): web 2025, Segment 2020, import 2023.
 """
 
 import json
@@ -38,6 +39,18 @@ def stamp(at: datetime) -> str:
 def event(**overrides: object) -> Record:
     """One valid event on identity rung 1; `key=MISSING` drops a key; `**{"$insert_id": x}` for odd ones."""
     record = EVENT_A | _DEFAULTS | overrides
+    return {key: value for key, value in record.items() if value is not MISSING}
+
+
+def user_update(**overrides: object) -> Record:
+    """One user update, event-shaped with operators; `event_type=MISSING` and so on for the other shapes."""
+    record = _USER_UPDATE | overrides
+    return {key: value for key, value in record.items() if value is not MISSING}
+
+
+def cohort(**overrides: object) -> Record:
+    """One cohort message."""
+    record = _COHORT | overrides
     return {key: value for key, value in record.items() if value is not MISSING}
 
 
@@ -129,4 +142,27 @@ _DEFAULTS: Record = {
     "server_upload_time": stamp(UPLOAD),
     "processed_time": "2026-03-15 09:30:31.609000",
     "session_id": 1773567000000,
+}
+
+_USER_UPDATE: Record = {
+    "app": PROJECT,
+    "event_type": "$identify",
+    "user_id": USER,
+    "device_id": DEVICE,
+    "amplitude_id": 550106004607,
+    "event_time": "2026-03-15 09:30:28.583000",
+    "server_upload_time": stamp(UPLOAD),
+    "uuid": UUID,
+    "event_properties": {},
+    "user_properties": {"$set": {"plan": "pro"}, "$add": {"logins": 1}, "$unset": {"old": "-"}},
+    "groups": {},
+}
+
+_COHORT: Record = {
+    "cohort_name": "Test Cohort",
+    "cohort_id": "gs72ns",
+    "in_cohort": True,
+    "computed_time": "1685748245",
+    "message_id": "some-message-id:54",
+    "users": [{"user_id": USER, "user_properties": {"city": "Seoul", "fav_animal": "Bat"}}],
 }

@@ -1,29 +1,56 @@
 """Whose record it is: `app`, Amplitude's project id, looked up in the project registry.
 
 Only the top-level `app` counts, and only an exact integer or a string of digits (contract §8.1, §8.3):
-`true` and `434735.0` equal integers in Python and are still refused.
+`true` and `434735.0` equal integers in Python and are still refused. A record belongs to the Notifly project
+that the Amplitude project was linked to when Amplitude uploaded it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Final, Protocol
+
+from udfs.model import Reason, Rejection
 
 MAX_PROJECT_ID: Final = 2**63 - 1
 _MAX_DIGITS: Final = len(str(MAX_PROJECT_ID))
+
+
+class Link(Protocol):
+    """A time in which an Amplitude project belonged to a Notifly project; naive UTC, the end not included."""
+
+    @property
+    def notifly_project(self) -> str:
+        """The Notifly project."""
+
+    @property
+    def linked_at(self) -> datetime:
+        """From when on."""
+
+    @property
+    def unlinked_at(self) -> datetime | None:
+        """Until when; None while it lasts."""
 
 
 class Project(Protocol):
     """What attribution knows of a registered Amplitude project."""
 
     @property
-    def project_id(self) -> int:
-        """Amplitude's project id."""
-
-    @property
-    def notifly_project(self) -> str:
-        """The Notifly project that has registered it."""
+    def links(self) -> Sequence[Link]:
+        """Its links, at least one, in the order of their times, none overlapping the next."""
 
 
 Registry = Mapping[int, Project]
+
+
+class LiveRegistry(Protocol):
+    """The registry on a worker: a call gives what is known now, and never waits."""
+
+    def __call__(self) -> Registry:
+        """The projects by Amplitude's project id."""
+
+    @property
+    def age_seconds(self) -> float:
+        """How long ago the registry was read."""
 
 
 def project_id(app: object) -> int | None:
@@ -35,3 +62,23 @@ def project_id(app: object) -> int | None:
     else:
         return None
     return number if 0 <= number <= MAX_PROJECT_ID else None
+
+
+def owner(registry: Registry, app: int, uploaded: datetime) -> str | Rejection:
+    """The Notifly project of a record that Amplitude uploaded at this time, or why it has none."""
+    project = registry.get(app)
+    if project is None:
+        return Rejection(Reason.UNKNOWN_PROJECT, f"no project has registered app {app}")
+    latest = project.links[-1]
+    if latest.unlinked_at is None and latest.linked_at <= uploaded:
+        return latest.notifly_project
+    for link in project.links:
+        if uploaded < link.linked_at:
+            break
+        if link.unlinked_at is None or uploaded < link.unlinked_at:
+            return link.notifly_project
+    first = project.links[0].linked_at
+    if uploaded < first:
+        return Rejection(Reason.BEFORE_LINK, f"uploaded {uploaded} UTC, app {app} was linked {first} UTC")
+    ended = max(link.unlinked_at for link in project.links if link.unlinked_at and link.unlinked_at <= uploaded)
+    return Rejection(Reason.UNLINKED, f"uploaded {uploaded} UTC, app {app} was unlinked {ended} UTC")

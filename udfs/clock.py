@@ -4,9 +4,14 @@ On the wire a time is `2025-07-17 10:36:28.583000`: a space, no zone, UTC (contr
 more fraction digits and a zone are accepted too. Values are naive UTC datetimes, rounded to microseconds.
 """
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import Final
 
 import msgspec
+
+AHEAD: Final = timedelta(days=1)
+"""How far Amplitude's clock may stand ahead of Kinesis': beyond it somebody else wrote the time."""
 
 
 def timestamp(text: object) -> datetime | None:
@@ -26,4 +31,14 @@ def month(server_upload_time: datetime | None, arrival: datetime) -> str:
     By `server_upload_time`, which a sender cannot choose and every retry repeats; by arrival without it.
     """
     at = server_upload_time or arrival
-    return f"{at.year:04}-{at.month:02}"
+    return _spelled(at.year, at.month)
+
+
+@cache
+def _spelled(year: int, month: int) -> str:
+    return f"{year:04}-{month:02}"
+
+
+def implausible(uploaded: datetime, arrival: datetime) -> bool:
+    """Whether an upload is later than its arrival by more than clocks differ; both naive UTC."""
+    return uploaded > arrival and uploaded - arrival > AHEAD

@@ -1,23 +1,25 @@
 """Each record of the stream into one row with a named outcome: the only Python on the hot path.
 
-`decode` is the rule and never raises, whatever the bytes. `Decode` is the operator: called with a whole
-Arrow batch, it returns a Series of structs with the fields of `model.DECODED` and counts outcomes as metrics.
+`decode` is the rule and never raises, whatever the bytes. `Decode` and `DecodePart` are the operators: called
+with a whole Arrow batch, they return a Series of structs with the fields of `model.DECODED` and count outcomes
+as metrics. `Open` is the third one, for the few records that hold several.
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
+from hashlib import sha256
 from typing import Any, Final
 
 import pandas as pd
 import pyarrow as pa
-from pyflink.table import FunctionContext, ScalarFunction
+import pyarrow.compute as pc
+from pyflink.table import FunctionContext, ScalarFunction, TableFunction
 
-from udfs import events, parse
-from udfs.attribute import Registry
-from udfs.model import DECODED, EVENT_COLUMNS, Kind, Reason, Rejection, Row
+from udfs import attribute, classify, clock, envelope, events, parse
+from udfs.attribute import LiveRegistry, Registry
+from udfs.model import DECODED, EVENT_COLUMNS, MAX_PAYLOAD_BYTES, Kind, Reason, Rejection, Repair, Row
 
-USER_UPDATE_TYPES: Final = frozenset({"$identify", "_identify", "$groupidentify"})
 _ARROW_TYPES: Final[dict[type, pa.DataType]] = {
     str: pa.string(),
     dict: pa.string(),
@@ -27,38 +29,82 @@ _ARROW_TYPES: Final[dict[type, pa.DataType]] = {
     datetime: pa.timestamp("us"),
 }
 _FIELDS: Final = [pa.field(name, _ARROW_TYPES[kind]) for name, kind in DECODED.items()]
-_NO_EVENT: Final = (None,) * (len(EVENT_COLUMNS) - 1)
+_NO_EVENT: Final = (None,) * (len(EVENT_COLUMNS) - 2)
 
 
-def decode(payload: bytes, arrival: datetime, registry: Registry) -> Row:
-    """The row of one record; `arrival` is the naive UTC time that Kinesis gave it. Never raises."""
+def decode(payload: bytes, arrival: datetime, registry: Registry, *, part: bool = False) -> Row:
+    """The row of one record; `arrival` is the naive UTC time that Kinesis gave it. Never raises.
+
+    A `part` of an envelope that is an envelope itself is no object: `envelope` has opened what may be opened.
+    """
     try:
-        return _decode(payload, arrival, registry)
-    except RecursionError:
-        # identity by content reads all levels again, from a deeper stack
-        return _dead_letter(Kind.REJECTED, parse.TOO_DEEP, None)
+        if (parsed := parse.quick(payload)) is None:
+            return _careful(payload, arrival, registry, part)
+        export = parsed[0]
+        owner = attribute.owner(registry, export.app, _uploaded(export.server_upload_time, arrival))
+        if isinstance(owner, Rejection):
+            return dead_letter(owner, payload, export.app)
+        return events.event_row(parsed, payload, owner, arrival)
     except Exception as error:
         # a rule that raises is our bug: the record is kept for replay and the job goes on
-        return _dead_letter(Kind.REJECTED, Rejection(Reason.INTERNAL_ERROR, repr(error)[:500]), None)
+        return dead_letter(Rejection(Reason.INTERNAL_ERROR, repr(error)[:500]), payload)
 
 
-def _decode(payload: bytes, arrival: datetime, registry: Registry) -> Row:
-    parsed = parse.parse(payload)
+def _careful(payload: bytes, arrival: datetime, registry: Registry, part: bool) -> Row:
+    found = parse.read(payload)
+    if isinstance(found, Rejection):
+        form = None if part else envelope.form(payload)
+        return _row(Kind.ENVELOPE, detail=form.value) if form else dead_letter(found, payload)
+    kind = classify.classify(found.fields)
+    if isinstance(kind, Rejection):
+        return dead_letter(kind, payload, attribute.project_id(found.fields.get("app")))
+    return _row(kind) if kind is Kind.COHORT else _attributed(kind, found, payload, arrival, registry)
+
+
+def _attributed(kind: Kind, found: parse.Record, payload: bytes, arrival: datetime, registry: Registry) -> Row:
+    """The row of an event or a user update, once it is known whose it is."""
+    spelled = found.fields.get("app")
+    app = attribute.project_id(spelled)
+    parsed: parse.Parsed | Rejection | None
+    if kind is Kind.EVENT:
+        parsed = parse.careful(found.fields, found.repairs)
+    elif spelled is None:
+        # Amplitude may leave it out of an Identify (contract §2.2): it waits for somebody who knows whose it is
+        parsed = Rejection(Reason.UNATTRIBUTED, "a user update without app")
+    else:
+        parsed = None
     if isinstance(parsed, Rejection):
-        return _dead_letter(Kind.REJECTED, parsed, None)
-    export, misfits = parsed
-    if export.event_type in USER_UPDATE_TYPES:
-        unsupported = Rejection(Reason.UNSUPPORTED_KIND, f"{export.event_type} is a user update")
-        return _dead_letter(Kind.REJECTED, unsupported, export.app)
-    project = registry.get(export.app)
-    if project is None:
-        unknown = Rejection(Reason.UNKNOWN_PROJECT, f"no project has registered app {export.app}")
-        return _dead_letter(Kind.QUARANTINED, unknown, export.app)
-    return events.event_row(export, misfits, payload, project, arrival)
+        return dead_letter(parsed, payload, app)
+    if app is None:
+        return dead_letter(parse.app_rejection(spelled), payload)
+    uploaded = _uploaded(clock.timestamp(found.fields.get("server_upload_time")), arrival)
+    owner = attribute.owner(registry, app, uploaded)
+    if isinstance(owner, Rejection):
+        return dead_letter(owner, payload, app)
+    if parsed is None:
+        return _row(kind, app=app, owner=owner)
+    return events.event_row(parsed, payload, owner, arrival, found.repairs)
 
 
-def _dead_letter(kind: Kind, rejection: Rejection, project_id: int | None) -> Row:
-    return (kind.value, rejection.reason.value, rejection.detail, None, project_id, *_NO_EVENT)
+def _uploaded(server_upload_time: datetime | None, arrival: datetime) -> datetime:
+    """When Amplitude uploaded a record; arrival where it does not say so, or cannot have said so."""
+    if server_upload_time is None or clock.implausible(server_upload_time, arrival):
+        return arrival
+    return server_upload_time
+
+
+def dead_letter(rejection: Rejection, payload: bytes, app: int | None = None) -> Row:
+    """The row of a record that is not taken. What is too long for a table's cell is cut, with its hash."""
+    reason, detail = rejection
+    head, digest = None, None
+    if len(payload) > MAX_PAYLOAD_BYTES:
+        head, digest = payload[:MAX_PAYLOAD_BYTES], sha256(payload).hexdigest()
+    return (reason.kind.value, reason.value, detail, None, head, len(payload), digest, app, None, *_NO_EVENT)
+
+
+def _row(kind: Kind, *, detail: str | None = None, app: int | None = None, owner: str | None = None) -> Row:
+    """The row of a record whose bytes go on as they are."""
+    return (kind.value, None, detail, None, None, None, None, app, owner, *_NO_EVENT)
 
 
 class Decode(ScalarFunction):  # type: ignore[misc]
@@ -67,23 +113,67 @@ class Decode(ScalarFunction):  # type: ignore[misc]
     `open_registry` is called once on the worker and returns a function that gives the current registry.
     """
 
-    def __init__(self, open_registry: Callable[[], Callable[[], Registry]]) -> None:
+    def __init__(self, open_registry: Callable[[], LiveRegistry]) -> None:
         self.open_registry = open_registry
 
     def open(self, function_context: FunctionContext) -> None:
         self.registry = self.open_registry()
         metrics = function_context.get_metric_group()
-        self.outcomes = {name: metrics.counter(name) for name in (*Kind, *(f"{r}_records" for r in Reason))}
+        names = (*Kind, *(f"{reason}_records" for reason in Reason), *(f"{repair}_repairs" for repair in Repair))
+        self.counters = {name: metrics.counter(name) for name in names}
+        metrics.gauge("registry_age_seconds", self._registry_age)
 
     def eval(self, payload: "pd.Series[Any]", arrival: "pd.Series[Any]") -> "pd.Series[Any]":
         registry = self.registry()
-        arrivals = arrival.dt.tz_localize(None).to_numpy("datetime64[us]").tolist()
-        rows = [decode(data, at, registry) for data, at in zip(payload, arrivals, strict=True)]
-        for (kind, reason), n in Counter(row[:2] for row in rows).items():
-            self.outcomes[kind].inc(n)
+        return self._counted(decode(data, at, registry) for data, at in zip(payload, _times(arrival), strict=True))
+
+    def _counted(self, decoded: Iterable[Row]) -> "pd.Series[Any]":
+        rows = list(decoded)
+        for (kind, reason, repairs), n in Counter((row[0], row[1], row[-1]) for row in rows).items():
+            self.counters[kind].inc(n)
             if reason:
-                self.outcomes[f"{reason}_records"].inc(n)
+                self.counters[f"{reason}_records"].inc(n)
+            for repair in repairs.split() if repairs else ():
+                self.counters[f"{repair}_repairs"].inc(n)
         return as_series(rows)
+
+    def _registry_age(self) -> int:
+        return int(self.registry.age_seconds)
+
+
+class DecodePart(Decode):
+    """`decode` over the parts of envelopes: (payload, arrival, reason, detail); a reason is a fault in opening."""
+
+    def eval(  # type: ignore[override]
+        self,
+        payload: "pd.Series[Any]",
+        arrival: "pd.Series[Any]",
+        reason: "pd.Series[Any]",
+        detail: "pd.Series[Any]",
+    ) -> "pd.Series[Any]":
+        registry = self.registry()
+        parts = zip(payload, _times(arrival), reason, detail, strict=True)
+        return self._counted(
+            dead_letter(Rejection(Reason(fault), words), data) if fault else decode(data, at, registry, part=True)
+            for data, at, fault, words in parts
+        )
+
+
+class Open(TableFunction):  # type: ignore[misc]
+    """payload → (sub_index, payload, reason, detail) of each part of an envelope, see `envelope.unpack`."""
+
+    def eval(self, payload: bytes) -> Iterator[tuple[int, bytes, str | None, str | None]]:
+        number = 0
+        try:
+            for number, (data, fault) in enumerate(envelope.unpack(payload)):
+                yield (number, data, fault.reason.value, fault.detail) if fault else (number, data, None, None)
+        except Exception as error:
+            yield number + 1, payload, Reason.INTERNAL_ERROR.value, repr(error)[:500]
+
+
+def _times(arrival: "pd.Series[Any]") -> list[datetime]:
+    times: list[datetime] = arrival.dt.tz_localize(None).to_numpy("datetime64[us]").tolist()
+    return times
 
 
 def as_series(rows: Sequence[Row]) -> "pd.Series[Any]":
@@ -94,7 +184,18 @@ def as_series(rows: Sequence[Row]) -> "pd.Series[Any]":
     Series goes through untouched when the mask is None, and its nulls are its own already.
     """
     columns = zip(*rows, strict=True) if rows else ((),) * len(_FIELDS)
-    arrays = [pa.array(column, field.type) for column, field in zip(columns, _FIELDS, strict=True)]
+    arrays = [_array(column, field.type) for column, field in zip(columns, _FIELDS, strict=True)]
     series = pd.Series(pd.arrays.ArrowExtensionArray(pa.StructArray.from_arrays(arrays, fields=_FIELDS)))
     series.isnull = lambda: None  # type: ignore[method-assign,assignment,return-value]
     return series
+
+
+def _array(column: Sequence[Any], kind: pa.DataType) -> pa.Array:
+    """A column in Arrow; times before 1970 in milliseconds, because Flink 1.20's reader fails on finer ones."""
+    array = pa.array(column, kind)
+    if pa.types.is_timestamp(kind) and (first := pc.min(array).value) is not None and first < 0:
+        return pc.if_else(pc.less(array, _EPOCH), pc.floor_temporal(array, unit="millisecond"), array)
+    return array
+
+
+_EPOCH: Final = pa.scalar(datetime.fromisoformat("1970-01-01"), pa.timestamp("us"))

@@ -1,23 +1,23 @@
 """The row of one event: Amplitude's fields in their columns, its name, identity and month.
 
 The name is Amplitude's behind `amplitude__`. What has no column, or not the documented type, stays
-readable in `extra`: a JSON object by Amplitude's own field names.
+readable in `extra`: a JSON object by Amplitude's own field names. What was mended stands in `repairs`.
 """
 
+from collections.abc import Collection, Iterator
 from datetime import datetime
 from typing import Any, Final
 
 import msgspec
 
-from udfs import clock, identity, parse
-from udfs.attribute import Project
+from udfs import clock, identity, parse, text
 from udfs.identity import Identity
-from udfs.model import EVENT_PREFIX, EXPORT_COLUMNS, Kind, Row
+from udfs.model import DECODED, EVENT_PREFIX, EXPORT_COLUMNS, OUTCOME_COLUMNS, Kind, Repair, Row
 
 _COLUMNS: Final = list(EXPORT_COLUMNS)
 _OBJECTS: Final = slice(_COLUMNS.index("event_properties"), _COLUMNS.index("plan") + 1)
-_OBJECT_NAMES: Final = _COLUMNS[_OBJECTS]
-_UUID, _USER_ID = _COLUMNS.index("uuid"), _COLUMNS.index("user_id")
+_UUID, _USER_ID, _DEVICE_ID, _INSERT_ID = map(_COLUMNS.index, ("uuid", "user_id", "device_id", "insert_id"))
+_NO_PAYLOAD: Final = (None,) * (len(OUTCOME_COLUMNS) - 4)
 
 
 def identify(export: Any, payload: bytes) -> Identity:
@@ -28,37 +28,60 @@ def identify(export: Any, payload: bytes) -> Identity:
         return identity.by_insert_id(export.device_id, export.insert_id, export.event_type)
     if export.device_id and export.event_id is not None and export.client_event_time:
         return identity.by_event_id(export.device_id, export.event_id, export.client_event_time, export.event_type)
-    return identity.by_content(parse.record(payload))
+    return identity.by_content(parse.content(payload))
 
 
-def event_row(export: Any, misfits: parse.Misfits, payload: bytes, project: Project, arrival: datetime) -> Row:
-    """The values of `model.DECODED` for an event of a registered project; `arrival` in UTC."""
+def event_row(
+    parsed: parse.Parsed, payload: bytes, owner: str, arrival: datetime, repairs: Collection[Repair] = ()
+) -> Row:
+    """The values of `model.DECODED` for an event of the Notifly project `owner`; `arrival` in UTC."""
+    export, objects, misfits = parsed
+    uploaded = export.server_upload_time
+    if uploaded is not None and clock.implausible(uploaded, arrival):
+        misfits = misfits | {"server_upload_time": uploaded.isoformat(" ")}
+        repairs = {*repairs, Repair.TIMESTAMP_IMPLAUSIBLE}
+        export.server_upload_time = uploaded = None
     values, extra = parse.split(export)
-    extra.update(misfits)
+    if misfits:
+        extra.update(misfits)
     values[_UUID], values[_USER_ID] = export.uuid or None, export.user_id or None
-    values[_OBJECTS] = [
-        text if (text := str(value, "utf-8"))[0] == "{" else _no_object(name, text, extra)
-        for name, value in zip(_OBJECT_NAMES, values[_OBJECTS], strict=True)
-    ]
+    values[_DEVICE_ID], values[_INSERT_ID] = export.device_id or None, export.insert_id or None
+    values[_OBJECTS] = objects
+    if [spelled for spelled in objects if spelled[0] != "{"]:
+        repairs = {*repairs, *_no_objects(values, extra)}
     known = identify(export, payload)
-    return (
+    row = (
         Kind.EVENT.value,
         None,
         None,
         known.hash,
-        project.project_id,
-        project.notifly_project,
-        clock.month(export.server_upload_time, arrival),
+        *_NO_PAYLOAD,
+        int(export.app),
+        owner,
+        clock.month(uploaded, arrival),
         EVENT_PREFIX + export.event_type,
         known.text,
         known.rung,
         *values,
         msgspec.json.encode(extra).decode() if extra else None,
+        " ".join(sorted(repairs)) if repairs else None,
     )
+    return tuple(map(_without_nul, row, DECODED.values())) if Repair.NUL_REMOVED in repairs else row
 
 
-def _no_object(name: str, text: str, extra: parse.Misfits) -> str:
-    """Null means empty; any other value where an object is documented stays in `extra`."""
-    if text != "null":
-        extra[name] = msgspec.Raw(text.encode())
-    return "{}"
+def _no_objects(values: list[Any], extra: parse.Misfits) -> Iterator[Repair]:
+    """Make what is no object an empty one. Null means empty; any other value stays in `extra`."""
+    for at in range(_OBJECTS.start, _OBJECTS.stop):
+        spelled = values[at]
+        if spelled[0] != "{":
+            values[at] = "{}"
+            if spelled != "null":
+                extra[_COLUMNS[at]] = msgspec.Raw(spelled.encode())
+                yield Repair.CONTAINER_EXPECTED
+
+
+def _without_nul(value: object, kind: type) -> object:
+    """A value of a row without NULs: in JSON text they are escapes, which in other text are only letters."""
+    if not isinstance(value, str):
+        return value
+    return text.without_nul(value) if kind is dict else value.replace("\0", "")

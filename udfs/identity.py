@@ -27,7 +27,7 @@ class Identity(NamedTuple):
 
 def by_uuid(uuid: str, event_type: str) -> Identity:
     """Rung 1. `event_type` because a custom event may be sent beside its raw event with the same uuid."""
-    return _identity(1, uuid, event_type)
+    return _hashed(1, f"1|{len(uuid)}:{uuid}|{len(event_type)}:{event_type}")
 
 
 def by_insert_id(device_id: str, insert_id: str, event_type: str) -> Identity:
@@ -47,5 +47,8 @@ def by_content(record: Mapping[str, Any]) -> Identity:
 
 
 def _identity(rung: int, *fields: str) -> Identity:
-    text = f"{rung}|{'|'.join([f'{len(field)}:{field}' for field in fields])}"
+    return _hashed(rung, f"{rung}|{'|'.join([f'{len(field)}:{field}' for field in fields])}")
+
+
+def _hashed(rung: int, text: str) -> Identity:
     return Identity(rung, text, blake2b(text.encode(), digest_size=HASH_BYTES).digest())

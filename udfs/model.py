@@ -1,9 +1,10 @@
 """What flows between the stages: the outcome of a record, and the columns of the row that carries it.
 
-`decode` turns every record into one row of `DECODED`, whatever its bytes. `kind` says what became of it:
-an `event` goes through deduplication into the event store, `rejected` and `quarantined` records become
-dead letters with a `reason`. Column types are Python's; jobs/ and stores/ translate them for Flink and
-Iceberg. Times are naive UTC with microseconds.
+`decode` turns every record into one row of `DECODED`, whatever its bytes. `kind` says what became of it: an
+`event` goes through deduplication into the event store, an `envelope` is opened and its parts are decoded,
+user updates and cohort messages have tables of their own, all else becomes a dead letter with a `reason`.
+Column types are Python's; jobs/ and stores/ translate them for Flink and Iceberg. Times are naive UTC with
+microseconds.
 """
 
 from datetime import datetime
@@ -11,39 +12,94 @@ from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
 EVENT_PREFIX: Final = "amplitude__"
+EXPORT_PREFIX: Final = "[Notifly] "
+"""What the name of an event begins with that Notifly itself has sent to Amplitude."""
+MAX_PAYLOAD_BYTES: Final = 2**20
+"""What a dead letter keeps of a record's bytes."""
 
 
 class Kind(StrEnum):
-    """What a record is to the job."""
+    """What a record is to the job. Every record has exactly one; docs/data.md says where each one goes."""
 
     EVENT = "event"
-    REJECTED = "rejected"
+    USER_UPDATE = "user_update"
+    COHORT = "cohort"
+    CONTROL = "control"
+    NOT_LINKED = "not_linked"
     QUARANTINED = "quarantined"
+    REJECTED = "rejected"
+    ENVELOPE = "envelope"
 
 
 class Reason(StrEnum):
     """Why a record became a dead letter. Stable identifiers; docs/data.md says what each one means."""
 
     EMPTY = "empty"
+    TOO_LARGE = "too_large"
     INVALID_UTF8 = "invalid_utf8"
     INVALID_JSON = "invalid_json"
     TOO_DEEP = "too_deep"
     NOT_AN_OBJECT = "not_an_object"
     DUPLICATE_KEY = "duplicate_key"
+    FOREIGN = "foreign"
     APP_MISSING = "app_missing"
     APP_INVALID = "app_invalid"
     EVENT_TYPE_MISSING = "event_type_missing"
     EVENT_TYPE_INVALID = "event_type_invalid"
-    UNSUPPORTED_KIND = "unsupported_kind"
-    UNKNOWN_PROJECT = "unknown_project"
+    GZIP_INVALID = "gzip_invalid"
+    ZIP_INVALID = "zip_invalid"
+    KPL_INVALID = "kpl_invalid"
+    ENVELOPE_TOO_LARGE = "envelope_too_large"
+    ENVELOPE_TOO_DEEP = "envelope_too_deep"
     INTERNAL_ERROR = "internal_error"
+    UNKNOWN_PROJECT = "unknown_project"
+    UNATTRIBUTED = "unattributed"
+    BEFORE_LINK = "before_link"
+    UNLINKED = "unlinked"
+    TEST_RECORD = "test_record"
+    OWN_EVENT = "own_event"
+    APPBOY_EVENT = "appboy_event"
+
+    @property
+    def kind(self) -> Kind:
+        """What a record is that has this reason."""
+        return _KINDS.get(self, Kind.REJECTED)
+
+
+_KINDS: Final = {
+    Reason.UNKNOWN_PROJECT: Kind.QUARANTINED,
+    Reason.UNATTRIBUTED: Kind.QUARANTINED,
+    Reason.BEFORE_LINK: Kind.NOT_LINKED,
+    Reason.UNLINKED: Kind.NOT_LINKED,
+    Reason.TEST_RECORD: Kind.CONTROL,
+    Reason.OWN_EVENT: Kind.CONTROL,
+    Reason.APPBOY_EVENT: Kind.CONTROL,
+}
 
 
 class Rejection(NamedTuple):
-    """Why a record is not an event, with what a person needs to find the place in its bytes."""
+    """Why a record is not taken, with what a person needs to find the place in its bytes."""
 
     reason: Reason
     detail: str
+
+
+class Repair(StrEnum):
+    """What was mended in a record that is taken all the same; the event store's column `repairs`."""
+
+    BOM_REMOVED = "bom_removed"
+    NAN_TO_NULL = "nan_to_null"
+    SURROGATE_REPLACED = "surrogate_replaced"
+    NUL_REMOVED = "nul_removed"
+    DUPLICATE_FIELD = "duplicate_field"
+    FIELD_RENAMED = "field_renamed"
+    SENTINEL_ID = "sentinel_id"
+    INTEGER_BEYOND_INT64 = "integer_beyond_int64"
+    FLOAT_NOT_FINITE = "float_not_finite"
+    TIMESTAMP_UNREADABLE = "timestamp_unreadable"
+    TIMESTAMP_IMPLAUSIBLE = "timestamp_implausible"
+    CONTAINER_EXPECTED = "container_expected"
+    WRONG_TYPE = "wrong_type"
 
 
 # The event store's columns that decode fills, in order; the documented fields of an Export-API event
@@ -101,6 +157,7 @@ EVENT_COLUMNS: Final[dict[str, type]] = {
     "identity_rung": int,
     **EXPORT_COLUMNS,
     "extra": dict,
+    "repairs": str,
 }
 
 OUTCOME_COLUMNS: Final[dict[str, type]] = {
@@ -108,9 +165,15 @@ OUTCOME_COLUMNS: Final[dict[str, type]] = {
     "reason": str,
     "detail": str,
     "identity_hash": bytes,
+    "payload_head": bytes,
+    "payload_length": int,
+    "payload_sha256": str,
 }
 
 DECODED: Final[dict[str, type]] = {**OUTCOME_COLUMNS, **EVENT_COLUMNS}
+
+OPENED: Final[dict[str, type]] = {"sub_index": int, "payload": bytes, "reason": str, "detail": str}
+"""A part of an envelope: its place, its bytes, and if not all could be read, why."""
 
 Row = tuple[Any, ...]
 """Values of `DECODED`, in its order."""

@@ -1,25 +1,27 @@
-"""Bytes of one record into an `Export`, the documented event of the Export API, or a `Rejection`.
+"""An event's bytes into an `Export`, the documented event of the Export API.
 
 Two ways lead to the same result. The quick one, `msgspec` into a typed struct, takes what Amplitude
-documents and keeps JSON objects as the bytes they came in. Whatever it refuses (an unknown field, another
-type, a duplicate key, broken text) goes the careful way, which keeps what does not fit under its own name
-in `misfits`. A property test holds the two ways together.
+documents and keeps JSON objects as the bytes they came in. What it refuses (an unknown field, another type,
+a duplicate key, a sentinel id) goes the careful way, from fields that `text` has read: it keeps what does not
+fit under its own name in `misfits` and notes what it mended. A property test holds the two ways together.
 """
 
-import json
 import re
 import threading
+from collections.abc import Callable
 from datetime import datetime
-from math import isfinite
-from typing import Annotated, Any, Final
+from operator import attrgetter
+from typing import Annotated, Any, Final, NamedTuple
 
 import msgspec
 
-from udfs import attribute, clock
-from udfs.model import EXPORT_COLUMNS, Reason, Rejection
+from udfs import attribute, classify, clock, text
+from udfs.model import EXPORT_COLUMNS, Reason, Rejection, Repair
+from udfs.text import Fields
 
 Misfits = dict[str, Any]
-TOO_DEEP: Final = Rejection(Reason.TOO_DEEP, "nested deeper than the parser goes")
+Parsed = tuple[Any, list[str], Misfits]
+"""An `Export`, its objects as JSON text in the order of their columns, and what does not fit by JSON name."""
 
 _INT64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 _NAIVE = Annotated[datetime, msgspec.Meta(tz=False)]
@@ -75,17 +77,16 @@ def _field(column: str, kind: type) -> tuple[str, Any, Any]:
     return column, annotation, msgspec.field(name=_JSON_NAME.get(column, column), default=default)
 
 
-Export: Final = msgspec.defstruct(
-    "Export",
-    [
-        ("app", _App),
-        ("event_type", _EventType),
-        *(_field(column, kind) for column, kind in EXPORT_COLUMNS.items()),
-        *((name.strip("$"), _SCALAR, msgspec.field(name=name, default=None)) for name in _WITHOUT_COLUMN),
-    ],
-    forbid_unknown_fields=True,
-)
+_FIELDS: Final[list[Any]] = [
+    ("app", _App),
+    ("event_type", _EventType),
+    *(_field(column, kind) for column, kind in EXPORT_COLUMNS.items()),
+    *((name.strip("$"), _SCALAR, msgspec.field(name=name, default=None)) for name in _WITHOUT_COLUMN),
+]
+Export: Final = msgspec.defstruct("Export", _FIELDS, forbid_unknown_fields=True)
 """An event with the fields of `EXPORT_COLUMNS` in their order, then those that have no column."""
+_Grown: Final = msgspec.defstruct("_Grown", _FIELDS)
+"""The same, of a version of Amplitude that has fields which are not documented yet."""
 
 _OTHERS_AT: Final = 2 + len(EXPORT_COLUMNS)
 _NO_OTHERS: Final = (None,) * len(_WITHOUT_COLUMN)
@@ -96,53 +97,106 @@ class _RefusedError(Exception):
     """The quick way does not take this value."""
 
 
-class _Seen(threading.local):
-    """The custom types met in the record at hand; a worker's threads may each be in the middle of one."""
+class _Quick(threading.local):
+    """A decoder for each thread: its hook remembers the custom types that it has met in the record at hand."""
 
     def __init__(self) -> None:
-        self.kinds: set[type] = set()
+        self.seen: set[type] = set()
+        self.decode = msgspec.json.Decoder(Export, dec_hook=_once(self.seen)).decode
+        self.decode_grown = msgspec.json.Decoder(_Grown, dec_hook=_once(self.seen)).decode
 
 
-_seen: Final = _Seen()
-
-
-def _once(kind: type, value: Any) -> Any:
+def _once(seen: set[type]) -> Callable[[type, Any], Any]:
     """msgspec's hook for keys of a custom type: refuses the second one of a record, and any odd value."""
-    kinds = _seen.kinds
-    if kind in kinds:
-        raise _RefusedError
-    kinds.add(kind)
-    if kind is _App:
-        number = attribute.project_id(value)
-        if number is None:
+
+    def hook(kind: type, value: Any) -> Any:
+        if kind in seen:
             raise _RefusedError
-        return _App(number)
-    if value is None and kind is not _EventType:
-        return kind("")
-    if type(value) is not str:
+        seen.add(kind)
+        if kind is _App:
+            if (number := attribute.project_id(value)) is not None:
+                return _App(number)
+        elif type(value) is str:
+            return kind(value)
+        elif value is None and kind is not _EventType:
+            return kind("")
         raise _RefusedError
-    return kind(value)
+
+    return hook
 
 
-_quick: Final = msgspec.json.Decoder(Export, dec_hook=_once).decode
-# \u00xx may spell a key in disguise, \ud8xx half an emoji: both need the careful way
-_ODD_ESCAPE: Final = re.compile(rb"\\u(?:00|[dD][89a-fA-F])")
+_quick: Final = _Quick()
+# \u00xx may spell a key in disguise, half an emoji has no UTF-8: both need the careful way. A low half is whole
+# only behind a high one, and that only if no backslash stands before it
+_ODD_ESCAPE: Final = re.compile(
+    rb"\\u(?:00|[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!(?<=[^\\])\\u[dD][89abAB][0-9a-fA-F]{2}\\u)[dD][c-fC-F])"
+)
 
 
-def parse(payload: bytes) -> tuple[Any, Misfits] | Rejection:
-    """An `Export` and its misfits by JSON name, or why the bytes are no event. Never raises."""
+def quick(payload: bytes) -> Parsed | None:
+    """A plain event; None for all else, which the careful way finds again and names."""
     try:
-        if b"\\" in payload and _ODD_ESCAPE.search(payload):
-            return _careful(payload)
+        if len(payload) > text.MAX_BYTES or (b"\\" in payload and _ODD_ESCAPE.search(payload)):
+            return None
+        if text.may_be_deep(payload) and text.deep(payload):
+            return None
         if not payload.isascii():
-            payload.decode()  # msgspec does not look at the text inside objects that it keeps as bytes
-        _seen.kinds.clear()
-        export: Any = _quick(payload)
-        if export.event_type:
-            return export, {}
-    except Exception:  # noqa: S110
-        pass  # whatever it was, the careful way finds it again and names it
-    return _careful(payload)
+            payload.decode()  # msgspec does not look at text that it keeps as bytes, or passes over
+        export, misfits = _export(payload)
+        objects = [str(value, "utf-8") for value in _objects(export)]
+    except Exception:
+        return None
+    event_type, sentinels = export.event_type, _SENTINELS
+    if (
+        not event_type
+        or event_type.startswith(classify.SPECIAL)
+        or export.uuid in sentinels
+        or export.user_id in sentinels
+        or export.device_id in sentinels
+        or export.insert_id in sentinels
+    ):
+        return None
+    if not export.uuid and any(payload.count(key) > 1 for key in _QUOTED_IDS):
+        return None  # the identity rests on fields that may not stand twice
+    return export, objects, misfits
+
+
+def _export(payload: bytes) -> tuple[Any, Misfits]:
+    """The typed event and its undocumented fields. Raises what msgspec raises, or _RefusedError."""
+    _quick.seen.clear()
+    try:
+        return _quick.decode(payload), _NO_MISFITS
+    except msgspec.ValidationError as error:
+        if "unknown field" not in str(error):
+            raise
+    _quick.seen.clear()
+    export: Any = _quick.decode_grown(payload)
+    fields = _raw_fields(payload)
+    misfits = {name: value for name, value in fields.items() if name not in _DOCUMENTED}
+    if misfits.keys() & _NOT_AN_EVENTS:
+        raise _RefusedError
+    return export, {name: value for name, value in misfits.items() if bytes(value) != b"null"}
+
+
+_raw_fields: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_DOCUMENTED: Final = frozenset({"app", "event_type", *_COLUMN_OF, *_WITHOUT_COLUMN})
+# they may make it a cohort message, or stand for a documented field
+_NOT_AN_EVENTS: Final = frozenset({"cohort_id", "users", "event_name", "created_at"})
+_NO_MISFITS: Final[Misfits] = {}
+_objects: Final = attrgetter(*(name for name, kind in EXPORT_COLUMNS.items() if kind is dict))
+_QUOTED_IDS: Final = (b'"device_id"', b'"$insert_id"', b'"event_id"', b'"client_event_time"')
+
+
+def _spellings(*ids: str) -> frozenset[str]:
+    return frozenset(form for one in ids for form in (one, one.upper(), one.title(), one.capitalize()))
+
+
+# What senders without an id really send, in any of these cases; Amplitude refuses them (contract §6).
+_SENTINELS: Final = _spellings(
+    *("anonymous", "null", "none", "n/a", "undefined", "unknown", "{}", "0", "-1"),
+    "00000000-0000-0000-0000-000000000000",
+)
+_ID_FIELDS: Final = frozenset({"uuid", "user_id", "device_id", "$insert_id"})
 
 
 def split(export: Any) -> tuple[list[Any], Misfits]:
@@ -157,120 +211,108 @@ def _present(others: tuple[Any, ...]) -> Misfits:
     return {name: value for name, value in zip(_WITHOUT_COLUMN, others, strict=True) if value is not None}
 
 
-def record(payload: bytes) -> dict[str, Any]:
-    """All of a parsed record by JSON name, whatever its types; for bytes that `parse` has accepted."""
-    return dict(_pairs(payload.decode()) or ())
+def content(payload: bytes) -> dict[str, Any]:
+    """All of a parsed event by JSON name, whatever its types; for bytes that are an object."""
+    fields = text.read(payload)
+    return dict(fields.pairs) if isinstance(fields, Fields) else {}
 
 
-def _careful(payload: bytes) -> tuple[Any, Misfits] | Rejection:
-    if not payload.strip(b" \t\r\n"):
-        return Rejection(Reason.EMPTY, f"{len(payload)} bytes")
-    try:
-        text = payload.decode()
-    except UnicodeDecodeError as error:
-        return Rejection(Reason.INVALID_UTF8, f"{error.reason} at byte {error.start}")
-    try:
-        pairs = _pairs(text)
-    except RecursionError:
-        return TOO_DEEP
-    except ValueError as error:
-        return Rejection(Reason.INVALID_JSON, str(error))
-    if pairs is None:
-        return Rejection(Reason.NOT_AN_OBJECT, f"starts with {text.lstrip()[:20]!r}")
-    return _export(pairs)
+class Record(NamedTuple):
+    """A JSON object read the careful way: its fields by JSON name, and what was mended so far."""
+
+    fields: Misfits
+    repairs: set[Repair]
 
 
-def _pairs(text: str) -> list[tuple[str, Any]] | None:
-    """The top-level object's keys and values as they stand, duplicates kept; None if it is no object.
-
-    Numbers keep their spelling (no float is rounded, no integer too large), NaN and Infinity become null.
-    Raises ValueError and RecursionError as the standard library's parser does.
-    """
-    last: list[tuple[str, Any]] = []
-
-    def keep(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        nonlocal last
-        last = pairs
-        return dict(pairs)
-
-    value = json.loads(
-        _without_lone_surrogates(text),
-        object_pairs_hook=keep,
-        parse_int=_integer,
-        parse_float=_raw,
-        parse_constant=lambda _: None,
-    )
-    return last if isinstance(value, dict) else None
+def read(payload: bytes) -> Record | Rejection:
+    """The object that the bytes spell, or why they spell none that can be told whose and which it is."""
+    fields = text.read(payload)
+    if isinstance(fields, Rejection):
+        return fields
+    known = fields_of(fields)
+    return known if isinstance(known, Rejection) else Record(known, fields.repairs)
 
 
-def _integer(digits: str) -> int | msgspec.Raw:
-    """An int64 as such; beyond it the spelling, which no type has to hold."""
-    number = int(digits) if len(digits) <= 20 else None
-    return number if number is not None and -(2**63) <= number < 2**63 else _raw(digits)
+def fields_of(fields: Fields) -> Misfits | Rejection:
+    """The fields of an object by JSON name; of equal keys the last, unless who or whose it is rests on them."""
+    record = dict(fields.pairs)
+    if len(record) < len(fields.pairs):
+        keys = [key for key, _ in fields.pairs]
+        uuid = record.get("uuid")
+        by_uuid = isinstance(uuid, str) and uuid and uuid not in _SENTINELS
+        for key in _ONCE_KEYS if by_uuid else (*_ONCE_KEYS, *_IDENTITY_KEYS):
+            if keys.count(key) > 1:
+                return Rejection(Reason.DUPLICATE_KEY, f"{key} stands {keys.count(key)} times")
+    for name, alias in _ALIASES.items():
+        if record.get(name) is None and record.get(alias) is not None:
+            record[name] = record.pop(alias)
+            fields.repairs.add(Repair.FIELD_RENAMED)
+    return record
 
 
-def _raw(number: str) -> msgspec.Raw:
-    return msgspec.Raw(number.encode())
-
-
-_HIGH, _LOW = r"u[dD][89abAB][0-9a-fA-F]{2}", r"u[dD][c-fC-F][0-9a-fA-F]{2}"
-_ESCAPE: Final = re.compile(rf"\\(?:{_HIGH}\\{_LOW}|(?P<lone>{_HIGH}|{_LOW})|.)", re.DOTALL)
-
-
-def _without_lone_surrogates(text: str) -> str:
-    r"""Half an escaped emoji becomes `\ufffd` (contract §8.3): it could not be encoded as UTF-8 again."""
-    if "\\u" not in text:
-        return text
-    return _ESCAPE.sub(lambda m: r"\ufffd" if m["lone"] else m[0], text)
-
-
-def _export(pairs: list[tuple[str, Any]]) -> tuple[Any, Misfits] | Rejection:
-    record = dict(pairs)
-    keys = [key for key, _ in pairs]
-    for key in ("app", "event_type", "uuid", "user_id"):
-        if keys.count(key) > 1:
-            return Rejection(Reason.DUPLICATE_KEY, f"{key} stands {keys.count(key)} times")
-    app, event_type = record.pop("app", None), record.pop("event_type", None)
-    if app is None:
-        return Rejection(Reason.APP_MISSING, "no app, or null")
+def careful(record: Misfits, repairs: set[Repair]) -> Parsed | Rejection:
+    """An event, or why the fields are none; adds to `repairs`."""
+    app, event_type = record.get("app"), record.get("event_type")
     project_id = attribute.project_id(app)
     if project_id is None:
-        return Rejection(Reason.APP_INVALID, f"app is {_shown(app)}, not a project id")
-    if event_type is None:
-        return Rejection(Reason.EVENT_TYPE_MISSING, "no event_type, or null")
+        return app_rejection(app)
     if not isinstance(event_type, str) or not event_type:
-        return Rejection(Reason.EVENT_TYPE_INVALID, f"event_type is {_shown(event_type)}, not a name")
+        return Rejection(Reason.EVENT_TYPE_INVALID, f"event_type is {shown(event_type)}, not a name")
     export = Export(app=_App(project_id), event_type=_EventType(event_type))
-    misfits = {name: value for name, value in record.items() if not _fill(export, name, value)}
-    return export, misfits
+    others = {name: value for name, value in record.items() if name not in {"app", "event_type"}}
+    misfits = {name: value for name, value in others.items() if not _fill(export, name, value, repairs)}
+    return export, [str(value, "utf-8") for value in _objects(export)], misfits
 
 
-def _fill(export: Any, name: str, value: Any) -> bool:
+def app_rejection(app: object) -> Rejection:
+    """Why a value is no project id."""
+    if app is None:
+        return Rejection(Reason.APP_MISSING, "no app, or null")
+    return Rejection(Reason.APP_INVALID, f"app is {shown(app)}, not a project id")
+
+
+_ONCE_KEYS: Final = ("app", "event_type", "uuid", "user_id")
+_IDENTITY_KEYS: Final = ("device_id", "$insert_id", "event_id", "client_event_time")
+# Amplitude's Kinesis page names these two; the Export schema has the others (contract §1.1)
+_ALIASES: Final = {"event_type": "event_name", "event_time": "created_at"}
+
+
+def _fill(export: Any, name: str, value: Any, repairs: set[Repair]) -> bool:
     """Put a field into its column; False when there is no column for it or the value is of another type."""
     if value is None:
         return True
+    if name in _ID_FIELDS and isinstance(value, str) and value in _SENTINELS:
+        repairs.add(Repair.SENTINEL_ID)
+        return False
     column = _COLUMN_OF.get(name)
-    fitting = _fitting(EXPORT_COLUMNS[column], value) if column else None
-    if fitting is None or column is None:
+    if column is None:
+        return False
+    fitting = _fitting(EXPORT_COLUMNS[column], value)
+    if isinstance(fitting, Repair):
+        repairs.add(fitting)
         return False
     setattr(export, column, fitting)
     return True
 
 
 def _fitting(kind: type, value: Any) -> Any:
-    """The value as its column holds it, None when it does not fit."""
+    """The value as its column holds it, or a `Repair` that says why it does not."""
     if kind is datetime:
-        return clock.timestamp(value)
+        return clock.timestamp(value) or Repair.TIMESTAMP_UNREADABLE
     if kind is dict:
-        return msgspec.Raw(msgspec.json.encode(value)) if type(value) is dict else None
+        return msgspec.Raw(msgspec.json.encode(value)) if type(value) is dict else Repair.CONTAINER_EXPECTED
     if kind is float:
-        number = float(bytes(value)) if isinstance(value, msgspec.Raw) else value
-        return float(number) if type(number) in (int, float) and isfinite(number) else None
+        if isinstance(value, msgspec.Raw):
+            number = text.finite(value)
+            return Repair.FLOAT_NOT_FINITE if number is None else number
+        return float(value) if type(value) is int else Repair.WRONG_TYPE
     if kind is int:
-        return value if type(value) is int and -(2**63) <= value < 2**63 else None
-    return value if isinstance(value, str) else None
+        beyond = isinstance(value, msgspec.Raw) and bytes(value).lstrip(b"-").isdigit()
+        return value if type(value) is int else Repair.INTEGER_BEYOND_INT64 if beyond else Repair.WRONG_TYPE
+    return value if isinstance(value, str) else Repair.WRONG_TYPE
 
 
-def _shown(value: object) -> str:
-    text = msgspec.json.encode(value).decode()
-    return text if len(text) <= 80 else text[:80] + "…"
+def shown(value: object) -> str:
+    """A value in a detail: JSON, cut short."""
+    spelled = msgspec.json.encode(value).decode()
+    return spelled if len(spelled) <= 80 else spelled[:80] + "…"

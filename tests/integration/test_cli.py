@@ -3,12 +3,14 @@
 import json
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from ops.cli import commands
 from stores.dynamodb import TablesAddress
-from stores.projects import Projects
 from stores.usage import Usage, UsageTable
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,29 +31,114 @@ def bridge(config: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
-def test_a_project_is_added_once_and_listed(config: Path) -> None:
-    added = bridge(config, "add", "434735", "acme-shop", "--monthly-limit", "500")
-    again = bridge(config, "add", "434735", "other-shop")
-    listed = json.loads(bridge(config, "list", "--json").stdout)
+def printed(config: Path, *arguments: str) -> str:
+    """What a command prints that succeeds; run here, for a new Python takes a second to get ready."""
+    done = CliRunner().invoke(commands, ["projects", "--config", str(config), *arguments])
+    assert done.exit_code == 0, done.output
+    return done.output
 
-    assert (added.returncode, added.stdout) == (0, "Amplitude project 434735 is registered for acme-shop\n")
-    assert (again.returncode, again.stderr) == (
-        2,
-        "amplitude-bridge: Amplitude project 434735 is registered already: see projects list\n",
+
+def refusal(config: Path, *arguments: str) -> str:
+    """What a command says on stderr that is refused."""
+    done = bridge(config, *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    return done.stderr
+
+
+def test_a_project_is_added_once_and_listed(config: Path) -> None:
+    before = datetime.now(UTC).replace(microsecond=0)
+    added = bridge(config, "add", "434735", "acme-shop", "--monthly-limit", "500")
+    again = refusal(config, "add", "434735", "other-shop")
+    (listed,) = json.loads(printed(config, "list", "--json"))
+
+    linked_at = listed["links"][0]["linked_at"]
+    assert before <= datetime.fromisoformat(linked_at) <= datetime.now(UTC)
+    assert linked_at.endswith("Z")
+    assert (added.returncode, added.stderr) == (0, "")
+    assert added.stdout == (
+        f"Amplitude project 434735 is linked to acme-shop: uploads from {linked_at} on are taken\n"
     )
-    assert [(p["project_id"], p["notifly_project"], p["monthly_limit"]) for p in listed] == [
-        (434735, "acme-shop", 500)
+    assert again == (
+        "amplitude-bridge: Amplitude project 434735 is registered already, linked to acme-shop since "
+        f"{linked_at}: see projects show 434735\n"
+    )
+    assert listed == {
+        "project_id": 434735,
+        "notifly_project": "acme-shop",
+        "status": "linked",
+        "monthly_limit": 500,
+        "links": [{"notifly_project": "acme-shop", "linked_at": linked_at, "unlinked_at": None}],
+    }
+    (row,) = [line for line in printed(config, "list").splitlines() if "434735" in line]
+    assert [cell.strip() for cell in row.strip("│").split("│")] == [
+        *("434735", "acme-shop", "linked", linked_at, "500")
     ]
-    assert "acme-shop" in bridge(config, "list").stdout
+
+
+def test_a_project_moves_to_another_notifly_project(config: Path) -> None:
+    printed(config, "add", "434735", "acme-shop", "--linked-at", "2026-01-01T09:00+09:00")
+    assert printed(config, "unlink", "434735", "--at", "2026-02-01T00:00Z") == (
+        "Amplitude project 434735 is unlinked: only uploads from before 2026-02-01T00:00:00Z are taken\n"
+    )
+    assert printed(config, "link", "434735", "--at", "2026-02-02T00:00Z") == (
+        "Amplitude project 434735 is linked to acme-shop: uploads from 2026-02-02T00:00:00Z on are taken\n"
+    )
+    printed(config, "unlink", "434735", "--at", "2026-02-03T00:00Z")
+    printed(config, "link", "434735", "other-shop", "--at", "2026-03-01T12:30:15.25Z")
+    assert json.loads(printed(config, "show", "434735", "--json")) == {
+        "project_id": 434735,
+        "notifly_project": "other-shop",
+        "status": "linked",
+        "monthly_limit": 10_000_000,
+        "links": [
+            {
+                "notifly_project": "acme-shop",
+                "linked_at": "2026-01-01T00:00:00Z",
+                "unlinked_at": "2026-02-01T00:00:00Z",
+            },
+            {
+                "notifly_project": "acme-shop",
+                "linked_at": "2026-02-02T00:00:00Z",
+                "unlinked_at": "2026-02-03T00:00:00Z",
+            },
+            {"notifly_project": "other-shop", "linked_at": "2026-03-01T12:30:15.250000Z", "unlinked_at": None},
+        ],
+        "plan": {"max_projects": 1, "linked": [434735]},
+    }
+    assert printed(config, "show", "434735") == (
+        "  project        434735\n"
+        "  status         linked, other-shop\n"
+        "  monthly limit  10,000,000 events\n"
+        "  plan           1 of 1 Amplitude projects linked: 434735\n"
+        "┏━━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━━━━━━━━┓\n"
+        "┃ Notifly project ┃ linked                      ┃ unlinked             ┃\n"
+        "┡━━━━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━━━━━━━━┩\n"
+        "│ acme-shop       │ 2026-01-01T00:00:00Z        │ 2026-02-01T00:00:00Z │\n"
+        "│ acme-shop       │ 2026-02-02T00:00:00Z        │ 2026-02-03T00:00:00Z │\n"
+        "│ other-shop      │ 2026-03-01T12:30:15.250000Z │                      │\n"
+        "└─────────────────┴─────────────────────────────┴──────────────────────┘\n"
+    )
+
+
+def test_a_second_project_is_added_when_its_plan_allows_it(config: Path) -> None:
+    printed(config, "add", "434735", "acme-shop")
+    assert refusal(config, "add", "203138", "acme-shop") == (
+        "amplitude-bridge: acme-shop has Amplitude project 434735 linked, and its plan allows 1: more need a plan "
+        "that allows them, contact contact@notifly.tech, then: projects allow acme-shop 2\n"
+    )
+    assert printed(config, "allow", "acme-shop", "2") == (
+        "acme-shop may have 2 Amplitude projects linked at a time\n"
+    )
+    printed(config, "add", "203138", "acme-shop")
+    assert [project["project_id"] for project in json.loads(printed(config, "list", "--json"))] == [203138, 434735]
 
 
 def test_a_table_that_is_away_is_one_line(config: Path) -> None:
     config.write_text(config.read_text().replace("endpoint = ", 'endpoint = "http://127.0.0.1:9" #'))
-    refused = bridge(config, "list")
-    assert refused.returncode == 2
-    assert refused.stderr.startswith("amplitude-bridge: DynamoDB table ")
-    assert "at http://127.0.0.1:9 cannot be used: " in refused.stderr
-    assert refused.stderr.count("\n") == 1
+    said = refusal(config, "list")
+    assert said.startswith("amplitude-bridge: DynamoDB table ")
+    assert "at http://127.0.0.1:9 cannot be used: " in said
+    assert said.count("\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -84,10 +171,3 @@ def test_totals_never_go_backwards(tmp_path: Path, dynamodb_endpoint: str) -> No
         Usage(1, "2026-02", 2, 1),
         Usage(2, "2026-01", 1, 1),
     ]
-
-
-def test_the_registry_holds_what_was_added(tmp_path: Path, dynamodb_endpoint: str) -> None:
-    registry = Projects(TablesAddress("ap-northeast-2", dynamodb_endpoint, f"{tmp_path.name}-"))
-    registry.create()
-    registry.create()
-    assert registry.list() == []

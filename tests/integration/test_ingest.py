@@ -7,24 +7,31 @@ from pathlib import Path
 import pytest
 
 from ops import report, sample
-from stores.lake import DEAD_LETTERS, EVENT_STORE, Lake
-from stores.projects import Project
-from tests.compare import assert_as_expected
+from stores.lake import COHORT_MESSAGES, DEAD_LETTERS, EVENT_STORE, USER_UPDATES, Lake
+from tests.compare import assert_as_expected, link_times
 from tests.integration import cluster
 from tests.integration.cluster import Arrival
 from tests.oracle import expect
 
 NOW = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
-PROJECTS = [Project(one.project_id, one.notifly_project) for one in sample.PROJECTS]
+PROJECTS = list(sample.PROJECTS)
 RECORDS = 1600
 
 
+MADE = sample.generate(RECORDS, seed=3, now=NOW)
+
+
 def arrivals() -> list[Arrival]:
-    puts = sample.generate(RECORDS, seed=3, now=NOW).puts
     return [
         Arrival(put.data, NOW + timedelta(milliseconds=i), f"shardId-{i % 3:012d}", str(10**50 + i))
-        for i, put in enumerate(puts)
+        for i, put in enumerate(MADE.puts)
     ]
+
+
+def first_event() -> Arrival:
+    """A record that is one event of the first project, linked since ever."""
+    ever = {PROJECTS[0].project_id: [(datetime.min, None)]}  # noqa: DTZ901  naive UTC, as the registry has it
+    return next(a for a in arrivals() if expect([a[:2]], ever).records.total() == 1)
 
 
 @pytest.mark.parametrize("parallelism", [1, 2])
@@ -35,17 +42,23 @@ def test_every_record_ends_where_the_oracle_says(parallelism: int, tmp_path: Pat
     for start in range(0, RECORDS, 200):
         cluster.write(where.records, f"{start}.json", fed[start : start + 200])
     with cluster.running(env) as job:
-        found = cluster.at_rest(where, job, RECORDS)
+        found = cluster.at_rest(where, job, MADE.truth.outcomes)
     lake = Lake(where.settings.lake_address)
-    events, dead = lake.rows(EVENT_STORE).to_pylist(), lake.rows(DEAD_LETTERS).to_pylist()
-    expected = expect([(one.payload, one.arrival) for one in fed], {p.project_id for p in PROJECTS})
+    events, dead, users, cohorts = (
+        lake.rows(table).to_pylist() for table in (EVENT_STORE, DEAD_LETTERS, USER_UPDATES, COHORT_MESSAGES)
+    )
+    expected = expect([(one.payload, one.arrival) for one in fed], link_times(PROJECTS))
 
-    assert_as_expected(events, dead, found.usage, expected)
+    assert_as_expected(events, dead, found.usage, expected, user_updates=users, cohorts=cohorts)
     by_sequence = {one.sequence: one for one in fed}
-    for row in (*events, *dead):
+    for row in (*events, *dead, *users, *cohorts):
         origin = by_sequence[row["sequence"]]
         assert (row["shard"], row["arrival"]) == (origin.shard, origin.arrival)
-    assert all(row["payload"] == by_sequence[row["sequence"]].payload for row in dead)
+    for row in (*dead, *users, *cohorts):
+        alone = row["sub_index"] is None and row.get("kind") != "not_linked" and not row.get("payload_sha256")
+        assert not alone or row["payload"] == by_sequence[row["sequence"]].payload
+    parts = [(row["sequence"], row["sub_index"]) for row in (*events, *dead) if row["sub_index"] is not None]
+    assert len(parts) == len(set(parts)) > RECORDS // 100
     assert {row["popup_trigger"] for row in events} == {False}
 
 
@@ -53,7 +66,7 @@ def test_a_copy_after_the_window_is_an_event_again_and_totals_go_on(
     tmp_path: Path, dynamodb_endpoint: str
 ) -> None:
     where = cluster.place(tmp_path, dynamodb_endpoint, PROJECTS)
-    origin = next(one for one in arrivals() if expect([one[:2]], {PROJECTS[0].project_id}).events)
+    origin = first_event()
     env = cluster.build(where, 1, window=timedelta(seconds=3))
     cluster.write(where.records, "first.json", [origin])
     with cluster.running(env) as job:
@@ -71,7 +84,7 @@ def test_a_copy_after_the_window_is_an_event_again_and_totals_go_on(
 
 def test_a_project_registered_while_the_job_runs_is_known_soon(tmp_path: Path, dynamodb_endpoint: str) -> None:
     where = cluster.place(tmp_path, dynamodb_endpoint, [])
-    one = next(a for a in arrivals() if expect([a[:2]], {PROJECTS[0].project_id}).events)
+    one = first_event()
     env = cluster.build(where, 1, timedelta(days=40))
     cluster.write(where.records, "before.json", [one])
     with cluster.running(env) as job:

@@ -16,10 +16,11 @@ STATEFUL = {
     "first-copy-deduplicate",
     "count-window",
     "usage-sum",
-    "event-store-writer",
-    "event-store-committer",
-    "dead-letters-writer",
-    "dead-letters-committer",
+    *(
+        f"{table}-{operator}"
+        for table in ("event-store", "user-updates", "cohort-messages", "dead-letters")
+        for operator in ("writer", "committer")
+    ),
 }
 
 
@@ -46,8 +47,25 @@ def test_stateful_operators_keep_their_uids(graph: dict[str, Any]) -> None:
     assert set(graph) >= STATEFUL
 
 
-def test_python_runs_twice_to_decode_and_to_write_totals(graph: dict[str, Any]) -> None:
-    assert [uid for uid in graph if "python" in uid] == ["decode-python", "usage-python"]
+def test_python_runs_to_decode_to_open_envelopes_and_to_write_totals(graph: dict[str, Any]) -> None:
+    python = [uid for uid in graph if uid.endswith(("python", "parts"))]
+    assert python == ["decode-python", "open-parts", "open-python", "usage-python"]
+
+
+def test_nothing_but_the_shuffle_stands_between_decode_and_the_first_copy(graph: dict[str, Any]) -> None:
+    """A union in front of the dedupe would cost every event one more hop over the network."""
+    inputs = {one.getUid() for one in predecessors(graph["first-copy-deduplicate"])}
+    assert inputs == {"first-copy-select", "first-copy-select-2"}
+
+
+def predecessors(operator: Any) -> list[Any]:
+    """The operators whose rows reach this one, through partitions and unions."""
+    array_list = get_gateway().jvm.java.util.ArrayList
+    found: list[Any] = []
+    for one in array_list(operator.getInputs()):
+        virtual = one.getClass().getSimpleName() in {"PartitionTransformation", "UnionTransformation"}
+        found += predecessors(one) if virtual else [one]
+    return found
 
 
 def test_first_copies_are_remembered_for_the_window_and_totals_for_ever(graph: dict[str, Any]) -> None:

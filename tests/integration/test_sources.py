@@ -1,11 +1,15 @@
-"""What the Kinesis connector makes of our options, asked of its own code."""
+"""What the Kinesis connector makes of our options and of aggregates, asked of its own code."""
 
 from datetime import UTC, datetime
+from hashlib import md5
+from typing import Any
 
 from pyflink.java_gateway import get_gateway
 
 from jobs.sources import connector_options
 from settings import Kinesis
+from udfs import envelope
+from udfs.envelope import Form, Part
 
 # The emulator takes the milliseconds that the connector's SDK sends (without CBOR) for seconds, so that a start
 # at a timestamp fails there as "in the future": this is as near as a test gets without AWS.
@@ -25,3 +29,57 @@ def test_the_default_start_is_the_oldest_record_and_no_endpoint_is_given() -> No
     options = connector_options(Kinesis())
     assert options["scan.stream.initpos"] == "TRIM_HORIZON"
     assert not {"aws.endpoint", "scan.stream.initpos-timestamp"} & options.keys()
+
+
+HASHES = 2**128
+
+
+def aggregate(*records: bytes, key: bytes = b"k") -> bytes:
+    """Records as the KPL aggregates them, all with one partition key."""
+    parts = b"".join(_field(3, b"\x08\x00" + _field(3, data)) for data in records)
+    body = _field(1, key) + parts
+    return b"\xf3\x89\x9a\xc2" + body + md5(body, usedforsecurity=False).digest()
+
+
+def _field(number: int, value: bytes) -> bytes:
+    length, spelled = len(value), b""
+    while length > 127:
+        spelled, length = spelled + bytes([length & 127 | 128]), length >> 7
+    return bytes([number << 3 | 2]) + spelled + bytes([length]) + value
+
+
+def handed_over(payload: bytes, hashes: tuple[int, int] = (0, HASHES - 1)) -> list[bytes]:
+    """What the connector hands the job for one record of a shard with these hash keys."""
+    jvm: Any = get_gateway().jvm
+    aws: Any = jvm.org.apache.flink.kinesis.shaded.com.amazonaws.services.kinesis
+    record = aws.model.Record()
+    record.setData(jvm.java.nio.ByteBuffer.wrap(payload))
+    record.setPartitionKey("k")
+    record.setSequenceNumber("1")
+    records = jvm.java.util.ArrayList()
+    records.add(record)
+    first, last = (jvm.java.math.BigInteger(str(one)) for one in hashes)
+    found = aws.clientlibrary.types.UserRecord.deaggregate(records, first, last)
+    return [bytes(one.getData().array()) for one in found]
+
+
+def test_the_connector_opens_what_the_kpl_has_aggregated() -> None:
+    assert handed_over(aggregate(b"one", b"two" * 100)) == [b"one", b"two" * 100]
+
+
+def test_an_aggregate_with_a_wrong_checksum_is_handed_over_whole_and_named_by_us() -> None:
+    broken = aggregate(b"one")[:-1] + b"\0"
+    assert handed_over(broken) == [broken]
+    assert envelope.form(broken) is Form.KPL
+    assert [part.fault.reason for part in envelope.unpack(broken) if part.fault] == ["kpl_invalid"]
+
+
+def test_an_aggregate_in_an_aggregate_is_opened_by_us() -> None:
+    inner = aggregate(b"one", b"two")
+    assert handed_over(aggregate(inner)) == [inner]
+    assert list(envelope.unpack(inner)) == [Part(b"one"), Part(b"two")]
+
+
+def test_the_connector_drops_parts_that_do_not_belong_to_the_shard() -> None:
+    # the KPL's rule for reshards; docs/architecture.md names it among what this job cannot see
+    assert handed_over(aggregate(b"one"), hashes=(0, 1)) == []

@@ -37,8 +37,12 @@ def named(fields: Fields) -> Identity:
 
 
 def identity_of(payload: bytes) -> Identity:
-    parsed = parse.parse(payload)
-    assert not isinstance(parsed, parse.Rejection)
+    parsed = parse.quick(payload)
+    if parsed is None:
+        record = parse.read(payload)
+        assert isinstance(record, parse.Record)
+        parsed = parse.careful(record.fields, record.repairs)
+        assert not isinstance(parsed, parse.Rejection)
     return events.identify(parsed[0], payload)
 
 

@@ -1,6 +1,6 @@
 """Amplitude's timestamps as instants, and the month an event is metered in."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -52,6 +52,11 @@ REFUSED = {
     "before the first instant": "0001-01-01 00:00:00+09:00",
     "after the last instant": "9999-12-31T23:59:59-01:00",
     "arabic digits": "٢٠٢٥-07-17 10:36:28",
+    "NUL behind": "2025-07-17 10:36:28\0",
+    "NUL and more behind": "2025-07-17 10:36:28\0.5",
+    "year of five digits": "12025-07-17 10:36:28",
+    "negative year": "-2025-07-17 10:36:28",
+    "half a letter": "2025-07-17 10:36:28\ufffd",
 }
 
 UPLOADED = {
@@ -94,3 +99,21 @@ def test_an_offset_may_cross_a_month_edge(text: str, month: str) -> None:
 )
 def test_without_an_upload_time_the_month_is_the_one_of_the_arrival(arrival: datetime, month: str) -> None:
     assert clock.month(None, arrival.replace(tzinfo=None)) == month
+
+
+MOMENT = timedelta(microseconds=1)
+
+
+@pytest.mark.parametrize(
+    ("uploaded", "implausible"),
+    [
+        (at("0001-01-01"), False),
+        (ARRIVAL.replace(tzinfo=None), False),
+        (ARRIVAL.replace(tzinfo=None) + clock.AHEAD, False),
+        (ARRIVAL.replace(tzinfo=None) + clock.AHEAD + MOMENT, True),
+        (at("9999-12-31 23:59:59.999999"), True),
+    ],
+    ids=["first instant", "now", "a day ahead", "a moment more", "last instant"],
+)
+def test_an_upload_cannot_be_a_day_after_its_arrival(uploaded: datetime, implausible: bool) -> None:
+    assert clock.implausible(uploaded, ARRIVAL.replace(tzinfo=None)) is implausible

@@ -1,7 +1,9 @@
 """One record into one row with a named outcome, alone and as the operator over a batch."""
 
+import gzip
 import json
 from collections import Counter
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
 
@@ -12,7 +14,7 @@ from pyflink.table.types import to_arrow_type
 from pyflink.table.utils import pandas_to_arrow
 
 from jobs.topology import row_type
-from stores.projects import Project
+from stores.projects import linked
 from tests.builders import (
     ARRIVAL,
     EVENT_A,
@@ -26,14 +28,16 @@ from tests.builders import (
     encode,
     event,
 )
+from udfs import envelope
 from udfs.attribute import Registry
-from udfs.decode import USER_UPDATE_TYPES, Decode, decode
-from udfs.model import DECODED, Kind, Reason
+from udfs.classify import USER_UPDATE_TYPES
+from udfs.decode import Decode, DecodePart, Open, dead_letter, decode
+from udfs.model import DECODED, Kind, Reason, Rejection, Repair
 
 REGISTRY: Registry = {
-    PROJECT: Project(PROJECT, "acme"),
-    OTHER_PROJECT: Project(OTHER_PROJECT, "globex"),
-    203138: Project(203138, "initech"),
+    PROJECT: linked(PROJECT, "acme"),
+    OTHER_PROJECT: linked(OTHER_PROJECT, "globex"),
+    203138: linked(203138, "initech"),
 }
 WITHOUT_UNKNOWN: Registry = {PROJECT: REGISTRY[PROJECT], OTHER_PROJECT: REGISTRY[OTHER_PROJECT]}
 
@@ -67,18 +71,18 @@ def test_an_unknown_project_is_quarantined_with_its_id_and_nothing_else() -> Non
         "kind": "quarantined",
         "reason": "unknown_project",
         "detail": "no project has registered app 203138",
+        "payload_length": len(encode(event(app=UNKNOWN_PROJECT))),
         "project_id": UNKNOWN_PROJECT,
     }
 
 
 @pytest.mark.parametrize("event_type", sorted(USER_UPDATE_TYPES))
-def test_a_user_update_is_rejected_with_its_project(event_type: str) -> None:
+def test_a_user_update_goes_on_with_its_project(event_type: str) -> None:
     row = decoded(encode(event(event_type=event_type)))
     assert {name: value for name, value in row.items() if value is not None} == {
-        "kind": "rejected",
-        "reason": "unsupported_kind",
-        "detail": f"{event_type} is a user update",
+        "kind": "user_update",
         "project_id": PROJECT,
+        "notifly_project": "acme",
     }
 
 
@@ -98,6 +102,7 @@ class Metrics:
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
         self.names: list[str] = []
+        self.gauges: dict[str, Callable[[], int]] = {}
 
     def get_metric_group(self) -> "Metrics":
         return self
@@ -105,6 +110,9 @@ class Metrics:
     def counter(self, name: str) -> "Count":
         self.names.append(name)
         return Count(self.counts, name)
+
+    def gauge(self, name: str, value: Callable[[], int]) -> None:
+        self.gauges[name] = value
 
 
 class Count:
@@ -117,8 +125,18 @@ class Count:
         self.counts[self.name] += n
 
 
-def opened(metrics: Metrics) -> Decode:
-    operator = Decode(lambda: lambda: WITHOUT_UNKNOWN)
+class Copies:
+    """A live registry that gives these copies, one a call, the last one for ever."""
+
+    def __init__(self, *copies: Registry, age_seconds: float = 0.0) -> None:
+        self.copies, self.age_seconds = list(copies), age_seconds
+
+    def __call__(self) -> Registry:
+        return self.copies.pop(0) if len(self.copies) > 1 else self.copies[0]
+
+
+def opened(metrics: Metrics, kind: type[Decode] = Decode) -> Any:
+    operator = kind(lambda: Copies(WITHOUT_UNKNOWN, age_seconds=12.9))
     operator.open(metrics)
     return operator
 
@@ -175,15 +193,62 @@ def test_outcomes_are_counted_by_kind_and_by_reason() -> None:
     }
 
 
+def test_repairs_are_counted_one_by_one() -> None:
+    metrics = Metrics()
+    opened(metrics).eval(*batch(encode(event(user_id="null", event_id="x")), encode(event(user_id="none"))))
+    assert metrics.counts == {"event": 2, "sentinel_id_repairs": 2, "wrong_type_repairs": 1}
+
+
 def test_every_outcome_has_a_counter_from_the_start() -> None:
     metrics = Metrics()
     opened(metrics)
-    assert metrics.names == [*Kind, *(f"{reason}_records" for reason in Reason)]
+    reasons, repairs = [f"{reason}_records" for reason in Reason], [f"{repair}_repairs" for repair in Repair]
+    assert metrics.names == [*Kind, *reasons, *repairs]
+
+
+def test_how_old_the_registry_is_can_be_seen() -> None:
+    metrics = Metrics()
+    opened(metrics)
+    assert {name: value() for name, value in metrics.gauges.items()} == {"registry_age_seconds": 12}
+
+
+def test_parts_are_decoded_and_faults_become_dead_letters() -> None:
+    part, whole = encode(event()), b"the whole envelope"
+    payload, arrival = batch(part, whole, b"[]")
+    faults = pd.Series([None, "gzip_invalid", None], dtype=object), pd.Series([None, "cut", None], dtype=object)
+    found = rows(opened(Metrics(), DecodePart).eval(payload, arrival, *faults))
+    assert found == [
+        decode(part, ARRIVAL.replace(tzinfo=None), WITHOUT_UNKNOWN),
+        dead_letter(Rejection(Reason.GZIP_INVALID, "cut"), whole),
+        dead_letter(Rejection(Reason.NOT_AN_OBJECT, "starts with '[]'"), b"[]"),
+    ]
+
+
+def test_an_envelope_opens_into_numbered_parts_and_its_fault() -> None:
+    payload = b'{"a":1}\n{"b":2}\n{"c"'
+    assert list(Open().eval(payload)) == [
+        (0, b'{"a":1}', None, None),
+        (1, b'{"b":2}', None, None),
+        (2, b'{"c"', None, None),
+    ]
+    cut = gzip.compress(payload)[:-8]
+    assert list(Open().eval(cut)) == [
+        *Open().eval(payload),
+        (3, cut, "gzip_invalid", f"the gzip breaks off at byte {len(cut)}"),
+    ]
+
+
+def test_an_error_in_opening_is_a_part_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: bytes) -> Iterator[envelope.Part]:
+        yield envelope.Part(b"1")
+        raise ValueError("torn")  # noqa: EM101
+
+    monkeypatch.setattr(envelope, "unpack", broken)
+    assert list(Open().eval(b"x")) == [(0, b"1", None, None), (1, b"x", "internal_error", "ValueError('torn')")]
 
 
 def test_the_registry_is_asked_anew_for_each_batch() -> None:
-    copies = iter([{}, WITHOUT_UNKNOWN])
-    operator = Decode(lambda: lambda: next(copies))
+    operator = Decode(lambda: Copies({}, WITHOUT_UNKNOWN))
     operator.open(Metrics())
     kinds = [rows(operator.eval(*batch(encode(event()))))[0][0] for _ in range(2)]
     assert kinds == ["quarantined", "event"]

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from jobs import sinks
-from udfs.model import EVENT_COLUMNS, Kind, Reason
+from ops.reasons import REASONS, REPAIRS
+from stores.lake import EVENT_STORE
+from udfs.model import EVENT_COLUMNS, Kind, Reason, Repair
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = sorted((ROOT / "docs").rglob("*.md"))
@@ -31,18 +33,34 @@ def first_cells(part: str) -> list[str]:
     return re.findall(r"^\| `([^`]+)`", part, re.MULTILINE)
 
 
-def test_every_column_of_the_event_store_is_documented() -> None:
-    documented = first_cells(section(text("docs/data.md"), "`events` (Iceberg)"))
-    assert documented == list(sinks._EVENTS)
-    assert set(EVENT_COLUMNS) < set(documented)
+def table(part: str) -> list[list[str]]:
+    """The cells of the one table in a section, without the line under its head."""
+    head, _, *rows = re.findall(r"^\| (.+) \|$|^\|---.*$", part, re.MULTILINE)
+    return [row.split(" | ") for row in (head, *rows)]
 
 
-def test_every_column_of_the_dead_letters_is_documented() -> None:
-    assert first_cells(section(text("docs/data.md"), "`dead_letters` (Iceberg)")) == list(sinks._DEAD)
+@pytest.mark.parametrize("table", sinks.COLUMNS)
+def test_every_column_of_the_lake_is_documented(table: str) -> None:
+    documented = first_cells(section(text("docs/data.md"), f"`{table}` (Iceberg)"))
+    assert documented == list(sinks.COLUMNS[table])
+
+
+def test_every_value_that_decode_gives_of_an_event_is_stored() -> None:
+    assert set(EVENT_COLUMNS) < set(sinks.COLUMNS[EVENT_STORE])
 
 
 def test_every_reason_is_documented_and_no_other() -> None:
-    assert first_cells(section(text("docs/data.md"), "Reasons")) == [reason.value for reason in Reason]
+    assert table(section(text("docs/data.md"), "Reasons")) == [
+        ["reason", "kind", "meaning", "usual cause", "what support does"],
+        *([f"`{reason}`", reason.kind, *REASONS[reason]] for reason in Reason),
+    ]
+
+
+def test_every_repair_is_documented_and_no_other() -> None:
+    assert table(section(text("docs/data.md"), "Repairs")) == [
+        ["repair", "what was mended"],
+        *([f"`{repair}`", REPAIRS[repair]] for repair in Repair),
+    ]
 
 
 def test_every_kind_has_its_counter_documented() -> None:
@@ -50,12 +68,17 @@ def test_every_kind_has_its_counter_documented() -> None:
     assert all(f"`{kind.value}`" in metrics for kind in Kind)
 
 
-@pytest.mark.parametrize("module", ["projects", "usage"])
-def test_every_attribute_in_dynamodb_is_documented(module: str) -> None:
-    source = text(f"stores/{module}.py")
-    written = set(re.findall(r'item\["(\w+)"\]', source)) | set(re.findall(r"(\w+) = :\w+", source))
-    documented = set(first_cells(section(text("docs/data.md"), f"`{module}` (DynamoDB)")))
-    assert documented == written
+ATTRIBUTES = {
+    "projects": ("projects", r'\bitem\["(\w+)"\]'),
+    "plans": ("projects", r'\bplan\["(\w+)"\]|plans_table, \("(\w+)"'),
+    "usage": ("usage", r'item\["(\w+)"\]|(\w+) = :\w+'),
+}
+
+
+@pytest.mark.parametrize(("name", "module", "pattern"), [(name, *where) for name, where in ATTRIBUTES.items()])
+def test_every_attribute_in_dynamodb_is_documented(name: str, module: str, pattern: str) -> None:
+    used = {found[found.lastindex or 0] for found in re.finditer(pattern, text(f"stores/{module}.py"))}
+    assert set(first_cells(section(text("docs/data.md"), f"`{name}` (DynamoDB)"))) == used
 
 
 def test_every_stage_is_in_the_picture() -> None:

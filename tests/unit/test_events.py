@@ -1,24 +1,29 @@
 """The row of one event: what stands in which column, and what stays readable in `extra`."""
 
 import json
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
-from stores.projects import Project
-from tests.builders import ARRIVAL, EVENT_B, MISSING, MONTH_END, PROJECT, YEAR_END, Record, encode, event
+from tests.builders import ARRIVAL, EVENT_B, MISSING, MONTH_END, UPLOAD, YEAR_END, Record, encode, event
 from udfs import events, parse
-from udfs.model import DECODED, EXPORT_COLUMNS
+from udfs.model import DECODED, EXPORT_COLUMNS, Rejection, Repair
 
 at = datetime.fromisoformat
-ACME = Project(PROJECT, "acme")
 
 
 def row_of(payload: bytes, arrival: datetime = ARRIVAL) -> dict[str, Any]:
-    parsed = parse.parse(payload)
-    assert not isinstance(parsed, parse.Rejection), parsed
-    values = events.event_row(*parsed, payload, ACME, arrival.replace(tzinfo=None))
+    """The row of an event, read the quick way or, where that refuses, the careful one."""
+    repairs: set[Repair] = set()
+    parsed: Any = parse.quick(payload)
+    if parsed is None:
+        record = parse.read(payload)
+        assert isinstance(record, parse.Record), record
+        repairs = record.repairs
+        parsed = parse.careful(record.fields, repairs)
+        assert not isinstance(parsed, Rejection), parsed
+    values = events.event_row(parsed, payload, "acme", arrival.replace(tzinfo=None), repairs)
     return dict(zip(DECODED, values, strict=True))
 
 
@@ -41,7 +46,7 @@ def test_the_whole_row_of_a_public_record() -> None:
     assert {name: value for name, value in row.items() if value is not None} == {
         "kind": "event",
         "identity_hash": bytes.fromhex("d4e78d1d740ef7e3e4b301bd40ad1968"),
-        "project_id": PROJECT,
+        "project_id": 203138,
         "notifly_project": "acme",
         "month": "2020-11",
         "name": "amplitude__segment.definition.permission_paywall.load",
@@ -74,6 +79,28 @@ def test_the_whole_row_of_a_public_record() -> None:
         "library": "segment",
         "extra": '{"$schema":12,"is_attribution_event":false}',
     }
+
+
+def test_a_whole_row_in_which_much_was_mended() -> None:
+    change = {
+        "event_type": "Play\0Song", "user_id": "null", "city": 7, "session_id": 2**63, "location_lat": 1e400,
+        "event_time": "soon", "plan": [1], "server_upload_time": "2027-01-01 00:00:00.000000", "price": 0.50,
+        "event_properties": {"\ud83d": "a\0b"},
+    }  # fmt: skip
+    text = json.dumps(event(**change)).replace("Infinity", "1e400")
+    row = row_of(b"\xef\xbb\xbf" + text.replace('"price": 0.5', '"price": 0.50').encode())
+    assert row["repairs"] == (
+        "bom_removed container_expected float_not_finite integer_beyond_int64 nul_removed sentinel_id "
+        "surrogate_replaced timestamp_implausible timestamp_unreadable wrong_type"
+    )
+    assert (row["name"], row["event_properties"]) == ("amplitude__PlaySong", '{"\ufffd":"ab"}')
+    assert json.loads(row["extra"], parse_int=str, parse_float=str) == {
+        "user_id": "null", "city": "7", "session_id": str(2**63), "location_lat": "1e400", "event_time": "soon",
+        "plan": ["1"], "server_upload_time": "2027-01-01 00:00:00", "price": "0.50",
+    }  # fmt: skip
+    none = ("user_id", "city", "session_id", "location_lat", "event_time", "server_upload_time")
+    assert {row[name] for name in none} == {None}
+    assert (row["plan"], row["month"]) == ("{}", "2026-03")
 
 
 def test_a_minimal_record_has_empty_objects_and_nothing_else() -> None:
@@ -120,6 +147,7 @@ def test_an_object_column_holds_an_object(name: str, value: object, column: str,
     row = row_of(encode(event(**{name: value})))
     assert row[name] == column
     assert row["extra"] == (None if extra is None else json.dumps({name: extra}, separators=(",", ":")))
+    assert row["repairs"] == (None if extra is None else "container_expected")
 
 
 def test_an_object_stays_as_it_was_written() -> None:
@@ -163,3 +191,54 @@ def test_the_month_of_a_time_that_is_none_is_the_one_of_the_arrival() -> None:
 def test_a_device_clock_does_not_move_the_month() -> None:
     far = {"client_event_time": "2099-01-01 00:00:00", "event_time": "1999-01-01 00:00:00"}
     assert row_of(encode(event(**far)))["month"] == "2026-03"
+
+
+@pytest.mark.parametrize(
+    ("ahead", "month"),
+    [(timedelta(0), "2026-04"), (timedelta(days=1), "2026-04"), (timedelta(days=1, microseconds=1), "2026-03")],
+    ids=["now", "a day ahead", "more than a day ahead"],
+)
+def test_an_upload_that_is_ahead_of_its_arrival_by_more_than_a_day_counts_as_none(
+    ahead: timedelta, month: str
+) -> None:
+    arrival = MONTH_END if month == "2026-03" else MONTH_END + timedelta(microseconds=1)
+    uploaded = (arrival + ahead).replace(tzinfo=None)
+    row = row_of(encode(event(server_upload_time=uploaded.isoformat(" "))), arrival)
+    plausible = ahead <= timedelta(days=1)
+    assert (row["server_upload_time"], row["month"]) == (uploaded if plausible else None, month)
+    assert row["repairs"] == (None if plausible else "timestamp_implausible")
+    assert row["extra"] == (None if plausible else f'{{"server_upload_time":"{uploaded}"}}')
+
+
+def test_an_old_upload_is_as_good_as_any() -> None:
+    row = row_of(encode(event(server_upload_time="0001-01-01 00:00:00")))
+    assert (row["server_upload_time"], row["month"], row["repairs"]) == (at("0001-01-01"), "0001-01", None)
+
+
+def test_nul_leaves_names_and_values_and_nothing_else() -> None:
+    text = (
+        r'{"app":1,"event_type":"a\u0000","uuid":"u\u0000v","city":"\\u0000","x\u0000":"\u0000y\\u0000",'
+        r'"event_properties":{"k\u0000":"\u0000\\u0000"}}'
+    )
+    row = row_of(text.encode())
+    assert (row["name"], row["uuid"], row["city"]) == ("amplitude__a", "uv", r"\u0000")
+    assert json.loads(row["event_properties"]) == {"k": r"\u0000"}
+    assert json.loads(row["extra"]) == {"x": r"y\u0000"}
+    assert row["repairs"] == "nul_removed"
+
+
+def test_the_hash_of_an_identity_still_knows_the_nul() -> None:
+    one, other = (row_of(rb'{"app":1,"event_type":"a","uuid":"u%b"}' % nul) for nul in (rb"\u0000", b""))
+    assert one["uuid"] == other["uuid"] == "u"
+    assert one["identity_hash"] != other["identity_hash"]
+
+
+def test_repairs_are_named_once_and_in_order() -> None:
+    row = row_of(b'{"app":1,"event_type":"a","x":NaN,"y":NaN,"city":1,"dma":2,"city":3}')
+    assert row["repairs"] == "duplicate_field nan_to_null wrong_type"
+
+
+def test_a_plain_event_has_no_repairs() -> None:
+    row = row_of(encode(event()))
+    assert (row["repairs"], row["extra"], row["kind"]) == (None, None, "event")
+    assert row["server_upload_time"] == UPLOAD.replace(tzinfo=None)

@@ -1,16 +1,25 @@
 """The vocabulary: every reason has a record that gets it, and a row has a place for each value."""
 
+import gzip
 from datetime import datetime
+from functools import reduce
 
 import pytest
 
-from stores.projects import Project
-from tests.builders import ARRIVAL, MISSING, PROJECT, UNKNOWN_PROJECT, encode, event
+from stores.projects import Link, Project, linked
+from tests.builders import ARRIVAL, MISSING, OTHER_PROJECT, PROJECT, UNKNOWN_PROJECT, encode, event, user_update
+from udfs import envelope
 from udfs.attribute import Registry
-from udfs.decode import decode
-from udfs.model import DECODED, EVENT_COLUMNS, EXPORT_COLUMNS, OUTCOME_COLUMNS, Kind, Reason
+from udfs.decode import dead_letter, decode
+from udfs.model import DECODED, EVENT_COLUMNS, EXPORT_COLUMNS, OUTCOME_COLUMNS, Kind, Reason, Row
+from udfs.text import MAX_BYTES
 
-REGISTRY: Registry = {PROJECT: Project(PROJECT, "acme")}
+MARCH, SECOND = datetime.fromisoformat("2026-03-01"), datetime.fromisoformat("2026-03-02")
+REGISTRY: Registry = {
+    PROJECT: linked(PROJECT, "acme", MARCH),
+    OTHER_PROJECT: Project(OTHER_PROJECT, (Link("globex", MARCH, SECOND),)),
+}
+TEST = "Amplitude's test of the connection"
 
 
 class BrokenRegistry(dict[int, Project]):
@@ -22,28 +31,61 @@ class BrokenRegistry(dict[int, Project]):
 
 EXAMPLES: dict[Reason, tuple[bytes, str]] = {
     Reason.EMPTY: (b" \r\n", "3 bytes"),
+    Reason.TOO_LARGE: (b'"' + b"a" * MAX_BYTES, "10,485,761 bytes"),
     Reason.INVALID_UTF8: (b'{"app":"\xff"}', "invalid start byte at byte 8"),
     Reason.INVALID_JSON: (b'{"app":1', "Expecting ',' delimiter: line 1 column 9 (char 8)"),
-    Reason.TOO_DEEP: (b"[" * 100_000, "nested deeper than the parser goes"),
-    Reason.NOT_AN_OBJECT: (b"[{}]", "starts with '[{}]'"),
+    Reason.TOO_DEEP: (b'{"a":' * 100_000, "nested deeper than 64 levels"),
+    Reason.NOT_AN_OBJECT: (b"7", "starts with '7'"),
     Reason.DUPLICATE_KEY: (b'{"app":1,"event_type":"a","app":2}', "app stands 2 times"),
+    Reason.FOREIGN: (b'{"a":1}', "neither an event, a user update nor a cohort message"),
     Reason.APP_MISSING: (encode(event(app=MISSING)), "no app, or null"),
     Reason.APP_INVALID: (encode(event(app=True)), "app is true, not a project id"),
-    Reason.EVENT_TYPE_MISSING: (encode(event(event_type=None)), "no event_type, or null"),
+    Reason.EVENT_TYPE_MISSING: (b'{"app":1}', "no event_type, or null"),
     Reason.EVENT_TYPE_INVALID: (encode(event(event_type=["a"])), 'event_type is ["a"], not a name'),
-    Reason.UNSUPPORTED_KIND: (encode(event(event_type="$identify")), "$identify is a user update"),
-    Reason.UNKNOWN_PROJECT: (encode(event(app=UNKNOWN_PROJECT)), "no project has registered app 203138"),
+    Reason.GZIP_INVALID: (b"\x1f\x8b", "the gzip breaks off at byte 2"),
+    Reason.ZIP_INVALID: (b"PK\x03\x04", "the zip breaks off, or is damaged, at byte 0 of 4"),
+    Reason.KPL_INVALID: (b"\xf3\x89\x9a\xc2", "the checksum of the aggregate is wrong"),
+    Reason.ENVELOPE_TOO_LARGE: (gzip.compress(bytes(2**20 + 1)), "the gzip holds more than 1,048,576 bytes"),
+    Reason.ENVELOPE_TOO_DEEP: (
+        reduce(lambda data, _: gzip.compress(data), range(5), b"1"),
+        "more than 4 envelopes in each other",
+    ),
     Reason.INTERNAL_ERROR: (encode(event()), "KeyError('no such shelf')"),
+    Reason.UNKNOWN_PROJECT: (encode(event(app=UNKNOWN_PROJECT)), "no project has registered app 203138"),
+    Reason.UNATTRIBUTED: (encode(user_update(app=MISSING)), "a user update without app"),
+    Reason.BEFORE_LINK: (
+        encode(event(server_upload_time="2026-02-28 23:59:59.999999")),
+        "uploaded 2026-02-28 23:59:59.999999 UTC, app 434735 was linked 2026-03-01 00:00:00 UTC",
+    ),
+    Reason.UNLINKED: (
+        encode(event(app=OTHER_PROJECT)),
+        "uploaded 2026-03-15 09:30:29.753000 UTC, app 100011471 was unlinked 2026-03-02 00:00:00 UTC",
+    ),
+    Reason.TEST_RECORD: (encode(event(event_type="test_event_type", app="some app id")), TEST),
+    Reason.OWN_EVENT: (
+        encode(event(event_type="[Notifly] push_sent")),
+        "an event that Notifly has sent to Amplitude",
+    ),
+    Reason.APPBOY_EVENT: (encode(event(event_type="[Appboy] x")), "an event that Braze has sent to Amplitude"),
 }
+
+
+def judged(payload: bytes, registry: Registry) -> Row:
+    """The last row of a record, or of what it holds."""
+    row = decode(payload, ARRIVAL.replace(tzinfo=None), registry)
+    if row[0] != Kind.ENVELOPE:
+        return row
+    *_, (part, fault) = envelope.unpack(payload)
+    assert fault
+    return dead_letter(fault, part)
 
 
 @pytest.mark.parametrize("reason", Reason, ids=str)
 def test_every_reason_has_a_record_that_gets_it(reason: Reason) -> None:
     payload, detail = EXAMPLES[reason]
     registry = BrokenRegistry() if reason is Reason.INTERNAL_ERROR else REGISTRY
-    row = decode(payload, ARRIVAL.replace(tzinfo=None), registry)
-    kind = Kind.QUARANTINED if reason is Reason.UNKNOWN_PROJECT else Kind.REJECTED
-    assert row[:4] == (kind, reason, detail, None)
+    row = judged(payload, registry)
+    assert row[:4] == (reason.kind, reason, detail, None)
     assert len(row) == len(DECODED)
 
 

@@ -1,0 +1,168 @@
+"""What each reason and each repair means, in words for the people who answer customers.
+
+docs/data.md shows the same two tables, word for word; a test holds them together.
+"""
+
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from udfs.model import Reason, Repair
+
+
+class Meaning(NamedTuple):
+    """What is wrong with a record, how that usually comes about, and what support does."""
+
+    meaning: str
+    cause: str
+    remedy: str
+
+
+REASONS: Final[Mapping[str, Meaning]] = {
+    Reason.EMPTY: Meaning(
+        "no bytes, blanks only, or an envelope that holds nothing",
+        "a sender's test",
+        "find the sender by shard and time; nothing is lost",
+    ),
+    Reason.TOO_LARGE: Meaning(
+        "more than 10 MiB, which no Kinesis record can have: a part of an envelope",
+        "a compressed array, or one gigantic event",
+        "ask the sender for one event per line, or for smaller events",
+    ),
+    Reason.INVALID_UTF8: Meaning(
+        "not UTF-8 text",
+        "another encoding such as UTF-16, or damaged bytes",
+        "`detail` has the first wrong byte; ask the sender for UTF-8 JSON",
+    ),
+    Reason.INVALID_JSON: Meaning(
+        "not JSON; of an array or several values in a row, the readable ones before the break were taken",
+        "cut off on the way, written by hand, or the last line of an envelope that is cut off",
+        "`detail` has the position; ask the sender to send the whole record again",
+    ),
+    Reason.TOO_DEEP: Meaning(
+        "objects and arrays in each other, more than 64 levels deep; Amplitude itself takes 40",
+        "a broken or hostile sender",
+        "look at the payload; ask for a flatter event",
+    ),
+    Reason.NOT_AN_OBJECT: Meaning(
+        "JSON, but no object: a bare value, or an array within an envelope",
+        "a sender's test, or events nested in arrays",
+        "ask for one JSON object per record",
+    ),
+    Reason.DUPLICATE_KEY: Meaning(
+        "`app`, `event_type`, `uuid` or `user_id` stands twice at the top level; without a `uuid` also "
+        "`device_id`, `$insert_id`, `event_id` or `client_event_time`",
+        "a hand-made record",
+        "nothing tells which one counts: ask the sender",
+    ),
+    Reason.FOREIGN: Meaning(
+        "a JSON object that is no event, no user update and no cohort message",
+        "another system writes to this stream",
+        "find the sender by shard and time and have it write elsewhere; nothing of Amplitude's is lost",
+    ),
+    Reason.APP_MISSING: Meaning(
+        "an event without `app`, or with null",
+        "not sent by Amplitude's event destination",
+        "check the destination's kind",
+    ),
+    Reason.APP_INVALID: Meaning(
+        "`app` is no integer or digits from 0 to 2⁶³-1",
+        "a hand-made record",
+        "the sender puts Amplitude's project id there",
+    ),
+    Reason.EVENT_TYPE_MISSING: Meaning(
+        "`app` is there, `event_type` is not, or is null",
+        "a message that is no event",
+        "check the destination's kind",
+    ),
+    Reason.EVENT_TYPE_INVALID: Meaning(
+        "`event_type` is no text, or empty",
+        "a hand-made record",
+        "the sender gives the event a name",
+    ),
+    Reason.GZIP_INVALID: Meaning(
+        "a gzip that is cut off, damaged, or has other bytes behind its end; what could be read was taken",
+        "an upload that broke off",
+        "ask the sender for the whole file again: copies of what was taken are removed",
+    ),
+    Reason.ZIP_INVALID: Meaning(
+        "a zip, or a file in it, that cannot be read; what could be read was taken",
+        "cut off, damaged, or protected by a password",
+        "ask the sender for the whole file again: copies of what was taken are removed",
+    ),
+    Reason.KPL_INVALID: Meaning(
+        "looks like an aggregate of the Kinesis Producer Library, but its checksum or its form is wrong",
+        "damaged on the way, or bytes that begin the same by chance",
+        "ask the sender to send it again",
+    ),
+    Reason.ENVELOPE_TOO_LARGE: Meaning(
+        "opens into more than 64 MiB, 100,000 records, or 200 times its compressed size (1 MiB is always taken); "
+        "what came before the limit was taken",
+        "a whole archive in one record, or a decompression bomb",
+        "split it and send the parts: copies of what was taken are removed",
+    ),
+    Reason.ENVELOPE_TOO_DEEP: Meaning(
+        "more than 4 envelopes (gzip, zip, KPL) in each other",
+        "compressed over and over, or a decompression bomb",
+        "ask the sender to compress once",
+    ),
+    Reason.INTERNAL_ERROR: Meaning(
+        "a rule raised an error",
+        "a bug of this product",
+        "report `detail` and the payload; the job goes on",
+    ),
+    Reason.UNKNOWN_PROJECT: Meaning(
+        "no project has registered this `app`",
+        "not registered yet, or a wrong id",
+        "register it with `amplitude-bridge projects add`; what came before keeps its bytes here",
+    ),
+    Reason.UNATTRIBUTED: Meaning(
+        "a user update without `app`: nothing tells whose it is",
+        "user updates of a kind that Amplitude sends without its project id",
+        'find the sender by shard and time; if the updates are not wanted, turn off "Send Users" in Amplitude',
+    ),
+    Reason.BEFORE_LINK: Meaning(
+        "Amplitude uploaded it before the project was linked; the payload is not kept",
+        "events from before the customer connected, delivered late",
+        "nothing: only what is uploaded from the link on belongs to the Notifly project",
+    ),
+    Reason.UNLINKED: Meaning(
+        "Amplitude uploaded it while the project was no longer linked; the payload is not kept",
+        "disconnected in Notifly, and Amplitude goes on sending",
+        "the customer turns the destination off in Amplitude, or connects again",
+    ),
+    Reason.TEST_RECORD: Meaning(
+        "Amplitude's test of the connection",
+        "somebody pressed the test button in Amplitude",
+        "nothing: the stream is reachable",
+    ),
+    Reason.OWN_EVENT: Meaning(
+        "its name begins with `[Notifly] `: Notifly itself has sent it to Amplitude",
+        "the customer's destination sends all events, ours among them",
+        "nothing: taken in, it would go round in circles; the customer may leave it out of the destination",
+    ),
+    Reason.APPBOY_EVENT: Meaning(
+        "its name begins with `[Appboy] `: Braze has sent it to Amplitude",
+        "the customer also uses Braze, and its destination sends all events",
+        "nothing: it is no event of the customer's; the customer may leave it out of the destination",
+    ),
+}
+"""By reason; also asked with the code of a reason that another version of the job has written."""
+
+REPAIRS: Final[Mapping[str, str]] = {
+    Repair.BOM_REMOVED: "A byte order mark before the JSON was left out.",
+    Repair.NAN_TO_NULL: "NaN or Infinity, which JSON does not know, became null.",
+    Repair.SURROGATE_REPLACED: "Half an escaped character, such as a cut emoji, became U+FFFD (�).",
+    Repair.NUL_REMOVED: r"NUL characters, escaped as `\u0000`, were left out of names and values.",
+    Repair.DUPLICATE_FIELD: "A field stood twice in an object; the last one counts.",
+    Repair.FIELD_RENAMED: "`event_name` was read as `event_type`, or `created_at` as `event_time`.",
+    Repair.SENTINEL_ID: 'A `uuid`, `user_id`, `device_id` or `$insert_id` such as "null", "unknown" or "0" '
+    "counts as none; what was sent stands in `extra`.",
+    Repair.INTEGER_BEYOND_INT64: "An integer beyond 64 bits stands in `extra` as written; its column is null.",
+    Repair.FLOAT_NOT_FINITE: "A number too large for a double stands in `extra` as written; its column is null.",
+    Repair.TIMESTAMP_UNREADABLE: "What is no timestamp stands in `extra`; its column is null.",
+    Repair.TIMESTAMP_IMPLAUSIBLE: "A `server_upload_time` more than a day after arrival stands in `extra`; the "
+    "arrival counts instead.",
+    Repair.CONTAINER_EXPECTED: "What is no object where one belongs stands in `extra`; its column is `{}`.",
+    Repair.WRONG_TYPE: "A value of another type than its column stands in `extra`; its column is null.",
+}
+"""By repair: what was mended in a record that is accepted all the same."""

@@ -1,0 +1,52 @@
+"""What commands share at the terminal: the option `--config`, and text that strangers have written.
+
+Nothing in such a text may steer the terminal or count as markup.
+"""
+
+import unicodedata
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import click
+import msgspec
+from rich.text import Text
+
+config_option: Final = click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    default=Path("var/local/job.toml"),
+    show_default=True,
+    help="The job's settings; the default are those of `make run`.",
+)
+
+
+def printable(text: str, keep: str = "") -> str:
+    r"""The text with all that is not a visible character escaped as `\x1b`; characters to `keep` stay."""
+    if text.isprintable():
+        return text
+    visible = (c.isprintable() or c in keep or unicodedata.category(c) == "Zs" for c in text)
+    return "".join(c if ok else c.encode("unicode_escape").decode() for c, ok in zip(text, visible, strict=True))
+
+
+def cell(text: object) -> Text:
+    """A cell of a table: rich takes plain strings for markup."""
+    return Text("" if text is None else printable(str(text)))
+
+
+def echo_fields(fields: Sequence[tuple[str, str]]) -> None:
+    """Print names and values in two columns."""
+    width = max(len(name) for name, _ in fields)
+    for name, value in fields:
+        click.echo(f"  {click.style(name.ljust(width), bold=True)}  {printable(value)}")
+
+
+def pretty(payload: bytes) -> str:
+    """A payload to read: JSON indented, every token as it was sent; other text and bytes escaped."""
+    try:
+        payload.decode()
+        # not `json`: a second key or 434735.0 is what support looks for, and would not survive it
+        text = msgspec.json.format(payload, indent=2).decode()
+    except (UnicodeDecodeError, msgspec.DecodeError, RecursionError):
+        text = payload.decode(errors="backslashreplace")
+    return printable(text, keep="\n")

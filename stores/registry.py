@@ -1,0 +1,71 @@
+"""A worker's copy of the project registry: in memory, refreshed by a thread of its own, never in a record's way.
+
+It stays in use when the table is away, and tells how old it is. One that could never be read stops the job at
+start.
+"""
+
+import logging
+import threading
+import time
+import weakref
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from stores.projects import Project
+
+log = logging.getLogger(__name__)
+
+
+class CachedRegistry:
+    """A worker's copy of the registry: a call gives the projects by id, at once and whatever the table does.
+
+    Raises StoreError at construction when the table cannot be read; later failures keep the last good copy.
+    """
+
+    def __init__(self, read: "Callable[[], list[Project]]", now: Callable[[], float] = time.monotonic) -> None:
+        self._read, self._now = read, now
+        self._failing = False
+        self._load()
+
+    def __call__(self) -> Mapping[int, "Project"]:
+        return self._projects
+
+    @property
+    def age_seconds(self) -> float:
+        """How long ago the last reading that succeeded began."""
+        return self._now() - self._read_at
+
+    def refresh(self) -> None:
+        """Read the table again. Never raises: one warning when it begins to fail, one line when it is over."""
+        try:
+            self._load()
+        except Exception as error:
+            # also what no store raises: a thread that dies would leave a copy that grows old in silence
+            if not self._failing:
+                log.warning("project registry not refreshed, the last good copy stays in use: %s", error)
+            self._failing = True
+        else:
+            if self._failing:
+                log.info("project registry refreshed again")
+            self._failing = False
+
+    def refresh_every(self, seconds: float) -> None:
+        """Start a thread that refreshes this copy as long as somebody uses it."""
+        own = (weakref.ref(self), seconds)
+        threading.Thread(target=_keep_fresh, args=own, name="project-registry", daemon=True).start()
+
+    def _load(self) -> None:
+        begin = self._now()
+        self._projects: Mapping[int, Project] = {project.project_id: project for project in self._read()}
+        self._read_at = begin
+
+
+def _keep_fresh(registry: "weakref.ref[CachedRegistry]", seconds: float) -> None:
+    while True:
+        time.sleep(seconds)
+        used = registry()
+        if used is None:
+            return
+        used.refresh()
+        del used  # while this thread sleeps, it holds nothing

@@ -1,0 +1,39 @@
+"""What the job makes of one record, in this process: its row, or the rows of the parts of an envelope."""
+
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from udfs import envelope
+from udfs.attribute import Registry
+from udfs.decode import dead_letter, decode
+from udfs.model import DECODED, Kind, Row
+
+
+class Leaf(NamedTuple):
+    """A single record and its row."""
+
+    payload: bytes
+    row: Row
+
+    @property
+    def kind(self) -> str:
+        return self.row[0]
+
+    @property
+    def reason(self) -> str | None:
+        return self.row[1]
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        return dict(zip(DECODED, self.row, strict=True))
+
+
+def leaves(payload: bytes, arrival: datetime, registry: Registry) -> list[Leaf]:
+    """One record's outcomes, none of them an envelope; `arrival` in naive UTC."""
+    row = decode(payload, arrival, registry)
+    if row[0] != Kind.ENVELOPE:
+        return [Leaf(payload, row)]
+    return [
+        Leaf(part, dead_letter(fault, part) if fault else decode(part, arrival, registry, part=True))
+        for part, fault in envelope.unpack(payload)
+    ]

@@ -1,0 +1,109 @@
+"""A plain event with something odd in it, and the whole row that it must become."""
+
+import io
+import json
+import zipfile
+from hashlib import md5
+from typing import Any, TypeAlias
+
+from stores.projects import linked
+from tests.builders import ARRIVAL, PROJECT, UUID, encode, event
+from udfs import envelope, identity
+from udfs.decode import dead_letter, decode
+from udfs.model import DECODED, Kind, Reason
+
+REGISTRY = {PROJECT: linked(PROJECT, "acme")}
+NAIVE_ARRIVAL = ARRIVAL.replace(tzinfo=None)
+VALID = encode(event())
+
+Outcome: TypeAlias = dict[str, Any]
+
+
+def outcomes(payload: bytes) -> list[Outcome]:
+    """The rows of a record, or of what it holds, without nulls."""
+    row = decode(payload, NAIVE_ARRIVAL, REGISTRY)
+    rows = [row]
+    if row[0] == Kind.ENVELOPE:
+        rows = [
+            dead_letter(fault, part) if fault else decode(part, NAIVE_ARRIVAL, REGISTRY, part=True)
+            for part, fault in envelope.unpack(payload)
+        ]
+    return [dict(zip(DECODED, row, strict=True)) for row in rows]
+
+
+PLAIN = outcomes(VALID)[0]
+
+
+def spelled(**texts: str) -> bytes:
+    """The plain event with some fields as JSON text."""
+    fields = {name: encode(value).decode() for name, value in event().items()} | texts
+    return ("{" + ",".join(f'"{name}":{text}' for name, text in fields.items()) + "}").encode()
+
+
+def behind(text: str) -> bytes:
+    """The plain event with more fields at its end."""
+    return VALID[:-1] + b"," + text.encode() + b"}"
+
+
+def taken(**columns: object) -> list[Outcome]:
+    """The plain event's whole row but for these columns."""
+    return [PLAIN | columns]
+
+
+def named(event_type: str, **columns: object) -> list[Outcome]:
+    known = identity.by_uuid(UUID, event_type)
+    return taken(name=f"amplitude__{event_type}", identity=known.text, identity_hash=known.hash, **columns)
+
+
+def extra(repairs: str | None, **columns: object) -> list[Outcome]:
+    """The plain event with one value that stays in `extra`, its column null."""
+    return taken(**dict.fromkeys(columns, None), extra=json.dumps(columns, separators=(",", ":")), repairs=repairs)
+
+
+def dead(reason: Reason, detail: str, payload: bytes, app: int | None = None) -> list[Outcome]:
+    return [
+        dict.fromkeys(DECODED)
+        | {"kind": reason.kind, "reason": reason, "detail": detail, "payload_length": len(payload)}
+        | {"project_id": app}
+    ]
+
+
+def refused(reason: Reason, detail: str, payload: bytes, app: int | None = None) -> tuple[bytes, list[Outcome]]:
+    return payload, dead(reason, detail, payload, app)
+
+
+def other(kind: Kind, **columns: object) -> list[Outcome]:
+    """A record that goes on as it is."""
+    return [dict.fromkeys(DECODED) | {"kind": kind} | columns]
+
+
+def app_invalid(text: str) -> tuple[bytes, list[Outcome]]:
+    return refused(Reason.APP_INVALID, f"app is {text}, not a project id", spelled(app=text))
+
+
+def properties(text: str, kept: str | None = None, repairs: str | None = None) -> tuple[bytes, list[Outcome]]:
+    """An event with these properties, and as they are kept."""
+    return spelled(event_properties=text), taken(event_properties=kept or text, repairs=repairs)
+
+
+def levels(number: int) -> str:
+    """Properties that make a record of so many levels."""
+    return '{"a":' * (number - 2) + "[]" + "}" * (number - 2)
+
+
+def zipped(*files: bytes) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for number, data in enumerate(files):
+            archive.writestr(f"{number}.json.gz", data)
+    return out.getvalue()
+
+
+def aggregate(*records: bytes) -> bytes:
+    """A KPL aggregate of records shorter than 2 ** 14 bytes, their lengths spelled in two bytes each."""
+
+    def field(data: bytes) -> bytes:
+        return b"\x1a" + bytes((len(data) & 127 | 128, len(data) >> 7)) + data
+
+    body = b"".join(field(field(record)) for record in records)
+    return b"\xf3\x89\x9a\xc2" + body + md5(body, usedforsecurity=False).digest()

@@ -1,0 +1,350 @@
+"""`explain-record`, word for word: what the job would do with a record or an archive, and why."""
+
+import gzip
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from ops import cli, explain, sample_envelopes
+from ops.explain import explain_record
+from ops.reasons import REPAIRS
+from stores.projects import Project, linked
+from tests.builders import EVENT_A, EVENT_B, EVENT_C, encode
+from udfs import envelope
+from udfs.envelope import Limits, Part
+
+A, B = encode(EVENT_A), encode(EVENT_B)
+APP = EVENT_A["app"]
+EVERYONE = "No registry was asked: every project counts as linked since ever (see --registry, --project).\n"
+ACME = f"As if these projects were linked since ever, and no other: {APP} to acme.\n"
+
+NO_JSON = """\
+  meaning  not JSON; of an array or several values in a row, the readable ones before the break were taken
+  cause    cut off on the way, written by hand, or the last line of an envelope that is cut off
+  remedy   `detail` has the position; ask the sender to send the whole record again
+"""
+NAMES = """\
+┏━━━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━━━━━━━━━━━━┳━━━━━━━━━┓
+┃ Amplitude's name ┃ stored as                ┃ records ┃
+┡━━━━━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━━━━━━━━━━━━╇━━━━━━━━━┩
+│ session_start    │ amplitude__session_start │       {} │
+└──────────────────┴──────────────────────────┴─────────┘
+"""
+
+
+def explained(payload: bytes, *arguments: str) -> Result:
+    runner = CliRunner(env={"COLUMNS": "100"})
+    return runner.invoke(explain_record, [*arguments, "-"], input=payload)
+
+
+def as_json(payload: bytes, *arguments: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(explained(payload, "--json", *arguments).stdout)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("payload", "code", "words"),
+    [
+        (
+            A,
+            0,
+            f"""\
+accepted: stored as an event, unless the job has had the same before
+  Amplitude's name  session_start
+  stored as         amplitude__session_start
+  project           {APP}, acme
+  month             2025-07
+  identity          rung 1: 1|36:3e702190-9dcb-483a-94d8-58e93ce10000|13:session_start
+""",
+        ),
+        (
+            encode(EVENT_A | {"location_lat": float("nan"), "groups": [], "event_type": "[b]\x1b[2J"}),
+            0,
+            rf"""accepted: stored as an event, unless the job has had the same before
+  Amplitude's name            [b]\x1b[2J
+  stored as                   amplitude__[b]\x1b[2J
+  project                     {APP}, acme
+  month                       2025-07
+  identity                    rung 1: 1|36:3e702190-9dcb-483a-94d8-58e93ce10000|7:[b]\x1b[2J
+  mended: container_expected  What is no object where one belongs stands in `extra`; its column is `{{}}`.
+  mended: nan_to_null         NaN or Infinity, which JSON does not know, became null.
+""",
+        ),
+        (
+            B,
+            1,
+            """\
+quarantined: unknown_project
+  project  203138
+  detail   no project has registered app 203138
+  meaning  no project has registered this `app`
+  cause    not registered yet, or a wrong id
+  remedy   register it with `amplitude-bridge projects add`; what came before keeps its bytes here
+""",
+        ),
+        (
+            encode(EVENT_A | {"event_type": "[Notifly] push_sent"}),
+            0,
+            f"""\
+control: own_event
+  project  {APP}
+  detail   an event that Notifly has sent to Amplitude
+  meaning  its name begins with `[Notifly] `: Notifly itself has sent it to Amplitude
+  cause    the customer's destination sends all events, ours among them
+  remedy   nothing: taken in, it would go round in circles; the customer may leave it out of the destination
+""",
+        ),
+        (
+            A[:-1],
+            1,
+            f"""\
+rejected: invalid_json
+  detail   Expecting ',' delimiter: line 1 column {len(A)} (char {len(A) - 1})
+{NO_JSON}""",
+        ),
+        (
+            encode(EVENT_A | {"event_type": "$identify"}),
+            0,
+            f"user update of project {APP}, acme: kept as it came, in table user_updates\n",
+        ),
+        (b'{"cohort_id":"c","users":[]}', 0, "cohort message: kept as it came, in table cohort_messages\n"),
+    ],
+    ids=["event", "mended event", "unknown project", "control", "cut JSON", "user update", "cohort"],
+)
+def test_one_record_in_sentences(payload: bytes, code: int, words: str) -> None:
+    found = explained(payload, "--project", f"{APP}=acme")
+    assert (found.exit_code, found.stdout, found.stderr) == (code, f"{words}\n{ACME}", "")
+
+
+def test_a_gzip_with_a_copy_in_it() -> None:
+    payload = sample_envelopes.gzipped_lines([A, A, encode(EVENT_A | {"user_id": "unknown", "uuid": "u2"})])
+    found = explained(payload)
+    assert (found.exit_code, found.stdout) == (
+        0,
+        f"""\
+gzip, {len(payload):,} bytes: 3 records, numbered from 0 as in `sub_index`.
+All are taken.
+┏━━━━━━━━━━━┳━━━━━━━━━┳━━━━━━━┳━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━┓
+┃ outcome   ┃ records ┃ first ┃ that is                                                        ┃
+┡━━━━━━━━━━━╇━━━━━━━━━╇━━━━━━━╇━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━┩
+│ accepted  │       2 │     0 │ stored as events                                               │
+│ duplicate │       1 │     1 │ the same event of the same project stands earlier in this file │
+└───────────┴─────────┴───────┴────────────────────────────────────────────────────────────────┘
+{NAMES.format(2)}mended: sentinel_id, 1 record. {REPAIRS["sentinel_id"]}
+
+{EVERYONE}""",
+    )
+
+
+def test_a_bad_tail_leaves_the_good_head() -> None:
+    payload = gzip.compress(A + b"\n" + B, 0, mtime=0)[:-20]  # level 0: the cut is where it seems to be
+    *_, (_, fault) = envelope.unpack(payload)
+    found = explained(payload)
+    assert (found.exit_code, found.stdout) == (
+        1,
+        f"""\
+gzip, {len(payload):,} bytes: 3 records, numbered from 0 as in `sub_index`.
+Not taken: 2 of 3.
+┏━━━━━━━━━━┳━━━━━━━━━┳━━━━━━━┳━━━━━━━━━━━━━━━━━━━━━━━━━━━━━┓
+┃ outcome  ┃ records ┃ first ┃ that is                     ┃
+┡━━━━━━━━━━╇━━━━━━━━━╇━━━━━━━╇━━━━━━━━━━━━━━━━━━━━━━━━━━━━━┩
+│ accepted │       1 │     0 │ stored as events            │
+│ rejected │       2 │     1 │ kept; unusable as they came │
+└──────────┴─────────┴───────┴─────────────────────────────┘
+{NAMES.format(1)}
+rejected: invalid_json, 1 record, the first is 1
+  detail   Unterminated string starting at: line 1 column {len(B) - 28} (char {len(B) - 29})
+{NO_JSON}
+rejected: gzip_invalid, 1 record, the first is 2
+  detail   {fault.detail}
+  meaning  a gzip that is cut off, damaged, or has other bytes behind its end; what could be read was taken
+  cause    an upload that broke off
+  remedy   ask the sender for the whole file again: copies of what was taken are removed
+
+{EVERYONE}""",
+    )
+
+
+def test_an_export_archive_as_json() -> None:
+    payload = sample_envelopes.export_zip([A, B, encode(EVENT_A | {"event_type": "[Appboy] x"}), b"7", A])
+    found = as_json(payload, "--project", f"{APP}=acme")
+    problems, control = found.pop("problems"), found.pop("control")
+    assert found == {
+        "bytes": len(payload),
+        "registry": ACME.strip(),
+        "form": "zip",
+        "note": None,
+        "records": 5,
+        "taken": 3,
+        "outcomes": {
+            "accepted": 1,
+            "duplicate": 1,
+            "user_update": 0,
+            "cohort": 0,
+            "control": 1,
+            "not_linked": 0,
+            "quarantined": 1,
+            "rejected": 1,
+        },
+        "names": [{"event_type": "session_start", "stored_as": "amplitude__session_start", "records": 1}],
+        "names_left_out": 0,
+        "repairs": {},
+        "records_left_out": 0,
+        "event": None,
+    }
+    assert problems == [
+        {
+            "kind": "quarantined",
+            "reason": "unknown_project",
+            "project_id": 203138,
+            "first": 1,
+            "detail": "no project has registered app 203138",
+            "records": 1,
+            "meaning": "no project has registered this `app`",
+            "cause": "not registered yet, or a wrong id",
+            "remedy": "register it with `amplitude-bridge projects add`; what came before keeps its bytes here",
+        },
+        {
+            "kind": "rejected",
+            "reason": "not_an_object",
+            "project_id": None,
+            "first": 3,
+            "detail": "starts with '7'",
+            "records": 1,
+            "meaning": "JSON, but no object: a bare value, or an array within an envelope",
+            "cause": "a sender's test, or events nested in arrays",
+            "remedy": "ask for one JSON object per record",
+        },
+    ]
+    assert [(group["reason"], group["first"]) for group in control] == [("appboy_event", 2)]
+
+
+def test_one_event_as_json() -> None:
+    assert as_json(A)["event"] == {
+        "Amplitude's name": "session_start",
+        "stored as": "amplitude__session_start",
+        "project": f"{APP}, (any)",
+        "month": "2025-07",
+        "identity": "rung 1: 1|36:3e702190-9dcb-483a-94d8-58e93ce10000|13:session_start",
+    }
+
+
+def test_what_is_listed_is_bounded_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(explain, "_GROUPS", 2)
+    monkeypatch.setattr(explain, "_SHOWN", 1)
+    payload = b"\n".join(
+        [
+            *(encode(EVENT_A | {"event_type": f"e{n}"}) for n in range(4)),
+            b'{"app":1}',
+            b"{}",
+            b"{}",
+            b"{7}",
+            b"{8}",
+        ]
+    )
+    found = as_json(payload)
+    assert (len(found["names"]), found["names_left_out"], found["records_left_out"]) == (2, 2, 2)
+    groups = [(group["reason"], group["records"]) for group in found["problems"]]
+    assert groups == [("event_type_missing", 1), ("foreign", 2)]
+    shown = explained(payload).stdout
+    assert "\n… and 3 more names: see --json\n" in shown
+    assert "\n… and 1 more reasons and projects: see --json\n" in shown
+
+
+def test_an_archive_that_no_record_can_hold_is_judged_by_its_records() -> None:
+    payload = b"\n".join([A, *(b'{"a":"%s"}' % (b"x" * 2**20) for _ in range(10))])
+    found = as_json(payload)
+    assert (found["form"], found["records"], found["taken"]) == ("lines", 11, 1)
+    assert found["note"] == (
+        "As one record it does not fit on the stream: its records are judged as if each had come alone."
+    )
+
+
+def test_an_archive_that_the_job_would_not_open_to_its_end() -> None:
+    assert explain._as_one_record(b"{}\n" * 100_001) == (
+        "As one record the job would open it in part only (more than 100,000 records): send it in smaller parts."
+    )
+    assert explain._as_one_record(b"{}\n" * 3) is None
+
+
+def test_a_rule_that_raises_is_explained_as_the_job_records_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: bytes, __: Limits) -> Iterator[Part]:
+        yield Part(A)
+        raise NotImplementedError("zip file version 18.3")  # noqa: EM101
+
+    monkeypatch.setattr(envelope, "unpack", broken)
+    found = as_json(sample_envelopes.gzipped_lines([A, B]))
+    assert (found["records"], found["taken"]) == (2, 1)
+    assert [(group["reason"], group["first"], group["detail"]) for group in found["problems"]] == [
+        ("internal_error", 1, "NotImplementedError('zip file version 18.3')")
+    ]
+
+
+class Registry:
+    """The real registry's table, as it stands on the other side."""
+
+    def __init__(self, address: object) -> None:
+        assert address is not None
+
+    def list(self) -> list[Project]:
+        """Two projects."""
+        return [linked(APP, "acme"), linked(EVENT_C["app"], "globex")]
+
+
+def test_the_real_registry_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = tmp_path / "job.toml"
+    config.write_text('[lake]\ncatalog_uri = "sqlite:////none.db"\nwarehouse = "file:///none"\n')
+    monkeypatch.setattr(explain, "Projects", Registry)
+    asked = ("--registry", "--config", str(config))
+    assert f"  project           {APP}, acme\n" in explained(A, *asked).stdout
+    unknown = explained(B, *asked)
+    assert unknown.exit_code == 1
+    assert unknown.stdout.endswith(f"\nThe registry that {config} names was asked: it has 2 projects.\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["--project", "5acme"],
+            "Error: Invalid value for '--project': '5acme' is not ID=NAME, such as 434735=acme\n",
+        ),
+        (["--project", "5="], "Error: Invalid value for '--project': '5=' is not ID=NAME, such as 434735=acme\n"),
+        (["--registry", "--project", "5=acme"], "Error: --registry and --project exclude each other\n"),
+    ],
+)
+def test_a_wrong_option_says_what_is_right(arguments: list[str], message: str) -> None:
+    refused = explained(A, *arguments)
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert refused.stderr.endswith(message)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["missing"], "Error: Invalid value for 'FILE': 'missing': No such file or directory\n"),
+        (
+            ["--registry", "--config", "none.toml", "record"],
+            "amplitude-bridge: none.toml: cannot be read: No such file or directory\n",
+        ),
+    ],
+)
+def test_what_cannot_be_read_ends_with_two(
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "record").write_bytes(A)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["amplitude-bridge", "explain-record", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.endswith(message)

@@ -1,0 +1,226 @@
+"""gzip and zip as far as they can be read: whole, cut at each byte, damaged, encrypted, and bombs."""
+
+import gzip
+import io
+import struct
+import tracemalloc
+import zipfile
+import zlib
+
+import pytest
+
+from udfs import envelope
+from udfs.envelope import Form, Limits
+from udfs.model import Reason, Rejection
+
+MIB = 2**20
+LINES = b"".join(b'{"n":%d,"text":"%b"}\n' % (n, b"ab" * n) for n in range(9))
+RECORDS = LINES.splitlines()
+
+
+class Pipe(io.RawIOBase):
+    """A file that cannot be gone back in: a zip written to it has sizes and checksums behind each file."""
+
+    def __init__(self) -> None:
+        self.data = b""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: bytes) -> int:  # type: ignore[override]
+        self.data += bytes(data)
+        return len(data)
+
+
+def zipped(*files: bytes, method: int = zipfile.ZIP_DEFLATED, pipe: bool = False) -> bytes:
+    """A zip of these files, as the Export API names them."""
+    out = Pipe() if pipe else io.BytesIO()
+    with zipfile.ZipFile(out, "w", method) as archive:
+        archive.writestr("434735/", b"")
+        for number, data in enumerate(files):
+            archive.writestr(f"434735/434735_2026-03-10_{number}.json", data)
+    return out.data if isinstance(out, Pipe) else out.getvalue()
+
+
+def opened(payload: bytes, limits: Limits = Limits()) -> tuple[list[bytes], list[Rejection]]:  # noqa: B008
+    """Heads without the newline behind a single one, and faults."""
+    parts = list(envelope.unpack(payload, limits))
+    return [part.payload.strip() for part in parts if not part.fault], [part.fault for part in parts if part.fault]
+
+
+def reasons(faults: list[Rejection]) -> set[Reason]:
+    return {fault.reason for fault in faults}
+
+
+EXPORT = [gzip.compress(b"\n".join(part), mtime=0) for part in (RECORDS[:4], RECORDS[4:])]
+SHAPES = {
+    "stored": (zipfile.ZIP_STORED, False),
+    "deflated": (zipfile.ZIP_DEFLATED, False),
+    "stored into a pipe": (zipfile.ZIP_STORED, True),
+    "deflated into a pipe": (zipfile.ZIP_DEFLATED, True),
+}
+
+
+@pytest.mark.parametrize(("method", "pipe"), SHAPES.values(), ids=SHAPES)
+def test_a_zip_of_gzips_of_lines_opens_into_records_as_export_gives_it(method: int, pipe: bool) -> None:
+    payload = zipped(*EXPORT, method=method, pipe=pipe)
+    assert envelope.form(payload) is Form.ZIP
+    assert opened(payload) == (RECORDS, [])
+    assert opened(gzip.compress(payload)) == (RECORDS, [])
+
+
+@pytest.mark.parametrize(("method", "pipe"), SHAPES.values(), ids=SHAPES)
+def test_a_zip_may_be_cut_anywhere(method: int, pipe: bool) -> None:
+    """Its directory, which is at the end, is not needed; a cut in there is a fault as well."""
+    payload = zipped(*[record + b"\n" for record in RECORDS[:2]], method=method, pipe=pipe)
+    found = 0
+    for cut in range(4, len(payload)):
+        heads, faults = opened(payload[:cut])
+        whole = [head for head in heads if head in RECORDS]
+        assert whole == RECORDS[: len(whole)]
+        assert len(heads) <= len(whole) + 1
+        assert len(whole) >= found
+        assert reasons(faults) - {Reason.INVALID_JSON} == {Reason.ZIP_INVALID}
+        found = len(whole)
+    assert found == 2
+    assert opened(payload) == (RECORDS[:2], [])
+
+
+@pytest.mark.parametrize("level", [0, 9], ids=["stored", "deflated"])
+def test_a_gzip_may_be_cut_anywhere(level: int) -> None:
+    payload = gzip.compress(LINES, level, mtime=0)
+    for cut in range(2, len(payload)):
+        heads, faults = opened(payload[:cut])
+        text = zlib.decompressobj(31).decompress(payload[:cut])
+        if text.count(b"\n") > 1:
+            assert heads == text.splitlines()
+        assert reasons(faults) == {Reason.GZIP_INVALID}
+    assert opened(payload) == (RECORDS, [])
+
+
+def test_a_gzip_may_be_damaged_anywhere() -> None:
+    payload = gzip.compress(LINES, 0, mtime=0)
+    for at in range(15, len(payload)):
+        heads, faults = opened(payload[:at] + bytes((payload[at] ^ 0x20,)) + payload[at + 1 :])
+        whole = LINES[: at - 15].count(b"\n")
+        assert heads[:whole] == RECORDS[:whole]
+        assert Reason.GZIP_INVALID in reasons(faults)
+
+
+FILE, DIRECTORY = b"PK\x03\x04", b"PK\x01\x02"
+TWO, PIPED = zipped(*RECORDS[:2]), zipped(*RECORDS[:2], pipe=True)
+PACKED = zlib.compress(RECORDS[0], wbits=-15)
+BEGINS, ENDS = TWO.index(PACKED), TWO.index(DIRECTORY)
+FOLDER, FIRST = "'434735/' in the zip", "'434735/434735_2026-03-10_0.json' in the zip"
+
+
+def spoilt(payload: bytes, at: int, value: bytes) -> bytes:
+    """A zip with some bytes of what stands before each file overwritten."""
+    head, *files = payload.split(FILE)
+    return FILE.join([head, *(file[: at - 4] + value + file[at - 4 + len(value) :] for file in files)])
+
+
+BAD_ZIPS = {
+    "the magic alone": (FILE, [], "the zip breaks off, or is damaged, at byte 0 of 4"),
+    "the end's magic alone": (b"PK\x05\x06", [], "the zip breaks off, or is damaged, at byte 0 of 4"),
+    "not a zip but for the magic": (
+        FILE + b"no zip, this", [], "the zip breaks off, or is damaged, at byte 0 of 16"
+    ),
+    "directory missing": (
+        TWO[:ENDS], RECORDS[:2], f"the zip breaks off, or is damaged, at byte {ENDS} of {ENDS}"
+    ),
+    "the last byte missing": (
+        TWO[:-1], RECORDS[:2], f"the zip breaks off, or is damaged, at byte {ENDS} of {len(TWO) - 1}"
+    ),
+    "encrypted": (spoilt(TWO, 6, b"\1"), [], f"{FOLDER} is encrypted; 2 more like it"),
+    "encrypted into a pipe": (spoilt(PIPED, 6, b"\x09"), [], f"{FOLDER} is encrypted; 2 more like it"),
+    "another method": (
+        spoilt(TWO, 8, b"\x63"), [], f"{FOLDER} is packed by method 99, which is not read here; 2 more like it"
+    ),
+    "another method into a pipe": (
+        spoilt(PIPED, 8, b"\x0e"), [], f"{FOLDER} is packed by method 14, which is not read here; 2 more like it"
+    ),
+    "checksums wrong": (
+        spoilt(TWO, 14, bytes(4)), RECORDS[:2], f"{FIRST} has a wrong checksum, or breaks off; 1 more like it"
+    ),
+    "the first file damaged": (
+        TWO.replace(PACKED, b"\xff" * len(PACKED)),
+        RECORDS[1:2],
+        f"{FIRST} is damaged at byte {BEGINS}: Error -3 while decompressing data: invalid block type",
+    ),
+    "the first file damaged, into a pipe": (
+        PIPED.replace(PACKED, b"\xff" * 9),
+        RECORDS[1:2],
+        None,
+    ),
+    "the first file without its checksum, into a pipe": (
+        PIPED.replace(b"PK\x07\x08", b"PK\x07\x07"), RECORDS[:2], None
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("payload", "heads", "detail"), BAD_ZIPS.values(), ids=BAD_ZIPS)
+def test_a_bad_zip_is_named_and_its_good_files_come_out(
+    payload: bytes, heads: list[bytes], detail: str | None
+) -> None:
+    found, (fault,) = opened(payload)
+    assert found == heads
+    assert fault == (Reason.ZIP_INVALID, detail or fault.detail)
+
+
+def test_an_empty_zip_holds_nothing_and_an_empty_file_is_a_record() -> None:
+    assert opened(zipped()) == ([], [Rejection(Reason.EMPTY, "zip that holds nothing")])
+    assert opened(zipped(b"", RECORDS[0])) == ([b"", RECORDS[0]], [])
+
+
+def test_a_folder_that_holds_something_is_a_file() -> None:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("hidden/", RECORDS[0])
+    assert opened(out.getvalue()) == (RECORDS[:1], [])
+
+
+def test_sizes_of_64_bits_are_read() -> None:
+    out = io.BytesIO()
+    with (
+        zipfile.ZipFile(out, "w") as archive,
+        archive.open("a.json", "w", force_zip64=True) as first,
+    ):
+        first.write(RECORDS[0])
+    with zipfile.ZipFile(out, "a") as archive:
+        archive.writestr("b.json", RECORDS[1])
+    assert opened(out.getvalue()) == (RECORDS[:2], [])
+
+
+def test_a_size_that_is_not_true_does_not_widen_the_room() -> None:
+    bomb = zipped(bytes(3 * MIB))
+    at = bomb.rindex(FILE) + 18
+    lying = bomb[:at] + struct.pack("<I", 2**31) + bomb[at + 4 :]
+    heads, faults = opened(lying)
+    assert [len(head) for head in heads] == [MIB]
+    assert f"{FIRST} holds more than 1,048,576 bytes" in {fault.detail for fault in faults}
+
+
+ZEROS = bytes(16 * MIB)
+BOMBS = {
+    "gzip": (gzip.compress(ZEROS, 1), Reason.ENVELOPE_TOO_LARGE),
+    "gzip of many members": (gzip.compress(ZEROS[:MIB], 1) * 16, Reason.ENVELOPE_TOO_LARGE),
+    "gzip in gzip": (gzip.compress(gzip.compress(gzip.compress(ZEROS, 1))), Reason.ENVELOPE_TOO_LARGE),
+    "zip": (zipped(ZEROS[: 4 * MIB]), Reason.ENVELOPE_TOO_LARGE),
+    "zip of bzip2": (zipped(ZEROS, method=zipfile.ZIP_BZIP2), Reason.ZIP_INVALID),
+    "zip of LZMA": (zipped(ZEROS, method=zipfile.ZIP_LZMA), Reason.ZIP_INVALID),
+}
+
+
+@pytest.mark.parametrize(("payload", "reason"), BOMBS.values(), ids=BOMBS)
+def test_a_bomb_comes_to_nothing(payload: bytes, reason: Reason) -> None:
+    """16 MiB out of a few KiB; the large ones are in tests/properties/test_memory.py."""
+    tracemalloc.start()
+    try:
+        size = sum(len(part.payload) for part in envelope.unpack(payload) if not part.fault)
+        peak = tracemalloc.get_traced_memory()[1]
+        assert reasons(opened(payload)[1]) == {reason}
+    finally:
+        tracemalloc.stop()
+    assert size <= max(MIB, 200 * len(payload))
+    assert peak < 3 * max(MIB, 200 * len(payload))

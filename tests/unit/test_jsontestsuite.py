@@ -1,0 +1,120 @@
+"""The parsing cases of JSONTestSuite: what is JSON is read, what is none becomes a dead letter, whole."""
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from stores.projects import linked
+from tests.builders import ARRIVAL, PROJECT
+from tests.jsontestsuite import cases
+from udfs import envelope
+from udfs.decode import dead_letter, decode
+from udfs.model import Kind, Reason
+
+ROOT = Path(__file__).resolve().parents[2]
+SHARED = ROOT.parent / "shared" / "data" / "jsontestsuite" / "test_parsing"
+TABLE = ROOT / "docs" / "jsontestsuite.md"
+ACME = {PROJECT: linked(PROJECT, "acme")}
+
+CASES = dict(cases())
+NOT_JSON = {Reason.EMPTY, Reason.INVALID_UTF8, Reason.INVALID_JSON, Reason.TOO_DEEP}
+# no JSON by the suite, and read all the same
+READ = {
+    "n_number_NaN": "Python's json writes it in a sender: null with a repair (contract §8.3)",
+    "n_number_infinity": "as NaN",
+    "n_number_minus_infinity": "as NaN",
+    "n_structure_double_array": "values in a row are an envelope (contract §8.3)",
+    "n_structure_object_with_trailing_garbage": "an object and a text are values in a row",
+}
+
+
+class Leaf(NamedTuple):
+    """A record, or a part of one, and what became of it."""
+
+    kind: str
+    reason: str | None
+    payload: bytes
+
+
+def leaves(payload: bytes) -> list[Leaf]:
+    """What the job makes of a record."""
+    arrival = ARRIVAL.replace(tzinfo=None)
+    kind, reason, *_ = decode(payload, arrival, ACME)
+    if kind != Kind.ENVELOPE:
+        return [Leaf(kind, reason, payload)]
+    found = []
+    for part, fault in envelope.unpack(payload):
+        row = dead_letter(fault, part) if fault else decode(part, arrival, ACME, part=True)
+        found.append(Leaf(row[0], row[1], part))
+    return found
+
+
+def named(prefix: str) -> list[str]:
+    return [name for name in CASES if name.startswith(prefix)]
+
+
+def test_the_pack_is_complete() -> None:
+    assert [len(named(prefix)) for prefix in ("y_", "n_", "i_")] == [95, 188, 35]
+    assert len(CASES) == 318
+    assert len(CASES["n_structure_100000_opening_arrays"]) == 100_000
+    assert len(CASES["n_structure_open_array_object"]) == 250_001
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="the suite itself is not beside the repository")
+def test_the_pack_has_the_bytes_of_the_suite() -> None:
+    assert {path.stem: path.read_bytes() for path in SHARED.iterdir()} == CASES
+
+
+@pytest.mark.parametrize("name", named("y_"))
+def test_what_is_json_is_read(name: str) -> None:
+    reasons = {leaf.reason for leaf in leaves(CASES[name])}
+    assert reasons <= {Reason.EMPTY} if CASES[name].split() == [b"[]"] else not reasons & NOT_JSON
+    assert Reason.INTERNAL_ERROR not in reasons
+
+
+@pytest.mark.parametrize("name", named("n_"))
+def test_what_is_no_json_becomes_a_dead_letter_byte_for_byte(name: str) -> None:
+    found = leaves(CASES[name])
+    assert all(leaf.kind == Kind.REJECTED for leaf in found)
+    whole = [leaf.reason for leaf in found if leaf.payload == CASES[name]]
+    assert (whole == [] and name in READ) or (len(whole) == 1 and whole[0] in NOT_JSON)
+
+
+def test_as_a_property_each_case_is_an_event_just_when_the_whole_is_json() -> None:
+    """The quick way keeps an object's bytes: it may not take what the careful way would not."""
+    wrong = [
+        name for name, case in CASES.items() if {leaf.kind for leaf in leaves(around(case))} != kinds_of(case)
+    ]
+    assert wrong == []
+
+
+def around(case: bytes) -> bytes:
+    return b'{"app":%d,"event_type":"a","event_properties":{"a":%s}}' % (PROJECT, case)
+
+
+def kinds_of(case: bytes) -> set[str]:
+    """What an event with this property becomes, by Python's parser."""
+    try:
+        json.loads(around(case).decode())
+    except json.JSONDecodeError as error:
+        # a whole object before the rest is taken
+        return {"rejected", "event"} if error.msg == "Extra data" else {"rejected"}
+    except (UnicodeDecodeError, RecursionError):
+        return {"rejected"}
+    return {"rejected"} if case.startswith(b"[" * 500) else {"event"}
+
+
+def table() -> str:
+    """Our verdict on the cases that each parser may judge as it likes."""
+    lines = []
+    for name in named("i_"):
+        reasons = {str(leaf.reason) for leaf in leaves(CASES[name])}
+        verdict = "refused" if reasons & NOT_JSON else "read"
+        lines.append(f"| {name} | {verdict} | `{'`, `'.join(sorted(reasons))}` |\n")
+    return "".join(lines)
+
+
+def test_the_table_has_our_verdict_on_every_free_case() -> None:
+    assert TABLE.read_text(encoding="utf-8").endswith(f"| name | verdict | reason |\n|---|---|---|\n{table()}")

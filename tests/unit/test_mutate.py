@@ -1,0 +1,57 @@
+"""Mutations are functions of their seed, and each kind really changes something; so is the soak's traffic."""
+
+from collections import Counter
+from itertools import islice
+from random import Random
+
+import pytest
+
+from ops import soak
+from ops.mutate import MUTATORS, Mutator, mutate
+from tests.builders import EVENT_A, EVENT_B, EVENT_C, encode, event
+
+PAYLOAD = encode(event())
+DONORS = [encode(record) for record in (EVENT_A, EVENT_B, EVENT_C)]
+
+
+def mutated(seed: int, count: int = 200) -> list[bytes]:
+    rng = Random(seed)
+    return [mutate(rng, PAYLOAD, DONORS) for _ in range(count)]
+
+
+def test_a_seed_gives_the_same_bytes_and_another_seed_others() -> None:
+    assert mutated(1) == mutated(1)
+    assert set(mutated(1)) != set(mutated(2))
+    assert len(set(mutated(1))) > 180
+
+
+@pytest.mark.parametrize("mutator", MUTATORS)
+def test_each_mutator_changes_what_it_is_given(mutator: Mutator) -> None:
+    rng = Random(3)
+    changed = [mutator(rng, PAYLOAD, DONORS) for _ in range(50)]
+    assert sum(payload != PAYLOAD for payload in changed) > 25
+
+
+@pytest.mark.parametrize("mutator", MUTATORS)
+@pytest.mark.parametrize("payload", [b"", b"\xff\xfe", b"[" * 100_000, b'"\\ud83d"'])
+def test_any_bytes_can_be_mutated_with_or_without_donors(mutator: Mutator, payload: bytes) -> None:
+    for seed in range(20):
+        for donors in ([], [b""], DONORS):
+            assert isinstance(mutator(Random(seed), payload, donors), bytes)
+
+
+def test_the_soak_feeds_the_same_for_a_seed_and_accounts_for_each_record() -> None:
+    first, second, other = (list(islice(soak.traffic(seed), 300)) for seed in (1, 1, 2))
+    assert first == second != other
+    expected = soak.Expected()
+    for put in first:
+        expected.add(put.data)
+    assert expected.outcomes.total() >= 300
+    assert not [outcome for outcome in expected.outcomes if outcome.reason == "internal_error"]
+
+
+def test_a_record_with_another_outcome_than_it_must_have_is_residual_twice() -> None:
+    event, duplicate = soak.Outcome("event", soak.FIRST, 1), soak.Outcome("event", soak.AGAIN, 1)
+    fed, come = Counter({event: 3}), Counter({event: 2, duplicate: 1})
+    assert soak.residuals(fed, come) == Counter({event: 1, duplicate: 1})
+    assert not soak.residuals(fed, fed)

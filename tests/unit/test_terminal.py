@@ -1,0 +1,34 @@
+"""What strangers have written, as a terminal shows it: readable, and harmless."""
+
+import pytest
+
+from ops.terminal import cell, pretty, printable
+
+
+@pytest.mark.parametrize(
+    ("payload", "shown"),
+    [
+        (b'{"a":1,"a":434735.0,"b":[]}', '{\n  "a": 1,\n  "a": 434735.0,\n  "b": []\n}'),
+        ('{"제목":"밤 편지\u3000😀"}'.encode(), '{\n  "제목": "밤 편지\u3000😀"\n}'),
+        (b"two\r\nlines\t\x1b[2J\x00", r"two\r" + "\n" + r"lines\t\x1b[2J\x00"),
+        ("\u202eright to left\u2066".encode(), r"\u202eright to left\u2066"),
+        (b"\xef\xbb\xbf{}", r"\ufeff{}"),
+        (b"\x1f\x8b\x08\x00", r"\x1f\x8b\x08\x00"),
+        (b'{"city":"\xff"}', r'{"city":"\xff"}'),
+        (b"[" * 5000 + b"]" * 5000, "[" * 5000 + "]" * 5000),
+    ],
+    ids=["keys twice", "korean", "controls", "direction", "mark", "binary", "one wrong byte", "deep"],
+)
+def test_payloads_are_readable_and_harmless(payload: bytes, shown: str) -> None:
+    assert pretty(payload) == shown
+
+
+def test_no_control_character_is_printable() -> None:
+    controls = "".join(map(chr, [*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029, 0xD800, 0xE0001]))
+    assert printable(controls).isprintable()
+    assert printable(controls, keep="\n").replace("\n", "").isprintable()
+
+
+def test_markup_in_a_cell_is_text() -> None:
+    assert cell("[red]:smile:\x1b[0m").plain == r"[red]:smile:\x1b[0m"
+    assert (cell(None).plain, cell(5).plain) == ("", "5")

@@ -1,0 +1,59 @@
+"""What kind of message a JSON object is: the discriminator order of contract §2.2, as one table."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from udfs import attribute
+from udfs.model import EXPORT_PREFIX, Kind, Reason, Rejection
+
+USER_UPDATE_TYPES: Final = frozenset({"$identify", "_identify", "$groupidentify"})
+APPBOY_PREFIX: Final = "[Appboy] "
+"""Braze's own events, sent to Amplitude by Currents; taken as a customer's events they would loop (§7, §8.1)."""
+_GROUP_IDENTIFY: Final = {"group_type", "group_value", "group_properties"}
+_TEST_MARKS: Final = {"event_type": "test_event_type", "user_id": "some user id", "app": "some app id"}
+SPECIAL: Final = (*USER_UPDATE_TYPES, EXPORT_PREFIX, APPBOY_PREFIX, _TEST_MARKS["event_type"])
+"""With no other beginning does the name alone tell that an event is a customer's: no other rule can apply."""
+
+Record = Mapping[str, Any]
+
+
+def classify(record: Record) -> Kind | Rejection:
+    """The first rule that holds names the kind, or the reason why the record is none that we take."""
+    return next(outcome for holds, outcome in _RULES if holds(record))
+
+
+def _cohort(record: Record) -> bool:
+    return "cohort_id" in record and "users" in record
+
+
+def _test(record: Record) -> bool:
+    """Amplitude's editable sample (§4.5): two of its marks, or one on a record of no usable project."""
+    marks = sum(record.get(name) == value for name, value in _TEST_MARKS.items())
+    return marks > 1 or (marks == 1 and attribute.project_id(record.get("app")) is None)
+
+
+def _named(*prefixes: str) -> Callable[[Record], bool]:
+    return lambda record: isinstance(record.get("event_type"), str) and record["event_type"].startswith(prefixes)
+
+
+def _user_update(record: Record) -> bool:
+    event_type = record.get("event_type")
+    if event_type is not None:
+        return isinstance(event_type, str) and event_type in USER_UPDATE_TYPES
+    identified = record.get("user_id") is not None or record.get("device_id") is not None
+    return (identified and "user_properties" in record) or record.keys() >= _GROUP_IDENTIFY
+
+
+_RULES: Final[list[tuple[Callable[[Record], bool], Kind | Rejection]]] = [
+    (_cohort, Kind.COHORT),
+    (_test, Rejection(Reason.TEST_RECORD, "Amplitude's test of the connection")),
+    (_named(EXPORT_PREFIX), Rejection(Reason.OWN_EVENT, "an event that Notifly has sent to Amplitude")),
+    (_named(APPBOY_PREFIX), Rejection(Reason.APPBOY_EVENT, "an event that Braze has sent to Amplitude")),
+    (_user_update, Kind.USER_UPDATE),
+    (lambda record: record.get("event_type") is not None, Kind.EVENT),
+    (
+        lambda record: record.get("app") is not None,
+        Rejection(Reason.EVENT_TYPE_MISSING, "no event_type, or null"),
+    ),
+    (lambda _: True, Rejection(Reason.FOREIGN, "neither an event, a user update nor a cohort message")),
+]

@@ -1,0 +1,137 @@
+"""gzip and zip: what comes out of them, as far as they can be read and never more than there is room for.
+
+Not by `zipfile`: it begins at the directory, which stands at the end and so is cut off first, and it inflates
+some methods without bounds (853 bytes of bzip2 took 2 GB).
+"""
+
+import re
+import struct
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from io import BytesIO
+from typing import Final
+
+from udfs.model import Reason, Rejection
+
+GZIP: Final = b"\x1f\x8b"
+FILE, END = b"PK\x03\x04", b"PK\x05\x06"
+_DIRECTORY, _DESCRIPTOR = b"PK\x01\x02", b"PK\x07\x08"
+_AT_DESCRIPTOR, _AT_NEXT, _AT_END = map(re.compile, (b"PK\x07\x08", b"PK(?:\x03\x04|\x01\x02|\x05\x06)", END))
+_HEADER, _END_BYTES = struct.Struct("<6xHH4xIIIHH"), 22
+_STORED, _DEFLATED = 0, 8
+_STEP: Final = 1024
+
+
+class Content:
+    """What comes out of one file, and what is wrong with it."""
+
+    def __init__(self, name: str, invalid: Reason, room: int) -> None:
+        self.name, self.invalid, self.room = name, invalid, room
+        self.fault: Rejection | None = None
+        self._out = BytesIO()
+
+    @property
+    def size(self) -> int:
+        """How many bytes came out."""
+        return self._out.tell()
+
+    def data(self) -> bytes:
+        """What came out."""
+        return self._out.getvalue()
+
+    def add(self, data: bytes) -> None:
+        """Take what there is room for."""
+        left = self.room - self.size
+        self._out.write(data[:left])
+        if len(data) > left:
+            self._blame(Reason.ENVELOPE_TOO_LARGE, f"holds more than {self.room:,} bytes")
+
+    def blame(self, flaw: str) -> None:
+        """Note what is wrong; the first flaw counts."""
+        self._blame(self.invalid, flaw)
+
+    def inflate(self, payload: bytes, at: int, end: int, bits: int) -> int:
+        """Take in the zlib stream that begins here; gives the place where it ends, or breaks."""
+        stream = zlib.decompressobj(bits)
+        while not (stream.eof or self.fault):
+            block, before = payload[at : min(at + _STEP, end)], stream.copy()
+            at += len(block)
+            if not block:
+                self.blame(f"breaks off at byte {at:,}")
+            try:
+                self.add(stream.decompress(block, self.room - self.size + 1))
+            except zlib.error as error:
+                at += self._add_until_flaw(before, block) - len(block)
+                self.blame(f"is damaged at byte {at:,}: {error}")
+        return at - len(stream.unused_data)
+
+    def _add_until_flaw(self, stream: "zlib._Decompress", block: bytes) -> int:
+        """Take in what stands before the flaw that is somewhere in the block; gives how many bytes that is."""
+        good, step = 0, _STEP
+        while step := step // 2:
+            probe = stream.copy()
+            with suppress(zlib.error):
+                self.add(probe.decompress(block[good : good + step], self.room - self.size + 1))
+                stream, good = probe, good + step
+        return good
+
+    def _blame(self, reason: Reason, flaw: str) -> None:
+        self.fault = self.fault or Rejection(reason, f"{self.name} {flaw}")
+
+
+def gunzip(payload: bytes, room: int) -> Content:
+    """What all members of a gzip hold, as one."""
+    content, at = Content("the gzip", Reason.GZIP_INVALID, room), 0
+    while payload.startswith(GZIP, at) and not content.fault:
+        at = content.inflate(payload, at, len(payload), 31)
+    if payload[at:].strip(b"\0"):  # padding may follow
+        content.blame(f"has {len(payload) - at:,} bytes behind its end, at byte {at:,}")
+    return content
+
+
+def unzip(payload: bytes, room: Callable[[int], int]) -> Iterator[Content]:
+    """The files of a zip in their order, found by what stands before each; `room` by the compressed size."""
+    at = 0
+    while payload.startswith(FILE, at) and len(payload) >= (named := at + _HEADER.size):
+        flags, method, checksum, size, _, name_length, extra_length = _HEADER.unpack_from(payload, at)
+        name = payload[named : named + name_length].decode(errors="replace")
+        begin = named + name_length + extra_length
+        if size == 2**32 - 1:  # zip64
+            size = int.from_bytes(payload[begin - extra_length + 12 : begin][:8], "little")
+        told = not flags & 8  # else only what stands behind the file tells its size
+        end = begin + size if told else max(begin, len(payload))
+        content = Content(f"{name!r} in the zip", Reason.ZIP_INVALID, room(min(end, len(payload)) - begin))
+        if flags & 1:
+            content.blame("is encrypted")
+            at = begin
+        elif method == _DEFLATED:
+            at = content.inflate(payload, begin, end, -15)
+        elif method == _STORED:
+            at = end if told else _found(payload, _AT_DESCRIPTOR, begin)
+            content.add(payload[begin:at])
+        else:
+            content.blame(f"is packed by method {method}, which is not read here")
+            at = begin
+        if told:
+            at = end
+        else:
+            checksum = int.from_bytes(payload[at : at + 8].removeprefix(_DESCRIPTOR)[:4], "little")
+            if at == len(payload):
+                content.blame("breaks off")
+            at = _found(payload, _AT_NEXT, at)
+        if zlib.crc32(content.data()) != checksum:
+            content.blame("has a wrong checksum, or breaks off")
+        if content.size or content.fault or not name.endswith("/"):
+            yield content
+    directory_end = _found(payload, _AT_END, at) + _END_BYTES
+    if not payload.startswith((_DIRECTORY, END), at) or len(payload) < directory_end:
+        whole = Content("the zip", Reason.ZIP_INVALID, 0)
+        whole.blame(f"breaks off, or is damaged, at byte {min(at, len(payload)):,} of {len(payload):,}")
+        yield whole
+
+
+def _found(payload: bytes, mark: re.Pattern[bytes], at: int) -> int:
+    """Where the mark stands next; the end when it does not."""
+    found = mark.search(payload, at)
+    return found.start() if found else len(payload)

@@ -1,0 +1,144 @@
+r"""JSON text the careful way: one object's fields as they stand, with what had to be mended.
+
+Python's own parser with hooks: numbers keep their spelling, duplicate keys are seen, NaN and Infinity
+become null. Slower than `msgspec`, for records that its strict ways refuse.
+"""
+
+import json
+import re
+from itertools import accumulate
+from math import isfinite
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from udfs.model import Reason, Rejection, Repair
+
+BOM: Final = b"\xef\xbb\xbf"
+BLANKS: Final = b" \t\r\n"
+MAX_BYTES: Final = 10 * 2**20
+"""The largest record that Kinesis can be set to take (contract §4.4)."""
+MAX_DEPTH: Final = 64
+"""Levels of objects and arrays in a record; Amplitude takes 40 in properties (contract §4.4, §8.3)."""
+TOO_DEEP: Final = Rejection(Reason.TOO_DEEP, f"nested deeper than {MAX_DEPTH} levels")
+
+
+class Fields(NamedTuple):
+    """The fields of one JSON object in their order, duplicates kept, and what was mended in reading them."""
+
+    pairs: list[tuple[str, Any]]
+    repairs: set[Repair]
+
+
+def read(payload: bytes) -> Fields | Rejection:
+    """The fields of the JSON object that the bytes spell, or why they spell none. Never raises."""
+    if len(payload) > MAX_BYTES:
+        return Rejection(Reason.TOO_LARGE, f"{len(payload):,} bytes")
+    if not payload.removeprefix(BOM).strip(BLANKS):
+        return Rejection(Reason.EMPTY, f"{len(payload)} bytes")
+    repairs = {Repair.BOM_REMOVED} if payload.startswith(BOM) else set[Repair]()
+    try:
+        spelled = payload.decode().removeprefix("\ufeff")
+        value, pairs = _parse(spelled, repairs)
+    except (ValueError, RecursionError) as error:
+        return _unreadable(payload, error)
+    if not isinstance(value, dict):
+        return Rejection(Reason.NOT_AN_OBJECT, f"starts with {spelled.lstrip()[:20]!r}")
+    return TOO_DEEP if may_be_deep(payload) and deep(payload) else Fields(pairs, repairs)
+
+
+def _unreadable(payload: bytes, error: ValueError | RecursionError) -> Rejection:
+    match error:
+        case UnicodeDecodeError():
+            form = "a UTF-16 byte order mark" if payload[:2] in {b"\xff\xfe", b"\xfe\xff"} else error.reason
+            return Rejection(Reason.INVALID_UTF8, f"{form} at byte {error.start}")
+        case RecursionError():
+            return TOO_DEEP
+    return Rejection(Reason.INVALID_JSON, str(error))
+
+
+def may_be_deep(payload: bytes) -> bool:
+    """Whether there are brackets enough for more than `MAX_DEPTH` levels."""
+    # half of the time that two bytes.count take
+    return 2 * len(payload) - len(payload.replace(b"{", b"")) - len(payload.replace(b"[", b"")) > MAX_DEPTH
+
+
+def deep(payload: bytes) -> bool:
+    """Whether objects and arrays lie in each other more than `MAX_DEPTH` levels deep, in bytes that are JSON.
+
+    Counts brackets and builds no values: a record may hold millions of empty arrays.
+    """
+    shape = payload.replace(b"\\\\", b"").replace(b'\\"', b"").translate(_STEPS, _NO_SHAPE).replace(b'""', b"")
+    outside_of_strings = b"".join(shape.split(b'"')[::2])
+    return max(accumulate(memoryview(outside_of_strings).cast("b")), default=0) > MAX_DEPTH
+
+
+_STEPS: Final = bytes.maketrans(b"{[]}", b"\x01\x01\xff\xff")  # one up, one down
+_NO_SHAPE: Final = bytes(sorted(set(range(256)) - set(b'{[]}"')))
+
+
+def _parse(text: str, repairs: set[Repair]) -> tuple[Any, list[tuple[str, Any]]]:
+    """The value, and the pairs of the outermost object. Raises ValueError and RecursionError as `json` does."""
+    last: list[tuple[str, Any]] = []
+
+    def keep(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        nonlocal last
+        last = pairs  # objects end inside out: the last one is the outermost
+        known = dict(pairs)
+        if len(known) < len(pairs):
+            repairs.add(Repair.DUPLICATE_FIELD)
+        return known
+
+    def no_number(_: str) -> None:
+        repairs.add(Repair.NAN_TO_NULL)
+
+    value = json.loads(
+        _with_whole_characters(text, repairs),
+        object_pairs_hook=keep,
+        parse_int=_integer,
+        parse_float=raw,
+        parse_constant=no_number,
+    )
+    return value, last
+
+
+def _integer(digits: str) -> int | msgspec.Raw:
+    """An int64 as such; beyond it the spelling, which no type has to hold."""
+    number = int(digits) if len(digits) <= 20 else None
+    return number if number is not None and -(2**63) <= number < 2**63 else raw(digits)
+
+
+def raw(number: str) -> msgspec.Raw:
+    """A number by its spelling."""
+    return msgspec.Raw(number.encode())
+
+
+def finite(number: msgspec.Raw) -> float | None:
+    """The value of a number that is kept by its spelling; None when no double holds it."""
+    value = float(bytes(number))
+    return value if isfinite(value) else None
+
+
+def without_nul(text: str) -> str:
+    r"""JSON text without the escape `\u0000`, which Postgres refuses (§8.3)."""
+    return _ESCAPE.sub(lambda escape: "" if escape["nul"] else escape[0], text)
+
+
+_HIGH, _LOW = r"u[dD][89abAB][0-9a-fA-F]{2}", r"u[dD][c-fC-F][0-9a-fA-F]{2}"
+_ESCAPE: Final = re.compile(rf"\\(?:{_HIGH}\\{_LOW}|(?P<lone>{_HIGH}|{_LOW})|(?P<nul>u0000)|.)", re.DOTALL)
+
+
+def _with_whole_characters(text: str, repairs: set[Repair]) -> str:
+    r"""Half an escaped emoji becomes `\ufffd`, for it has no UTF-8 (§8.3). NULs are seen; the row drops them."""
+    if "\\u" not in text:
+        return text
+
+    def mended(escape: re.Match[str]) -> str:
+        if escape["lone"]:
+            repairs.add(Repair.SURROGATE_REPLACED)
+            return r"\ufffd"
+        if escape["nul"]:
+            repairs.add(Repair.NUL_REMOVED)
+        return escape[0]
+
+    return _ESCAPE.sub(mended, text)
