@@ -41,7 +41,10 @@ def decode(payload: bytes, arrival: datetime, registry: Registry, *, part: bool 
         if (parsed := parse.quick(payload)) is None:
             return _careful(payload, arrival, registry, part)
         export = parsed[0]
-        owner = attribute.owner(registry, export.app, _uploaded(export.server_upload_time, arrival))
+        uploaded = export.server_upload_time
+        if uploaded is None or uploaded > arrival:
+            uploaded = _uploaded(uploaded, arrival)
+        owner = attribute.owner(registry, export.app, uploaded)
         if isinstance(owner, Rejection):
             return dead_letter(owner, payload, export.app)
         return events.event_row(parsed, payload, owner, arrival)

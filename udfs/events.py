@@ -15,8 +15,10 @@ from udfs.identity import Identity
 from udfs.model import DECODED, EVENT_PREFIX, EXPORT_COLUMNS, OUTCOME_COLUMNS, Kind, Repair, Row
 
 _COLUMNS: Final = list(EXPORT_COLUMNS)
-_OBJECTS: Final = slice(_COLUMNS.index("event_properties"), _COLUMNS.index("plan") + 1)
-_UUID, _USER_ID, _DEVICE_ID, _INSERT_ID = map(_COLUMNS.index, ("uuid", "user_id", "device_id", "insert_id"))
+_OBJECTS: Final = [name for name, kind in EXPORT_COLUMNS.items() if kind is dict]
+_OBJECTS_AT: Final = _COLUMNS.index(_OBJECTS[0])
+_IDS: Final = 4  # of EXPORT_COLUMNS: uuid, user_id, insert_id, device_id
+_OTHERS_AT: Final = _OBJECTS_AT + len(_OBJECTS)
 _NO_PAYLOAD: Final = (None,) * (len(OUTCOME_COLUMNS) - 4)
 
 
@@ -37,18 +39,16 @@ def event_row(
     """The values of `model.DECODED` for an event of the Notifly project `owner`; `arrival` in UTC."""
     export, objects, misfits = parsed
     uploaded = export.server_upload_time
-    if uploaded is not None and clock.implausible(uploaded, arrival):
+    if uploaded is not None and uploaded > arrival and clock.implausible(uploaded, arrival):
         misfits = misfits | {"server_upload_time": uploaded.isoformat(" ")}
         repairs = {*repairs, Repair.TIMESTAMP_IMPLAUSIBLE}
         export.server_upload_time = uploaded = None
     values, extra = parse.split(export)
     if misfits:
         extra.update(misfits)
-    values[_UUID], values[_USER_ID] = export.uuid or None, export.user_id or None
-    values[_DEVICE_ID], values[_INSERT_ID] = export.device_id or None, export.insert_id or None
-    values[_OBJECTS] = objects
     if [spelled for spelled in objects if spelled[0] != "{"]:
-        repairs = {*repairs, *_no_objects(values, extra)}
+        repairs = {*repairs, *_no_objects(objects, extra)}
+    uuid, user_id, insert_id, device_id = values[:_IDS]
     known = identify(export, payload)
     row = (
         Kind.EVENT.value,
@@ -62,21 +62,26 @@ def event_row(
         EVENT_PREFIX + export.event_type,
         known.text,
         known.rung,
-        *values,
+        uuid or None,
+        user_id or None,
+        insert_id or None,
+        device_id or None,
+        *values[_IDS:_OBJECTS_AT],
+        *objects,
+        *values[_OTHERS_AT:],
         msgspec.json.encode(extra).decode() if extra else None,
         " ".join(sorted(repairs)) if repairs else None,
     )
     return tuple(map(_without_nul, row, DECODED.values())) if Repair.NUL_REMOVED in repairs else row
 
 
-def _no_objects(values: list[Any], extra: parse.Misfits) -> Iterator[Repair]:
+def _no_objects(objects: list[str], extra: parse.Misfits) -> Iterator[Repair]:
     """Make what is no object an empty one. Null means empty; any other value stays in `extra`."""
-    for at in range(_OBJECTS.start, _OBJECTS.stop):
-        spelled = values[at]
+    for at, spelled in enumerate(objects):
         if spelled[0] != "{":
-            values[at] = "{}"
+            objects[at] = "{}"
             if spelled != "null":
-                extra[_COLUMNS[at]] = msgspec.Raw(spelled.encode())
+                extra[_OBJECTS[at]] = msgspec.Raw(spelled.encode())
                 yield Repair.CONTAINER_EXPECTED
 
 

@@ -135,14 +135,21 @@ _ODD_ESCAPE: Final = re.compile(
 
 def quick(payload: bytes) -> Parsed | None:
     """A plain event; None for all else, which the careful way finds again and names."""
+    export: Any
     try:
         if len(payload) > text.MAX_BYTES or (b"\\" in payload and _ODD_ESCAPE.search(payload)):
             return None
         if text.may_be_deep(payload) and text.deep(payload):
             return None
-        if not payload.isascii():
-            payload.decode()  # msgspec does not look at text that it keeps as bytes, or passes over
-        export, misfits = _export(payload)
+        way = _quick
+        way.seen.clear()
+        try:
+            export, misfits = way.decode(payload), _NO_MISFITS
+        except msgspec.ValidationError as error:
+            if "unknown field" not in str(error):
+                raise
+            export, misfits = _grown(payload)
+        # msgspec does not look at the text inside objects that it keeps as bytes: this does
         objects = [str(value, "utf-8") for value in _objects(export)]
     except Exception:
         return None
@@ -161,15 +168,10 @@ def quick(payload: bytes) -> Parsed | None:
     return export, objects, misfits
 
 
-def _export(payload: bytes) -> tuple[Any, Misfits]:
-    """The typed event and its undocumented fields. Raises what msgspec raises, or _RefusedError."""
+def _grown(payload: bytes) -> tuple[Any, Misfits]:
+    """The typed event and its undocumented fields. Raises what msgspec raises, UnicodeError or _RefusedError."""
     _quick.seen.clear()
-    try:
-        return _quick.decode(payload), _NO_MISFITS
-    except msgspec.ValidationError as error:
-        if "unknown field" not in str(error):
-            raise
-    _quick.seen.clear()
+    payload.decode()  # msgspec passes over the text of unknown fields
     export: Any = _quick.decode_grown(payload)
     fields = _raw_fields(payload)
     misfits = {name: value for name, value in fields.items() if name not in _DOCUMENTED}
@@ -199,12 +201,12 @@ _SENTINELS: Final = _spellings(
 _ID_FIELDS: Final = frozenset({"uuid", "user_id", "device_id", "$insert_id"})
 
 
-def split(export: Any) -> tuple[list[Any], Misfits]:
+def split(export: Any) -> tuple[tuple[Any, ...], Misfits]:
     """The values of `EXPORT_COLUMNS`, and the documented fields without a column that hold a value."""
     values = msgspec.structs.astuple(export)
     others = values[_OTHERS_AT:]
     misfits = {} if others == _NO_OTHERS else _present(others)
-    return list(values[2:_OTHERS_AT]), misfits
+    return values[2:_OTHERS_AT], misfits
 
 
 def _present(others: tuple[Any, ...]) -> Misfits:

@@ -264,7 +264,6 @@ BROKEN = (
     b'{"app":434735,"event_type":"a","device_id":"x","device_id":"d","$insert_id":null,"$insert_id":"i"}',
     b'{"app":434735,"event_type":"a","$insert_id":"i","device_id":"d"}',
     b'{"app":NaN}',
-    b'{"app":434735,"event_type":"a","data":"\xff","data":{}}',
     b'{"app":434735,"event_type":"a","x":"\xff","x":1}',
     b'{"app":434735,"event_type":"\\ud8zz"}',
 )

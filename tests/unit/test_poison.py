@@ -3,8 +3,8 @@
 Handled otherwise than the contract proposes, on purpose: numbers in property objects and in `extra` keep their
 spelling as JSON text, so none is lost or rounded and none becomes a string (docs/decisions/0008); a record of no
 bytes is a dead letter and is not dropped; a duplicate where no rule looks is counted when a record is read the
-careful way, while the quick way, which takes the last one as well, does not see it; zeros in front of a project
-id in digits do not matter.
+careful way, while the quick way, which takes the last one as well, neither sees it nor looks at its bytes; zeros
+in front of a project id in digits do not matter.
 """
 
 import json
