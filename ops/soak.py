@@ -81,7 +81,8 @@ class Expected:
         """Count what must come of one more put."""
         # when exactly it arrives decides nothing: uploads are long past, and links have no end
         arrival = datetime.now(UTC).replace(tzinfo=None)
-        self.outcomes.update(self._outcome(row) for row in rows(payload, arrival, REGISTRY))
+        records = envelope.aggregated(payload) or [payload]  # the connector makes records of its own of these
+        self.outcomes.update(self._outcome(row) for one in records for row in rows(one, arrival, REGISTRY))
 
     def _outcome(self, row: Row) -> Outcome:
         project_id, reason = row[_PROJECT] or 0, row[_REASON] or ""

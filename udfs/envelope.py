@@ -140,7 +140,19 @@ def _zip(payload: bytes, opening: _Opening) -> Iterator[bytes]:
         yield from opening.taken(content)
 
 
+def aggregated(payload: bytes) -> list[bytes] | None:
+    """The records of a whole KPL aggregate; None for all else. The Kinesis connector opens these by itself."""
+    try:
+        return list(_user_records(payload)) if _binary(payload) is Form.KPL else None
+    except _FaultError:
+        return None
+
+
 def _kpl(payload: bytes, _: _Opening) -> Iterator[bytes]:
+    return _user_records(payload)
+
+
+def _user_records(payload: bytes) -> Iterator[bytes]:
     """The user records of the KPL's format, `aggregation-format.md` of awslabs/amazon-kinesis-producer."""
     body, digest = payload[4:-16], payload[-16:]
     if len(payload) < 20 or md5(body, usedforsecurity=False).digest() != digest:

@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from ops import soak
+from ops import sample_envelopes, soak
 from ops.mutate import MUTATORS, Mutator, mutate
 from tests.builders import EVENT_A, EVENT_B, EVENT_C, encode, event
 
@@ -48,6 +48,12 @@ def test_the_soak_feeds_the_same_for_a_seed_and_accounts_for_each_record() -> No
         expected.add(put.data)
     assert expected.outcomes.total() >= 300
     assert not [outcome for outcome in expected.outcomes if outcome.reason == "internal_error"]
+
+
+def test_what_the_connector_opens_are_records_of_their_own() -> None:
+    expected = soak.Expected()
+    expected.add(sample_envelopes.aggregate([b"[]", b"[]", b""]))
+    assert expected.outcomes == Counter({soak.Outcome("rejected", "empty", 0): 3})
 
 
 def test_a_record_with_another_outcome_than_it_must_have_is_residual_twice() -> None:
