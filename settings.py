@@ -53,7 +53,7 @@ class Kinesis(_Section):
 
 
 class DynamoDB(_Section):
-    """Where the tables `projects` and `usage` live."""
+    """Where the DynamoDB tables live: registry, usage, profiles, memberships."""
 
     region: str = "ap-northeast-2"
     endpoint: str | None = None

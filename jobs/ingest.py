@@ -15,12 +15,16 @@ from pyflink.table import StreamTableEnvironment, Table
 import settings
 from jobs import sinks, sources, topology
 from settings import Settings, SettingsError
-from stores import projects
+from stores import registry
+from stores.cohorts import CohortMembers, Cohorts
 from stores.errors import StoreError
-from stores.lake import COHORT_MESSAGES, DEAD_LETTERS, EVENT_STORE, USER_UPDATES, Lake
+from stores.lake import COHORT_CHANGES, COHORT_MESSAGES, DEAD_LETTERS, EVENT_STORE, USER_UPDATES, Lake
+from stores.profiles import Profiles
 from stores.projects import Projects
 from stores.stream import Stream
 from stores.usage import UsageTable
+from udfs.write_members import WriteMembers
+from udfs.write_profiles import WriteProfiles
 from udfs.write_usage import WriteUsage
 
 NAME = "amplitude-ingest"
@@ -45,8 +49,13 @@ def main(arguments: Sequence[str]) -> int:
 def prepare(config: Settings) -> None:
     """Make sure of the stream and the tables; missing tables are created. Raises StoreError."""
     Stream(config.stream_address).open_shards()
-    Projects(config.tables_address).create()
-    UsageTable(config.tables_address).create()
+    create_tables(config)
+
+
+def create_tables(config: Settings) -> None:
+    """Create what is missing of the tables. Raises StoreError."""
+    for table in (Projects, Cohorts, UsageTable, Profiles, CohortMembers):
+        table(config.tables_address).create()
     sinks.create_tables(Lake(config.lake_address))
 
 
@@ -66,13 +75,16 @@ def ends(tables: StreamTableEnvironment, config: Settings, records: Table) -> to
     sinks.use_lake(tables, lake)
     return topology.Ends(
         records=records,
-        open_registry=partial(projects.open_registry, dynamodb, config.ingest.projects_refresh_seconds),
+        open_registry=partial(registry.open_registry, dynamodb, config.ingest.projects_refresh_seconds),
         event_store=sinks.lake_table(lake, EVENT_STORE),
         user_updates=sinks.lake_table(lake, USER_UPDATES),
         cohort_messages=sinks.lake_table(lake, COHORT_MESSAGES),
+        cohort_changes=sinks.lake_table(lake, COHORT_CHANGES),
         dead_letters=sinks.lake_table(lake, DEAD_LETTERS),
         write_usage=WriteUsage(dynamodb),
-        usage=sinks.discard(tables, "usage_written"),
+        write_profiles=WriteProfiles(dynamodb),
+        write_members=WriteMembers(dynamodb),
+        written=partial(sinks.discard, tables),
     )
 
 

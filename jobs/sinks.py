@@ -9,6 +9,7 @@ from pyflink.table import StreamTableEnvironment
 from jobs.sources import with_options
 from stores.lake import (
     CATALOG,
+    COHORT_CHANGES,
     COHORT_MESSAGES,
     DEAD_LETTERS,
     EVENT_STORE,
@@ -17,7 +18,7 @@ from stores.lake import (
     LakeAddress,
     Partition,
 )
-from udfs.model import EVENT_COLUMNS
+from udfs.model import COHORT_COLUMNS, EVENT_COLUMNS
 
 _LINEAGE: Final[dict[str, type]] = {"arrival": datetime, "shard": str, "sequence": str, "sub_index": int}
 _DAY: Final = Partition("arrival", "day")
@@ -27,8 +28,14 @@ _PROJECT_BUCKETS: Final = 16
 
 COLUMNS: Final[dict[str, dict[str, type]]] = {
     EVENT_STORE: {**EVENT_COLUMNS, "popup_trigger": bool, **_LINEAGE},
-    USER_UPDATES: {"project_id": int, "notifly_project": str, "payload": bytes, **_LINEAGE},
-    COHORT_MESSAGES: {"payload": bytes, **_LINEAGE},
+    USER_UPDATES: {**EVENT_COLUMNS, "to_profile": bool, **_LINEAGE},
+    COHORT_MESSAGES: {"project_id": int, "notifly_project": str, "payload": bytes, **_LINEAGE},
+    COHORT_CHANGES: {
+        "project_id": int,
+        "notifly_project": str,
+        **COHORT_COLUMNS,
+        **_LINEAGE,
+    },
     DEAD_LETTERS: {
         "kind": str,
         "reason": str,
@@ -45,6 +52,7 @@ _PARTITIONS: Final = {
     EVENT_STORE: [Partition("server_upload_time", "day"), Partition("project_id", _PROJECT_BUCKETS)],
     USER_UPDATES: [_DAY],
     COHORT_MESSAGES: [_DAY],
+    COHORT_CHANGES: [_DAY],
     DEAD_LETTERS: [_DAY],
 }
 
@@ -87,6 +95,6 @@ def lake_table(lake: LakeAddress, table: str) -> str:
 
 
 def discard(tables: StreamTableEnvironment, name: str) -> str:
-    """A table of one BIGINT that keeps nothing: the end of a writer that has written already."""
-    tables.execute_sql(f"CREATE TEMPORARY TABLE {name} (events BIGINT) WITH ('connector' = 'blackhole')")
-    return name
+    """A table of one BIGINT that keeps nothing: the end of the writer of this name, which has written already."""
+    tables.execute_sql(f"CREATE TEMPORARY TABLE {name}_written (written BIGINT) WITH ('connector' = 'blackhole')")
+    return f"{name}_written"

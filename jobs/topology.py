@@ -10,8 +10,12 @@ from pyflink.table.types import DataType, RowType
 from pyflink.table.udf import udf, udtf
 
 from jobs.stages import Graph
-from udfs.decode import Decode, DecodePart, Open
-from udfs.model import DECODED, EVENT_COLUMNS, OPENED, Kind
+from udfs.decode import CohortChanges, Decode, DecodePart, Open
+from udfs.model import COHORT_COLUMNS, DECODED, EVENT_COLUMNS, OPENED, Kind
+
+CONTENT_WINDOW = timedelta(hours=6)
+"""How long a user update without an id is remembered by its content: past Amplitude's 4 h of retries, and not much
+longer, because two honest updates may be equal (contract §8.1)."""
 
 
 class Ends(NamedTuple):
@@ -22,17 +26,32 @@ class Ends(NamedTuple):
     open_registry: Callable[[], Any]
     """opens the project registry on a worker"""
     event_store: str
-    """table of the first copies of events; its columns, and those of the next three: `sinks.COLUMNS`"""
+    """table of the first copies of events; its columns, and those of the next four: `sinks.COLUMNS`"""
     user_updates: str
-    """table of user updates as they came"""
+    """table of the first copies of user updates"""
     cohort_messages: str
     """table of cohort messages as they came"""
+    cohort_changes: str
+    """table of the users in first copies of cohort messages"""
     dead_letters: str
     """table of the records that are not taken"""
     write_usage: Any
-    """vectorised function of project_id, month, records, events"""
-    usage: str
-    """table that takes what `write_usage` returns"""
+    """vectorised function of project_id, month, records, events, update_records, updates"""
+    write_profiles: Any
+    """vectorised function of `PROFILE_COLUMNS`"""
+    write_members: Any
+    """vectorised function of `MEMBER_COLUMNS`"""
+    written: Callable[[str], str]
+    """a table that takes what a writer of this name returns"""
+
+
+PROFILE_COLUMNS = (
+    *("project_id", "user_id", "device_id", "amplitude_id", "kind", "name", "identity_hash", "server_upload_time"),
+    *("processed_time", "event_id", "arrival", "sequence", "sub_index", "user_properties"),
+)
+"""What merging into a profile needs of a user update, or of an event; times as text."""
+MEMBER_COLUMNS = ("project_id", "cohort_id", "cohort_name", "in_cohort", "computed_time", "user_id")
+"""What a membership is; `computed_time` as text."""
 
 
 class Rules(NamedTuple):
@@ -62,16 +81,29 @@ def build(env: StreamExecutionEnvironment, tables: StreamTableEnvironment, ends:
     single = graph.stream("decode", "Records decoded and attributed", decode(tables, ends))
     parts = graph.stream("open", "Records out of envelopes, decoded and attributed", opened(tables, ends, single))
     decoded = Decoded(single, parts)
-    copies = first_copies(tables, decoded)
-    events = graph.stream("first-copy", "First copy of each event", copies, rules.dedupe_window)
-    counts = graph.stream("count", "Records and events counted", partial_counts(tables, decoded, events, rules))
-    totals = running_totals(tables, counts)
+    copies = graph.stream(
+        "first-copy", "First copy of each event and update", first_copies(tables, decoded), rules.dedupe_window
+    )
+    unnamed = graph.stream(
+        "first-content", "First copy of updates without an id", first_contents(tables, decoded), CONTENT_WINDOW
+    )
+    messages = graph.stream(
+        "first-message", "First copy of each cohort message", first_messages(tables, decoded), rules.dedupe_window
+    )
+    changes = graph.stream("change", "Users who enter or leave a cohort", cohort_changes(tables, messages))
+    counted = partial_counts(tables, decoded, copies, unnamed, rules)
+    counts = graph.stream("count", "Records, events and updates counted", counted)
 
-    graph.sink("event-store", "Events, each once", stored(tables, events), ends.event_store)
-    graph.sink("user-updates", "User updates as they came", user_updates(tables, decoded), ends.user_updates)
+    graph.sink("event-store", "Events, each once", stored(tables, copies), ends.event_store)
+    graph.sink("user-updates", "User updates, each once", updates(tables, copies, unnamed), ends.user_updates)
     graph.sink("cohort-messages", "Cohort messages as they came", cohorts(tables, decoded), ends.cohort_messages)
+    graph.sink("cohort-changes", "Users of cohort messages", membership(tables, changes), ends.cohort_changes)
     graph.sink("dead-letters", "Records that are not taken", dead_letters(tables, decoded), ends.dead_letters)
-    graph.sink("usage", "Monthly totals per project", written(tables, totals, ends), ends.usage)
+    graph.sink("usage", "Monthly totals per project", totals(tables, counts, ends), ends.written("usage"))
+    graph.sink(
+        "profiles", "Properties of users", profiles(tables, copies, unnamed, ends), ends.written("profiles")
+    )
+    graph.sink("members", "Members of cohorts", members(tables, changes, ends), ends.written("members"))
 
 
 def decode(tables: StreamTableEnvironment, ends: Ends) -> Table:
@@ -105,73 +137,151 @@ def opened(tables: StreamTableEnvironment, ends: Ends, decoded: Table) -> Table:
 _COLUMNS = ", ".join(f"r.`{name}` AS `{name}`" for name in DECODED if name != "payload_head")
 _LINEAGE = ("arrival", "shard", "sequence", "sub_index")
 _STORED_LINEAGE = "CAST(arrival AS TIMESTAMP_LTZ(6)) AS arrival, shard, sequence, sub_index"
-_IS_EVENT = f"kind = '{Kind.EVENT}'"
-# events are in their columns; what is uploaded while a project is not linked is not to be kept
+# events and user updates are in their columns; what is uploaded while a project is not linked is not to be kept
 _PAYLOAD = f"""CASE
-    WHEN r.kind IN ('{Kind.EVENT}', '{Kind.NOT_LINKED}') THEN CAST(NULL AS BYTES)
+    WHEN r.kind IN ('{Kind.EVENT}', '{Kind.USER_UPDATE}', '{Kind.NOT_LINKED}') THEN CAST(NULL AS BYTES)
     WHEN r.payload_head IS NOT NULL THEN r.payload_head
     ELSE payload
 END AS payload"""
+_IS_UPDATE = f"kind = '{Kind.USER_UPDATE}'"
+_COUNTED = f"kind IN ('{Kind.EVENT}', '{Kind.USER_UPDATE}')"
+_TIMES = [name for name, kind in EVENT_COLUMNS.items() if kind is datetime]
 
 
 def first_copies(tables: StreamTableEnvironment, decoded: Decoded) -> Table:
-    """The first copy of each event to arrive, by identity within its project."""
-    columns = ", ".join(f"`{name}`" for name in (*EVENT_COLUMNS, *_LINEAGE))
+    """The first copy of each event to arrive, and of each user update that has an id, within its project."""
+    return _first(tables, decoded, _ROW, f"kind = '{Kind.EVENT}' OR ({_IS_UPDATE} AND identity_rung < 4)")
+
+
+def first_contents(tables: StreamTableEnvironment, decoded: Decoded) -> Table:
+    """The first copy of each user update that only its content names."""
+    return _first(tables, decoded, _ROW, f"{_IS_UPDATE} AND identity_rung = 4")
+
+
+def first_messages(tables: StreamTableEnvironment, decoded: Decoded) -> Table:
+    """The first copy of each cohort message."""
+    columns = ("project_id", "notifly_project", "payload", *_LINEAGE)
+    return _first(tables, decoded, columns, f"kind = '{Kind.COHORT}'")
+
+
+_ROW = ("kind", "to_profile", "identity_hash", *EVENT_COLUMNS, *_LINEAGE)
+
+
+def _first(tables: StreamTableEnvironment, decoded: Decoded, columns: tuple[str, ...], condition: str) -> Table:
+    names = ", ".join(f"`{name}`" for name in columns)
+    key = "" if "identity_hash" in columns else "identity_hash, "
     return tables.sql_query(f"""
-        SELECT {columns}
+        SELECT {names}
         FROM (
             SELECT *, ROW_NUMBER() OVER (PARTITION BY project_id, identity_hash ORDER BY seen ASC) AS copy
-            FROM ({decoded.select(f"identity_hash, {columns}, PROCTIME() AS seen", _IS_EVENT)})
+            FROM ({decoded.select(f"{key}{names}, PROCTIME() AS seen", condition)})
         )
         WHERE copy = 1
     """)  # noqa: S608
 
 
-def partial_counts(tables: StreamTableEnvironment, decoded: Decoded, events: Table, rules: Rules) -> Table:
-    """Event records and distinct events of each usage interval, per project and month."""
-    record = "project_id, `month`, CAST(1 AS BIGINT) AS records, CAST(0 AS BIGINT) AS events"
+def cohort_changes(tables: StreamTableEnvironment, messages: Table) -> Table:
+    """The users of each cohort message, a row each."""
+    # text for a time: what a table function returns has no microseconds in it
+    types = [DataTypes.STRING() if kind is datetime else _data_type(kind) for kind in COHORT_COLUMNS.values()]
+    tables.create_temporary_function("cohort_changes", udtf(CohortChanges(), result_types=types))
+    return tables.sql_query(f"""
+        SELECT project_id, notifly_project, {", ".join(COHORT_COLUMNS)}, {", ".join(_LINEAGE)}
+        FROM {messages} AS message,
+            LATERAL TABLE(cohort_changes(message.payload)) AS change({", ".join(COHORT_COLUMNS)})
+    """)  # noqa: S608
+
+
+def partial_counts(
+    tables: StreamTableEnvironment, decoded: Decoded, copies: Table, unnamed: Table, rules: Rules
+) -> Table:
+    """Records and first copies, of events and of user updates, of each usage interval, per project and month."""
+
+    def ones(records: int, first: int) -> str:
+        of_event, of_update = (
+            f"CASE WHEN kind = '{kind}' THEN 1 ELSE 0 END" for kind in (Kind.EVENT, Kind.USER_UPDATE)
+        )
+        counts = {
+            "records": f"{records} * {of_event}",
+            "events": f"{first} * {of_event}",
+            "update_records": f"{records} * {of_update}",
+            "updates": f"{first} * {of_update}",
+        }
+        columns = ", ".join(f"CAST({count} AS BIGINT) AS {name}" for name, count in counts.items())
+        return f"project_id, `month`, {columns}"
+
     counted = tables.sql_query(f"""
         SELECT *, PROCTIME() AS seen FROM (
-            {decoded.select(record, _IS_EVENT)}
-            UNION ALL
-            SELECT project_id, `month`, CAST(0 AS BIGINT), CAST(1 AS BIGINT) FROM {events}
+            {decoded.select(ones(1, 0), _COUNTED)}
+            UNION ALL SELECT {ones(0, 1)} FROM {copies}
+            UNION ALL SELECT {ones(0, 1)} FROM {unnamed}
         )
     """)  # noqa: S608
     tables.create_temporary_view("counted", counted)
     seconds = int(rules.usage_interval.total_seconds())
     return tables.sql_query(f"""
-        SELECT project_id, `month`, SUM(records) AS records, SUM(events) AS events
+        SELECT project_id, `month`, {_SUMS}
         FROM TABLE(TUMBLE(TABLE counted, DESCRIPTOR(seen), INTERVAL '{seconds}' SECOND))
         GROUP BY window_start, window_end, project_id, `month`
     """)  # noqa: S608
 
 
-def running_totals(tables: StreamTableEnvironment, counts: Table) -> Table:
-    """Absolute totals per project and month, updated after each interval in which something was counted."""
-    return tables.sql_query(f"""
-        SELECT project_id, `month`, SUM(records) AS records, SUM(events) AS events
-        FROM {counts} GROUP BY project_id, `month`
-    """)  # noqa: S608
+_TOTALS = ("records", "events", "update_records", "updates")
+_SUMS = ", ".join(f"SUM({name}) AS {name}" for name in _TOTALS)
 
 
-def stored(tables: StreamTableEnvironment, events: Table) -> Table:
+def totals(tables: StreamTableEnvironment, counts: Table, ends: Ends) -> Table:
+    """Absolute totals per project and month, written after each interval in which something was counted."""
+    running = f"SELECT project_id, `month`, {_SUMS} FROM {counts} GROUP BY project_id, `month`"  # noqa: S608
+    return _written(tables, "usage", ends.write_usage, ("project_id", "month", *_TOTALS), f"({running})")
+
+
+def stored(tables: StreamTableEnvironment, copies: Table) -> Table:
     """Events as the event store has them, barred from triggering in-app and web popups."""
-    columns = {name: f"`{name}`" for name in (*EVENT_COLUMNS, *_LINEAGE)}
-    times = [name for name, kind in EVENT_COLUMNS.items() if kind is datetime]
-    columns |= {name: f"CAST(`{name}` AS TIMESTAMP_LTZ(6)) AS `{name}`" for name in (*times, "arrival")}
-    columns |= {"arrival": f"FALSE AS popup_trigger, {columns['arrival']}"}
-    return tables.sql_query(f"SELECT {', '.join(columns.values())} FROM {events}")  # noqa: S608
+    return tables.sql_query(
+        f"SELECT {_event_columns()}, FALSE AS popup_trigger, {_STORED_LINEAGE} FROM {copies} "  # noqa: S608
+        f"WHERE kind = '{Kind.EVENT}'"
+    )
 
 
-def user_updates(tables: StreamTableEnvironment, decoded: Decoded) -> Table:
-    """User updates of registered projects, copies included."""
-    columns = f"project_id, notifly_project, payload, {_STORED_LINEAGE}"
-    return tables.sql_query(decoded.select(columns, f"kind = '{Kind.USER_UPDATE}'"))
+def updates(tables: StreamTableEnvironment, copies: Table, unnamed: Table) -> Table:
+    """User updates as their history has them."""
+    columns = f"{_event_columns()}, to_profile, {_STORED_LINEAGE}"
+    return tables.sql_query(
+        f"SELECT {columns} FROM {copies} WHERE {_IS_UPDATE} UNION ALL SELECT {columns} FROM {unnamed}"  # noqa: S608
+    )
+
+
+def _event_columns() -> str:
+    columns = {name: f"`{name}`" for name in EVENT_COLUMNS}
+    columns |= {name: f"CAST(`{name}` AS TIMESTAMP_LTZ(6)) AS `{name}`" for name in _TIMES}
+    return ", ".join(columns.values())
 
 
 def cohorts(tables: StreamTableEnvironment, decoded: Decoded) -> Table:
-    """Cohort messages, which name no project."""
-    return tables.sql_query(decoded.select(f"payload, {_STORED_LINEAGE}", f"kind = '{Kind.COHORT}'"))
+    """Cohort messages, copies included."""
+    columns = f"project_id, notifly_project, payload, {_STORED_LINEAGE}"
+    return tables.sql_query(decoded.select(columns, f"kind = '{Kind.COHORT}'"))
+
+
+def membership(tables: StreamTableEnvironment, changes: Table) -> Table:
+    """Users of cohort messages as their history has them."""
+    columns = ["project_id", "notifly_project", *COHORT_COLUMNS]
+    at = columns.index("computed_time")
+    columns[at] = "CAST(CAST(computed_time AS TIMESTAMP(6)) AS TIMESTAMP_LTZ(6)) AS computed_time"
+    return tables.sql_query(f"SELECT {', '.join(columns)}, {_STORED_LINEAGE} FROM {changes}")  # noqa: S608
+
+
+def profiles(tables: StreamTableEnvironment, copies: Table, unnamed: Table, ends: Ends) -> Table:
+    """What changes profiles, handed to the writer."""
+    rows = " UNION ALL ".join(f"SELECT * FROM {copied} WHERE to_profile" for copied in (copies, unnamed))  # noqa: S608
+    return _written(tables, "profiles", ends.write_profiles, PROFILE_COLUMNS, f"({rows})")
+
+
+def members(tables: StreamTableEnvironment, changes: Table, ends: Ends) -> Table:
+    """Memberships, handed to the writer."""
+    rows = f"(SELECT * FROM {changes} WHERE user_id IS NOT NULL)"  # noqa: S608
+    return _written(tables, "members", ends.write_members, MEMBER_COLUMNS, rows)
 
 
 def dead_letters(tables: StreamTableEnvironment, decoded: Decoded) -> Table:
@@ -180,13 +290,19 @@ def dead_letters(tables: StreamTableEnvironment, decoded: Decoded) -> Table:
     return tables.sql_query(decoded.select(f"{columns}, {_STORED_LINEAGE}", "reason IS NOT NULL"))
 
 
-def written(tables: StreamTableEnvironment, totals: Table, ends: Ends) -> Table:
-    """Totals handed to the writer; what remains is the number it wrote."""
-    function = udf(ends.write_usage, result_type=DataTypes.BIGINT(), func_type="pandas")
-    tables.create_temporary_function("write_usage", function)
-    return tables.sql_query(f"""
-        SELECT write_usage(project_id, `month`, records, events) AS events FROM {totals}
-    """)  # noqa: S608
+# pandas knows no time before 1677, and makes a float of a number that may be null
+_AS_TEXT = {*_TIMES, "arrival", "amplitude_id", "event_id", "sub_index"}
+
+
+def _written(tables: StreamTableEnvironment, name: str, writer: Any, columns: tuple[str, ...], rows: str) -> Table:
+    """Rows handed to a writer; what remains is a number for each, which nobody reads."""
+    tables.create_temporary_function(
+        f"write_{name}", udf(writer, result_type=DataTypes.BIGINT(), func_type="pandas")
+    )
+    spelled = ", ".join(
+        f"CAST(`{column}` AS STRING)" if column in _AS_TEXT else f"`{column}`" for column in columns
+    )
+    return tables.sql_query(f"SELECT write_{name}({spelled}) AS written FROM {rows}")  # noqa: S608
 
 
 def row_type(columns: dict[str, type]) -> RowType:
@@ -202,5 +318,6 @@ def _data_type(kind: type) -> DataType:
         int: DataTypes.BIGINT(),
         float: DataTypes.DOUBLE(),
         bytes: DataTypes.BYTES(),
+        bool: DataTypes.BOOLEAN(),
         datetime: DataTypes.TIMESTAMP(6),
     }[kind]

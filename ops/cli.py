@@ -1,4 +1,4 @@
-"""The command line, `amplitude-bridge`: run everything here, register projects, explain what is not taken.
+"""The command line, `amplitude-bridge`: run everything here, register, look up, explain what is not taken.
 
 Exit codes: 0 done, 1 the numbers are wrong or records are not taken, 2 something is not as it must be (one line on
 stderr says what).
@@ -10,10 +10,12 @@ import click
 from rich.console import Console
 
 from ops import run as local_run
+from ops.cohorts import cohorts
 from ops.dead_letters import dead_letters
 from ops.explain import explain_record
 from ops.machine import Ports
 from ops.process import StackError
+from ops.profile import profile
 from ops.projects import projects
 from settings import SettingsError
 from stores.errors import StoreError
@@ -49,5 +51,7 @@ def run(*, once: bool, records: int, kinesis_port: int, dynamodb_port: int, flin
 
 
 commands.add_command(projects)
+commands.add_command(cohorts)
+commands.add_command(profile)
 commands.add_command(dead_letters)
 commands.add_command(explain_record)

@@ -20,7 +20,9 @@ from rich.table import Table
 from ops.reasons import REASONS, REPAIRS
 from ops.terminal import cell, config_option, echo_fields, printable
 from settings import load
+from stores.cohorts import Cohorts
 from stores.projects import Project, Projects, linked
+from stores.registry import read
 from udfs import envelope, text
 from udfs.attribute import Registry
 from udfs.envelope import Limits, Part
@@ -33,8 +35,8 @@ _SHOWN: Final = 10  # of each on a terminal
 _OUTCOMES: Final = {
     "accepted": "stored as events",
     "duplicate": "the same event of the same project stands earlier in this file",
-    Kind.USER_UPDATE: "user updates, kept as they came",
-    Kind.COHORT: "cohort messages, kept as they came",
+    Kind.USER_UPDATE: "merged into profiles, and kept in the history",
+    Kind.COHORT: "cohort messages: memberships, and a history of them",
     Kind.CONTROL: "recognised and counted; no events of a customer's",
     Kind.NOT_LINKED: "counted; their project was not linked when Amplitude uploaded them",
     Kind.QUARANTINED: "kept; nobody knows whose they are",
@@ -152,13 +154,13 @@ def _as_one_record(payload: bytes) -> str | None:
     return None
 
 
-class _Everyone(Mapping[int, Project]):
-    """A registry in which every project is linked since ever."""
+class _Everyone(Mapping[int | str, Project]):
+    """A registry in which every project is linked since ever, and every cohort registered for a project 0."""
 
-    def __getitem__(self, project_id: int) -> Project:
-        return linked(project_id, "(any)")
+    def __getitem__(self, key: int | str) -> Project:
+        return linked(key if isinstance(key, int) else 0, "(any)")
 
-    def __iter__(self) -> Iterator[int]:
+    def __iter__(self) -> Iterator[int | str]:
         return iter(())
 
     def __len__(self) -> int:
@@ -196,8 +198,10 @@ def explain_record(file: BinaryIO, *, asked: bool, given: Sequence[Project], con
         names = ", ".join(f"{project.project_id} to {project.notifly_project}" for project in given)
         source = f"As if these projects were linked since ever, and no other: {names}."
     if asked:
-        registry = {project.project_id: project for project in Projects(load(config).tables_address).list()}
-        source = f"The registry that {config} names was asked: it has {len(registry):,} projects."
+        address = load(config).tables_address
+        registry = read(Projects(address), Cohorts(address))
+        projects = sum(isinstance(key, int) for key in registry)
+        source = f"The registry that {config} names was asked: it has {projects:,} projects."
     payload = file.read()
     summary = summarise(payload, datetime.now(UTC).replace(tzinfo=None), registry)
     if as_json:
@@ -287,9 +291,12 @@ def _print_one(summary: Summary) -> None:
             echo_fields(list(_event(row)))
         case Kind.USER_UPDATE:
             owner = f"project {row['project_id']}, {row['notifly_project']}"
-            click.echo(f"user update of {printable(owner)}: kept as it came, in table user_updates")
+            profile = f"merged into the profile of {row['user_id']}"
+            to = profile if row["to_profile"] else "kept in the history, for it names no user"
+            click.echo(f"user update of {printable(owner)}: {printable(to)}")
         case Kind.COHORT:
-            click.echo("cohort message: kept as it came, in table cohort_messages")
+            owner = f"project {row['project_id']}, {row['notifly_project']}"
+            click.echo(f"cohort message of {printable(owner)}")
         case _:
             (group,) = summary.groups.values()
             click.echo(click.style(f"{group.reason.kind}: {group.reason}", bold=True))

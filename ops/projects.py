@@ -42,6 +42,15 @@ def _as_name(text: str) -> str:
     return text
 
 
+def _as_hours(text: str) -> int | None:
+    if text == "off":
+        return None
+    if not (text.isascii() and text.isdigit() and 0 < int(text) <= 24 * 366):
+        msg = f"{text!r} is neither `off` nor a number of hours from 1 to {24 * 366}"
+        raise click.BadParameter(msg)
+    return int(text)
+
+
 def _now() -> datetime:
     return datetime.now(UTC).replace(tzinfo=None, microsecond=0)  # to be read and written by people
 
@@ -111,6 +120,25 @@ def unlink(config: Path, /, project_id: int, at: datetime | None) -> None:
     click.echo(f"Amplitude project {project_id} is unlinked: only uploads from before {iso(end)} are taken")
 
 
+@projects.command("snapshots")
+@click.argument("project_id", type=_PROJECT_ID)
+@click.argument("hours", type=_as_hours)
+@click.pass_obj
+def snapshots(config: Path, /, project_id: int, hours: int | None) -> None:
+    """Let the user properties on events of PROJECT_ID change profiles too, or `off`.
+
+    Events that Amplitude uploaded more than HOURS after they happened are left out: a backfill brings old values.
+    """
+    _registry(config).take_snapshots(project_id, hours)
+    click.echo(f"Amplitude project {project_id}: user properties on events {_on_events(hours)}")
+
+
+def _on_events(hours: int | None) -> str:
+    if hours is None:
+        return "do not change profiles"
+    return f"change profiles, unless uploaded more than {hours} h after the event"
+
+
 @projects.command("allow")
 @click.argument("notifly_project", type=_as_name)
 @click.argument("max_projects", metavar="N", type=click.IntRange(1))
@@ -164,6 +192,7 @@ def _print(project: Project, plan: Plan) -> None:
         ("project", str(project.project_id)),
         ("status", f"{project.status}, {project.notifly_project}"),
         ("monthly limit", f"{project.monthly_limit:,} events"),
+        ("user properties", f"on events {_on_events(project.snapshot_hours)}"),
         ("plan", f"{len(plan.linked)} of {plan.max_projects} Amplitude projects linked{ids}"),
     ]
     echo_fields(fields)
@@ -193,5 +222,6 @@ def _described(project: Project) -> dict[str, Any]:
         "notifly_project": project.notifly_project,
         "status": project.status,
         "monthly_limit": project.monthly_limit,
+        "snapshot_hours": project.snapshot_hours,
         "links": links,
     }

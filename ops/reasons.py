@@ -79,6 +79,11 @@ REASONS: Final[Mapping[str, Meaning]] = {
         "a hand-made record",
         "the sender gives the event a name",
     ),
+    Reason.COHORT_INVALID: Meaning(
+        "a cohort message whose `cohort_id`, `in_cohort`, `computed_time` or `users` is not as documented",
+        "not sent by Amplitude's cohort destination",
+        "`detail` names the field; find the sender by shard and time",
+    ),
     Reason.GZIP_INVALID: Meaning(
         "a gzip that is cut off, damaged, or has other bytes behind its end; what could be read was taken",
         "an upload that broke off",
@@ -119,6 +124,12 @@ REASONS: Final[Mapping[str, Meaning]] = {
         "a user update without `app`: nothing tells whose it is",
         "user updates of a kind that Amplitude sends without its project id",
         'find the sender by shard and time; if the updates are not wanted, turn off "Send Users" in Amplitude',
+    ),
+    Reason.UNKNOWN_COHORT: Meaning(
+        "a cohort message, and no project has registered this cohort: the message itself names no project",
+        "the customer has connected a cohort that is not registered yet",
+        "register it with `amplitude-bridge cohorts add`, then put what waits here on the stream again with "
+        "`amplitude-bridge dead-letters replay`",
     ),
     Reason.BEFORE_LINK: Meaning(
         "Amplitude uploaded it before the project was linked; the payload is not kept",

@@ -28,19 +28,22 @@ class Report:
     quarantined: Counter[int] = field(default_factory=Counter)
     """dead letters of unregistered projects by project id"""
     user_updates: Counter[int] = field(default_factory=Counter)
+    """distinct ones by project id"""
+    cohort_messages: Counter[int] = field(default_factory=Counter)
     """by project id"""
-    cohort_messages: int = 0
 
     @property
     def records(self) -> int:
         """All records that the job has given an outcome, each part of an envelope being one."""
-        others = self.dead_letters.total() + self.user_updates.total() + self.cohort_messages
-        return sum(u.records for u in self.usage) + others
+        others = self.dead_letters.total() + self.cohort_messages.total()
+        return sum(u.records + u.update_records for u in self.usage) + others
 
     @property
     def at_rest(self) -> bool:
         """Whether totals and event store agree: nothing is on its way between two checkpoints."""
-        return self.stored == self.distinct == Counter({(u.project_id, u.month): u.events for u in self.usage})
+        totals = Counter({(u.project_id, u.month): u.events for u in self.usage if u.events})
+        updates = sum(u.updates for u in self.usage)
+        return self.stored == self.distinct == totals and self.user_updates.total() == updates
 
 
 def read(settings: Settings) -> Report:
@@ -58,7 +61,7 @@ def read(settings: Settings) -> Report:
         dead_letters=Counter((row["kind"], row["reason"]) for row in dead),
         quarantined=Counter(row["project_id"] for row in dead if row["reason"] == "unknown_project"),
         user_updates=Counter(lake.rows(USER_UPDATES, ("project_id",))["project_id"].to_pylist()),
-        cohort_messages=lake.rows(COHORT_MESSAGES, ("sequence",)).num_rows,
+        cohort_messages=Counter(lake.rows(COHORT_MESSAGES, ("project_id",))["project_id"].to_pylist()),
     )
 
 
@@ -72,12 +75,13 @@ def show(report: Report, console: Console) -> None:
 def _outcomes(report: Report) -> Table:
     """Every outcome that was met, the taken ones first."""
     table = _table("Records by outcome", "kind", "reason", "where", "records")
-    stored = report.stored.total()
+    stored, updates = report.stored.total(), report.user_updates.total()
     rows = [
         ("event", "", "events", stored),
         ("event", "duplicate", "", sum(u.records for u in report.usage) - stored),
-        ("user_update", "", "user_updates", report.user_updates.total()),
-        ("cohort", "", "cohort_messages", report.cohort_messages),
+        ("user_update", "", "user_updates", updates),
+        ("user_update", "duplicate", "", sum(u.update_records for u in report.usage) - updates),
+        ("cohort", "", "cohort_messages", report.cohort_messages.total()),
         *((kind, reason, "dead_letters", n) for (kind, reason), n in sorted(report.dead_letters.items())),
     ]
     for *words, n in rows:
@@ -86,18 +90,19 @@ def _outcomes(report: Report) -> Table:
 
 
 def _projects(report: Report) -> Table:
-    columns = ("event records", "stored", "duplicates", "user updates", "quarantined")
+    columns = ("event records", "stored", "duplicates", "user updates", "cohort messages", "quarantined")
     table = _table("Records by project", "project", "Notifly project", *columns)
     usage: defaultdict[int, list[Usage]] = defaultdict(list)
     for total in report.usage:
         usage[total.project_id].append(total)
     names = {project.project_id: project.notifly_project for project in report.projects}
-    for project_id in sorted({*usage, *report.user_updates, *report.quarantined}):
+    for project_id in sorted({*usage, *report.user_updates, *report.cohort_messages, *report.quarantined}):
         counts = (
             sum(u.records for u in usage[project_id]),
             sum(n for (project, _), n in report.stored.items() if project == project_id),
             sum(u.duplicates for u in usage[project_id]),
             report.user_updates[project_id],
+            report.cohort_messages[project_id],
             report.quarantined[project_id],
         )
         table.add_row(str(project_id), names.get(project_id, ""), *(f"{n:,}" for n in counts))

@@ -20,6 +20,7 @@ from ops.process import StackError
 from ops.report import Report
 from ops.sample import Sample, Truth
 from settings import Settings, load
+from stores.cohorts import Cohorts
 from stores.projects import Projects
 from stores.stream import Stream
 
@@ -52,12 +53,15 @@ def run(console: Console, ports: Ports, records: int, *, once: bool) -> bool:
 
 
 def create(settings: Settings) -> None:
-    """Make the stream, and register the sample's projects."""
+    """Make the stream, and register the sample's projects and cohorts."""
     Stream(settings.stream_address).create(SHARDS)
-    projects = Projects(settings.tables_address)
+    projects, cohorts = Projects(settings.tables_address), Cohorts(settings.tables_address)
     projects.create()
+    cohorts.create()
     for one in sample.PROJECTS:
         projects.add(one)
+    for cohort_id, project_id in sample.COHORTS.items():
+        cohorts.add(cohort_id, project_id)
 
 
 def _feed(console: Console, settings: Settings, made: Sample) -> None:
@@ -103,9 +107,11 @@ def _conclude(console: Console, stack: Stack, found: Report, truth: Truth) -> bo
 def differences(found: Report, truth: Truth) -> list[str]:
     """Where what the tables say is not what was fed, a line each."""
     records: Counter[int] = Counter()
+    updates: Counter[int] = Counter()
     for total in found.usage:
         records[total.project_id] += total.records
-    usage = {(u.project_id, u.month): u.events for u in found.usage}
+        updates[total.project_id] += total.update_records
+    usage = {(u.project_id, u.month): u.events for u in found.usage if u.events}
     compared: list[tuple[str, Mapping[Any, int], Mapping[Any, int]]] = [
         ("outcomes", {"all": found.records}, {"all": truth.outcomes}),
         ("event records by project", records, {p: t.records for p, t in truth.projects.items()}),
@@ -114,8 +120,9 @@ def differences(found: Report, truth: Truth) -> list[str]:
         ("event store identities", found.distinct, truth.usage),
         ("dead letters", found.dead_letters, truth.dead_letters),
         ("quarantined by project", found.quarantined, truth.quarantined),
+        ("update records by project", updates, truth.update_records),
         ("user updates by project", found.user_updates, truth.user_updates),
-        ("cohort messages", {"all": found.cohort_messages}, {"all": truth.cohort_messages}),
+        ("cohort messages by project", found.cohort_messages, truth.cohort_messages),
     ]
     return [
         f"{name}, {key}: found {got.get(key, 0)}, fed {fed.get(key, 0)}"

@@ -35,6 +35,9 @@ PROJECTS = (
 )
 """The registered projects; the sample has records of the second one from before it was linked."""
 UNKNOWN_APP = 203138
+COHORTS = {"gs72ns": 434735, "k3w9ab": 100011471}
+"""The registered cohorts and their projects."""
+UNKNOWN_COHORT = "zz00zz"
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -69,8 +72,11 @@ class Truth:
     """by kind and reason"""
     quarantined: dict[int, int]
     """dead letters of unregistered projects"""
+    update_records: dict[int, int]
+    """user updates, copies included"""
     user_updates: dict[int, int]
-    cohort_messages: int
+    """distinct ones"""
+    cohort_messages: dict[int, int]
 
 
 @dataclass
@@ -95,7 +101,7 @@ def generate(records: int = 3200, seed: int = 1, now: datetime | None = None) ->
         *_each(records // 200, _control(rng)),
         *_each(records // 200, _before_link(rng)),
         *_each(records // 400, _unattributed(rng)),
-        *_each(records // 1600, _cohorts(rng, now)),
+        *_each(records // 1000, _cohorts(rng, now)),
     ]
     repeats = records // 20
     length = records - len(others) - unknown - lookalikes - envelopes - repeats
@@ -121,7 +127,7 @@ class _Label(NamedTuple):
     """What a record is known to be: its kind, and what else its outcome is counted by."""
 
     kind: str
-    """`event`, `duplicate`, or the word of the tables"""
+    """`event`, `duplicate` of one, `user_update`, `repeated_update`, or the word of the tables"""
     project_id: int = 0
     month: str = ""
     reason: str = ""
@@ -249,12 +255,18 @@ def _unregistered(rng: Random, made: _Made, length: int) -> _Item:
 def _user_updates(rng: Random, now: datetime) -> Iterator[_Labelled]:
     while True:
         project_id = rng.choice(PROJECTS).project_id
-        yield encode(user_update(rng, project_id, person(rng), now)), _Label("user_update", project_id)
+        update = encode(user_update(rng, project_id, person(rng), now))
+        yield update, _Label("user_update", project_id)
+        if rng.random() < 0.25:
+            yield update, _Label("repeated_update", project_id)
 
 
 def _cohorts(rng: Random, now: datetime) -> Iterator[_Labelled]:
     while True:
-        yield encode(cohort_message(rng, now, rng.randrange(200))), _Label("cohort")
+        for cohort_id, project_id in COHORTS.items():
+            yield encode(cohort_message(rng, cohort_id, now, rng.randrange(200))), _Label("cohort", project_id)
+        unknown = _Label("quarantined", reason="unknown_cohort")
+        yield encode(cohort_message(rng, UNKNOWN_COHORT, now, rng.randrange(20))), unknown
 
 
 def _before_link(rng: Random) -> Iterator[_Labelled]:
@@ -301,7 +313,7 @@ def _tally(items: Sequence[_Item]) -> Truth:
     def by_project(kind: str) -> Counter[int]:
         return Counter(label.project_id for label in labels if label.kind == kind)
 
-    events, repeats = by_project("event"), by_project("duplicate")
+    events, repeats, updates = by_project("event"), by_project("duplicate"), by_project("user_update")
     return Truth(
         received=len(items),
         outcomes=len(labels),
@@ -312,8 +324,9 @@ def _tally(items: Sequence[_Item]) -> Truth:
         usage=dict(Counter((label.project_id, label.month) for label in labels if label.kind == "event")),
         dead_letters=dict(Counter((label.kind, label.reason) for label in labels if label.reason)),
         quarantined=dict(Counter(label.project_id for label in labels if label.reason == "unknown_project")),
-        user_updates=dict(by_project("user_update")),
-        cohort_messages=by_project("cohort").total(),
+        update_records=dict(updates + by_project("repeated_update")),
+        user_updates=dict(updates),
+        cohort_messages=dict(by_project("cohort")),
     )
 
 

@@ -75,6 +75,7 @@ def _unusable(example: Record) -> dict[str, list[bytes]]:
         "app_invalid": having("app", True, 434735.0, -1, "", 2**63, "٤٣٤", [434735]),
         "event_type_missing": [lacking("event_type", "user_properties")],
         "event_type_invalid": having("event_type", "", 7, ["Play Song"]),
+        "cohort_invalid": [b'{"cohort_id":"","users":[]}', b'{"cohort_id":"gs72ns","in_cohort":1,"users":[]}'],
         "foreign": [
             b'{"hello":"world"}',
             b"{}",

@@ -133,14 +133,14 @@ def clocks(rng: Random, upload: datetime) -> Record:
     elif rng.random() < 0.003:
         lateness = -_CLOCK_AHEAD
     happened, received = (
-        _stamp(upload - lateness),
-        _stamp(upload - timedelta(milliseconds=rng.randint(3, 90))),
+        stamp(upload - lateness),
+        stamp(upload - timedelta(milliseconds=rng.randint(3, 90))),
     )
     return {
         "client_event_time": happened,
         "client_upload_time": received,
         "event_time": happened,
-        "processed_time": _stamp(upload + timedelta(microseconds=rng.randint(400_000, 9_000_000))),
+        "processed_time": stamp(upload + timedelta(microseconds=rng.randint(400_000, 9_000_000))),
         "server_received_time": received,
         "server_upload_time": _upload_stamp(rng, upload),
     }
@@ -149,7 +149,7 @@ def clocks(rng: Random, upload: datetime) -> Record:
 def _upload_stamp(rng: Random, upload: datetime) -> str:
     """Nearly always Amplitude's own form; a few in the other forms, which must lead to the same month."""
     if rng.random() < 0.97:
-        return _stamp(upload)
+        return stamp(upload)
     seoul = upload.astimezone(timezone(timedelta(hours=9)))
     return rng.choice(
         (
@@ -250,11 +250,11 @@ def user_update(rng: Random, project_id: int, person: Record, upload: datetime) 
     return rng.choice(shapes)
 
 
-def cohort_message(rng: Random, upload: datetime, users: int) -> Record:
+def cohort_message(rng: Random, cohort_id: str, upload: datetime, users: int) -> Record:
     """A batch of users who enter or leave a cohort (contract §3.1)."""
     return {
         "cohort_name": "VIP 🧶 재구매",
-        "cohort_id": f"{rng.getrandbits(30):x}",
+        "cohort_id": cohort_id,
         "in_cohort": rng.random() < 0.5,
         rng.choice(("computed_time", "compute_time")): str(int(upload.timestamp())),
         "message_id": f"{uuid(rng)}::enter::0",
@@ -278,10 +278,10 @@ def uuid(rng: Random) -> str:
     return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-a{text[17:20]}-{text[20:]}"
 
 
-def _stamp(at: datetime) -> str:
+def stamp(at: datetime) -> str:
     return f"{at:%Y-%m-%d %H:%M:%S.%f}"
 
 
-def later(stamp: str, microseconds: int) -> str:
-    at = datetime.strptime(stamp, "%Y-%m-%d %H:%M:%S.%f").replace(tzinfo=UTC)
-    return _stamp(at + timedelta(microseconds=microseconds))
+def later(text: str, microseconds: int) -> str:
+    at = datetime.strptime(text, "%Y-%m-%d %H:%M:%S.%f").replace(tzinfo=UTC)
+    return stamp(at + timedelta(microseconds=microseconds))

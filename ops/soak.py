@@ -25,7 +25,7 @@ from ops.local import Stack
 from ops.machine import Ports
 from ops.mutate import mutate
 from ops.process import StackError
-from ops.sample import PROJECTS, UNKNOWN_APP, Put
+from ops.sample import COHORTS, PROJECTS, UNKNOWN_APP, UNKNOWN_COHORT, Put
 from ops.sample_events import (
     Record,
     cohort_message,
@@ -41,6 +41,7 @@ from ops.sample_events import (
 from settings import Settings, SettingsError, load
 from stores.errors import StoreError
 from stores.lake import COHORT_MESSAGES, DEAD_LETTERS, EVENT_STORE, USER_UPDATES, Lake
+from stores.projects import Project
 from stores.stream import Stream
 from stores.usage import UsageTable
 from udfs import decode, envelope
@@ -51,7 +52,8 @@ RATE: Final = 30
 """Puts per second; the emulator of Kinesis gets slower as its stream fills."""
 MUTATED, REPEATED = 0.5, 0.1
 LARGEST_PUT: Final = 1_000_000  # below the 1 MiB of a record, its partition key included
-REGISTRY: Final[Registry] = {project.project_id: project for project in PROJECTS}
+_PROJECTS: Final[dict[int | str, Project]] = {project.project_id: project for project in PROJECTS}
+REGISTRY: Final[Registry] = _PROJECTS | {cohort_id: _PROJECTS[owner] for cohort_id, owner in COHORTS.items()}
 _HOLDS_NOTHING: Final = sample_envelopes.aggregate([])  # the connector opens it: no record comes of it
 _DAY, _BEFORE_LINK = datetime(2026, 3, 10, tzinfo=UTC), datetime(2023, 5, 10, tzinfo=UTC)
 _KIND, _REASON, _HASH, _PROJECT = (
@@ -68,6 +70,7 @@ class Outcome(NamedTuple):
 
 
 FIRST, AGAIN = "first copy", "duplicate"
+_DISTINCT: Final = {Kind.EVENT.value, Kind.USER_UPDATE.value}
 
 
 @dataclass
@@ -86,7 +89,7 @@ class Expected:
 
     def _outcome(self, row: Row) -> Outcome:
         project_id, reason = row[_PROJECT] or 0, row[_REASON] or ""
-        if row[_KIND] == Kind.EVENT:
+        if row[_KIND] in _DISTINCT:
             identity = (project_id, row[_HASH])
             reason = AGAIN if identity in self.seen else FIRST
             self.seen.add(identity)
@@ -133,7 +136,7 @@ def _record(rng: Random, number: int, people: list[Record]) -> bytes:
     if roll < 0.7:
         return encode(user_update(rng, rng.choice(PROJECTS).project_id, rng.choice(people), upload))
     if roll < 0.74:
-        return encode(cohort_message(rng, upload, rng.randrange(50)))
+        return encode(cohort_message(rng, rng.choice([*COHORTS, UNKNOWN_COHORT]), upload, rng.randrange(50)))
     if roll < 0.84:
         example = make_event(rng, number, PROJECTS[0].project_id, rng.choice(people), upload)
         reasons = sample_broken.rejected(example) | sample_broken.control(example)
@@ -164,9 +167,10 @@ def found(settings: Settings) -> Counter[Outcome]:
         outcomes[Outcome(Kind.EVENT, FIRST, project_id)] += 1
     for total in UsageTable(settings.tables_address).list():
         outcomes[Outcome(Kind.EVENT, AGAIN, total.project_id)] += total.duplicates
-    for project_id in lake.rows(USER_UPDATES, ("project_id",))["project_id"].to_pylist():
-        outcomes[Outcome(Kind.USER_UPDATE, "", project_id)] += 1
-    outcomes[Outcome(Kind.COHORT, "", 0)] = lake.rows(COHORT_MESSAGES, ("sequence",)).num_rows
+        outcomes[Outcome(Kind.USER_UPDATE, AGAIN, total.project_id)] += total.update_duplicates
+    for table, kind, reason in ((USER_UPDATES, Kind.USER_UPDATE, FIRST), (COHORT_MESSAGES, Kind.COHORT, "")):
+        for project_id in lake.rows(table, ("project_id",))["project_id"].to_pylist():
+            outcomes[Outcome(kind, reason, project_id)] += 1
     for row in lake.rows(DEAD_LETTERS, ("kind", "reason", "project_id")).to_pylist():
         outcomes[Outcome(row["kind"], row["reason"], row["project_id"] or 0)] += 1
     return outcomes

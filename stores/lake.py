@@ -48,6 +48,7 @@ CATALOG: Final = "lake"
 EVENT_STORE: Final = "events"
 USER_UPDATES: Final = "user_updates"
 COHORT_MESSAGES: Final = "cohort_messages"
+COHORT_CHANGES: Final = "cohort_changes"
 DEAD_LETTERS: Final = "dead_letters"
 
 _FILES_AT_ONCE: Final = 32

@@ -11,11 +11,8 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
-from botocore.config import Config
-
-from stores import aws, dynamodb
+from stores import dynamodb
 from stores.errors import StoreError, explained
-from stores.registry import CachedRegistry
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -24,11 +21,6 @@ TABLE: Final = "projects"
 PLANS_TABLE: Final = "plans"
 DEFAULT_MONTHLY_LIMIT: Final = 10_000_000
 CONTACT: Final = "contact@notifly.tech"
-
-# A worker's reader gives up soon and comes again: what hangs leaves an old copy, not a stuck thread.
-_IMPATIENT: Final = Config(
-    connect_timeout=1, read_timeout=2, retries={"mode": "standard", "total_max_attempts": 2}
-)
 
 
 class Link(NamedTuple):
@@ -40,11 +32,16 @@ class Link(NamedTuple):
 
 
 class Project(NamedTuple):
-    """One registered Amplitude project: its links, oldest first, and its limit in events per UTC month."""
+    """One registered Amplitude project: its links, oldest first, and its limit in events per UTC month.
+
+    With `snapshot_hours` the user properties on its events change profiles too, unless an event was uploaded that
+    many hours after it happened, or later.
+    """
 
     project_id: int
     links: tuple[Link, ...]
     monthly_limit: int = DEFAULT_MONTHLY_LIMIT
+    snapshot_hours: int | None = None
 
     @property
     def notifly_project(self) -> str:
@@ -122,6 +119,26 @@ class Projects:
             msg = f"{now}: unlink it from then on or later, not from {iso(at)}"
             raise StoreError(msg)
         self._write(project._replace(links=(*earlier, last._replace(unlinked_at=at))), version)
+
+    def take_snapshots(self, project_id: int, hours: int | None) -> None:
+        """Set how late an event may be for its user properties to change profiles; None: they never do."""
+        _, version = self._read(project_id)
+        values = {":version": {"N": str(version)}, ":next": {"N": str(version + 1)}}
+        change = "SET version = :next REMOVE snapshot_hours"
+        if hours is not None:
+            change = "SET version = :next, snapshot_hours = :hours"
+            values |= {":hours": {"N": str(hours)}}
+        with self._explained(self.table):
+            try:
+                self.client.update_item(
+                    TableName=self.table,
+                    Key={"project_id": {"N": str(project_id)}},
+                    UpdateExpression=change,
+                    ConditionExpression="version = :version",
+                    ExpressionAttributeValues=values,
+                )
+            except self.client.exceptions.ConditionalCheckFailedException:
+                raise _overtaken(project_id) from None
 
     def allow(self, notifly_project: str, max_projects: int) -> None:
         """Set how many Amplitude projects may be linked at a time: at least one, and as many as are linked now."""
@@ -209,7 +226,8 @@ class Projects:
     def _project(self, item: Mapping[str, Any]) -> tuple[Project, int]:
         with _as_documented(self.table, item["project_id"]["N"]):
             links = tuple(_link(entry["M"]) for entry in item["links"]["L"])
-            project = Project(int(item["project_id"]["N"]), links, int(item["monthly_limit"]["N"]))
+            hours = int(item["snapshot_hours"]["N"]) if "snapshot_hours" in item else None
+            project = Project(int(item["project_id"]["N"]), links, int(item["monthly_limit"]["N"]), hours)
             _check_order(links)
             if (item["notifly_project"]["S"], item["status"]["S"]) != (project.notifly_project, project.status):
                 msg = "notifly_project and status are not those of the last of links"
@@ -312,15 +330,7 @@ def _holding(plan: Plan) -> str:
     return f"{plan.notifly_project} has Amplitude {noun} {', '.join(map(str, plan.linked))} linked"
 
 
-def _overtaken(what: str) -> StoreError:
+def _overtaken(what: object) -> StoreError:
     return StoreError(
         f"{what} was changed by somebody else at the same moment: look at projects list and try again"
     )
-
-
-def open_registry(address: dynamodb.TablesAddress, refresh_seconds: float) -> CachedRegistry:
-    """The registry as a worker opens it."""
-    client = aws.client("dynamodb", address.region, address.endpoint, _IMPATIENT)
-    registry = CachedRegistry(Projects(address, client).list)
-    registry.refresh_every(refresh_seconds)
-    return registry

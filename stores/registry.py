@@ -1,4 +1,6 @@
-"""A worker's copy of the project registry: in memory, refreshed by a thread of its own, never in a record's way.
+"""A worker's copy of the registry: in memory, refreshed by a thread of its own, never in a record's way.
+
+Projects are found by Amplitude's project id, and by the id of every cohort that is registered for one.
 
 It stays in use when the table is away, and tells how old it is. One that could never be read stops the job at
 start.
@@ -9,27 +11,37 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import Final
 
-if TYPE_CHECKING:
-    from stores.projects import Project
+from botocore.config import Config
+
+from stores import aws, dynamodb
+from stores.cohorts import Cohorts
+from stores.projects import Project, Projects
+
+# A worker's reader gives up soon and comes again: what hangs leaves an old copy, not a stuck thread.
+_IMPATIENT: Final = Config(
+    connect_timeout=1, read_timeout=2, retries={"mode": "standard", "total_max_attempts": 2}
+)
+
+Registry = Mapping[int | str, Project]
 
 log = logging.getLogger(__name__)
 
 
 class CachedRegistry:
-    """A worker's copy of the registry: a call gives the projects by id, at once and whatever the table does.
+    """A worker's copy of the registry: a call gives it, at once and whatever the tables do.
 
     Raises StoreError at construction when the table cannot be read; later failures keep the last good copy.
     """
 
-    def __init__(self, read: "Callable[[], list[Project]]", now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, read: Callable[[], Registry], now: Callable[[], float] = time.monotonic) -> None:
         self._read, self._now = read, now
         self._failing = False
         self._load()
 
-    def __call__(self) -> Mapping[int, "Project"]:
-        return self._projects
+    def __call__(self) -> Registry:
+        return self._copy
 
     @property
     def age_seconds(self) -> float:
@@ -57,7 +69,7 @@ class CachedRegistry:
 
     def _load(self) -> None:
         begin = self._now()
-        self._projects: Mapping[int, Project] = {project.project_id: project for project in self._read()}
+        self._copy = self._read()
         self._read_at = begin
 
 
@@ -69,3 +81,18 @@ def _keep_fresh(registry: "weakref.ref[CachedRegistry]", seconds: float) -> None
             return
         used.refresh()
         del used  # while this thread sleeps, it holds nothing
+
+
+def read(projects: Projects, cohorts: Cohorts) -> Registry:
+    """What is registered now. Raises StoreError."""
+    known: dict[int | str, Project] = {project.project_id: project for project in projects.list()}
+    owned = {cohort.cohort_id: known.get(cohort.project_id) for cohort in cohorts.list()}
+    return known | {cohort_id: project for cohort_id, project in owned.items() if project}
+
+
+def open_registry(address: dynamodb.TablesAddress, refresh_seconds: float) -> CachedRegistry:
+    """The registry as a worker opens it."""
+    client = aws.client("dynamodb", address.region, address.endpoint, _IMPATIENT)
+    registry = CachedRegistry(lambda: read(Projects(address, client), Cohorts(address, client)))
+    registry.refresh_every(refresh_seconds)
+    return registry

@@ -21,17 +21,29 @@ _THREADS: Final = 16
 
 
 class Usage(NamedTuple):
-    """A project's totals in a UTC month `YYYY-MM`: event records received, and distinct events stored."""
+    """A project's totals in a UTC month `YYYY-MM`: event records received and distinct events stored, and likewise
+    records of user updates and distinct user updates.
+    """
 
     project_id: int
     month: str
     records: int
     events: int
+    update_records: int = 0
+    updates: int = 0
 
     @property
     def duplicates(self) -> int:
         """Records that repeated an event; exact at rest, for a moment ahead of it under load."""
         return self.records - self.events
+
+    @property
+    def update_duplicates(self) -> int:
+        """The same of user updates."""
+        return self.update_records - self.updates
+
+
+_TOTALS: Final = Usage._fields[2:]
 
 
 class UsageTable:
@@ -58,9 +70,7 @@ class UsageTable:
         for total in totals:
             key = (total.project_id, total.month)
             known = largest.get(key, total)
-            largest[key] = total._replace(
-                records=max(total.records, known.records), events=max(total.events, known.events)
-            )
+            largest[key] = Usage(*key, *map(max, total[2:], known[2:]))
         for _ in self._pool.map(self._raise, largest.values()):
             pass
 
@@ -71,13 +81,12 @@ class UsageTable:
             self.client.update_item(
                 TableName=self.table,
                 Key={"project_id": {"N": str(total.project_id)}, "month": {"S": total.month}},
-                UpdateExpression="SET records = :records, events = :events, updated_at = :now",
+                UpdateExpression=f"SET {', '.join(f'{name} = :{name}' for name in _TOTALS)}, updated_at = :now",
                 ConditionExpression=(
-                    "attribute_not_exists(events) OR (records <= :records AND events <= :events)"
+                    f"attribute_not_exists(events) OR ({' AND '.join(f'{name} <= :{name}' for name in _TOTALS)})"
                 ),
                 ExpressionAttributeValues={
-                    ":records": {"N": str(total.records)},
-                    ":events": {"N": str(total.events)},
+                    **{f":{name}": {"N": str(getattr(total, name))} for name in _TOTALS},
                     ":now": {"S": datetime.now(UTC).isoformat(timespec="milliseconds")},
                 },
             )
@@ -90,8 +99,7 @@ class UsageTable:
                 Usage(
                     int(item["project_id"]["N"]),
                     item["month"]["S"],
-                    int(item["records"]["N"]),
-                    int(item["events"]["N"]),
+                    *(int(item[name]["N"]) for name in _TOTALS),
                 )
                 for page in pages
                 for item in page["Items"]

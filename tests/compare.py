@@ -1,8 +1,7 @@
 """What the tables hold against what the oracle says, value by value."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from datetime import datetime
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any, TypeAlias
 
@@ -14,9 +13,12 @@ Rows: TypeAlias = Sequence[dict[str, Any]]
 MIB = 2**20
 
 
-def link_times(projects: Iterable[Project]) -> dict[int, list[tuple[datetime, datetime | None]]]:
+def link_times(projects: Iterable[Project], cohorts: Mapping[str, int] | None = None) -> dict[int | str, Any]:
     """What the oracle wants to know of a registry."""
-    return {one.project_id: [(link.linked_at, link.unlinked_at) for link in one.links] for one in projects}
+    times: dict[int | str, Any] = {
+        one.project_id: [(link.linked_at, link.unlinked_at) for link in one.links] for one in projects
+    }
+    return times | dict(cohorts or {})
 
 
 def assert_as_expected(
@@ -34,6 +36,8 @@ def assert_as_expected(
     assert Counter((e["project_id"], e["month"]) for e in events) == Counter(expected.usage)
     assert {(u.project_id, u.month): u.events for u in usage} == expected.usage
     assert sum(u.records for u in usage) == sum(expected.records.values())
+    assert sum(u.update_records for u in usage) == sum(expected.update_records.values())
+    assert sum(u.updates for u in usage) == len(expected.updates)
     assert sorted((e["project_id"], e["name"]) for e in events) == sorted(
         (project_id, first.name) for (project_id, _), first in expected.events.items()
     )
@@ -42,9 +46,11 @@ def assert_as_expected(
     for row in dead:
         assert_whole(row)
     if user_updates is not None:
-        assert Counter(u["project_id"] for u in user_updates) == expected.user_updates
+        assert Counter((u["project_id"], u["user_id"] or "") for u in user_updates) == Counter(
+            (update.project_id, update.user_id) for update in expected.updates.values()
+        )
     if cohorts is not None:
-        assert len(cohorts) == expected.cohorts
+        assert Counter(c["project_id"] for c in cohorts) == expected.cohorts
 
 
 def assert_whole(dead: dict[str, Any]) -> None:

@@ -8,35 +8,33 @@ copy of an identity is an event, and usage counts the events of a project and mo
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
 
-from tests.oracle_envelope import BLANKS, BOM, LARGEST_RECORD, Fault, held
+from tests.oracle_envelope import Fault, held
+from tests.oracle_text import Record, clean, identifier, parsed
 
 Identity: TypeAlias = tuple[str | int, ...]
-Registered: TypeAlias = Collection[int] | Mapping[int, Collection[tuple[datetime, datetime | None]]]
-"""Projects linked since ever, or the times (from, until; naive UTC) in which each one was linked."""
+Registered: TypeAlias = Collection[int] | Mapping[int | str, Any]
+"""Projects linked since ever, or by project the times (from, until; naive UTC) in which each one was linked; with
+these, by the id of a cohort, the project that it is registered for."""
 
 KINDS = {
     "unknown_project": "quarantined",
     "unattributed": "quarantined",
+    "unknown_cohort": "quarantined",
     "before_link": "not_linked",
     "unlinked": "not_linked",
     "test_record": "control",
     "own_event": "control",
     "appboy_event": "control",
 }
-WITHOUT_DUPLICATES = ("app", "uuid", "event_type", "user_id")
-WITHOUT_DUPLICATES_IF_NO_UUID = ("device_id", "$insert_id", "event_id", "client_event_time")
 USER_UPDATES = ("$identify", "_identify", "$groupidentify")
 GROUP_UPDATE = {"group_type", "group_value", "group_properties"}
 SENDERS = {"[Notifly] ": "own_event", "[Appboy] ": "appboy_event"}
-NO_IDS = ("", "anonymous", "null", "none", "n/a", "undefined", "unknown", "{}", "0", "-1",
-          "00000000-0000-0000-0000-000000000000")  # fmt: skip
 LARGEST = 2**63 - 1
-DEEPEST = 64
 
 
 @dataclass(frozen=True)
@@ -51,14 +49,18 @@ class Event:
 
 @dataclass(frozen=True)
 class UserUpdate:
-    """A user update of a linked project."""
+    """A user update of a linked project: whose, which, and of whom; no `user_id` when it is of no known user."""
 
     project_id: int
+    identity: Identity
+    user_id: str
 
 
 @dataclass(frozen=True)
 class Cohort:
-    """A cohort message; it names no project."""
+    """A cohort message of a linked project."""
+
+    project_id: int
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,6 @@ class DeadLetter:
 
 
 Outcome: TypeAlias = Event | UserUpdate | Cohort | DeadLetter
-Record: TypeAlias = dict[str, Any]
 
 
 @dataclass
@@ -84,8 +85,10 @@ class Expected:
     events: dict[tuple[int, Identity], Event] = field(default_factory=dict)
     records: Counter[int] = field(default_factory=Counter)
     usage: Counter[tuple[int, str]] = field(default_factory=Counter)
-    user_updates: Counter[int] = field(default_factory=Counter)
-    cohorts: int = 0
+    updates: dict[tuple[int, Identity], UserUpdate] = field(default_factory=dict)
+    update_records: Counter[int] = field(default_factory=Counter)
+    cohorts: Counter[int] = field(default_factory=Counter)
+    """messages by project, repeats included"""
     quarantined: Counter[int] = field(default_factory=Counter)
     """by project, of those that are not registered"""
     dead_letters: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -111,9 +114,14 @@ class Expected:
         return self.dead_letters["quarantined", "unattributed"]
 
     @property
+    def user_updates(self) -> Counter[int]:
+        """Distinct ones by project."""
+        return Counter(project_id for project_id, _ in self.updates)
+
+    @property
     def outcomes(self) -> int:
         """Of all records, each part of an envelope being one."""
-        taken = self.records.total() + self.user_updates.total() + self.cohorts
+        taken = self.records.total() + self.update_records.total() + self.cohorts.total()
         return taken + self.dead_letters.total()
 
 
@@ -126,10 +134,11 @@ def expect(arrivals: Iterable[tuple[bytes, datetime]], registered: Registered) -
                 case Event(project_id, identity):
                     expected.records[project_id] += 1
                     expected.events.setdefault((project_id, identity), outcome)
-                case UserUpdate(project_id):
-                    expected.user_updates[project_id] += 1
-                case Cohort():
-                    expected.cohorts += 1
+                case UserUpdate(project_id, identity):
+                    expected.update_records[project_id] += 1
+                    expected.updates.setdefault((project_id, identity), outcome)
+                case Cohort(project_id):
+                    expected.cohorts[project_id] += 1
                 case DeadLetter(reason, project_id):
                     expected.dead_letters[outcome.kind, reason] += 1
                     expected.quarantined.update([project_id] if reason == "unknown_project" else [])
@@ -147,24 +156,58 @@ def outcomes(data: bytes, arrival: datetime, registered: Registered) -> list[Out
 
 def judge(data: bytes, arrival: datetime, registered: Registered) -> Outcome:
     """What a single record is."""
-    record = _parsed(data)
-    if isinstance(record, DeadLetter):
-        return record
+    record = parsed(data)
+    if isinstance(record, Fault):
+        return DeadLetter(record.reason)
     content = dict(record)
     for name, alias in (("event_type", "event_name"), ("event_time", "created_at")):
         if record.get(name) is None and record.get(alias) is not None:
             record[name] = record.pop(alias)
     kind, project_id = _kind(record), _project(record.get("app"))
-    if kind == "cohort":
-        return Cohort()
     arrival, uploaded = arrival.astimezone(UTC), _instant(record.get("server_upload_time"))
+    if kind == "cohort":
+        return _cohort(record, arrival, registered)
     at = uploaded if uploaded and uploaded - arrival <= timedelta(days=1) else arrival
     if reason := _flaw(record, kind) or _not_linked(project_id, at, registered):
         return DeadLetter(reason, project_id)
     if kind == "user_update":
-        return UserUpdate(project_id)
-    name = "amplitude__" + _clean(record["event_type"]).replace("\0", "")
+        user_id = identifier(record, "user_id").replace("\0", "")
+        return UserUpdate(project_id, _update_identity(record, content), user_id)
+    name = "amplitude__" + clean(record["event_type"]).replace("\0", "")
     return Event(project_id, _identity(record, content), name, f"{at.year:04}-{at.month:02}")
+
+
+def _cohort(record: Record, arrival: datetime, registered: Registered) -> Cohort | DeadLetter:
+    cohort_id, in_cohort, users = (record.get(name) for name in ("cohort_id", "in_cohort", "users"))
+    time = record.get("computed_time", record.get("compute_time"))
+    named = isinstance(cohort_id, str) and cohort_id != ""
+    if not (named and isinstance(in_cohort, bool) and isinstance(users, list) and _since_1970(time)):
+        return DeadLetter("cohort_invalid")
+    project_id = registered.get(clean(cohort_id)) if isinstance(registered, Mapping) else None
+    if project_id is None:
+        return DeadLetter("unknown_cohort")
+    reason = _not_linked(project_id, arrival, registered)
+    return DeadLetter(reason, project_id) if reason else Cohort(project_id)
+
+
+def _since_1970(time: object) -> bool:
+    try:
+        return not isinstance(time, bool) and len(str(time)) <= 30 and 0 <= float(time) < 10**17
+    except (TypeError, ValueError):
+        return False
+
+
+def _update_identity(record: Record, content: Record) -> Identity:
+    event_type = record.get("event_type")
+    if event_type is None:
+        event_type = "$groupidentify" if record.keys() >= GROUP_UPDATE else "$identify"
+    uuid, insert_id = identifier(record, "uuid"), identifier(record, "$insert_id")
+    somebody = identifier(record, "device_id") or identifier(record, "user_id")
+    if uuid:
+        return 1, uuid, event_type
+    if insert_id and somebody:
+        return 2, somebody, insert_id, event_type
+    return _content(content)
 
 
 def _flaw(record: Record, kind: str) -> str:
@@ -177,60 +220,6 @@ def _flaw(record: Record, kind: str) -> str:
     if _project(app) is None:
         return "app_invalid"
     return "event_type_invalid" if kind == "event" and not (isinstance(event_type, str) and event_type) else ""
-
-
-def _parsed(data: bytes) -> Record | DeadLetter:
-    if len(data) > LARGEST_RECORD:
-        return DeadLetter("too_large")
-    if not data.strip(BLANKS):
-        return DeadLetter("empty")
-    latest: list[tuple[str, Any]] = []
-
-    def remember(pairs: list[tuple[str, Any]]) -> Record:
-        latest[:] = [(_clean(key), value) for key, value in pairs]  # objects end inside out: the outermost stays
-        return dict(latest)
-
-    text = _text_of(data)
-    record = text if isinstance(text, DeadLetter) else _read(text, remember)
-    if isinstance(record, DeadLetter):
-        return record
-    if not isinstance(record, dict):
-        return DeadLetter("not_an_object")
-    if _depth(text) > DEEPEST:
-        return DeadLetter("too_deep")
-    keys = Counter(key for key, _ in latest)
-    once = WITHOUT_DUPLICATES if _id(record, "uuid") else WITHOUT_DUPLICATES + WITHOUT_DUPLICATES_IF_NO_UUID
-    return DeadLetter("duplicate_key") if any(keys[key] > 1 for key in once) else record
-
-
-def _text_of(data: bytes) -> str | DeadLetter:
-    try:
-        return data.removeprefix(BOM).decode("utf-8")
-    except UnicodeDecodeError:
-        return DeadLetter("invalid_utf8")
-
-
-def _read(text: str, object_of: Callable[[list[tuple[str, Any]]], object]) -> object:
-    try:
-        return json.loads(text, object_pairs_hook=object_of, parse_constant=lambda _: None, parse_int=_int)
-    except RecursionError:
-        return DeadLetter("too_deep")
-    except json.JSONDecodeError:
-        return DeadLetter("invalid_json")
-
-
-def _int(digits: str) -> int | float:
-    """Python refuses to convert more than 4300 digits; no rule here looks at a number of that size."""
-    return int(digits) if len(digits) < 4000 else float(digits)
-
-
-def _depth(text: str) -> int:
-    """Levels of brackets in JSON, those in strings left out."""
-    depth = deepest = 0
-    for bracket in re.findall(r"[][{}]", re.sub(r'"(?:[^"\\]|\\.)*"', "", text)):
-        depth += 1 if bracket in "[{" else -1
-        deepest = max(deepest, depth)
-    return deepest
 
 
 def _kind(record: Record) -> str:
@@ -272,8 +261,8 @@ def _not_linked(project_id: int, at: datetime, registered: Registered) -> str | 
 
 
 def _identity(record: Record, content: Record) -> Identity:
-    event_type = _clean(record["event_type"])
-    uuid, device_id, insert_id = (_id(record, key) for key in ("uuid", "device_id", "$insert_id"))
+    event_type = clean(record["event_type"])
+    uuid, device_id, insert_id = (identifier(record, key) for key in ("uuid", "device_id", "$insert_id"))
     event_id, time = record.get("event_id"), _instant(record.get("client_event_time"))
     if uuid:
         return 1, uuid, event_type
@@ -281,19 +270,12 @@ def _identity(record: Record, content: Record) -> Identity:
         return 2, device_id, insert_id, event_type
     if device_id and type(event_id) is int and -LARGEST - 1 <= event_id <= LARGEST and time:
         return 3, device_id, event_id, f"{time:%Y-%m-%d %H:%M:%S.%f}", event_type
+    return _content(content)
+
+
+def _content(content: Record) -> Identity:
     rest = {key: value for key, value in content.items() if key != "processed_time"}
-    return 4, _clean(json.dumps(rest, sort_keys=True, ensure_ascii=False))
-
-
-def _id(record: Record, key: str) -> str:
-    """Empty when the value is none, or a word that stands for none."""
-    value = record.get(key)
-    return _clean(value) if isinstance(value, str) and value.lower() not in NO_IDS else ""
-
-
-def _clean(text: str) -> str:
-    """Lone surrogates, which no UTF-8 can carry, become U+FFFD."""
-    return re.sub("[\ud800-\udfff]", "\ufffd", text)
+    return 4, clean(json.dumps(rest, sort_keys=True, ensure_ascii=False))
 
 
 _INSTANT = re.compile(

@@ -3,16 +3,18 @@
 import io
 import json
 import zipfile
+from datetime import datetime
 from hashlib import md5
 from typing import Any, TypeAlias
 
 from stores.projects import linked
-from tests.builders import ARRIVAL, PROJECT, UUID, encode, event
+from tests.builders import ARRIVAL, PROJECT, UUID, Record, cohort, encode, event
 from udfs import envelope, identity
+from udfs.attribute import Registry
 from udfs.decode import dead_letter, decode
-from udfs.model import DECODED, Kind, Reason
+from udfs.model import DECODED, EXPORT_COLUMNS, Kind, Reason
 
-REGISTRY = {PROJECT: linked(PROJECT, "acme")}
+REGISTRY: Registry = {PROJECT: linked(PROJECT, "acme"), "gs72ns": linked(PROJECT, "acme")}
 NAIVE_ARRIVAL = ARRIVAL.replace(tzinfo=None)
 VALID = encode(event())
 
@@ -75,6 +77,35 @@ def refused(reason: Reason, detail: str, payload: bytes, app: int | None = None)
 def other(kind: Kind, **columns: object) -> list[Outcome]:
     """A record that goes on as it is."""
     return [dict.fromkeys(DECODED) | {"kind": kind} | columns]
+
+
+def updated(record: Record, name: str) -> list[Outcome]:
+    """A user update's row: what of the record has a column, in it, and nothing else."""
+    uuid = record.get("uuid")
+    content = {key: value for key, value in record.items() if key != "processed_time"}
+    known = identity.by_uuid(uuid, name) if uuid else identity.by_content(content)
+    objects = {key: "{}" for key, kind in EXPORT_COLUMNS.items() if kind is dict}
+    columns = {
+        key: encode(value).decode() if EXPORT_COLUMNS[key] is dict else value
+        for key, value in record.items()
+        if key in EXPORT_COLUMNS
+    }
+    times = {
+        key: datetime.fromisoformat(columns[key])
+        for key, kind in EXPORT_COLUMNS.items()
+        if kind is datetime and key in columns
+    }
+    row = {"project_id": PROJECT, "notifly_project": "acme", "month": "2026-03", "name": name}
+    row |= {"identity": known.text, "identity_rung": known.rung, "identity_hash": known.hash}
+    return other(Kind.USER_UPDATE, to_profile=True, **row, **objects | columns | times)
+
+
+def synced(**changes: object) -> tuple[bytes, list[Outcome]]:
+    """A cohort message and its row."""
+    message = cohort(**changes)
+    known = identity.by_message_id(message["cohort_id"], message["message_id"])
+    row = {"project_id": PROJECT, "notifly_project": "acme", "identity": known.text, "identity_hash": known.hash}
+    return encode(message), other(Kind.COHORT, identity_rung=1, **row)
 
 
 def app_invalid(text: str) -> tuple[bytes, list[Outcome]]:

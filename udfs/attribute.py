@@ -1,4 +1,4 @@
-"""Whose record it is: `app`, Amplitude's project id, looked up in the project registry.
+"""Whose record it is: `app`, Amplitude's project id, or a cohort's id, looked up in the project registry.
 
 Only the top-level `app` counts, and only an exact integer or a string of digits (contract §8.1, §8.3):
 `true` and `434735.0` equal integers in Python and are still refused. A record belongs to the Notifly project
@@ -38,15 +38,24 @@ class Project(Protocol):
     def links(self) -> Sequence[Link]:
         """Its links, at least one, in the order of their times, none overlapping the next."""
 
+    @property
+    def project_id(self) -> int:
+        """Amplitude's project id."""
 
-Registry = Mapping[int, Project]
+    @property
+    def snapshot_hours(self) -> int | None:
+        """How late an event may be uploaded for its user properties to be merged; None when none are."""
+
+
+Registry = Mapping[int | str, Project]
+"""Projects by Amplitude's project id, a number, and by the id of every cohort registered for one, a text."""
 
 
 class LiveRegistry(Protocol):
     """The registry on a worker: a call gives what is known now, and never waits."""
 
     def __call__(self) -> Registry:
-        """The projects by Amplitude's project id."""
+        """What is registered now."""
 
     @property
     def age_seconds(self) -> float:
@@ -69,6 +78,11 @@ def owner(registry: Registry, app: int, uploaded: datetime) -> str | Rejection:
     project = registry.get(app)
     if project is None:
         return Rejection(Reason.UNKNOWN_PROJECT, f"no project has registered app {app}")
+    return link_at(project, app, uploaded)
+
+
+def link_at(project: Project, app: int, uploaded: datetime) -> str | Rejection:
+    """The Notifly project that a project was linked to at this time, or why to none."""
     latest = project.links[-1]
     if latest.unlinked_at is None and latest.linked_at <= uploaded:
         return latest.notifly_project

@@ -36,6 +36,14 @@ def _named(*prefixes: str) -> Callable[[Record], bool]:
     return lambda record: isinstance(record.get("event_type"), str) and record["event_type"].startswith(prefixes)
 
 
+def update_type(record: Record) -> str:
+    """What a user update is called: its `event_type`, or what the Identify APIs' shapes stand for."""
+    event_type = record.get("event_type")
+    if isinstance(event_type, str):
+        return event_type
+    return "$groupidentify" if record.keys() >= _GROUP_IDENTIFY else "$identify"
+
+
 def _user_update(record: Record) -> bool:
     event_type = record.get("event_type")
     if event_type is not None:

@@ -25,6 +25,14 @@ def timestamp(text: object) -> datetime | None:
         return None
 
 
+def microseconds(at: datetime) -> int:
+    """A naive UTC time in microseconds since 1970."""
+    return (at - _EPOCH) // timedelta(microseconds=1)
+
+
+_EPOCH: Final = datetime.fromisoformat("1970-01-01")
+
+
 def month(server_upload_time: datetime | None, arrival: datetime) -> str:
     """The UTC month, `YYYY-MM`, an event is metered in: contract §8.1 "Billing month".
 

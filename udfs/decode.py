@@ -16,13 +16,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyflink.table import FunctionContext, ScalarFunction, TableFunction
 
-from udfs import attribute, classify, clock, envelope, events, parse
+from udfs import attribute, classify, clock, cohorts, envelope, events, parse, users
 from udfs.attribute import LiveRegistry, Registry
 from udfs.model import DECODED, EVENT_COLUMNS, MAX_PAYLOAD_BYTES, Kind, Reason, Rejection, Repair, Row
 
 _ARROW_TYPES: Final[dict[type, pa.DataType]] = {
     str: pa.string(),
     dict: pa.string(),
+    bool: pa.bool_(),
     int: pa.int64(),
     float: pa.float64(),
     bytes: pa.binary(),
@@ -30,6 +31,7 @@ _ARROW_TYPES: Final[dict[type, pa.DataType]] = {
 }
 _FIELDS: Final = [pa.field(name, _ARROW_TYPES[kind]) for name, kind in DECODED.items()]
 _NO_EVENT: Final = (None,) * (len(EVENT_COLUMNS) - 2)
+_NOTHING: Final = (None,) * (len(DECODED) - 3)
 
 
 def decode(payload: bytes, arrival: datetime, registry: Registry, *, part: bool = False) -> Row:
@@ -47,7 +49,8 @@ def decode(payload: bytes, arrival: datetime, registry: Registry, *, part: bool 
         owner = attribute.owner(registry, export.app, uploaded)
         if isinstance(owner, Rejection):
             return dead_letter(owner, payload, export.app)
-        return events.event_row(parsed, payload, owner, arrival)
+        to_profile = users.snapshot_to_profile(registry[export.app], export, uploaded)
+        return events.event_row(parsed, payload, owner, arrival, (), to_profile)
     except Exception as error:
         # a rule that raises is our bug: the record is kept for replay and the job goes on
         return dead_letter(Rejection(Reason.INTERNAL_ERROR, repr(error)[:500]), payload)
@@ -57,36 +60,53 @@ def _careful(payload: bytes, arrival: datetime, registry: Registry, part: bool) 
     found = parse.read(payload)
     if isinstance(found, Rejection):
         form = None if part else envelope.form(payload)
-        return _row(Kind.ENVELOPE, detail=form.value) if form else dead_letter(found, payload)
+        return (Kind.ENVELOPE.value, None, form.value, *_NOTHING) if form else dead_letter(found, payload)
     kind = classify.classify(found.fields)
     if isinstance(kind, Rejection):
         return dead_letter(kind, payload, attribute.project_id(found.fields.get("app")))
-    return _row(kind) if kind is Kind.COHORT else _attributed(kind, found, payload, arrival, registry)
+    if kind is Kind.COHORT:
+        return _cohort(found.fields, payload, arrival, registry)
+    return _attributed(kind, found, payload, arrival, registry)
+
+
+def _cohort(fields: parse.Misfits, payload: bytes, arrival: datetime, registry: Registry) -> Row:
+    """The row of a cohort message: whose it is says the cohort's registration."""
+    message = cohorts.read(fields)
+    if isinstance(message, Rejection):
+        return dead_letter(message, payload)
+    project = registry.get(message.cohort_id)
+    if project is None:
+        detail = f"no project has registered cohort {parse.shown(message.cohort_id)}"
+        return dead_letter(Rejection(Reason.UNKNOWN_COHORT, detail), payload)
+    owner = attribute.link_at(project, project.project_id, arrival)
+    if isinstance(owner, Rejection):
+        return dead_letter(owner, payload, project.project_id)
+    known = cohorts.identify(message, payload)
+    head = (Kind.COHORT.value, None, None, known.hash, None, None, None, None, project.project_id, owner)
+    return (*head, None, None, known.text, known.rung, *_NO_EVENT[4:])
 
 
 def _attributed(kind: Kind, found: parse.Record, payload: bytes, arrival: datetime, registry: Registry) -> Row:
     """The row of an event or a user update, once it is known whose it is."""
-    spelled = found.fields.get("app")
-    app = attribute.project_id(spelled)
-    parsed: parse.Parsed | Rejection | None
-    if kind is Kind.EVENT:
-        parsed = parse.careful(found.fields, found.repairs)
-    elif spelled is None:
-        # Amplitude may leave it out of an Identify (contract §2.2): it waits for somebody who knows whose it is
-        parsed = Rejection(Reason.UNATTRIBUTED, "a user update without app")
-    else:
-        parsed = None
+    fields, repairs = found
+    app = attribute.project_id(fields.get("app"))
+    if kind is Kind.USER_UPDATE:
+        if fields.get("app") is None:
+            # Amplitude may leave it out of an Identify (contract §2.2): it waits for one who knows whose it is
+            return dead_letter(Rejection(Reason.UNATTRIBUTED, "a user update without app"), payload)
+        fields = fields | {"event_type": classify.update_type(fields)}
+    parsed = parse.careful(fields, repairs)
     if isinstance(parsed, Rejection):
         return dead_letter(parsed, payload, app)
-    if app is None:
-        return dead_letter(parse.app_rejection(spelled), payload)
-    uploaded = _uploaded(clock.timestamp(found.fields.get("server_upload_time")), arrival)
-    owner = attribute.owner(registry, app, uploaded)
+    export = parsed[0]
+    uploaded = _uploaded(export.server_upload_time, arrival)
+    owner = attribute.owner(registry, export.app, uploaded)
     if isinstance(owner, Rejection):
         return dead_letter(owner, payload, app)
-    if parsed is None:
-        return _row(kind, app=app, owner=owner)
-    return events.event_row(parsed, payload, owner, arrival, found.repairs)
+    if kind is Kind.USER_UPDATE:
+        return events.update_row(parsed, payload, owner, arrival, repairs)
+    to_profile = users.snapshot_to_profile(registry[export.app], export, uploaded)
+    return events.event_row(parsed, payload, owner, arrival, repairs, to_profile)
 
 
 def _uploaded(server_upload_time: datetime | None, arrival: datetime) -> datetime:
@@ -102,12 +122,7 @@ def dead_letter(rejection: Rejection, payload: bytes, app: int | None = None) ->
     head, digest = None, None
     if len(payload) > MAX_PAYLOAD_BYTES:
         head, digest = payload[:MAX_PAYLOAD_BYTES], sha256(payload).hexdigest()
-    return (reason.kind.value, reason.value, detail, None, head, len(payload), digest, app, None, *_NO_EVENT)
-
-
-def _row(kind: Kind, *, detail: str | None = None, app: int | None = None, owner: str | None = None) -> Row:
-    """The row of a record whose bytes go on as they are."""
-    return (kind.value, None, detail, None, None, None, None, app, owner, *_NO_EVENT)
+    return (reason.kind.value, reason.value, detail, None, head, len(payload), digest, None, app, None, *_NO_EVENT)
 
 
 class Decode(ScalarFunction):  # type: ignore[misc]
@@ -172,6 +187,21 @@ class Open(TableFunction):  # type: ignore[misc]
                 yield (number, data, fault.reason.value, fault.detail) if fault else (number, data, None, None)
         except Exception as error:
             yield number + 1, payload, Reason.INTERNAL_ERROR.value, repr(error)[:500]
+
+
+class CohortChanges(TableFunction):  # type: ignore[misc]
+    """payload of a cohort message → a row of `COHORT_COLUMNS` for each of its users, times as text."""
+
+    def eval(self, payload: bytes) -> Iterator[tuple[Any, ...]]:
+        for message, entry in cohorts.entries(payload):
+            yield (
+                message.cohort_id,
+                message.cohort_name,
+                message.in_cohort,
+                message.computed_time.isoformat(" ", "microseconds"),
+                message.message_id,
+                *entry,
+            )
 
 
 def _times(arrival: "pd.Series[Any]") -> list[datetime]:

@@ -1,7 +1,8 @@
-"""The row of one event: Amplitude's fields in their columns, its name, identity and month.
+"""The row of one event or user update: Amplitude's fields in their columns, its name, identity and month.
 
-The name is Amplitude's behind `amplitude__`. What has no column, or not the documented type, stays
-readable in `extra`: a JSON object by Amplitude's own field names. What was mended stands in `repairs`.
+An event's name is Amplitude's behind `amplitude__`, a user update's is `$identify` or the like. What has no
+column, or not the documented type, stays readable in `extra`: a JSON object by Amplitude's own field names. What
+was mended stands in `repairs`.
 """
 
 from collections.abc import Collection, Iterator
@@ -10,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from udfs import clock, identity, parse, text
+from udfs import clock, identity, parse, text, users
 from udfs.identity import Identity
 from udfs.model import DECODED, EVENT_PREFIX, EXPORT_COLUMNS, OUTCOME_COLUMNS, Kind, Repair, Row
 
@@ -19,7 +20,7 @@ _OBJECTS: Final = [name for name, kind in EXPORT_COLUMNS.items() if kind is dict
 _OBJECTS_AT: Final = _COLUMNS.index(_OBJECTS[0])
 _IDS: Final = 4  # of EXPORT_COLUMNS: uuid, user_id, insert_id, device_id
 _OTHERS_AT: Final = _OBJECTS_AT + len(_OBJECTS)
-_NO_PAYLOAD: Final = (None,) * (len(OUTCOME_COLUMNS) - 4)
+_NO_PAYLOAD: Final = (None,) * (len(OUTCOME_COLUMNS) - 5)
 
 
 def identify(export: Any, payload: bytes) -> Identity:
@@ -33,10 +34,49 @@ def identify(export: Any, payload: bytes) -> Identity:
     return identity.by_content(parse.content(payload))
 
 
-def event_row(
-    parsed: parse.Parsed, payload: bytes, owner: str, arrival: datetime, repairs: Collection[Repair] = ()
+def identify_update(export: Any, payload: bytes) -> Identity:
+    """The same for a user update, of which only ids of its own tell copies from equal ones (contract §8.1)."""
+    if export.uuid:
+        return identity.by_uuid(export.uuid, export.event_type)
+    if export.insert_id and (device_or_user := export.device_id or export.user_id):
+        return identity.by_insert_id(device_or_user, export.insert_id, export.event_type)
+    return identity.by_content(parse.content(payload))
+
+
+def event_row(  # noqa: PLR0913, PLR0917  what makes a row
+    parsed: parse.Parsed,
+    payload: bytes,
+    owner: str,
+    arrival: datetime,
+    repairs: Collection[Repair] = (),
+    to_profile: bool = False,
 ) -> Row:
     """The values of `model.DECODED` for an event of the Notifly project `owner`; `arrival` in UTC."""
+    export = parsed[0]
+    known = identify(export, payload)
+    head = (Kind.EVENT.value, None, None, known.hash, *_NO_PAYLOAD, to_profile)
+    return _row(head, EVENT_PREFIX + export.event_type, known, parsed, owner, arrival, repairs)
+
+
+def update_row(
+    parsed: parse.Parsed, payload: bytes, owner: str, arrival: datetime, repairs: Collection[Repair]
+) -> Row:
+    """The same for a user update."""
+    export = parsed[0]
+    known = identify_update(export, payload)
+    head = (Kind.USER_UPDATE.value, None, None, known.hash, *_NO_PAYLOAD, users.update_to_profile(export))
+    return _row(head, export.event_type, known, parsed, owner, arrival, repairs)
+
+
+def _row(  # noqa: PLR0913, PLR0917
+    head: Row,
+    name: str,
+    known: Identity,
+    parsed: parse.Parsed,
+    owner: str,
+    arrival: datetime,
+    repairs: Collection[Repair],
+) -> Row:
     export, objects, misfits = parsed
     uploaded = export.server_upload_time
     if uploaded is not None and uploaded > arrival and clock.implausible(uploaded, arrival):
@@ -49,17 +89,12 @@ def event_row(
     if [spelled for spelled in objects if spelled[0] != "{"]:
         repairs = {*repairs, *_no_objects(objects, extra)}
     uuid, user_id, insert_id, device_id = values[:_IDS]
-    known = identify(export, payload)
     row = (
-        Kind.EVENT.value,
-        None,
-        None,
-        known.hash,
-        *_NO_PAYLOAD,
+        *head,
         int(export.app),
         owner,
         clock.month(uploaded, arrival),
-        EVENT_PREFIX + export.event_type,
+        name,
         known.text,
         known.rung,
         uuid or None,

@@ -40,6 +40,11 @@ def by_event_id(device_id: str, event_id: int, client_event_time: datetime, even
     return _identity(3, device_id, str(event_id), client_event_time.isoformat(), event_type)
 
 
+def by_message_id(cohort_id: str, message_id: str) -> Identity:
+    """A cohort message, by Amplitude's own id: rung 1, for it is as good as a uuid."""
+    return _identity(1, "cohort", cohort_id, message_id)
+
+
 def by_content(record: Mapping[str, Any]) -> Identity:
     """Rung 4: all of the record but `processed_time`, which differs between deliveries."""
     content = {name: value for name, value in record.items() if name != "processed_time"}

@@ -2,7 +2,8 @@
 
 `decode` turns every record into one row of `DECODED`, whatever its bytes. `kind` says what became of it: an
 `event` goes through deduplication into the event store, an `envelope` is opened and its parts are decoded,
-user updates and cohort messages have tables of their own, all else becomes a dead letter with a `reason`.
+user updates and cohort messages have tables of their own, all else becomes a dead letter with a `reason`. The
+user properties of a row with `to_profile` are merged into the profile of its user.
 Column types are Python's; jobs/ and stores/ translate them for Flink and Iceberg. Times are naive UTC with
 microseconds.
 """
@@ -46,6 +47,7 @@ class Reason(StrEnum):
     APP_INVALID = "app_invalid"
     EVENT_TYPE_MISSING = "event_type_missing"
     EVENT_TYPE_INVALID = "event_type_invalid"
+    COHORT_INVALID = "cohort_invalid"
     GZIP_INVALID = "gzip_invalid"
     ZIP_INVALID = "zip_invalid"
     KPL_INVALID = "kpl_invalid"
@@ -54,6 +56,7 @@ class Reason(StrEnum):
     INTERNAL_ERROR = "internal_error"
     UNKNOWN_PROJECT = "unknown_project"
     UNATTRIBUTED = "unattributed"
+    UNKNOWN_COHORT = "unknown_cohort"
     BEFORE_LINK = "before_link"
     UNLINKED = "unlinked"
     TEST_RECORD = "test_record"
@@ -69,6 +72,7 @@ class Reason(StrEnum):
 _KINDS: Final = {
     Reason.UNKNOWN_PROJECT: Kind.QUARANTINED,
     Reason.UNATTRIBUTED: Kind.QUARANTINED,
+    Reason.UNKNOWN_COHORT: Kind.QUARANTINED,
     Reason.BEFORE_LINK: Kind.NOT_LINKED,
     Reason.UNLINKED: Kind.NOT_LINKED,
     Reason.TEST_RECORD: Kind.CONTROL,
@@ -168,9 +172,22 @@ OUTCOME_COLUMNS: Final[dict[str, type]] = {
     "payload_head": bytes,
     "payload_length": int,
     "payload_sha256": str,
+    "to_profile": bool,
 }
 
 DECODED: Final[dict[str, type]] = {**OUTCOME_COLUMNS, **EVENT_COLUMNS}
+
+COHORT_COLUMNS: Final[dict[str, type]] = {
+    "cohort_id": str,
+    "cohort_name": str,
+    "in_cohort": bool,
+    "computed_time": datetime,
+    "message_id": str,
+    "user_id": str,
+    "user_properties": dict,
+    "entry": dict,
+}
+"""What a cohort message says of one of its users."""
 
 OPENED: Final[dict[str, type]] = {"sub_index": int, "payload": bytes, "reason": str, "detail": str}
 """A part of an envelope: its place, its bytes, and if not all could be read, why."""

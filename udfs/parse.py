@@ -198,6 +198,13 @@ _SENTINELS: Final = _spellings(
     *("anonymous", "null", "none", "n/a", "undefined", "unknown", "{}", "0", "-1"),
     "00000000-0000-0000-0000-000000000000",
 )
+
+
+def means_nobody(spelled: str) -> bool:
+    """Whether an id is empty, or a word that stands for none."""
+    return not spelled or spelled in _SENTINELS
+
+
 _ID_FIELDS: Final = frozenset({"uuid", "user_id", "device_id", "$insert_id"})
 
 
@@ -253,11 +260,11 @@ def fields_of(fields: Fields) -> Misfits | Rejection:
 
 
 def careful(record: Misfits, repairs: set[Repair]) -> Parsed | Rejection:
-    """An event, or why the fields are none; adds to `repairs`."""
+    """An event or a user update, or why the fields are none; adds to `repairs`."""
     app, event_type = record.get("app"), record.get("event_type")
     project_id = attribute.project_id(app)
     if project_id is None:
-        return app_rejection(app)
+        return _app_rejection(app)
     if not isinstance(event_type, str) or not event_type:
         return Rejection(Reason.EVENT_TYPE_INVALID, f"event_type is {shown(event_type)}, not a name")
     export = Export(app=_App(project_id), event_type=_EventType(event_type))
@@ -266,7 +273,7 @@ def careful(record: Misfits, repairs: set[Repair]) -> Parsed | Rejection:
     return export, [str(value, "utf-8") for value in _objects(export)], misfits
 
 
-def app_rejection(app: object) -> Rejection:
+def _app_rejection(app: object) -> Rejection:
     """Why a value is no project id."""
     if app is None:
         return Rejection(Reason.APP_MISSING, "no app, or null")

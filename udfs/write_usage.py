@@ -14,7 +14,7 @@ from stores.usage import Usage, UsageTable
 
 
 class WriteUsage(ScalarFunction):  # type: ignore[misc]
-    """(project_id, month, records, events) columns → the `events` written; see `stores.usage`."""
+    """(project_id, month, records, events, update_records, updates) columns → `events`; see `stores.usage`."""
 
     def __init__(self, address: TablesAddress) -> None:
         self.address = address
@@ -22,16 +22,9 @@ class WriteUsage(ScalarFunction):  # type: ignore[misc]
     def open(self, function_context: FunctionContext) -> None:
         self.table = UsageTable(self.address)
 
-    def eval(
-        self,
-        project_id: "pd.Series[int]",
-        month: "pd.Series[str]",
-        records: "pd.Series[int]",
-        events: "pd.Series[int]",
-    ) -> "pd.Series[Any]":
-        columns = (project_id.tolist(), month.tolist(), records.tolist(), events.tolist())
-        self.table.raise_totals(Usage(*row) for row in zip(*columns, strict=True))
-        return events
+    def eval(self, *totals: "pd.Series[Any]") -> "pd.Series[Any]":
+        self.table.raise_totals(Usage(*row) for row in zip(*(column.tolist() for column in totals), strict=True))
+        return totals[3]
 
     def is_deterministic(self) -> bool:
         return False  # it writes: the planner must neither repeat nor drop a call

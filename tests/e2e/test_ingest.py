@@ -87,7 +87,7 @@ def test_two_kills_and_a_shard_split_lose_nothing_and_count_nothing_twice(
     lake = Lake(settings.lake_address)
     events, dead = lake.rows(EVENT_STORE).to_pylist(), lake.rows(DEAD_LETTERS).to_pylist()
     arrivals = [(put.data, datetime.now(UTC)) for put in made.puts]
-    assert_as_expected(events, dead, found.usage, expect(arrivals, link_times(sample.PROJECTS)))
+    assert_as_expected(events, dead, found.usage, expect(arrivals, link_times(sample.PROJECTS, sample.COHORTS)))
     # not linked: no payload; out of an aggregate, which the connector opens: the one bad part of the sample's
     payloads = {None, b"\xff", *(put.data for put in made.puts)}
     assert {row["payload"] for row in dead if row["sub_index"] is None} <= payloads

@@ -3,10 +3,11 @@
 import json
 import time
 from base64 import b64encode
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from pyflink.common import Configuration
@@ -14,13 +15,12 @@ from pyflink.datastream import StreamExecutionEnvironment
 from pyflink.table import StreamTableEnvironment
 
 import settings
-from jobs import ingest, sinks, topology
+from jobs import ingest, topology
 from ops import report
 from ops.report import Report
 from settings import Settings
-from stores.lake import Lake
+from stores.cohorts import Cohorts
 from stores.projects import Project, Projects
-from stores.usage import UsageTable
 
 # A type error must fail the test, not restart it.
 OPTIONS = {
@@ -51,8 +51,13 @@ class Place(NamedTuple):
     settings: Settings
 
 
-def place(folder: Path, dynamodb_endpoint: str, registered: Sequence[Project]) -> Place:
-    """Fresh tables with these projects registered."""
+def place(
+    folder: Path,
+    dynamodb_endpoint: str,
+    registered: Sequence[Project],
+    cohorts: Mapping[str, int] = MappingProxyType({}),
+) -> Place:
+    """Fresh tables with these projects registered, and cohorts by id for their projects."""
     (folder / "records").mkdir()
     tree = {
         "ingest": {"projects_refresh_seconds": 1},
@@ -60,12 +65,12 @@ def place(folder: Path, dynamodb_endpoint: str, registered: Sequence[Project]) -
         "lake": {"catalog_uri": f"sqlite:///{folder}/catalog.db", "warehouse": f"file://{folder}/warehouse"},
     }
     config = settings.parse(tree, source="test")
-    registry = Projects(config.tables_address)
-    registry.create()
-    UsageTable(config.tables_address).create()
-    sinks.create_tables(Lake(config.lake_address))
+    ingest.create_tables(config)
     for project in registered:
-        registry.add(project)
+        Projects(config.tables_address).add(project)
+        Projects(config.tables_address).take_snapshots(project.project_id, project.snapshot_hours)
+    for cohort_id, project_id in cohorts.items():
+        Cohorts(config.tables_address).add(cohort_id, project_id)
     return Place(folder / "records", config)
 
 

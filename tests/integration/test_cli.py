@@ -67,6 +67,7 @@ def test_a_project_is_added_once_and_listed(config: Path) -> None:
         "notifly_project": "acme-shop",
         "status": "linked",
         "monthly_limit": 500,
+        "snapshot_hours": None,
         "links": [{"notifly_project": "acme-shop", "linked_at": linked_at, "unlinked_at": None}],
     }
     (row,) = [line for line in printed(config, "list").splitlines() if "434735" in line]
@@ -90,6 +91,7 @@ def test_a_project_moves_to_another_notifly_project(config: Path) -> None:
         "notifly_project": "other-shop",
         "status": "linked",
         "monthly_limit": 10_000_000,
+        "snapshot_hours": None,
         "links": [
             {
                 "notifly_project": "acme-shop",
@@ -106,10 +108,11 @@ def test_a_project_moves_to_another_notifly_project(config: Path) -> None:
         "plan": {"max_projects": 1, "linked": [434735]},
     }
     assert printed(config, "show", "434735") == (
-        "  project        434735\n"
-        "  status         linked, other-shop\n"
-        "  monthly limit  10,000,000 events\n"
-        "  plan           1 of 1 Amplitude projects linked: 434735\n"
+        "  project          434735\n"
+        "  status           linked, other-shop\n"
+        "  monthly limit    10,000,000 events\n"
+        "  user properties  on events do not change profiles\n"
+        "  plan             1 of 1 Amplitude projects linked: 434735\n"
         "┏━━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━━━━━━━━┓\n"
         "┃ Notifly project ┃ linked                      ┃ unlinked             ┃\n"
         "┡━━━━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━━━━━━━━┩\n"
@@ -118,6 +121,20 @@ def test_a_project_moves_to_another_notifly_project(config: Path) -> None:
         "│ other-shop      │ 2026-03-01T12:30:15.250000Z │                      │\n"
         "└─────────────────┴─────────────────────────────┴──────────────────────┘\n"
     )
+
+
+def test_user_properties_on_events_are_taken_when_asked_for(config: Path) -> None:
+    printed(config, "add", "434735", "acme-shop")
+    assert printed(config, "snapshots", "434735", "24") == (
+        "Amplitude project 434735: user properties on events change profiles, "
+        "unless uploaded more than 24 h after the event\n"
+    )
+    assert json.loads(printed(config, "show", "434735", "--json"))["snapshot_hours"] == 24
+    printed(config, "unlink", "434735")
+    assert json.loads(printed(config, "show", "434735", "--json"))["snapshot_hours"] == 24
+    printed(config, "snapshots", "434735", "off")
+    assert json.loads(printed(config, "show", "434735", "--json"))["snapshot_hours"] is None
+    assert "neither `off` nor a number of hours" in refusal(config, "snapshots", "434735", "0")
 
 
 def test_a_second_project_is_added_when_its_plan_allows_it(config: Path) -> None:

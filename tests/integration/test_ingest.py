@@ -36,7 +36,7 @@ def first_event() -> Arrival:
 
 @pytest.mark.parametrize("parallelism", [1, 2])
 def test_every_record_ends_where_the_oracle_says(parallelism: int, tmp_path: Path, dynamodb_endpoint: str) -> None:
-    where = cluster.place(tmp_path, dynamodb_endpoint, PROJECTS)
+    where = cluster.place(tmp_path, dynamodb_endpoint, PROJECTS, sample.COHORTS)
     fed = arrivals()
     env = cluster.build(where, parallelism, timedelta(days=40))
     for start in range(0, RECORDS, 200):
@@ -47,14 +47,14 @@ def test_every_record_ends_where_the_oracle_says(parallelism: int, tmp_path: Pat
     events, dead, users, cohorts = (
         lake.rows(table).to_pylist() for table in (EVENT_STORE, DEAD_LETTERS, USER_UPDATES, COHORT_MESSAGES)
     )
-    expected = expect([(one.payload, one.arrival) for one in fed], link_times(PROJECTS))
+    expected = expect([(one.payload, one.arrival) for one in fed], link_times(PROJECTS, sample.COHORTS))
 
     assert_as_expected(events, dead, found.usage, expected, user_updates=users, cohorts=cohorts)
     by_sequence = {one.sequence: one for one in fed}
     for row in (*events, *dead, *users, *cohorts):
         origin = by_sequence[row["sequence"]]
         assert (row["shard"], row["arrival"]) == (origin.shard, origin.arrival)
-    for row in (*dead, *users, *cohorts):
+    for row in (*dead, *cohorts):
         alone = row["sub_index"] is None and row.get("kind") != "not_linked" and not row.get("payload_sha256")
         assert not alone or row["payload"] == by_sequence[row["sequence"]].payload
     parts = [(row["sequence"], row["sub_index"]) for row in (*events, *dead) if row["sub_index"] is not None]

@@ -14,11 +14,13 @@ from tests.integration import cluster
 STATEFUL = {
     "decode-records",
     "first-copy-deduplicate",
+    "first-content-deduplicate",
+    "first-message-deduplicate",
     "count-window",
     "usage-sum",
     *(
         f"{table}-{operator}"
-        for table in ("event-store", "user-updates", "cohort-messages", "dead-letters")
+        for table in ("event-store", "user-updates", "cohort-messages", "cohort-changes", "dead-letters")
         for operator in ("writer", "committer")
     ),
 }
@@ -47,9 +49,10 @@ def test_stateful_operators_keep_their_uids(graph: dict[str, Any]) -> None:
     assert set(graph) >= STATEFUL
 
 
-def test_python_runs_to_decode_to_open_envelopes_and_to_write_totals(graph: dict[str, Any]) -> None:
+def test_python_runs_to_decode_to_open_and_to_write_to_dynamodb(graph: dict[str, Any]) -> None:
+    decoding, writing = ["decode-python", "open-parts", "open-python"], ["usage", "profiles", "members"]
     python = [uid for uid in graph if uid.endswith(("python", "parts"))]
-    assert python == ["decode-python", "open-parts", "open-python", "usage-python"]
+    assert python == [*decoding, "change-parts", *(f"{stage}-python" for stage in writing)]
 
 
 def test_nothing_but_the_shuffle_stands_between_decode_and_the_first_copy(graph: dict[str, Any]) -> None:
@@ -69,7 +72,12 @@ def predecessors(operator: Any) -> list[Any]:
 
 
 def test_first_copies_are_remembered_for_the_window_and_totals_for_ever(graph: dict[str, Any]) -> None:
-    assert retention_ms(graph["first-copy-deduplicate"]) == timedelta(days=40).total_seconds() * 1000
+    for stage, window in (
+        ("copy", timedelta(days=40)),
+        ("content", timedelta(hours=6)),
+        ("message", timedelta(days=40)),
+    ):
+        assert retention_ms(graph[f"first-{stage}-deduplicate"]) == window.total_seconds() * 1000
     assert retention_ms(graph["usage-sum"]) == 0
 
 

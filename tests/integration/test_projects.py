@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 
+from stores.cohorts import Cohorts
 from stores.dynamodb import TablesAddress
 from stores.errors import StoreError
-from stores.projects import Link, Plan, Project, Projects, linked, open_registry
+from stores.projects import Link, Plan, Project, Projects, linked
+from stores.registry import open_registry
 
 JANUARY = datetime(2026, 1, 1)  # noqa: DTZ001  naive UTC, as all times of the registry
 FEBRUARY = datetime(2026, 2, 1)  # noqa: DTZ001
@@ -280,15 +282,19 @@ def test_a_change_of_what_was_read_before_another_change_is_refused(registry: Pr
 
 
 def test_a_worker_learns_of_a_project_by_itself(registry: Projects, address: TablesAddress) -> None:
-    registry.add(linked(1, "acme"))
+    acme, globex, cohorts = linked(1, "acme"), linked(2, "globex"), Cohorts(address)
+    registry.add(acme)
+    cohorts.create()
     copy = open_registry(address, 0.05)
-    assert copy() == {1: linked(1, "acme")}
-    registry.add(linked(2, "globex"))
+    assert copy() == {1: acme}
+    registry.add(globex)
+    cohorts.add("2", 1)
+    cohorts.add("of nobody", 3)
     deadline = time.monotonic() + 10
-    while 2 not in copy():
+    while len(copy()) < 3:
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    assert copy() == {1: linked(1, "acme"), 2: linked(2, "globex")}
+    assert copy() == {1: acme, 2: globex, "2": acme}
     assert copy.age_seconds < 10
 
 

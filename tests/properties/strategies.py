@@ -174,7 +174,7 @@ members = st.lists(
 )
 COHORT = {
     "cohort_name": texts,
-    "cohort_id": texts,
+    "cohort_id": st.sampled_from(("gs72ns", "gs72ns", "gs72ns", "others", "")) | texts,
     "in_cohort": st.booleans(),
     "message_id": texts,
     "users": members,

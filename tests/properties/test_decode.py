@@ -57,12 +57,12 @@ from udfs.attribute import Registry
 from udfs.decode import as_series, decode
 from udfs.model import DECODED, Kind, Reason, Rejection
 
-REGISTRY: Registry = {PROJECT: linked(PROJECT, "acme"), OTHER_PROJECT: linked(OTHER_PROJECT, "globex")}
+ACME = linked(PROJECT, "acme")
+REGISTRY: Registry = {PROJECT: ACME, OTHER_PROJECT: linked(OTHER_PROJECT, "globex"), "gs72ns": ACME}
 NAIVE_ARRIVAL = ARRIVAL.replace(tzinfo=None)
 
 JSON_COLUMNS = {name for name, kind in DECODED.items() if kind is dict}
 TAKEN = {Kind.EVENT, Kind.USER_UPDATE, Kind.COHORT}
-ATTRIBUTED = {Kind.EVENT, Kind.USER_UPDATE}
 
 
 def assert_well_formed(leaf: Leaf) -> None:
@@ -71,8 +71,8 @@ def assert_well_formed(leaf: Leaf) -> None:
     assert row["kind"] in set(Kind) - {Kind.ENVELOPE}
     assert row["reason"] != "internal_error", row["detail"]
     assert (row["reason"] is None) == (row["kind"] in TAKEN)
-    assert (row["kind"] == Kind.EVENT) == (row["identity_hash"] is not None)
-    assert (row["kind"] in ATTRIBUTED) == (row["notifly_project"] is not None)
+    assert (row["kind"] in TAKEN) == (row["identity_hash"] is not None)
+    assert (row["kind"] in TAKEN) == (row["notifly_project"] is not None)
     if row["reason"]:
         assert Reason(row["reason"]).kind == row["kind"]
         assert row["payload_length"] == len(leaf.payload)
@@ -87,7 +87,7 @@ def test_any_bytes_get_one_row_with_a_named_outcome(payload: bytes) -> None:
     for leaf in found:
         assert_well_formed(leaf)
     # a value that Arrow refuses would kill the worker with its whole batch
-    as_series([leaf.row for leaf in found if leaf.kind == Kind.EVENT])
+    as_series([leaf.row for leaf in found if leaf.kind in TAKEN])
 
 
 def comparable(row: tuple[Any, ...]) -> dict[str, Any]:
@@ -303,8 +303,8 @@ REGISTERED = [
 
 @given(deliveries)
 def test_first_copies_are_what_the_oracle_expects(arrivals: list[tuple[bytes, datetime]]) -> None:
-    expected = oracle.expect(arrivals, link_times(REGISTERED))
-    registry = {project.project_id: project for project in REGISTERED}
+    expected = oracle.expect(arrivals, link_times(REGISTERED, {"gs72ns": PROJECT}))
+    registry: Registry = {project.project_id: project for project in REGISTERED} | {"gs72ns": REGISTERED[0]}
     rows = [leaf.columns for data, at in arrivals for leaf in leaves(data, at.replace(tzinfo=None), registry)]
     stored: dict[tuple[int, bytes], dict[str, Any]] = {}
     for row in rows:
@@ -317,5 +317,8 @@ def test_first_copies_are_what_the_oracle_expects(arrivals: list[tuple[bytes, da
     assert Counter(row["project_id"] for row in rows if row["kind"] == Kind.EVENT) == expected.records
     assert Counter((row["kind"], row["reason"]) for row in rows if row["reason"]) == expected.dead_letters
     assert Counter(row["project_id"] for row in rows if row["reason"] == "unknown_project") == expected.quarantined
-    assert Counter(row["project_id"] for row in rows if row["kind"] == Kind.USER_UPDATE) == expected.user_updates
+    updates = [(row["project_id"], row["identity"]) for row in rows if row["kind"] == Kind.USER_UPDATE]
+    assert Counter(project_id for project_id, _ in updates) == expected.update_records
+    assert Counter(project_id for project_id, _ in set(updates)) == expected.user_updates
+    assert Counter(row["project_id"] for row in rows if row["kind"] == Kind.COHORT) == expected.cohorts
     assert len(rows) == expected.outcomes

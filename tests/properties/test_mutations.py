@@ -21,6 +21,7 @@ from tests.compare import link_times
 from tests.leaves import Leaf, leaves
 from tests.oracle_envelope import UnclearError
 from tests.properties.strategies import mutant, records
+from udfs.attribute import Registry
 from udfs.decode import as_series
 from udfs.model import DECODED, Kind, Reason
 
@@ -33,9 +34,12 @@ PROJECTS = [
     linked(PROJECT, "acme"),
     Project(OTHER_PROJECT, (Link("globex", datetime.fromisoformat("2024-01-01"), LATE),)),
 ]
-REGISTRY = {project.project_id: project for project in PROJECTS}
+COHORTS = {"gs72ns": PROJECT}
+REGISTRY: Registry = {project.project_id: project for project in PROJECTS} | {"gs72ns": PROJECTS[0]}
 NAIVE_ARRIVAL = ARRIVAL.replace(tzinfo=None)
-NAME, MONTH, RUNG, PROJECT_ID = (list(DECODED).index(n) for n in ("name", "month", "identity_rung", "project_id"))
+NAME, MONTH, RUNG, PROJECT_ID, USER_ID = (
+    list(DECODED).index(n) for n in ("name", "month", "identity_rung", "project_id", "user_id")
+)
 
 
 def strict_app(payload: bytes) -> int:
@@ -56,21 +60,24 @@ Verdicts: TypeAlias = Counter[tuple[Any, ...]]
 
 def verdict(leaf: Leaf) -> tuple[Any, ...]:
     row = leaf.row
-    told = (row[NAME], row[MONTH], row[RUNG]) if leaf.kind == Kind.EVENT else ()
-    return leaf.kind, leaf.reason, row[PROJECT_ID], *told
+    told = {
+        Kind.EVENT: (row[NAME], row[MONTH], row[RUNG]),
+        Kind.USER_UPDATE: (row[RUNG], row[USER_ID] or ""),
+    }
+    return leaf.kind, leaf.reason, row[PROJECT_ID], *told.get(Kind(leaf.kind), ())
 
 
 def expected(payload: bytes) -> Verdicts:
     """The same from the oracle."""
     found: Verdicts = Counter()
-    for outcome in oracle.outcomes(payload, ARRIVAL, link_times(PROJECTS)):
+    for outcome in oracle.outcomes(payload, ARRIVAL, link_times(PROJECTS, COHORTS)):
         match outcome:
             case oracle.Event(project_id, identity, name, month):
                 found["event", None, project_id, name, month, identity[0]] += 1
-            case oracle.UserUpdate(project_id):
-                found["user_update", None, project_id] += 1
-            case oracle.Cohort():
-                found["cohort", None, None] += 1
+            case oracle.UserUpdate(project_id, identity, user_id):
+                found["user_update", None, project_id, identity[0], user_id] += 1
+            case oracle.Cohort(project_id):
+                found["cohort", None, project_id] += 1
             case oracle.DeadLetter(reason, project_id):
                 found[outcome.kind, reason, project_id] += 1
     return found

@@ -18,9 +18,9 @@ import settings
 ROOT = Path(__file__).resolve().parents[2]
 
 # The only modules of udfs that may reach the stores: they write what the job has decided.
-SINK_WRITERS = ("write_usage.py",)
+SINK_WRITERS = ("write_usage.py", "write_profiles.py", "write_members.py")
 # The only modules of udfs that know Flink and Arrow; each is a thin adapter around rules in the others.
-OPERATORS = ("decode.py", "write_usage.py")
+OPERATORS = ("decode.py", *SINK_WRITERS)
 
 SDKS = frozenset({"boto3", "botocore", "pyiceberg"})
 ENGINE = frozenset({"pyflink", "pandas", "pyarrow"})

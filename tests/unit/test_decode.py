@@ -25,10 +25,12 @@ from tests.builders import (
     OTHER_PROJECT,
     PROJECT,
     UNKNOWN_PROJECT,
+    UUID,
     encode,
     event,
+    user_update,
 )
-from udfs import envelope
+from udfs import envelope, identity
 from udfs.attribute import Registry
 from udfs.classify import USER_UPDATE_TYPES
 from udfs.decode import Decode, DecodePart, Open, dead_letter, decode
@@ -77,13 +79,46 @@ def test_an_unknown_project_is_quarantined_with_its_id_and_nothing_else() -> Non
 
 
 @pytest.mark.parametrize("event_type", sorted(USER_UPDATE_TYPES))
-def test_a_user_update_goes_on_with_its_project(event_type: str) -> None:
+def test_a_user_update_has_the_columns_of_an_event_and_its_own_name(event_type: str) -> None:
     row = decoded(encode(event(event_type=event_type)))
-    assert {name: value for name, value in row.items() if value is not None} == {
+    known = identity.by_uuid(UUID, event_type)
+    assert row == decoded(encode(event())) | {
         "kind": "user_update",
-        "project_id": PROJECT,
-        "notifly_project": "acme",
+        "name": event_type,
+        "identity": known.text,
+        "identity_hash": known.hash,
+        "to_profile": event_type != "$groupidentify",
     }
+
+
+@pytest.mark.parametrize(
+    ("changes", "rung"),
+    [
+        ({}, 1),
+        ({"uuid": None, "$insert_id": "i"}, 2),
+        ({"uuid": None, "$insert_id": "i", "device_id": None}, 2),
+        ({"uuid": None, "$insert_id": "i", "device_id": None, "user_id": None}, 4),
+        ({"uuid": None, "event_id": 7, "client_event_time": "2026-03-15 09:30:28.583000"}, 4),
+    ],
+)
+def test_only_ids_of_its_own_tell_a_user_update_from_an_equal_one(changes: dict[str, Any], rung: int) -> None:
+    assert decoded(encode(user_update(**changes)))["identity_rung"] == rung
+
+
+@pytest.mark.parametrize(
+    ("record", "name"),
+    [
+        ({"user_id": "u", "user_properties": {"plan": "pro"}}, "$identify"),
+        (
+            {"group_type": "company", "group_value": "a", "group_properties": {"$set": {"seats": 7}}},
+            "$groupidentify",
+        ),
+    ],
+)
+def test_the_identify_apis_have_no_names(record: dict[str, Any], name: str) -> None:
+    row = decoded(encode({"app": PROJECT, **record}))
+    assert (row["kind"], row["name"], row["user_id"]) == ("user_update", name, record.get("user_id"))
+    assert json.loads(row["user_properties"]) == record.get("user_properties", {})
 
 
 def test_an_app_inside_the_properties_does_not_count() -> None:

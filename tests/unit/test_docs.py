@@ -71,14 +71,25 @@ def test_every_kind_has_its_counter_documented() -> None:
 ATTRIBUTES = {
     "projects": ("projects", r'\bitem\["(\w+)"\]'),
     "plans": ("projects", r'\bplan\["(\w+)"\]|plans_table, \("(\w+)"'),
-    "usage": ("usage", r'item\["(\w+)"\]|(\w+) = :\w+'),
+    "usage": ("usage", r'item\["(\w+)"\]|(\w+) = :now|^    (\w+): int|^    (month): str'),
+    "profiles": ("profiles", r'(?:head|item)\["(\w+)"\]|"(\w+)": \{"\w": (?:name|datetime|piece|str|profile)'),
 }
 
 
 @pytest.mark.parametrize(("name", "module", "pattern"), [(name, *where) for name, where in ATTRIBUTES.items()])
 def test_every_attribute_in_dynamodb_is_documented(name: str, module: str, pattern: str) -> None:
-    used = {found[found.lastindex or 0] for found in re.finditer(pattern, text(f"stores/{module}.py"))}
+    used = {
+        found[found.lastindex or 0] for found in re.finditer(pattern, text(f"stores/{module}.py"), re.MULTILINE)
+    }
     assert set(first_cells(section(text("docs/data.md"), f"`{name}` (DynamoDB)"))) == used
+
+
+def test_every_attribute_of_cohorts_and_their_members_is_documented() -> None:
+    used = set(re.findall(r'"(\w+)": (?:\{"\w+"|time)|SET #?(\w+) = :|, (\w+) = :', text("stores/cohorts.py")))
+    tables = [section(text("docs/data.md"), f"`{name}` (DynamoDB)") for name in ("cohorts", "cohort_members")]
+    assert {name for names in used for name in names if name} == {
+        cell for table in tables for cell in first_cells(table)
+    }
 
 
 def test_every_stage_is_in_the_picture() -> None:

@@ -46,6 +46,7 @@ def test_the_whole_row_of_a_public_record() -> None:
     assert {name: value for name, value in row.items() if value is not None} == {
         "kind": "event",
         "identity_hash": bytes.fromhex("d4e78d1d740ef7e3e4b301bd40ad1968"),
+        "to_profile": False,
         "project_id": 203138,
         "notifly_project": "acme",
         "month": "2020-11",

@@ -13,13 +13,12 @@ from click.testing import CliRunner, Result
 from ops import cli, explain, sample_envelopes
 from ops.explain import explain_record
 from ops.reasons import REPAIRS
-from stores.projects import Project, linked
+from stores.projects import linked
 from tests.builders import EVENT_A, EVENT_B, EVENT_C, encode
 from udfs import envelope
 from udfs.envelope import Limits, Part
 
-A, B = encode(EVENT_A), encode(EVENT_B)
-APP = EVENT_A["app"]
+A, B, APP = encode(EVENT_A), encode(EVENT_B), EVENT_A["app"]
 EVERYONE = "No registry was asked: every project counts as linked since ever (see --registry, --project).\n"
 ACME = f"As if these projects were linked since ever, and no other: {APP} to acme.\n"
 
@@ -110,11 +109,15 @@ rejected: invalid_json
         (
             encode(EVENT_A | {"event_type": "$identify"}),
             0,
-            f"user update of project {APP}, acme: kept as it came, in table user_updates\n",
+            f"user update of project {APP}, acme: merged into the profile of user-a@example.com\n",
         ),
-        (b'{"cohort_id":"c","users":[]}', 0, "cohort message: kept as it came, in table cohort_messages\n"),
+        (
+            encode(EVENT_A | {"event_type": "$groupidentify"}),
+            0,
+            f"user update of project {APP}, acme: kept in the history, for it names no user\n",
+        ),
     ],
-    ids=["event", "mended event", "unknown project", "control", "cut JSON", "user update", "cohort"],
+    ids=["event", "mended event", "unknown project", "control", "cut JSON", "user update", "group"],
 )
 def test_one_record_in_sentences(payload: bytes, code: int, words: str) -> None:
     found = explained(payload, "--project", f"{APP}=acme")
@@ -285,21 +288,15 @@ def test_a_rule_that_raises_is_explained_as_the_job_records_it(monkeypatch: pyte
     ]
 
 
-class Registry:
-    """The real registry's table, as it stands on the other side."""
-
-    def __init__(self, address: object) -> None:
-        assert address is not None
-
-    def list(self) -> list[Project]:
-        """Two projects."""
-        return [linked(APP, "acme"), linked(EVENT_C["app"], "globex")]
-
-
 def test_the_real_registry_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = tmp_path / "job.toml"
     config.write_text('[lake]\ncatalog_uri = "sqlite:////none.db"\nwarehouse = "file:///none"\n')
-    monkeypatch.setattr(explain, "Projects", Registry)
+    known = {
+        APP: linked(APP, "acme"),
+        EVENT_C["app"]: linked(EVENT_C["app"], "globex"),
+        "vip": linked(APP, "acme"),
+    }
+    monkeypatch.setattr(explain, "read", lambda *_: known)
     asked = ("--registry", "--config", str(config))
     assert f"  project           {APP}, acme\n" in explained(A, *asked).stdout
     unknown = explained(B, *asked)
@@ -310,10 +307,7 @@ def test_the_real_registry_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (
-            ["--project", "5acme"],
-            "Error: Invalid value for '--project': '5acme' is not ID=NAME, such as 434735=acme\n",
-        ),
+        (["--project", "5acme"], "'5acme' is not ID=NAME, such as 434735=acme\n"),
         (["--project", "5="], "Error: Invalid value for '--project': '5=' is not ID=NAME, such as 434735=acme\n"),
         (["--registry", "--project", "5=acme"], "Error: --registry and --project exclude each other\n"),
     ],

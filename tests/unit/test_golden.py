@@ -20,6 +20,7 @@ REGISTRY = {
     434735: linked(434735, "acme"),
     100011471: linked(100011471, "globex"),
     203138: linked(203138, "initech"),
+    "gs72ns": linked(434735, "acme"),
 }
 
 

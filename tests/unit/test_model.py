@@ -7,7 +7,17 @@ from functools import reduce
 import pytest
 
 from stores.projects import Link, Project, linked
-from tests.builders import ARRIVAL, MISSING, OTHER_PROJECT, PROJECT, UNKNOWN_PROJECT, encode, event, user_update
+from tests.builders import (
+    ARRIVAL,
+    MISSING,
+    OTHER_PROJECT,
+    PROJECT,
+    UNKNOWN_PROJECT,
+    cohort,
+    encode,
+    event,
+    user_update,
+)
 from udfs import envelope
 from udfs.attribute import Registry
 from udfs.decode import dead_letter, decode
@@ -42,6 +52,7 @@ EXAMPLES: dict[Reason, tuple[bytes, str]] = {
     Reason.APP_INVALID: (encode(event(app=True)), "app is true, not a project id"),
     Reason.EVENT_TYPE_MISSING: (b'{"app":1}', "no event_type, or null"),
     Reason.EVENT_TYPE_INVALID: (encode(event(event_type=["a"])), 'event_type is ["a"], not a name'),
+    Reason.COHORT_INVALID: (encode(cohort(in_cohort="yes")), 'in_cohort is "yes", neither true nor false'),
     Reason.GZIP_INVALID: (b"\x1f\x8b", "the gzip breaks off at byte 2"),
     Reason.ZIP_INVALID: (b"PK\x03\x04", "the zip breaks off, or is damaged, at byte 0 of 4"),
     Reason.KPL_INVALID: (b"\xf3\x89\x9a\xc2", "the checksum of the aggregate is wrong"),
@@ -53,6 +64,7 @@ EXAMPLES: dict[Reason, tuple[bytes, str]] = {
     Reason.INTERNAL_ERROR: (encode(event()), "KeyError('no such shelf')"),
     Reason.UNKNOWN_PROJECT: (encode(event(app=UNKNOWN_PROJECT)), "no project has registered app 203138"),
     Reason.UNATTRIBUTED: (encode(user_update(app=MISSING)), "a user update without app"),
+    Reason.UNKNOWN_COHORT: (encode(cohort()), 'no project has registered cohort "gs72ns"'),
     Reason.BEFORE_LINK: (
         encode(event(server_upload_time="2026-02-28 23:59:59.999999")),
         "uploaded 2026-02-28 23:59:59.999999 UTC, app 434735 was linked 2026-03-01 00:00:00 UTC",
@@ -98,5 +110,5 @@ def test_column_names_differ_even_without_case() -> None:
 
 
 def test_columns_have_types_that_the_tables_know() -> None:
-    assert set(DECODED.values()) == {str, int, float, bytes, datetime, dict}
+    assert set(DECODED.values()) == {str, int, float, bytes, bool, datetime, dict}
     assert set(EXPORT_COLUMNS.values()) == {str, int, float, datetime, dict}

@@ -22,19 +22,21 @@ from tests.poison import (
     behind,
     extra,
     named,
-    other,
     outcomes,
     refused,
     spelled,
+    synced,
     taken,
+    updated,
 )
 from tests.poison_bytes import BYTES, Rows
-from udfs.model import Kind, Reason
+from udfs.model import Reason
 
 CONTRACT = Path(__file__).resolve().parents[3] / "shared" / "domain" / "amplitude_contract.md"
 MIB = 2**20
 at = datetime.fromisoformat
-UPDATED = other(Kind.USER_UPDATE, project_id=PROJECT, notifly_project="acme")
+UPDATE = user_update(user_properties={"$set": {"a": 1}, "plain": 2})
+IDENTIFY = {"app": PROJECT, "user_id": "u", "user_properties": {"$add": {}, "x": 1}}
 SAMPLE = {"event_type": "test_event_type", "user_id": "some user id", "app": "some app id"}
 TEST = "Amplitude's test of the connection"
 
@@ -139,20 +141,27 @@ FIELDS: Rows = {
         ),
     },
     "Identify operator + plain mix": {
-        "event-shaped": (encode(user_update(user_properties={"$set": {"a": 1}, "plain": 2})), UPDATED),
-        "Identify API": (
-            encode({"app": PROJECT, "user_id": "u", "user_properties": {"$add": {}, "x": 1}}),
-            UPDATED,
-        ),
+        "event-shaped": (encode(UPDATE), updated(UPDATE, "$identify")),
+        "Identify API": (encode(IDENTIFY), updated(IDENTIFY, "$identify")),
     },
     "cohort: both spellings of compute time; number instead of string; ms instead of s; `users` empty or huge; "
     "unknown cohort_id": {
-        "compute_time": (encode(cohort(computed_time=MISSING, compute_time="1685748245")), other(Kind.COHORT)),
-        "a number": (encode(cohort(computed_time=1685748245)), other(Kind.COHORT)),
-        "milliseconds": (encode(cohort(computed_time="1685748245000")), other(Kind.COHORT)),
-        "no users": (encode(cohort(users=[])), other(Kind.COHORT)),
-        "10 000 users": (encode(cohort(users=[{"user_id": "u"}] * 10_000)), other(Kind.COHORT)),
-        "a cohort of nobody": (encode(cohort(cohort_id=None)), other(Kind.COHORT)),
+        "compute_time": synced(computed_time=MISSING, compute_time="1685748245"),
+        "a number": synced(computed_time=1685748245),
+        "milliseconds": synced(computed_time="1685748245000"),
+        "no users": synced(users=[]),
+        "10 000 users": synced(users=[{"user_id": "u"}] * 10_000),
+        "a cohort of nobody": refused(
+            Reason.COHORT_INVALID, "cohort_id is null, not a name", encode(cohort(cohort_id=None))
+        ),
+        "an unknown one": refused(
+            Reason.UNKNOWN_COHORT, 'no project has registered cohort "x"', encode(cohort(cohort_id="x"))
+        ),
+        "no time": refused(
+            Reason.COHORT_INVALID,
+            'computed_time is "soon", not a time since 1970',
+            encode(cohort(computed_time="soon")),
+        ),
     },
     "test-connection record": {
         "of the documentation": refused(Reason.TEST_RECORD, TEST, encode(SAMPLE)),

@@ -9,7 +9,7 @@ import pytest
 
 from stores.errors import StoreError
 from stores.projects import Project, linked
-from stores.registry import CachedRegistry
+from stores.registry import CachedRegistry, Registry
 from tests.builders import OTHER_PROJECT, PROJECT
 
 ACME = linked(PROJECT, "acme")
@@ -27,14 +27,14 @@ class Table:
         self.answers = threading.Event()
         self.answers.set()
 
-    def read(self) -> list[Project]:
+    def read(self) -> Registry:
         self.reads += 1
         if self.reads > 1:
             self.asked_again.set()
         assert self.answers.wait(10)
         if self.away:
             raise self.away
-        return list(self.projects)
+        return {project.project_id: project for project in self.projects}
 
 
 class Clock:

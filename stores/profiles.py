@@ -1,0 +1,283 @@
+"""Profiles, DynamoDB table `profiles`: one user's properties, and the clocks that decide between updates of them.
+
+An item is replaced only on the condition that its version is the one that was read, so no update is lost. What is
+too large for one item stands in parts, written before the head that names them: whoever reads a head finds its
+parts, or a newer head. Parts are named by their writer too, so two that write the same version do not mix.
+"""
+
+import json
+import secrets
+import time
+import zlib
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+from hashlib import sha256
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+
+from stores import dynamodb
+from stores.errors import StoreError, explained
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+TABLE: Final = "profiles"
+LARGEST_TEXT: Final = 300_000  # bytes of both texts in one item, of the 400 KiB that it may have
+LARGEST_PART: Final = 350_000
+_LONGEST_ID: Final = 1000  # bytes of a user id in a key, of the 2048 that DynamoDB allows
+_HEAD: Final = {"N": "0"}
+_VERSION_BITS, _WRITER_BITS, _PART_BITS = 60, 50, 10  # a sort key has room for 126
+_READ_AT_ONCE: Final = 100  # the most that BatchGetItem takes
+_WRITTEN_AT_ONCE: Final = 25  # the most that BatchExecuteStatement takes
+_THREADS: Final = 16
+_ATTEMPTS: Final = 8
+_PAUSE: Final = 0.05  # seconds, doubled each time
+
+Key = tuple[int, str]
+"""A user: project id and user id."""
+_Item = dict[str, Any]
+_T = TypeVar("_T")
+
+
+class Stored(NamedTuple):
+    """One user's profile as it was read; version 0 when there is none yet, with no properties."""
+
+    project_id: int
+    user_id: str
+    version: int = 0
+    properties: str = "{}"
+    merge: str = ""
+    amplitude_id: int | None = None
+    device_id: str | None = None
+
+    @property
+    def key(self) -> Key:
+        """Whose it is."""
+        return self.project_id, self.user_id
+
+
+class Profiles:
+    """The table of profiles."""
+
+    def __init__(self, address: dynamodb.TablesAddress, client: "DynamoDBClient | None" = None) -> None:
+        self.address = address
+        self.client = client or address.client()
+        self.table = address.table(TABLE)
+        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="profiles")
+
+    def create(self) -> None:
+        """Create the table unless it is there. Raises StoreError."""
+        with self._explained():
+            dynamodb.create_table(self.client, self.table, [("profile", "S"), ("part", "N")])
+
+    def read(self, keys: Iterable[Key]) -> dict[Key, Stored]:
+        """The profiles of all these users as they are now. Raises StoreError when one could not be read."""
+        wanted = {_partition(key): key for key in keys}
+        names = list(wanted)
+        found = self._pool.map(self._read_some, _in_groups(names, _READ_AT_ONCE))
+        heads = {head["profile"]["S"]: head for head in chain.from_iterable(found)}
+        whole = self._pool.map(lambda name: self._whole(wanted[name], heads.get(name)), names)
+        return {profile.key: profile for profile in whole}
+
+    def write(self, profiles: Iterable[Stored]) -> list[Key]:
+        """Write each as the next version, and return when all are acknowledged: the users that were overtaken.
+
+        Of these nothing is written, because another version than the one given is there: read them again. One
+        profile per user. Raises StoreError when one could not be written: what others became is not known then.
+        """
+        given = list(profiles)
+        if len({profile.key for profile in given}) < len(given):
+            msg = "two profiles of one user to be written at once"
+            raise ValueError(msg)
+        large = [profile for profile in given if _size(profile) > LARGEST_TEXT]
+        heads = [(profile, _head(profile)) for profile in given if _size(profile) <= LARGEST_TEXT]
+        left = self._pool.map(self._write_some, _in_groups(heads, _WRITTEN_AT_ONCE))
+        single = self._pool.map(lambda pair: self._write_one(*pair), list(chain.from_iterable(left)))
+        spilled = self._pool.map(self._write_large, large)
+        return [key for key in (*single, *spilled) if key is not None]
+
+    def _read_some(self, names: Sequence[str]) -> list[_Item]:
+        """The heads that are there of at most 100 profiles."""
+        found: list[_Item] = []
+        asked: Any = {self.table: {"Keys": [_head_key(name) for name in names], "ConsistentRead": True}}
+        fruitless = 0
+        while asked:
+            with self._explained():
+                answer: Any = self.client.batch_get_item(RequestItems=asked)
+            heads = answer["Responses"].get(self.table, [])
+            found += heads
+            asked = answer.get("UnprocessedKeys")
+            fruitless = 0 if heads else fruitless + 1
+            if asked and fruitless == _ATTEMPTS:
+                msg = f"DynamoDB table {self.table} answers too slowly: it is throttled, raise its read capacity"
+                raise StoreError(msg)
+            if asked:
+                time.sleep(_PAUSE * 2**fruitless)
+        return found
+
+    def _whole(self, key: Key, head: _Item | None) -> Stored:
+        """The profile that a head begins, with the texts of its parts."""
+        for _ in range(_ATTEMPTS):
+            if head is None:
+                return Stored(*key)
+            if "parts" not in head:
+                return _stored(key, head, head["properties"]["S"], head["merge"]["S"])
+            body = self._body(head)
+            if body is not None:
+                return _stored(key, head, *json.loads(zlib.decompress(body)))
+            with self._explained():
+                found = self.client.get_item(
+                    TableName=self.table, Key=_head_key(_partition(key)), ConsistentRead=True
+                )
+            head, before = found.get("Item"), head
+            if head == before:
+                msg = f"DynamoDB table {self.table}: delete item {_partition(key)}, its parts are not there"
+                raise StoreError(msg)
+        msg = f"DynamoDB table {self.table}: item {_partition(key)} changes faster than it can be read: try again"
+        raise StoreError(msg)
+
+    def _body(self, head: _Item) -> bytes | None:
+        """What a head's parts hold; None when they are not all there any more."""
+        first, count = int(head["first_part"]["N"]), int(head["parts"]["N"])
+        found = self._parts(head["profile"]["S"], first, first + count - 1, "body")
+        return b"".join(item["body"]["B"] for item in found) if len(found) == count else None
+
+    def _parts(self, name: str, first: int, last: int, attribute: str) -> list[_Item]:
+        with self._explained():
+            pages = self.client.get_paginator("query").paginate(
+                TableName=self.table,
+                ConsistentRead=True,
+                KeyConditionExpression="profile = :profile AND part BETWEEN :first AND :last",
+                ExpressionAttributeValues={
+                    ":profile": {"S": name},
+                    ":first": {"N": str(first)},
+                    ":last": {"N": str(last)},
+                },
+                ProjectionExpression=attribute,
+            )
+            return [item for page in pages for item in page["Items"]]
+
+    def _write_some(self, heads: Sequence[tuple[Stored, _Item]]) -> list[tuple[Stored, _Item]]:
+        """Write at most 25 heads in one request; those that it refused, for whatever reason, are left over.
+
+        Not a transaction: that costs double, and heads do not depend on each other.
+        """
+        statements: Any = [_statement(self.table, profile, head) for profile, head in heads]
+        with self._explained():
+            answers = self.client.batch_execute_statement(Statements=statements)["Responses"]
+        return [pair for pair, answer in zip(heads, answers, strict=True) if "Error" in answer]
+
+    def _write_one(self, profile: Stored, head: _Item) -> Key | None:
+        """Write one head and remove the parts of older ones; the user, when somebody else was faster."""
+        first = {":version": {"N": str(profile.version)}}
+        condition: Any = (
+            {"ConditionExpression": "version = :version", "ExpressionAttributeValues": first}
+            if profile.version
+            else {"ConditionExpression": "attribute_not_exists(profile)"}
+        )
+        with self._explained():
+            try:
+                old = self.client.put_item(
+                    TableName=self.table,
+                    Item=head,
+                    ReturnValues="ALL_OLD",
+                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                    **condition,
+                ).get("Attributes", {})
+            except self.client.exceptions.ConditionalCheckFailedException as error:
+                response: Any = error.response
+                if response.get("Item") != head:
+                    return profile.key
+                old = head  # this very write: it was acknowledged, and the answer lost on the way
+        if "parts" in old or "parts" in head:
+            self._delete_parts(head["profile"]["S"], 1, (profile.version + 1 << _VERSION_BITS) - 1)
+        return None
+
+    def _write_large(self, profile: Stored) -> Key | None:
+        """Write a profile that needs parts; the user, when somebody else was faster."""
+        body = zlib.compress(json.dumps([profile.properties, profile.merge], ensure_ascii=False).encode())
+        pieces = [body[at : at + LARGEST_PART] for at in range(0, len(body), LARGEST_PART)]
+        first = (profile.version + 1 << _VERSION_BITS) + (secrets.randbits(_WRITER_BITS) << _PART_BITS) + 1
+        name = _partition(profile.key)
+        for number, piece in enumerate(pieces, first):
+            part: Any = {"profile": {"S": name}, "part": {"N": str(number)}, "body": {"B": piece}}
+            with self._explained():
+                self.client.put_item(TableName=self.table, Item=part)
+        named = {"parts": {"N": str(len(pieces))}, "first_part": {"N": str(first)}}
+        overtaken = self._write_one(profile, _head(profile, named))
+        if overtaken:
+            self._delete_parts(name, first, first + len(pieces) - 1)
+        return overtaken
+
+    def _delete_parts(self, name: str, first: int, last: int) -> None:
+        for part in self._parts(name, first, last, "part"):
+            with self._explained():
+                self.client.delete_item(TableName=self.table, Key={"profile": {"S": name}, "part": part["part"]})
+
+    def _explained(self) -> AbstractContextManager[None]:
+        return explained(f"DynamoDB table {self.table}", self.address.endpoint)
+
+
+def _in_groups(values: Sequence[_T], size: int) -> list[Sequence[_T]]:
+    return [values[at : at + size] for at in range(0, len(values), size)]
+
+
+def _partition(key: Key) -> str:
+    project_id, user_id = key
+    encoded = user_id.encode()
+    if len(encoded) > _LONGEST_ID:
+        return f"{project_id}#{sha256(encoded).hexdigest()}"
+    return f"{project_id}:{user_id}"
+
+
+def _head_key(name: str) -> _Item:
+    return {"profile": {"S": name}, "part": _HEAD}
+
+
+def _size(profile: Stored) -> int:
+    return len(profile.properties.encode()) + len(profile.merge.encode())
+
+
+def _head(profile: Stored, parts: _Item | None = None) -> _Item:
+    """A profile's head as its next version, with its texts or the parts that have them."""
+    texts = {"properties": {"S": profile.properties}, "merge": {"S": profile.merge}}
+    amplitude_id = {} if profile.amplitude_id is None else {"amplitude_id": {"N": str(profile.amplitude_id)}}
+    device_id = {} if profile.device_id is None else {"device_id": {"S": profile.device_id}}
+    return {
+        **_head_key(_partition(profile.key)),
+        "project_id": {"N": str(profile.project_id)},
+        "user_id": {"S": profile.user_id},
+        "version": {"N": str(profile.version + 1)},
+        **(texts if parts is None else parts),
+        **amplitude_id,
+        **device_id,
+        "updated_at": {"S": datetime.now(UTC).isoformat(timespec="milliseconds")},
+    }
+
+
+def _stored(key: Key, head: _Item, properties: str, merge: str) -> Stored:
+    amplitude_id = int(head["amplitude_id"]["N"]) if "amplitude_id" in head else None
+    device_id = head["device_id"]["S"] if "device_id" in head else None
+    return Stored(*key, int(head["version"]["N"]), properties, merge, amplitude_id, device_id)
+
+
+def _statement(table: str, profile: Stored, head: _Item) -> _Item:
+    """The write of a head where no parts are, in PartiQL: nothing else takes conditions in a batch."""
+    if not profile.version:
+        fields = ", ".join(f"'{name}': ?" for name in head)
+        return {"Statement": f'INSERT INTO "{table}" VALUE {{{fields}}}', "Parameters": list(head.values())}
+    changed = {name: value for name, value in head.items() if name not in {"profile", "part"}}
+    # an attribute to be removed is left to the single put, which replaces the item
+    missing = [name for name in ("parts", "amplitude_id", "device_id") if name not in head]
+    text = "".join(
+        (
+            f'UPDATE "{table}"',
+            *(f' SET "{name}" = ?' for name in changed),
+            ' WHERE "profile" = ? AND "part" = ? AND "version" = ?',
+            *(f' AND "{name}" IS MISSING' for name in missing),
+        )
+    )
+    version = {"N": str(profile.version)}
+    return {"Statement": text, "Parameters": [*changed.values(), head["profile"], head["part"], version]}

@@ -1,0 +1,105 @@
+"""Cohort messages of Amplitude (contract §3.1): what a whole message says, and its users one by one.
+
+A message names a cohort and no project: whose it is follows from the cohort's registration alone. All users of a
+message enter or leave together; order is restored by the time at which Amplitude computed the cohort.
+"""
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from udfs import identity, parse, text, users
+from udfs.identity import Identity
+from udfs.model import Reason, Rejection
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC).replace(tzinfo=None)
+_UNITS: Final = ((10**11, 1), (10**14, 1_000), (10**17, 1_000_000))
+"""Numbers below this one count so many to a second: 10 ** 11 seconds are the year 5138, milliseconds 1973."""
+
+
+class Message(NamedTuple):
+    """The head of a cohort message."""
+
+    cohort_id: str
+    cohort_name: str | None
+    in_cohort: bool
+    computed_time: datetime
+    message_id: str | None
+
+
+class Entry(NamedTuple):
+    """A user of a message; no `user_id` when what stands there names nobody, and then `entry` shows it."""
+
+    user_id: str | None
+    user_properties: str | None
+    entry: str | None = None
+
+
+def read(fields: Mapping[str, Any]) -> Message | Rejection:
+    """The head of a message, or what is wrong with it."""
+    cohort_id, in_cohort, name = fields.get("cohort_id"), fields.get("in_cohort"), fields.get("cohort_name")
+    spelled = fields.get("computed_time", fields.get("compute_time"))
+    computed = computed_time(spelled)
+    message_id = fields.get("message_id")
+    if not isinstance(cohort_id, str) or not cohort_id:
+        return _invalid(f"cohort_id is {parse.shown(cohort_id)}, not a name")
+    if not isinstance(in_cohort, bool):
+        return _invalid(f"in_cohort is {parse.shown(in_cohort)}, neither true nor false")
+    if computed is None:
+        return _invalid(f"computed_time is {parse.shown(spelled)}, not a time since 1970")
+    if not isinstance(fields.get("users"), list):
+        return _invalid(f"users is {parse.shown(fields.get('users'))}, not a list")
+    named = isinstance(message_id, str) and message_id
+    return Message(
+        cohort_id, name if isinstance(name, str) else None, in_cohort, computed, message_id if named else None
+    )
+
+
+def computed_time(spelled: object) -> datetime | None:
+    """Seconds, milliseconds or microseconds since 1970, as a number or as text: which of them its size tells."""
+    digits = bytes(spelled).decode() if isinstance(spelled, msgspec.Raw) else spelled
+    if isinstance(digits, bool) or not isinstance(digits, str | int | float) or len(str(digits)) > 30:
+        return None
+    try:
+        number = float(digits)
+    except ValueError:
+        return None
+    unit = next((unit for limit, unit in _UNITS if 0 <= number < limit), None)
+    return None if unit is None else _EPOCH + timedelta(microseconds=round(number * 1_000_000 / unit))
+
+
+def identify(message: Message, payload: bytes) -> Identity:
+    """Copies of a message have its `message_id` (contract §8.1); without one, its content."""
+    if message.message_id is None:
+        return identity.by_content(parse.content(payload))
+    return identity.by_message_id(message.cohort_id, message.message_id)
+
+
+def entries(payload: bytes) -> Iterator[tuple[Message, Entry]]:
+    """The users of a message that `read` has accepted, in their order."""
+    found = parse.read(payload)
+    message = found if isinstance(found, Rejection) else read(found.fields)
+    if isinstance(found, Rejection) or isinstance(message, Rejection):
+        return
+    for user in found.fields["users"]:
+        yield message, _entry(user)
+
+
+def _entry(user: object) -> Entry:
+    user_id = user.get("user_id") if isinstance(user, dict) else None
+    if not isinstance(user, dict) or not isinstance(user_id, str) or parse.means_nobody(user_id):
+        return Entry(None, None, _json(user))
+    if not users.can_be_id(user_id := user_id.replace("\0", "")):
+        return Entry(None, None, _json(user))
+    properties = user.get("user_properties")
+    return Entry(user_id, _json(properties) if isinstance(properties, dict) else None)
+
+
+def _json(value: object) -> str:
+    return text.without_nul(msgspec.json.encode(value).decode())
+
+
+def _invalid(detail: str) -> Rejection:
+    return Rejection(Reason.COHORT_INVALID, detail)

@@ -1,0 +1,334 @@
+"""A user's properties as the fold of all updates in clock order, in whatever order and how often they arrive.
+
+A property is a base, which the last absolute operation ($set, $unset) gave, and the relative operators since, kept
+open in clock order so that a late update finds its place. The oldest are folded into the base; from then on what
+arrives for an earlier place is taken at the end of the base, and short identities tell that it is no copy.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterable
+from operator import itemgetter
+from typing import Final, Literal, NamedTuple, Self, TypeAlias
+
+import msgspec
+from msgspec import Raw
+
+from udfs import operators
+from udfs.operators import Value
+
+HORIZON: Final = 28 * 60 * 60 * 10**6
+"""Microseconds that an operator stays open: Amplitude's 4 h of retries and a day's margin (contract §8.1)."""
+MAX_OPEN: Final = 512
+"""Operators that a profile holds open."""
+MAX_APPLIED: Final = 2048
+"""Updates with folded operators that a profile recognises when they come again."""
+MAX_SOURCE: Final = 100
+_SHORT: Final = 8  # bytes of an identity: among 2048, chance makes two equal once in 10^16 updates
+_LONG_AGO: Final = -(2**63)
+
+
+class Clock(NamedTuple):
+    """The total order of updates: contract §8.1 "Ordering of user properties"; -1 stands for what is absent."""
+
+    uploaded: int
+    """Microseconds since 1970, as all times here: `server_upload_time`, the arrival without it."""
+    processed: int
+    event_id: int
+    sequence: int
+    """Kinesis' sequence number."""
+    sub_index: int
+
+
+class Update(NamedTuple):
+    """The `user_properties` of one record; copies of it have the same clock and identity."""
+
+    clock: Clock
+    identity: bytes
+    source: str
+    properties: str
+    snapshot: bool = False
+    """Of an event: all names are plain, even those of operators."""
+
+
+class Explained(NamedTuple):
+    """A property with the last update that changed it."""
+
+    name: str
+    value: str
+    source: str
+    uploaded: int
+    sequence: int
+
+
+class _Stamp(NamedTuple):
+    """An update as profiles remember it. Stamps sort by clock, then identity."""
+
+    uploaded: int
+    processed: int
+    event_id: int
+    sequence: int
+    sub_index: int
+    identity: bytes
+    source: str
+
+
+_Open: TypeAlias = tuple[_Stamp, int, Raw]
+"""An operator that is not folded yet: its update, rank and operand; they sort as they apply."""
+
+
+class _Property:
+    """A base, its updates and the operators behind it; `value` is what they all come to."""
+
+    __slots__ = ("absolute", "base", "by", "open", "value")
+
+    def __init__(
+        self, base: Value, absolute: _Stamp | None, by: _Stamp | None, opened: list[_Open], value: Value
+    ) -> None:
+        self.base, self.absolute, self.by, self.open, self.value = base, absolute, by, opened, value
+
+    def set(self, value: Value, stamp: _Stamp) -> bool:
+        """Sets or unsets; False when that was older than the last absolute operation."""
+        if self.absolute is not None and stamp <= self.absolute:
+            return False
+        self.base, self.absolute, self.by = value, stamp, stamp
+        self._forget_before(stamp)
+        return True
+
+    def clear(self, stamp: _Stamp) -> None:
+        """Drops what is older than the stamp."""
+        if self.absolute is None or self.absolute < stamp:
+            self.base = self.absolute = self.by = None
+            self._forget_before(stamp)
+
+    def _forget_before(self, stamp: _Stamp) -> None:
+        if self.open:
+            self.open = self.open[bisect_left(self.open, (stamp,)) :]
+        self.value = _after(self.base, self.open)
+
+    def operate(self, stamp: _Stamp, rank: int, operand: Raw) -> bool:
+        """Puts an operator at its place; False when it is refused by the value that it meets there."""
+        place = bisect_left(self.open, (stamp, rank))
+        later = self.open[place:]
+        before = _after(self.base, self.open[:place]) if later else self.value
+        self.open.insert(place, (stamp, rank, operand))
+        try:
+            value, accepted = operators.apply(before, rank, operand), True
+        except operators.RefusedError:
+            value, accepted = before, False
+        self.value = _after(value, later)
+        return accepted
+
+    def fold(self) -> None:
+        """Makes the oldest open operator a part of the base."""
+        oldest = self.open.pop(0)
+        value = _after(self.base, [oldest])
+        if value != self.base:
+            self.base, self.by = value, oldest[0]
+
+    def changed_by(self) -> _Stamp | None:
+        """The last update that changed the value."""
+        value, by = self.base, self.by
+        for opened in self.open:
+            before, value = value, _after(value, [opened])
+            by = by if value == before else opened[0]
+        return by
+
+
+def _after(value: Value, opened: Iterable[_Open]) -> Value:
+    for _, rank, operand in opened:
+        try:
+            value = operators.apply(value, rank, operand)
+        except operators.RefusedError:
+            continue
+    return value
+
+
+class _Written(msgspec.Struct, omit_defaults=True):
+    """The merge text of a property that needs more than the index of the update which set its value."""
+
+    set: int = -1
+    by: int = -1
+    open: list[tuple[int, str, Raw]] = []
+    base: list[Raw] | None = None
+    """None when it equals the current value, empty when it is unset."""
+
+
+class _Layout(msgspec.Struct, omit_defaults=True):
+    """The merge text. Numbers that are no times or counts are indexes into `updates`; -1 is none."""
+
+    version: Literal[1]
+    updates: list[_Stamp]
+    properties: dict[str, int | _Written]
+    cleared: int = -1
+    applied: bytes = b""
+
+
+_values: Final = msgspec.json.Decoder(dict[str, Raw]).decode
+_layout: Final = msgspec.json.Decoder(_Layout).decode
+
+
+class Profile:
+    """One user's properties. `refused` counts the operators that updates since `load` had in vain."""
+
+    def __init__(self) -> None:
+        self.refused = 0
+        self._properties: dict[str, _Property] = {}
+        self._cleared: _Stamp | None = None
+        self._newest = _LONG_AGO
+        self._applied = b""
+
+    @classmethod
+    def load(cls, properties: str, merge: str) -> Self:
+        """The profile that `dump` wrote. Raises ValueError for another layout."""
+        try:
+            layout = _layout(merge)
+        except msgspec.DecodeError as error:
+            msg = f"the merge text of a profile is of no known layout: {error}"
+            raise ValueError(msg) from error
+        profile, values, stamps = cls(), _values(properties), [*layout.updates, None]
+        profile._applied = layout.applied
+        profile._cleared = stamps[layout.cleared]
+        profile._newest = max([stamp.uploaded for stamp in layout.updates], default=_LONG_AGO)
+        profile._properties = {
+            name: _read(written, values.get(name), stamps) for name, written in layout.properties.items()
+        }
+        return profile
+
+    def dump(self) -> tuple[str, str]:
+        """The properties as a JSON object, and the JSON text of what merging needs besides."""
+        updates, properties, values = _Updates(), dict[str, int | _Written](), dict[str, Raw]()
+        for name, known in sorted(self._properties.items(), key=itemgetter(0)):
+            properties[name] = updates.write(known)
+            if known.value is not None:
+                values[name] = known.value
+        cleared = updates.index(self._cleared)
+        layout = _Layout(1, updates.stamps, properties, cleared, self._applied)
+        return msgspec.json.encode(values).decode(), msgspec.json.encode(layout).decode()
+
+    def apply(self, update: Update) -> bool:
+        """Takes an update in; whether anything changed that is stored. A repeated one changes nothing."""
+        changes = operators.read(update.properties, update.snapshot)
+        if changes.operations and self._knows(update.identity):
+            return False
+        stamp = _Stamp(*update.clock, update.identity, update.source[:MAX_SOURCE])
+        self.refused += changes.refused
+        changed = changes.clears and self._clear(stamp)
+        if self._cleared is not None and stamp < self._cleared:
+            return False
+        for name, value in changes.values.items():
+            changed |= self._property(name).set(value, stamp)
+        for operation in changes.operations:
+            changed |= self._operate(stamp, operation)
+        if changed:
+            self._newest = max(self._newest, stamp.uploaded)
+            self._fold()
+        return changed
+
+    def explained(self) -> list[Explained]:
+        """Each property by name, with the update that its value is from."""
+        found = []
+        for name, known in sorted(self._properties.items(), key=itemgetter(0)):
+            by = known.changed_by()
+            if known.value is not None and by is not None:
+                value = bytes(known.value).decode()
+                found.append(Explained(name, value, by.source, by.uploaded, by.sequence))
+        return found
+
+    def _property(self, name: str) -> _Property:
+        known = self._properties.get(name)
+        if known is None:
+            known = self._properties[name] = _Property(None, None, None, [], None)
+        return known
+
+    def _clear(self, stamp: _Stamp) -> bool:
+        if self._cleared is not None and stamp <= self._cleared:
+            return False
+        self._cleared = stamp
+        for known in self._properties.values():
+            known.clear(stamp)
+        self._properties = {
+            name: known for name, known in self._properties.items() if known.absolute is not None or known.open
+        }
+        return True
+
+    def _operate(self, stamp: _Stamp, operation: operators.Operation) -> bool:
+        known = self._property(operation.name)
+        if known.absolute is not None and stamp < known.absolute:
+            return False
+        self.refused += not known.operate(stamp, operation.rank, operation.operand)
+        return True
+
+    def _knows(self, identity: bytes) -> bool:
+        """Whether an operator of the update is open, or folded not long ago."""
+        return self._has_applied(identity[:_SHORT]) or any(
+            opened[0].identity == identity for known in self._properties.values() for opened in known.open
+        )
+
+    def _has_applied(self, short: bytes) -> bool:
+        at = self._applied.find(short)
+        while at % _SHORT and at >= 0:
+            at = self._applied.find(short, at + 1)
+        return at >= 0
+
+    def _fold(self) -> None:
+        """Folds the open operators that are too old, and the oldest of too many."""
+        holders = [known for known in self._properties.values() if known.open]
+        excess = sum([len(known.open) for known in holders]) - MAX_OPEN
+        horizon = self._newest - HORIZON
+        if excess <= 0 and all(known.open[0][0].uploaded >= horizon for known in holders):
+            return
+        oldest_first = sorted(
+            [(stamp, rank, known) for known in holders for stamp, rank, _ in known.open], key=itemgetter(0, 1)
+        )
+        folded: dict[bytes, None] = {}
+        for number, (stamp, _, known) in enumerate(oldest_first):
+            if number >= excess and stamp.uploaded >= horizon:
+                break
+            known.fold()
+            folded[stamp.identity[:_SHORT]] = None
+        applied = self._applied + b"".join([short for short in folded if not self._has_applied(short)])
+        self._applied = applied[-_SHORT * MAX_APPLIED :]
+
+
+class _Updates:
+    """The updates that a merge text refers to, each once, in the order of the first reference."""
+
+    def __init__(self) -> None:
+        self.stamps: list[_Stamp] = []
+        self._indexes: dict[int, int] = {}
+
+    def index(self, stamp: _Stamp | None) -> int:
+        """Where the update stands in `stamps`, added when it is new; -1 for none."""
+        if stamp is None:
+            return -1
+        # by id: properties share the stamp itself, and hashing it costs more than all the rest
+        index = self._indexes.setdefault(id(stamp), len(self.stamps))
+        if index == len(self.stamps):
+            self.stamps.append(stamp)
+        return index
+
+    def write(self, known: _Property) -> int | _Written:
+        """A property for the merge text: the index alone where one update says all."""
+        index = self.index(known.absolute)
+        if not known.open and known.by is known.absolute:
+            return index
+        base = [] if known.base is None else [known.base]
+        return _Written(
+            index,
+            self.index(known.by),
+            [(self.index(stamp), operators.NAMES[rank], operand) for stamp, rank, operand in known.open],
+            None if known.base == known.value else base,
+        )
+
+
+def _read(written: int | _Written, value: Value, stamps: list[_Stamp | None]) -> _Property:
+    """What `_Updates.write` wrote; the last of the stamps is None, for -1."""
+    if isinstance(written, int):
+        return _Property(value, stamps[written], stamps[written], [], value)
+    base = value if written.base is None else next(iter(written.base), None)
+    opened = [
+        (stamp, operators.NAMES.index(operator), operand)
+        for index, operator, operand in written.open
+        if (stamp := stamps[index]) is not None
+    ]
+    return _Property(base, stamps[written.set], stamps[written.by], opened, value)

@@ -1,0 +1,56 @@
+"""The writer of cohort memberships: a batch of users in, acknowledged by DynamoDB before it returns."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import pandas as pd
+from pyflink.table import FunctionContext, ScalarFunction
+
+from stores.cohorts import CohortMembers, Cohorts, Member
+from stores.dynamodb import TablesAddress
+from udfs import clock
+
+
+class _Name(NamedTuple):
+    """A cohort's name; the newer one is the greater."""
+
+    computed_time: int
+    name: str
+
+
+class WriteMembers(ScalarFunction):  # type: ignore[misc]
+    """Columns of `topology.MEMBER_COLUMNS` → the project ids; writes who is in a cohort and who has left."""
+
+    def __init__(self, address: TablesAddress) -> None:
+        self.address = address
+
+    def open(self, function_context: FunctionContext) -> None:
+        self.members, self.cohorts = CohortMembers(self.address), Cohorts(self.address)
+        self.names: dict[str, _Name] = {}
+        self.ties = function_context.get_metric_group().counter("members_tied")
+
+    def eval(self, *columns: "pd.Series[Any]") -> "pd.Series[Any]":
+        rows = list(zip(*(column.tolist() for column in columns), strict=True))
+        at = [clock.microseconds(datetime.fromisoformat(row[4])) for row in rows]
+        self.ties.inc(
+            self.members.write(
+                Member(project_id, cohort_id, user_id, in_cohort, time)
+                for (project_id, cohort_id, _, in_cohort, _, user_id), time in zip(rows, at, strict=True)
+            )
+        )
+        self._rename((row[1], _Name(time, row[2])) for row, time in zip(rows, at, strict=True) if row[2])
+        return columns[0]
+
+    def _rename(self, names: Iterable[tuple[str, _Name]]) -> None:
+        """Keep the newest name of each cohort, unless it is the one that this worker has written last."""
+        newest: dict[str, _Name] = {}
+        for cohort_id, name in names:
+            newest[cohort_id] = max(newest.get(cohort_id, name), name)
+        for cohort_id, name in newest.items():
+            if cohort_id not in self.names or self.names[cohort_id] < name:
+                self.cohorts.rename(cohort_id, name.name, name.computed_time)
+                self.names[cohort_id] = name
+
+    def is_deterministic(self) -> bool:
+        return False  # it writes: the planner must neither repeat nor drop a call
