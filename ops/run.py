@@ -52,9 +52,9 @@ def run(console: Console, ports: Ports, records: int, *, once: bool) -> bool:
     return right
 
 
-def create(settings: Settings) -> None:
+def create(settings: Settings, shards: int = SHARDS) -> None:
     """Make the stream, and register the sample's projects and cohorts."""
-    Stream(settings.stream_address).create(SHARDS)
+    Stream(settings.stream_address).create(shards)
     projects, cohorts = Projects(settings.tables_address), Cohorts(settings.tables_address)
     projects.create()
     cohorts.create()

@@ -4,7 +4,7 @@ Amplitude's cohort messages name no project, so a cohort id is registered for on
 says so: its clock must stay, or an older message that comes later would bring the person back.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
@@ -154,8 +154,13 @@ class CohortMembers:
             elif member.computed_time == known.computed_time and member.in_cohort != known.in_cohort:
                 newest[key] = known._replace(in_cohort=False)
                 tied.add(key)
-        met = self._pool.map(self._write, newest.values())
-        return sum(with_table or key in tied for key, with_table in zip(newest, met, strict=True))
+        # the first sync of a cohort is all new members; who leaves is there already
+        entering = [member for member in newest.values() if member.in_cohort]
+        left = [member for member in newest.values() if not member.in_cohort]
+        for some in self._pool.map(self._insert, dynamodb.in_groups(entering, dynamodb.STATEMENTS_AT_ONCE)):
+            left += some
+        met = zip(left, self._pool.map(self._write, left), strict=True)
+        return len(tied | {(one.project_id, one.cohort_id, one.user_id) for one, tie in met if tie})
 
     def members(self, project_id: int, cohort_id: str, limit: int | None = None) -> Iterator[Member]:
         """Who is in a cohort, by user id; no more than `limit`. Raises StoreError while it is gone through."""
@@ -182,6 +187,13 @@ class CohortMembers:
             **more,
         )
 
+    def _insert(self, members: Sequence[Member]) -> list[Member]:
+        """Write those whom the table does not know yet; the others are left over."""
+        with self._explained():
+            statements = [dynamodb.insert(self.table, _item(member)) for member in members]
+            answers = dynamodb.refused(self.client, statements)
+        return [member for member, refused in zip(members, answers, strict=True) if refused]
+
     def _write(self, member: Member) -> bool:
         """Write one unless a newer one is there; whether one of the same time was there that says the opposite."""
         time = {"N": _seconds(member.computed_time)}
@@ -194,14 +206,7 @@ class CohortMembers:
             try:
                 there: Any = self.client.put_item(
                     TableName=self.table,
-                    Item={
-                        "cohort": {"S": f"{member.project_id}:{member.cohort_id}"},
-                        "member": {"S": _sort_key(member.user_id)},
-                        "user_id": {"S": member.user_id},
-                        "in_cohort": {"BOOL": member.in_cohort},
-                        "computed_time": time,
-                        "updated_at": {"S": _now()},
-                    },
+                    Item=_item(member),
                     ConditionExpression=condition,
                     ExpressionAttributeValues=values,
                     ReturnValues="ALL_OLD",
@@ -222,6 +227,17 @@ class CohortMembers:
 def _cohort(item: Mapping[str, Any]) -> Cohort:
     name = item["name"]["S"] if "name" in item else None
     return Cohort(item["cohort_id"]["S"], int(item["project_id"]["N"]), name)
+
+
+def _item(member: Member) -> dict[str, Any]:
+    return {
+        "cohort": {"S": f"{member.project_id}:{member.cohort_id}"},
+        "member": {"S": _sort_key(member.user_id)},
+        "user_id": {"S": member.user_id},
+        "in_cohort": {"BOOL": member.in_cohort},
+        "computed_time": {"N": _seconds(member.computed_time)},
+        "updated_at": {"S": _now()},
+    }
 
 
 def _sort_key(user_id: str) -> str:

@@ -3,7 +3,8 @@
 Clients are made where they are used (they do not travel to workers); the address that makes them does.
 """
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from botocore.config import Config
 
@@ -19,6 +20,11 @@ _CONFIG = Config(
     retries={"mode": "standard", "total_max_attempts": 8},
     max_pool_connections=32,
 )
+
+
+STATEMENTS_AT_ONCE: Final = 25
+"""The most that BatchExecuteStatement takes."""
+_T = TypeVar("_T")
 
 
 class TablesAddress(NamedTuple):
@@ -53,3 +59,23 @@ def create_table(client: "DynamoDBClient", name: str, keys: list[tuple[str, str]
             ],
         )
         client.get_waiter("table_exists").wait(TableName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+
+
+def in_groups(values: Sequence[_T], size: int) -> list[Sequence[_T]]:
+    """The values in their order, so many at a time."""
+    return [values[at : at + size] for at in range(0, len(values), size)]
+
+
+def insert(table: str, item: Mapping[str, Any]) -> dict[str, Any]:
+    """The statement that puts an item where its key is not yet: only PartiQL has conditions in a batch."""
+    fields = ", ".join(f"'{name}': ?" for name in item)
+    return {"Statement": f'INSERT INTO "{table}" VALUE {{{fields}}}', "Parameters": list(item.values())}
+
+
+def refused(client: "DynamoDBClient", statements: Sequence[Mapping[str, Any]]) -> list[bool]:
+    """Execute at most 25 statements in one request; which of them were refused, for whatever reason.
+
+    Not a transaction: that costs double, and the statements do not depend on each other.
+    """
+    given: Any = list(statements)
+    return ["Error" in answer for answer in client.batch_execute_statement(Statements=given)["Responses"]]

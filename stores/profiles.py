@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from hashlib import sha256
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from stores import dynamodb
 from stores.errors import StoreError, explained
@@ -30,7 +30,6 @@ _LONGEST_ID: Final = 1000  # bytes of a user id in a key, of the 2048 that Dynam
 _HEAD: Final = {"N": "0"}
 _VERSION_BITS, _WRITER_BITS, _PART_BITS = 60, 50, 10  # a sort key has room for 126
 _READ_AT_ONCE: Final = 100  # the most that BatchGetItem takes
-_WRITTEN_AT_ONCE: Final = 25  # the most that BatchExecuteStatement takes
 _THREADS: Final = 16
 _ATTEMPTS: Final = 8
 _PAUSE: Final = 0.05  # seconds, doubled each time
@@ -38,7 +37,6 @@ _PAUSE: Final = 0.05  # seconds, doubled each time
 Key = tuple[int, str]
 """A user: project id and user id."""
 _Item = dict[str, Any]
-_T = TypeVar("_T")
 
 
 class Stored(NamedTuple):
@@ -76,7 +74,7 @@ class Profiles:
         """The profiles of all these users as they are now. Raises StoreError when one could not be read."""
         wanted = {_partition(key): key for key in keys}
         names = list(wanted)
-        found = self._pool.map(self._read_some, _in_groups(names, _READ_AT_ONCE))
+        found = self._pool.map(self._read_some, dynamodb.in_groups(names, _READ_AT_ONCE))
         heads = {head["profile"]["S"]: head for head in chain.from_iterable(found)}
         whole = self._pool.map(lambda name: self._whole(wanted[name], heads.get(name)), names)
         return {profile.key: profile for profile in whole}
@@ -93,7 +91,7 @@ class Profiles:
             raise ValueError(msg)
         large = [profile for profile in given if _size(profile) > LARGEST_TEXT]
         heads = [(profile, _head(profile)) for profile in given if _size(profile) <= LARGEST_TEXT]
-        left = self._pool.map(self._write_some, _in_groups(heads, _WRITTEN_AT_ONCE))
+        left = self._pool.map(self._write_some, dynamodb.in_groups(heads, dynamodb.STATEMENTS_AT_ONCE))
         single = self._pool.map(lambda pair: self._write_one(*pair), list(chain.from_iterable(left)))
         spilled = self._pool.map(self._write_large, large)
         return [key for key in (*single, *spilled) if key is not None]
@@ -160,14 +158,11 @@ class Profiles:
             return [item for page in pages for item in page["Items"]]
 
     def _write_some(self, heads: Sequence[tuple[Stored, _Item]]) -> list[tuple[Stored, _Item]]:
-        """Write at most 25 heads in one request; those that it refused, for whatever reason, are left over.
-
-        Not a transaction: that costs double, and heads do not depend on each other.
-        """
-        statements: Any = [_statement(self.table, profile, head) for profile, head in heads]
+        """Write at most 25 heads in one request; those that it refused, for whatever reason, are left over."""
         with self._explained():
-            answers = self.client.batch_execute_statement(Statements=statements)["Responses"]
-        return [pair for pair, answer in zip(heads, answers, strict=True) if "Error" in answer]
+            statements = [_statement(self.table, profile, head) for profile, head in heads]
+            answers = dynamodb.refused(self.client, statements)
+        return [pair for pair, refused in zip(heads, answers, strict=True) if refused]
 
     def _write_one(self, profile: Stored, head: _Item) -> Key | None:
         """Write one head and remove the parts of older ones; the user, when somebody else was faster."""
@@ -220,10 +215,6 @@ class Profiles:
         return explained(f"DynamoDB table {self.table}", self.address.endpoint)
 
 
-def _in_groups(values: Sequence[_T], size: int) -> list[Sequence[_T]]:
-    return [values[at : at + size] for at in range(0, len(values), size)]
-
-
 def _partition(key: Key) -> str:
     project_id, user_id = key
     encoded = user_id.encode()
@@ -264,10 +255,9 @@ def _stored(key: Key, head: _Item, properties: str, merge: str) -> Stored:
 
 
 def _statement(table: str, profile: Stored, head: _Item) -> _Item:
-    """The write of a head where no parts are, in PartiQL: nothing else takes conditions in a batch."""
+    """The write of a head where no parts are."""
     if not profile.version:
-        fields = ", ".join(f"'{name}': ?" for name in head)
-        return {"Statement": f'INSERT INTO "{table}" VALUE {{{fields}}}', "Parameters": list(head.values())}
+        return dynamodb.insert(table, head)
     changed = {name: value for name, value in head.items() if name not in {"profile", "part"}}
     # an attribute to be removed is left to the single put, which replaces the item
     missing = [name for name in ("parts", "amplitude_id", "device_id") if name not in head]

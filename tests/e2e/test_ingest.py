@@ -1,30 +1,24 @@
 """The whole product as processes, killed while it works: what it leaves behind equals the oracle's count."""
 
-import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
 
-from ops import report, sample
+from ops import report, run, sample
 from ops.local import Stack
 from ops.machine import Ports
 from ops.run import differences
 from settings import Settings, load
 from stores.lake import DEAD_LETTERS, EVENT_STORE, Lake
-from stores.projects import Projects
 from stores.stream import Stream
 from tests.compare import assert_as_expected, link_times
+from tests.e2e.feed import OPTIONS, Feed, crash
 from tests.oracle import expect
 
 RECORDS = 3200
 RECORDS_PER_SECOND = 60
-OPTIONS = {
-    "execution.checkpointing.interval": "3s",
-    "heartbeat.interval": "2s",
-    "heartbeat.timeout": "8s",
-}
 
 
 @pytest.fixture(scope="module")
@@ -36,31 +30,8 @@ def stack() -> Iterator[Stack]:
 @pytest.fixture(scope="module")
 def settings(stack: Stack) -> Settings:
     found = load(stack.write_settings())
-    Stream(found.stream_address).create(shards=2)
-    projects = Projects(found.tables_address)
-    projects.create()
-    for one in sample.PROJECTS:
-        projects.add(one)
+    run.create(found, shards=2)
     return found
-
-
-class Feed(threading.Thread):
-    """Puts the sample at a steady rate, so that kills hit records in flight."""
-
-    def __init__(self, stream: Stream, puts: list[sample.Put]) -> None:
-        super().__init__(daemon=True)
-        self.stream, self.puts, self.done = stream, puts, 0
-
-    def run(self) -> None:
-        for start in range(0, len(self.puts), 20):
-            batch = self.puts[start : start + 20]
-            self.done += sum(self.stream.put((put.partition_key, put.data) for put in batch))
-            time.sleep(20 / RECORDS_PER_SECOND)
-
-    def wait_for(self, share: float) -> None:
-        while self.done < share * len(self.puts):
-            assert self.is_alive(), "the feed has stopped"
-            time.sleep(0.1)
 
 
 def test_two_kills_and_a_shard_split_lose_nothing_and_count_nothing_twice(
@@ -70,7 +41,7 @@ def test_two_kills_and_a_shard_split_lose_nothing_and_count_nothing_twice(
     stack.flink.wait_until_running(job)
     made = sample.generate(RECORDS, seed=11)
     stream = Stream(settings.stream_address)
-    feed = Feed(stream, made.puts)
+    feed = Feed(stream, made.puts, RECORDS_PER_SECOND)
     feed.start()
 
     feed.wait_for(0.15)
@@ -91,18 +62,6 @@ def test_two_kills_and_a_shard_split_lose_nothing_and_count_nothing_twice(
     # not linked: no payload; out of an aggregate, which the connector opens: the one bad part of the sample's
     payloads = {None, b"\xff", *(put.data for put in made.puts)}
     assert {row["payload"] for row in dead if row["sub_index"] is None} <= payloads
-
-
-def crash(stack: Stack, job: str) -> None:
-    """Kill the TaskManager without warning, start another, wait until the job has noticed and runs again."""
-    before = stack.flink.failures(job)
-    stack.kill_taskmanager()
-    stack.start_taskmanager()
-    deadline = time.monotonic() + 120
-    while stack.flink.failures(job) == before:
-        assert time.monotonic() < deadline, "the job has not noticed that its TaskManager is gone"
-        time.sleep(0.2)
-    stack.flink.wait_until_running(job)
 
 
 def at_rest(stack: Stack, settings: Settings, job: str, outcomes: int) -> report.Report:

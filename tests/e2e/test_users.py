@@ -1,0 +1,106 @@
+"""Users and cohorts through real processes, the TaskManager killed in mid-stream: all equal the oracle's fold."""
+
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from random import Random
+from typing import Any
+
+import pytest
+
+from ops import run, sample_users
+from ops.local import Stack
+from ops.machine import Ports
+from ops.sample import COHORTS, PROJECTS, Put
+from ops.sample_envelopes import array, lines
+from ops.sample_events import uuid
+from settings import Settings, load
+from stores.cohorts import CohortMembers
+from stores.lake import COHORT_CHANGES, USER_UPDATES, Lake
+from stores.profiles import Profiles
+from stores.stream import Stream
+from stores.usage import UsageTable
+from tests import oracle_users
+from tests.e2e.feed import OPTIONS, Feed, crash
+
+UPDATES, USERS, MEMBERS = 20_000, 500, 50_000
+IN_ONE_PUT = 25
+"""Updates in one record: the emulator of Kinesis gets slow as its stream fills."""
+PUTS_PER_SECOND = 30
+DAY = datetime(2026, 3, 14, tzinfo=UTC)
+COHORT, OWNER = next(iter(COHORTS.items()))
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    with Stack("e2e-users", Ports.free(), flink_options=OPTIONS) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def settings(stack: Stack) -> Settings:
+    found = load(stack.write_settings())
+    run.create(found, shards=2)
+    return found
+
+
+def puts(rng: Random, updates: list[bytes], syncs: list[bytes]) -> list[Put]:
+    """Updates some to a record, messages one by one, shuffled."""
+    groups = [updates[at : at + IN_ONE_PUT] for at in range(0, len(updates), IN_ONE_PUT)]
+    made = [rng.choice((array, lines))(group) for group in groups] + syncs
+    rng.shuffle(made)
+    return [Put(uuid(rng), data) for data in made]
+
+
+def test_a_kill_in_the_middle_leaves_profiles_and_members_exact(stack: Stack, settings: Settings) -> None:
+    rng = Random(9)
+    users = [f"user-{n}@example.com" for n in range(USERS)]
+    updates = sample_users.updates(rng, UPDATES, users, [one.project_id for one in PROJECTS], DAY)
+    syncs = sample_users.cohort_sync(rng, COHORT, MEMBERS, 1000, DAY)
+    job = stack.submit(stack.settings_path)
+    stack.flink.wait_until_running(job)
+    feed = Feed(Stream(settings.stream_address), puts(rng, updates, syncs), PUTS_PER_SECOND)
+    feed.start()
+    feed.wait_for(0.3)
+    crash(stack, job)
+    feed.wait_for(0.7)
+    crash(stack, job)
+    feed.join(timeout=120)
+
+    lake = Lake(settings.lake_address)
+    entries = sum(len(oracle_users.read(message)["users"]) for message in set(syncs))
+    wait_until(stack, job, lambda: lake.rows(USER_UPDATES, ("uuid",)).num_rows, UPDATES)
+    wait_until(stack, job, lambda: lake.rows(COHORT_CHANGES, ("sequence",)).num_rows, entries)
+    assert_profiles(stack, job, settings, oracle_users.profiles(updates))
+    members = oracle_users.members(syncs)
+    present = {user for (_, user), (_, enters) in members.items() if enters}
+    table = CohortMembers(settings.tables_address)
+    wait_until(stack, job, lambda: table.count(OWNER, COHORT), len(present))
+    assert {member.user_id for member in table.members(OWNER, COHORT)} == present
+
+    uuids = lake.rows(USER_UPDATES, ("uuid",))["uuid"].to_pylist()
+    assert len(uuids) == len(set(uuids)) == UPDATES
+    changes = lake.rows(COHORT_CHANGES, ("message_id", "user_id")).to_pylist()
+    assert len({(row["message_id"], row["user_id"]) for row in changes}) == len(changes) == entries
+    usage = UsageTable(settings.tables_address).list()
+    assert sum(one.updates for one in usage) == UPDATES
+    assert sum(one.update_records for one in usage) == len(updates)
+
+
+def assert_profiles(stack: Stack, job: str, settings: Settings, expected: oracle_users.Profiles) -> None:
+    table = Profiles(settings.tables_address)
+
+    def right() -> int:
+        found = table.read(expected)
+        return sum(oracle_users.read(found[key].properties) == properties for key, properties in expected.items())
+
+    wait_until(stack, job, right, len(expected))
+
+
+def wait_until(stack: Stack, job: str, count: Callable[[], Any], wanted: int) -> None:
+    """Return when there are as many as wanted."""
+    deadline = time.monotonic() + 180
+    while (found := count()) != wanted:
+        assert stack.job_state(job) in {"RUNNING", "RESTARTING"}, stack.flink.root_cause(job)
+        assert time.monotonic() < deadline, f"{found:,} instead of {wanted:,}"
+        time.sleep(1)
