@@ -1,4 +1,4 @@
-"""`make bench`: every figure of the README in one table. `python -m bench throughput|latency|decode|all`."""
+"""`make bench`: every figure of the README in one table. `python -m bench throughput|latency|decode|users|all`."""
 
 import sys
 from pathlib import Path
@@ -6,13 +6,13 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from bench import decode, figures, latency, processes, throughput
+from bench import decode, figures, latency, processes, throughput, users
 from bench.figures import Figure
 from ops.process import StackError
 from settings import SettingsError
 from stores.errors import StoreError
 
-WHICH = ("throughput", "latency", "decode")
+WHICH = ("throughput", "latency", "decode", "users")
 POSITIVE = click.IntRange(1)
 
 
@@ -48,6 +48,8 @@ def main(  # noqa: PLR0913, PLR0917  one argument per option
         found += decode.measure(progress.print)
     if which in {"latency", "all"}:
         found += latency.measure(rate, seconds, checkpoint_seconds, progress.print)
+    if which in {"users", "all"}:
+        found += users.measure(progress.print)
     if which in {"throughput", "all"}:
         found += throughput.measure(events, rounds, checkpoint_seconds[0], progress.print)
     figures.show(found, console)

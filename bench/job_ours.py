@@ -4,16 +4,17 @@ The one difference from jobs.ingest is the source, one event per line. Registry 
 """
 
 import argparse
+from collections.abc import Iterable
 from pathlib import Path
 
 from pyflink.datastream import StreamExecutionEnvironment
-from pyflink.table import StreamTableEnvironment, Table
+from pyflink.table import FunctionContext, StreamTableEnvironment, Table
 
 import settings
-from jobs import sinks, topology
-from jobs.ingest import ends, table_environment
-from stores.lake import Lake
-from stores.usage import UsageTable
+from jobs import topology
+from jobs.ingest import create_tables, ends, table_environment
+from stores.profiles import Key, Stored
+from udfs.write_profiles import ProfileMerger, WriteProfiles
 
 
 def main() -> None:
@@ -22,16 +23,46 @@ def main() -> None:
     parser.add_argument("--config", type=Path, required=True)
     parser.add_argument("--set", action="append", default=[], dest="overrides")
     parser.add_argument("--input", required=True)
+    parser.add_argument("--profiles-in-memory", action="store_true")
     options = parser.parse_args()
     config = settings.load(options.config, options.overrides)
-    sinks.create_tables(Lake(config.lake_address))
-    UsageTable(config.tables_address).create()
+    create_tables(config)
 
     env = StreamExecutionEnvironment.get_execution_environment()
     tables = table_environment(env)
     rules = topology.Rules(config.dedupe_window, config.usage_interval)
-    topology.build(env, tables, ends(tables, config, lines(tables, options.input)), rules)
+    given = ends(tables, config, lines(tables, options.input))
+    if options.profiles_in_memory:
+        given = given._replace(write_profiles=WriteToMemory(config.tables_address))
+    topology.build(env, tables, given, rules)
     env.execute("bench-ours")
+
+
+class MemoryProfiles:
+    """The table of profiles in this process: keeps what it is given, at once."""
+
+    table = "memory"
+
+    def __init__(self) -> None:
+        self.items: dict[Key, Stored] = {}
+
+    def read(self, keys: Iterable[Key]) -> dict[Key, Stored]:
+        """What there is of these users."""
+        return {key: self.items.get(key, Stored(*key)) for key in keys}
+
+    def write(self, profiles: Iterable[Stored]) -> list[Key]:
+        """Keep them; nobody is ever overtaken."""
+        self.items |= {one.key: one._replace(version=one.version + 1) for one in profiles}
+        return []
+
+
+class WriteToMemory(WriteProfiles):
+    """The writer of profiles with a table that is not the limit."""
+
+    def open(self, function_context: FunctionContext) -> None:
+        """Open the real one, then take the table away."""
+        super().open(function_context)
+        self.merger = ProfileMerger(MemoryProfiles())  # type: ignore[arg-type]
 
 
 def lines(tables: StreamTableEnvironment, folder: str) -> Table:

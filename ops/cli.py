@@ -17,6 +17,7 @@ from ops.machine import Ports
 from ops.process import StackError
 from ops.profile import profile
 from ops.projects import projects
+from ops.replay import replay
 from settings import SettingsError
 from stores.errors import StoreError
 
@@ -54,4 +55,5 @@ commands.add_command(projects)
 commands.add_command(cohorts)
 commands.add_command(profile)
 commands.add_command(dead_letters)
+dead_letters.add_command(replay)
 commands.add_command(explain_record)

@@ -95,13 +95,13 @@ _FILTERS: Final = [
 ]
 
 
-def _filtered(command: Callable[..., None]) -> Callable[..., None]:
+def filtered(command: Callable[..., None]) -> Callable[..., None]:
     for option in reversed(_FILTERS):
         command = option(command)
     return command
 
 
-def _where(filters: Mapping[str, Any]) -> list[Condition]:
+def where(filters: Mapping[str, Any]) -> list[Condition]:
     conditions = [
         Condition("arrival", ">=", filters["since"]),
         Condition("arrival", "<", filters["until"]),
@@ -133,12 +133,12 @@ def _lake(config: Path) -> Lake:
     show_default=True,
     help=f"Any of {', '.join(_BY)}, with commas.",
 )
-@_filtered
+@filtered
 @click.option("--json", "as_json", is_flag=True, help="One JSON array instead of a table.")
 @click.pass_obj
 def stats(config: Path, /, *, by: tuple[str, ...], as_json: bool, **filters: Any) -> None:
     """Count dead letters."""
-    counts = count(_lake(config), by, _where(filters))
+    counts = count(_lake(config), by, where(filters))
     # the newest hour first, then what there is most of
     hour = by.index("hour") if "hour" in by else None
     ordered = sorted(counts.items(), key=lambda item: tuple(map(str, item[0])))
@@ -186,12 +186,12 @@ def _counted(by: Sequence[str], counts: Sequence[tuple[tuple[Any, ...], int]]) -
 
 @dead_letters.command("list")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10_000))
-@_filtered
+@filtered
 @click.option("--json", "as_json", is_flag=True, help="One JSON array instead of lines.")
 @click.pass_obj
 def list_letters(config: Path, /, *, limit: int, as_json: bool, **filters: Any) -> None:
     """Show the newest dead letters, each with the handle that `show` takes."""
-    letters, total = newest(_lake(config), limit, _where(filters))
+    letters, total = newest(_lake(config), limit, where(filters))
     if as_json:
         rows = [{"handle": str(_handle(letter)), **letter} for letter in letters]
         click.echo(json.dumps(rows, default=datetime.isoformat, indent=2))

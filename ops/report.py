@@ -7,8 +7,11 @@ from dataclasses import dataclass, field
 from rich.console import Console
 from rich.table import Table
 
+from ops.terminal import cell
 from settings import Settings
+from stores.cohorts import Cohort, CohortMembers, Cohorts
 from stores.lake import COHORT_MESSAGES, DEAD_LETTERS, EVENT_STORE, USER_UPDATES, Lake
+from stores.profiles import Profiles
 from stores.projects import Project, Projects
 from stores.usage import Usage, UsageTable
 
@@ -29,8 +32,13 @@ class Report:
     """dead letters of unregistered projects by project id"""
     user_updates: Counter[int] = field(default_factory=Counter)
     """distinct ones by project id"""
+    profiles: Counter[int] = field(default_factory=Counter)
+    """users who have one, by project id"""
     cohort_messages: Counter[int] = field(default_factory=Counter)
     """by project id"""
+    cohorts: list[Cohort] = field(default_factory=list)
+    members: Counter[str] = field(default_factory=Counter)
+    """by cohort id"""
 
     @property
     def records(self) -> int:
@@ -48,27 +56,33 @@ class Report:
 
 def read(settings: Settings) -> Report:
     """Read all the tables. Raises StoreError."""
-    lake = Lake(settings.lake_address)
+    lake, tables = Lake(settings.lake_address), settings.tables_address
+    cohorts, members = Cohorts(tables).list(), CohortMembers(tables)
     events = lake.rows(EVENT_STORE, ("project_id", "month", "identity")).to_pydict()
     keys = list(zip(events["project_id"], events["month"], strict=True))
     identities = set(zip(keys, events["identity"], strict=True))
     dead = lake.rows(DEAD_LETTERS, ("kind", "reason", "project_id")).to_pylist()
     return Report(
-        usage=UsageTable(settings.tables_address).list(),
-        projects=Projects(settings.tables_address).list(),
+        usage=UsageTable(tables).list(),
+        projects=Projects(tables).list(),
         stored=Counter(keys),
         distinct=Counter(key for key, _ in identities),
         dead_letters=Counter((row["kind"], row["reason"]) for row in dead),
         quarantined=Counter(row["project_id"] for row in dead if row["reason"] == "unknown_project"),
         user_updates=Counter(lake.rows(USER_UPDATES, ("project_id",))["project_id"].to_pylist()),
+        profiles=Counter(project_id for project_id, _ in Profiles(tables).users()),
+        cohorts=cohorts,
+        members=Counter({one.cohort_id: members.count(one.project_id, one.cohort_id) for one in cohorts}),
         cohort_messages=Counter(lake.rows(COHORT_MESSAGES, ("project_id",))["project_id"].to_pylist()),
     )
 
 
 def show(report: Report, console: Console) -> None:
-    """Print what became of the records, then the projects, and each month against its limit."""
+    """Print what became of the records, then projects, users, cohorts, and each month against its limit."""
     console.print(_outcomes(report))
     console.print(_projects(report))
+    console.print(_users(report))
+    console.print(_cohorts(report))
     console.print(_months(report.usage, report.projects))
 
 
@@ -90,22 +104,46 @@ def _outcomes(report: Report) -> Table:
 
 
 def _projects(report: Report) -> Table:
-    columns = ("event records", "stored", "duplicates", "user updates", "cohort messages", "quarantined")
-    table = _table("Records by project", "project", "Notifly project", *columns)
-    usage: defaultdict[int, list[Usage]] = defaultdict(list)
-    for total in report.usage:
-        usage[total.project_id].append(total)
+    columns = ("event records", "stored", "duplicates", "quarantined")
+    table = _table("Events by project", "project", "Notifly project", *columns)
+    usage = _by_project(report)
     names = {project.project_id: project.notifly_project for project in report.projects}
-    for project_id in sorted({*usage, *report.user_updates, *report.cohort_messages, *report.quarantined}):
+    for project_id in sorted({*usage, *report.quarantined}):
         counts = (
             sum(u.records for u in usage[project_id]),
             sum(n for (project, _), n in report.stored.items() if project == project_id),
             sum(u.duplicates for u in usage[project_id]),
-            report.user_updates[project_id],
-            report.cohort_messages[project_id],
             report.quarantined[project_id],
         )
         table.add_row(str(project_id), names.get(project_id, ""), *(f"{n:,}" for n in counts))
+    return table
+
+
+def _users(report: Report) -> Table:
+    table = _table("Users by project", "project", "update records", "distinct", "duplicates", "profiles")
+    for project_id, usage in sorted(_by_project(report).items()):
+        counts = (
+            sum(u.update_records for u in usage),
+            report.user_updates[project_id],
+            sum(u.update_duplicates for u in usage),
+            report.profiles[project_id],
+        )
+        table.add_row(str(project_id), *(f"{n:,}" for n in counts))
+    return table
+
+
+def _by_project(report: Report) -> defaultdict[int, list[Usage]]:
+    usage: defaultdict[int, list[Usage]] = defaultdict(list)
+    for total in report.usage:
+        usage[total.project_id].append(total)
+    return usage
+
+
+def _cohorts(report: Report) -> Table:
+    table = _table("Cohorts", "cohort", "name", "project", "members")
+    for one in report.cohorts:
+        words = (one.cohort_id, one.name, str(one.project_id), f"{report.members[one.cohort_id]:,}")
+        table.add_row(*map(cell, words))
     return table
 
 
@@ -123,6 +161,6 @@ def _months(usage: Sequence[Usage], projects: Sequence[Project]) -> Table:
 def _table(title: str, *columns: str) -> Table:
     table = Table(title=title, title_justify="left")
     for column in columns:
-        words = column in {"project", "Notifly project", "kind", "reason", "where", "month"}
+        words = column in {"project", "Notifly project", "kind", "reason", "where", "month", "cohort", "name"}
         table.add_column(column, justify="left" if words else "right")
     return table

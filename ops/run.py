@@ -19,6 +19,7 @@ from ops.machine import Ports
 from ops.process import StackError
 from ops.report import Report
 from ops.sample import Sample, Truth
+from ops.sample_others import COHORTS, PROJECTS
 from settings import Settings, load
 from stores.cohorts import Cohorts
 from stores.projects import Projects
@@ -58,9 +59,9 @@ def create(settings: Settings, shards: int = SHARDS) -> None:
     projects, cohorts = Projects(settings.tables_address), Cohorts(settings.tables_address)
     projects.create()
     cohorts.create()
-    for one in sample.PROJECTS:
+    for one in PROJECTS:
         projects.add(one)
-    for cohort_id, project_id in sample.COHORTS.items():
+    for cohort_id, project_id in COHORTS.items():
         cohorts.add(cohort_id, project_id)
 
 
@@ -122,6 +123,8 @@ def differences(found: Report, truth: Truth) -> list[str]:
         ("quarantined by project", found.quarantined, truth.quarantined),
         ("update records by project", updates, truth.update_records),
         ("user updates by project", found.user_updates, truth.user_updates),
+        ("profiles by project", found.profiles, truth.profiles),
+        ("members by cohort", found.members, truth.members),
         ("cohort messages by project", found.cohort_messages, truth.cohort_messages),
     ]
     return [

@@ -6,38 +6,27 @@ a count independent of the job. Deterministic for a seed and `now`.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import md5
 from random import Random
 from typing import NamedTuple
 
-from ops import sample_broken, sample_envelopes
+from ops import sample_envelopes
 from ops.sample_events import (
     Record,
-    cohort_message,
     encode,
     later,
     make_event,
     person,
-    user_update,
     uuid,
     with_oddities,
     with_rung,
     with_shape,
 )
-from stores.projects import linked
+from ops.sample_others import COHORTS, PROJECTS, UNKNOWN_APP, Label, others
 
-PROJECTS = (
-    linked(434735, "acme-shop"),
-    linked(100011471, "dalle-market", datetime.fromisoformat("2023-06-01 09:30:00")),
-)
-"""The registered projects; the sample has records of the second one from before it was linked."""
-UNKNOWN_APP = 203138
-COHORTS = {"gs72ns": 434735, "k3w9ab": 100011471}
-"""The registered cohorts and their projects."""
-UNKNOWN_COHORT = "zz00zz"
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -76,7 +65,11 @@ class Truth:
     """user updates, copies included"""
     user_updates: dict[int, int]
     """distinct ones"""
+    profiles: dict[int, int]
+    """users who have one, by project"""
     cohort_messages: dict[int, int]
+    members: dict[str, int]
+    """by cohort"""
 
 
 @dataclass
@@ -95,16 +88,9 @@ def generate(records: int = 3200, seed: int = 1, now: datetime | None = None) ->
     rng = Random(seed)
     now = (now or datetime.now(UTC)).astimezone(UTC)
     unknown = lookalikes = envelopes = records // 100
-    others = [
-        *_each(records // 50, _broken(rng)),
-        *_each(records // 100, _user_updates(rng, now)),
-        *_each(records // 200, _control(rng)),
-        *_each(records // 200, _before_link(rng)),
-        *_each(records // 400, _unattributed(rng)),
-        *_each(records // 1000, _cohorts(rng, now)),
-    ]
     repeats = records // 20
-    length = records - len(others) - unknown - lookalikes - envelopes - repeats
+    rest = others(rng, records, now)
+    length = records - len(rest) - unknown - lookalikes - envelopes - repeats
     sizes = [rng.randint(2, 6) for _ in range(envelopes)]
     made = _originals(rng, _uploads(rng, length + sum(sizes), now))
     singles, inside = _parted(rng, made, sizes)
@@ -117,20 +103,10 @@ def generate(records: int = 3200, seed: int = 1, now: datetime | None = None) ->
         *(_redelivery(rng, rng.choice(made), length) for _ in range(repeats - len(repeated_whole))),
         *(_redelivered(rng, item) for item in repeated_whole),
         *(_unregistered(rng, rng.choice(made), length) for _ in range(unknown)),
-        *(_Item(rng.uniform(0, length), Put(uuid(rng), data), (label,)) for data, label in others),
+        *(_Item(rng.uniform(0, length), Put(uuid(rng), data), (label,)) for data, label in rest),
     ]
     items.sort(key=lambda item: item.at)
     return Sample([item.put for item in items], _tally(items))
-
-
-class _Label(NamedTuple):
-    """What a record is known to be: its kind, and what else its outcome is counted by."""
-
-    kind: str
-    """`event`, `duplicate` of one, `user_update`, `repeated_update`, or the word of the tables"""
-    project_id: int = 0
-    month: str = ""
-    reason: str = ""
 
 
 class _Made(NamedTuple):
@@ -139,7 +115,7 @@ class _Made(NamedTuple):
     at: float
     event: Record
     put: Put
-    label: _Label
+    label: Label
 
 
 class _Item(NamedTuple):
@@ -147,14 +123,7 @@ class _Item(NamedTuple):
 
     at: float
     put: Put
-    labels: tuple[_Label, ...]
-
-
-_Labelled = tuple[bytes, _Label]
-
-
-def _each(count: int, forms: Iterator[_Labelled]) -> list[_Labelled]:
-    return [next(forms) for _ in range(count)]
+    labels: tuple[Label, ...]
 
 
 def _uploads(rng: Random, count: int, now: datetime) -> list[datetime]:
@@ -179,7 +148,7 @@ def _originals(rng: Random, uploads: Sequence[datetime]) -> list[_Made]:
         event = with_oddities(rng, with_rung(rng, with_shape(rng, event)))
         mark = _BOM if rng.random() < 0.005 else b""
         put = Put(event.get("device_id") or uuid(rng), mark + encode(event))
-        made.append(_Made(number, event, put, _Label("event", project_id, f"{upload:%Y-%m}")))
+        made.append(_Made(number, event, put, Label("event", project_id, f"{upload:%Y-%m}")))
     return made
 
 
@@ -199,7 +168,7 @@ def _enveloped(rng: Random, number: int, members: Sequence[_Made]) -> _Item:
     form, reason = forms[number % len(forms)]
     labels = tuple(member.label for member in members)
     if reason:
-        labels += (_Label("rejected", reason=reason),)
+        labels += (Label("rejected", reason=reason),)
     data = form([encode(member.event) for member in members])
     aggregated = data.startswith(sample_envelopes.KPL_MAGIC)
     return _Item(members[0].at, Put(sample_envelopes.KPL_KEY if aggregated else uuid(rng), data), labels)
@@ -240,71 +209,16 @@ def _redelivered(rng: Random, item: _Item) -> _Item:
     return _Item(item.at + 0.5, put, tuple(map(_again, item.labels)))
 
 
-def _again(label: _Label) -> _Label:
-    return _Label("duplicate", label.project_id) if label.kind == "event" else label
+def _again(label: Label) -> Label:
+    return Label("duplicate", label.project_id) if label.kind == "event" else label
 
 
 def _unregistered(rng: Random, made: _Made, length: int) -> _Item:
     record = made.event | {"app": UNKNOWN_APP, "uuid": uuid(rng)}
     if rng.random() < 0.1:
         record["event_type"] = "$identify"
-    label = _Label("quarantined", UNKNOWN_APP, reason="unknown_project")
+    label = Label("quarantined", UNKNOWN_APP, reason="unknown_project")
     return _Item(rng.uniform(0, length), Put(uuid(rng), encode(record)), (label,))
-
-
-def _user_updates(rng: Random, now: datetime) -> Iterator[_Labelled]:
-    while True:
-        project_id = rng.choice(PROJECTS).project_id
-        update = encode(user_update(rng, project_id, person(rng), now))
-        yield update, _Label("user_update", project_id)
-        if rng.random() < 0.25:
-            yield update, _Label("repeated_update", project_id)
-
-
-def _cohorts(rng: Random, now: datetime) -> Iterator[_Labelled]:
-    while True:
-        for cohort_id, project_id in COHORTS.items():
-            yield encode(cohort_message(rng, cohort_id, now, rng.randrange(200))), _Label("cohort", project_id)
-        unknown = _Label("quarantined", reason="unknown_cohort")
-        yield encode(cohort_message(rng, UNKNOWN_COHORT, now, rng.randrange(20))), unknown
-
-
-def _before_link(rng: Random) -> Iterator[_Labelled]:
-    """Events uploaded before the project was linked, the first one by a microsecond."""
-    project = PROJECTS[1]
-    linked_at = project.links[0].linked_at.replace(tzinfo=UTC)
-    label = _Label("not_linked", project.project_id, reason="before_link")
-    ahead = timedelta(microseconds=1)
-    while True:
-        event = make_event(rng, 0, project.project_id, person(rng), linked_at - ahead)
-        yield encode(event), label
-        ahead = timedelta(seconds=rng.randint(1, 10**7))
-
-
-def _unattributed(rng: Random) -> Iterator[_Labelled]:
-    while True:
-        yield sample_broken.unattributed(rng), _Label("quarantined", reason="unattributed")
-
-
-def _broken(rng: Random) -> Iterator[_Labelled]:
-    """Broken records; the first few hold one of every reason."""
-    return _in_turn("rejected", sample_broken.rejected(_example(rng)))
-
-
-def _control(rng: Random) -> Iterator[_Labelled]:
-    return _in_turn("control", sample_broken.control(_example(rng)))
-
-
-def _example(rng: Random) -> Record:
-    return make_event(rng, 0, PROJECTS[0].project_id, person(rng), datetime(2026, 3, 10, tzinfo=UTC))
-
-
-def _in_turn(kind: str, reasons: dict[str, list[bytes]]) -> Iterator[_Labelled]:
-    """The first form of every reason, then the second one of those that have one, and so on; endless."""
-    ranked = [(rank, reason, data) for reason, forms in reasons.items() for rank, data in enumerate(forms)]
-    ranked.sort(key=lambda form: form[0])
-    while True:
-        yield from ((data, _Label(kind, reason=reason)) for _, reason, data in ranked)
 
 
 def _tally(items: Sequence[_Item]) -> Truth:
@@ -313,6 +227,7 @@ def _tally(items: Sequence[_Item]) -> Truth:
     def by_project(kind: str) -> Counter[int]:
         return Counter(label.project_id for label in labels if label.kind == kind)
 
+    known = {(label.project_id, user) for label in labels if label.kind == "user_update" for user in label.users}
     events, repeats, updates = by_project("event"), by_project("duplicate"), by_project("user_update")
     return Truth(
         received=len(items),
@@ -326,8 +241,19 @@ def _tally(items: Sequence[_Item]) -> Truth:
         quarantined=dict(Counter(label.project_id for label in labels if label.reason == "unknown_project")),
         update_records=dict(updates + by_project("repeated_update")),
         user_updates=dict(updates),
+        profiles=dict(Counter(project for project, _ in known)),
         cohort_messages=dict(by_project("cohort")),
+        members={
+            # all messages are of one computation, and who leaves in one of them has left
+            cohort_id: len(_users(labels, cohort_id, enters=True) - _users(labels, cohort_id, enters=False))
+            for cohort_id in COHORTS
+        },
     )
+
+
+def _users(labels: Sequence[Label], cohort_id: str, *, enters: bool) -> set[str]:
+    moved = (label.users for label in labels if label.cohort_id == cohort_id and label.enters == enters)
+    return {user for users in moved for user in users}
 
 
 def _key_on_another_shard(rng: Random, key: str) -> str:

@@ -238,13 +238,17 @@ def user_update(rng: Random, project_id: int, person: Record, upload: datetime) 
     """A change of a user or a group in one of the shapes that may arrive (contract §2.2)."""
     user = {name: person[name] for name in ("user_id", "device_id", "amplitude_id", "platform", "country")}
     record = {"app": project_id, **clocks(rng, upload), **user, "event_properties": {}, "uuid": uuid(rng)}
-    group = {"group_type": "company", "group_value": f"회사 {rng.randrange(99)}", "group_properties": {"seats": 7}}
+    group = {
+        "group_type": "company",
+        "group_value": f"회사 {rng.getrandbits(40)}",
+        "group_properties": {"seats": 7},
+    }
     shapes: tuple[Record, ...] = (
         record | {"event_type": "$identify", "user_properties": person["user_properties"]},
         record | {"event_type": "$identify", "user_properties": {"$set": {"plan": "pro"}, "$add": {"logins": 1}}},
         record | {"event_type": "_identify", "user_properties": {"$unset": {"old": "-"}}},
         record | {"event_type": "$groupidentify"} | group,
-        {"app": project_id, **user, "user_properties": {"plan": "pro", "logins": "17"}, "paying": "true"},
+        {"app": project_id, **user, "user_properties": {"plan": "pro", "points": f"{rng.getrandbits(40)}"}},
         {"app": project_id, **group},
     )
     return rng.choice(shapes)

@@ -25,7 +25,7 @@ from ops.local import Stack
 from ops.machine import Ports
 from ops.mutate import mutate
 from ops.process import StackError
-from ops.sample import COHORTS, PROJECTS, UNKNOWN_APP, UNKNOWN_COHORT, Put
+from ops.sample import Put
 from ops.sample_events import (
     Record,
     cohort_message,
@@ -38,6 +38,7 @@ from ops.sample_events import (
     with_rung,
     with_shape,
 )
+from ops.sample_others import COHORTS, PROJECTS, UNKNOWN_APP, UNKNOWN_COHORT
 from settings import Settings, SettingsError, load
 from stores.errors import StoreError
 from stores.lake import COHORT_MESSAGES, DEAD_LETTERS, EVENT_STORE, USER_UPDATES, Lake

@@ -9,7 +9,7 @@ import json
 import secrets
 import time
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
@@ -69,6 +69,19 @@ class Profiles:
         """Create the table unless it is there. Raises StoreError."""
         with self._explained():
             dynamodb.create_table(self.client, self.table, [("profile", "S"), ("part", "N")])
+
+    def users(self) -> Iterator[Key]:
+        """All users who have a profile, by a scan: for small tables. Raises StoreError in the midst of it."""
+        with self._explained():
+            pages = self.client.get_paginator("scan").paginate(
+                TableName=self.table,
+                ConsistentRead=True,
+                FilterExpression="part = :head",
+                ExpressionAttributeValues={":head": {"N": "0"}},
+                ProjectionExpression="project_id, user_id",
+            )
+            for page in pages:
+                yield from ((int(item["project_id"]["N"]), item["user_id"]["S"]) for item in page["Items"])
 
     def read(self, keys: Iterable[Key]) -> dict[Key, Stored]:
         """The profiles of all these users as they are now. Raises StoreError when one could not be read."""

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 _CONFIG = Config(connect_timeout=3, read_timeout=30, retries={"mode": "standard", "total_max_attempts": 8})
 PUT_RECORDS_MAX: Final = 500
 """Records that one PutRecords call takes (contract §4.4)."""
+PUT_BYTES_MAX: Final = 4 * 2**20
+"""Bytes of data in one call; older clients of Kinesis refuse more than 5 MiB (contract §4.4)."""
 
 
 class StreamAddress(NamedTuple):
@@ -73,11 +75,13 @@ class Stream:
         Records that Kinesis refused for the moment are put again: nothing is skipped. Raises StoreError.
         """
         batch: list[tuple[str, bytes]] = []
-        for record in records:
-            batch.append(record)
-            if len(batch) == PUT_RECORDS_MAX:
+        size = 0
+        for key, data in records:
+            if batch and (len(batch) == PUT_RECORDS_MAX or size + len(data) > PUT_BYTES_MAX):
                 yield self._put(batch)
-                batch = []
+                batch, size = [], 0
+            batch.append((key, data))
+            size += len(data)
         if batch:
             yield self._put(batch)
 

@@ -1,5 +1,6 @@
 """Users and cohorts through real processes, the TaskManager killed in mid-stream: all equal the oracle's fold."""
 
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -11,12 +12,13 @@ import pytest
 from ops import run, sample_users
 from ops.local import Stack
 from ops.machine import Ports
-from ops.sample import COHORTS, PROJECTS, Put
+from ops.sample import Put
 from ops.sample_envelopes import array, lines
-from ops.sample_events import uuid
+from ops.sample_events import cohort_message, encode, uuid
+from ops.sample_others import COHORTS, PROJECTS
 from settings import Settings, load
 from stores.cohorts import CohortMembers
-from stores.lake import COHORT_CHANGES, USER_UPDATES, Lake
+from stores.lake import COHORT_CHANGES, DEAD_LETTERS, USER_UPDATES, Condition, Lake
 from stores.profiles import Profiles
 from stores.stream import Stream
 from stores.usage import UsageTable
@@ -44,6 +46,13 @@ def settings(stack: Stack) -> Settings:
     return found
 
 
+@pytest.fixture(scope="module")
+def job(stack: Stack, settings: Settings) -> str:
+    submitted = stack.submit(stack.settings_path)
+    stack.flink.wait_until_running(submitted)
+    return submitted
+
+
 def puts(rng: Random, updates: list[bytes], syncs: list[bytes]) -> list[Put]:
     """Updates some to a record, messages one by one, shuffled."""
     groups = [updates[at : at + IN_ONE_PUT] for at in range(0, len(updates), IN_ONE_PUT)]
@@ -52,13 +61,13 @@ def puts(rng: Random, updates: list[bytes], syncs: list[bytes]) -> list[Put]:
     return [Put(uuid(rng), data) for data in made]
 
 
-def test_a_kill_in_the_middle_leaves_profiles_and_members_exact(stack: Stack, settings: Settings) -> None:
+def test_a_kill_in_the_middle_leaves_profiles_and_members_exact(
+    stack: Stack, settings: Settings, job: str
+) -> None:
     rng = Random(9)
     users = [f"user-{n}@example.com" for n in range(USERS)]
     updates = sample_users.updates(rng, UPDATES, users, [one.project_id for one in PROJECTS], DAY)
     syncs = sample_users.cohort_sync(rng, COHORT, MEMBERS, 1000, DAY)
-    job = stack.submit(stack.settings_path)
-    stack.flink.wait_until_running(job)
     feed = Feed(Stream(settings.stream_address), puts(rng, updates, syncs), PUTS_PER_SECOND)
     feed.start()
     feed.wait_for(0.3)
@@ -85,6 +94,29 @@ def test_a_kill_in_the_middle_leaves_profiles_and_members_exact(stack: Stack, se
     usage = UsageTable(settings.tables_address).list()
     assert sum(one.updates for one in usage) == UPDATES
     assert sum(one.update_records for one in usage) == len(updates)
+
+
+def test_what_waits_for_a_registration_is_applied_by_a_replay(stack: Stack, settings: Settings, job: str) -> None:
+    message = encode(cohort_message(Random(3), "late01", DAY, 40) | {"in_cohort": True})
+    for acknowledged in Stream(settings.stream_address).put([("a", message)]):
+        assert acknowledged == 1
+    waiting = [Condition("reason", "=", "unknown_cohort")]
+    lake = Lake(settings.lake_address)
+    wait_until(stack, job, lambda: lake.rows(DEAD_LETTERS, ("sequence",), waiting).num_rows, 1)
+    bridge(stack, "cohorts", "add", "late01", str(OWNER))
+    time.sleep(settings.ingest.projects_refresh_seconds + 1)
+    for _ in range(2):  # a replay may be repeated
+        replayed = bridge(stack, "dead-letters", "replay", "--reason", "unknown_cohort")
+        assert replayed == "put on the stream again: 1\n"
+    table = CohortMembers(settings.tables_address)
+    wait_until(stack, job, lambda: table.count(OWNER, "late01"), 40)
+    changes = [Condition("cohort_id", "=", "late01")]
+    wait_until(stack, job, lambda: lake.rows(COHORT_CHANGES, ("user_id",), changes).num_rows, 40)
+
+
+def bridge(stack: Stack, group: str, *arguments: str) -> str:
+    command = [".venv/bin/amplitude-bridge", group, "--config", str(stack.settings_path), *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
 
 
 def assert_profiles(stack: Stack, job: str, settings: Settings, expected: oracle_users.Profiles) -> None:

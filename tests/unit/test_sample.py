@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from bench.events import events
-from ops.sample import COHORTS, PROJECTS, UNKNOWN_APP, ProjectTruth, Sample, Truth, generate
+from ops.sample import ProjectTruth, Sample, Truth, generate
+from ops.sample_others import COHORTS, PROJECTS, UNKNOWN_APP
 from ops.soak import REGISTRY, rows
 from tests.builders import ARRIVAL, LEAP_DAY_END, MONTH_START, YEAR_END
 from tests.compare import link_times
@@ -38,8 +39,8 @@ def found_in(sample: Sample, arrival: datetime) -> list[dict[str, Any]]:
     return [dict(zip(DECODED, row, strict=True)) for put in sample.puts for row in rows(put.data, at, REGISTRY)]
 
 
-def truth_of(puts: int, found: list[dict[str, Any]]) -> Truth:
-    """The truth as the rules tell it."""
+def truth_of(puts: int, found: list[dict[str, Any]], members: dict[str, int]) -> Truth:
+    """The truth as the rules tell it; whose members a message changes they do not."""
     copies = [row for row in found if row["kind"] == "event"]
     firsts = {(row["project_id"], row["identity"]): row for row in copies}.values()
     records, distinct = (Counter(row["project_id"] for row in some) for some in (copies, firsts))
@@ -58,27 +59,34 @@ def truth_of(puts: int, found: list[dict[str, Any]]) -> Truth:
         user_updates=Counter(
             project_id for project_id, _ in {(row["project_id"], row["identity"]) for row in kinds["user_update"]}
         ),
+        profiles=Counter(
+            project_id
+            for project_id, _ in {
+                (row["project_id"], row["user_id"]) for row in kinds["user_update"] if row["to_profile"]
+            }
+        ),
         cohort_messages=Counter(row["project_id"] for row in kinds["cohort"]),
+        members=members,
     )
 
 
 def test_truth_of_the_default_size_is_what_the_rules_find(sample: Sample, found: list[dict[str, Any]]) -> None:
     assert sample.truth.received == 3200
-    assert sample.truth == truth_of(len(sample.puts), found)
+    assert sample.truth == truth_of(len(sample.puts), found, sample.truth.members)
 
 
 @pytest.mark.parametrize("now", [MONTH_START, LEAP_DAY_END, YEAR_END, ARRIVAL])
 @pytest.mark.parametrize("seed", [2, 3])
 def test_truth_holds_for_other_seeds_and_at_month_edges(seed: int, now: datetime) -> None:
     other = generate(400, seed, now)
-    assert other.truth == truth_of(400, found_in(other, now + timedelta(seconds=5)))
+    assert other.truth == truth_of(400, found_in(other, now + timedelta(seconds=5)), other.truth.members)
 
 
 @pytest.mark.parametrize("records", [0, 1, 19, 20, 99, 100])
 def test_a_tiny_sample_has_a_truth_too(records: int) -> None:
     tiny = generate(records, now=ARRIVAL)
     assert len(tiny.puts) == records
-    assert tiny.truth == truth_of(records, found_in(tiny, ARRIVAL))
+    assert tiny.truth == truth_of(records, found_in(tiny, ARRIVAL), tiny.truth.members)
 
 
 def test_shares_and_variety_are_those_of_the_issue(sample: Sample) -> None:
