@@ -44,7 +44,7 @@ def measure(say: Say) -> list[Figure]:
         rate = _rate(ProfileMerger(table), _changes(UPDATES // 4, users))  # type: ignore[arg-type]
         figures.append(_figure(f"writer: into memory, {users:,} users", rate, "updates/s"))
     size = sum(len(one.properties) + len(one.merge) for one in table.items.values()) / len(table.items)
-    figures.append(_figure("profile of a user with 5 properties, 2.5 updates", size, "bytes"))
+    figures.append(_figure("profile of 3 properties after 2.5 updates", size, "bytes"))
     with Stack("bench-users", Ports.free(), flink_options={"execution.checkpointing.interval": "10s"}) as stack:
         settings = load(stack.write_settings())
         profiles = Profiles(settings.tables_address)
