@@ -8,16 +8,17 @@ so that source and dedupe stand in the plan once; rows cross between stages in F
 """
 
 import argparse
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from pyflink.datastream import StreamExecutionEnvironment
 from pyflink.table import StreamTableEnvironment, Table
 
 import settings
-from jobs import sinks, topology
+from jobs import sinks
 from jobs.ingest import table_environment
 from jobs.stages import Graph
+from settings import Settings
 from stores.lake import EVENT_STORE, Lake
 from udfs.model import EVENT_COLUMNS, EVENT_PREFIX, EXPORT_COLUMNS
 
@@ -33,23 +34,27 @@ def main() -> None:
     parser.add_argument("--input", required=True)
     options = parser.parse_args()
     config = settings.load(options.config, options.overrides)
-    sinks.create_tables(Lake(config.lake_address))
-
     env = StreamExecutionEnvironment.get_execution_environment()
-    tables = table_environment(env)
-    sinks.use_lake(tables, config.lake_address)
-    graph = Graph(tables, env)
-    parsed = graph.stream("parse", "Events parsed by the json format", parse(tables, options.input))
-    events = graph.stream("first-copy", "First copies", first_copies(tables, parsed), config.dedupe_window)
-    rules = topology.Rules(config.dedupe_window, config.usage_interval)
-    counts = topology.partial_counts(tables, parsed, events, rules)
-    graph.sink("event-store", "Events", stored(tables, events), sinks.lake_table(config.lake_address, EVENT_STORE))
-    graph.sink("counts", "Counts", tables.sql_query(f"SELECT events FROM {counts}"), discard(tables))  # noqa: S608
+    build(env, config, options.input)
     env.execute("bench-rival")
 
 
+def build(env: StreamExecutionEnvironment, config: Settings, folder: str) -> None:
+    """Add the rival's job over the files of a folder to `env`."""
+    sinks.create_tables(Lake(config.lake_address))
+    tables = table_environment(env)
+    sinks.use_lake(tables, config.lake_address)
+    graph = Graph(tables, env)
+    parsed = graph.stream("parse", "Events parsed by the json format", parse(tables, folder))
+    events = graph.stream("first-copy", "First copies", first_copies(tables, parsed), config.dedupe_window)
+    counts = graph.stream("count", "Counts", counted(tables, parsed, events, config.usage_interval))
+    graph.sink("event-store", "Events", stored(tables, events), sinks.lake_table(config.lake_address, EVENT_STORE))
+    counted_events = tables.sql_query(f"SELECT events FROM {counts}")  # noqa: S608
+    graph.sink("counts", "Counts", counted_events, sinks.discard(tables, "counts"))
+
+
 def parse(tables: StreamTableEnvironment, folder: str) -> Table:
-    """The main columns of each line; `kind` because `topology.partial_counts` counts events by it."""
+    """The main columns of each line."""
     columns = ", ".join(
         f"`{_JSON_NAMES.get(name, name)}` {_SQL_TYPES[kind]}" for name, kind in EXPORT_COLUMNS.items()
     )
@@ -60,7 +65,7 @@ def parse(tables: StreamTableEnvironment, folder: str) -> Table:
     """)
     exports = ", ".join(f"`{_JSON_NAMES.get(name, name)}` AS `{name}`" for name in EXPORT_COLUMNS)
     return tables.sql_query(f"""
-        SELECT 'event' AS kind, app AS project_id, event_type,
+        SELECT app AS project_id, event_type,
             DATE_FORMAT(server_upload_time, 'yyyy-MM') AS `month`, {exports}, CURRENT_TIMESTAMP AS arrival
         FROM lines
     """)  # noqa: S608
@@ -79,6 +84,22 @@ def first_copies(tables: StreamTableEnvironment, parsed: Table) -> Table:
     """)  # noqa: S608
 
 
+def counted(tables: StreamTableEnvironment, parsed: Table, events: Table, interval: timedelta) -> Table:
+    """Records and first copies of each interval, per project and month, as ours counts them."""
+    both = tables.sql_query(f"""
+        SELECT *, PROCTIME() AS seen FROM (
+            SELECT project_id, `month`, CAST(1 AS BIGINT) AS records, CAST(0 AS BIGINT) AS events FROM {parsed}
+            UNION ALL SELECT project_id, `month`, CAST(0 AS BIGINT), CAST(1 AS BIGINT) FROM {events}
+        )
+    """)  # noqa: S608
+    tables.create_temporary_view("counted", both)
+    return tables.sql_query(f"""
+        SELECT project_id, `month`, SUM(records) AS records, SUM(events) AS events
+        FROM TABLE(TUMBLE(TABLE counted, DESCRIPTOR(seen), INTERVAL '{int(interval.total_seconds())}' SECOND))
+        GROUP BY window_start, window_end, project_id, `month`
+    """)  # noqa: S608
+
+
 def stored(tables: StreamTableEnvironment, events: Table) -> Table:
     """Rows of the event store, each column filled as ours fills it for these events."""
     identity = " || ".join(
@@ -90,6 +111,7 @@ def stored(tables: StreamTableEnvironment, events: Table) -> Table:
         "identity": f"'1' || {identity}",
         "identity_rung": "CAST(1 AS BIGINT)",
         "extra": "CAST(NULL AS STRING)",
+        "repairs": "CAST(NULL AS STRING)",
     }
     times = {
         name: f"CAST(`{name}` AS TIMESTAMP_LTZ(6))" for name, kind in EXPORT_COLUMNS.items() if kind is datetime
@@ -97,14 +119,9 @@ def stored(tables: StreamTableEnvironment, events: Table) -> Table:
     columns = ", ".join(f"{(made | times).get(name, f'`{name}`')} AS `{name}`" for name in EVENT_COLUMNS)
     return tables.sql_query(f"""
         SELECT {columns}, FALSE AS popup_trigger, CAST(arrival AS TIMESTAMP_LTZ(6)) AS arrival,
-            'shardId-000000000000' AS shard, '0' AS sequence
+            'shardId-000000000000' AS shard, '0' AS sequence, CAST(NULL AS BIGINT) AS sub_index
         FROM {events}
     """)  # noqa: S608
-
-
-def discard(tables: StreamTableEnvironment) -> str:
-    """A table that keeps nothing."""
-    return sinks.discard(tables, "counted_events")
 
 
 if __name__ == "__main__":

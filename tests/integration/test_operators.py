@@ -2,11 +2,14 @@
 
 import re
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from pyflink.datastream import StreamExecutionEnvironment
 from pyflink.java_gateway import get_gateway
 
+from bench import job_rival
 from jobs.stages import operators
 from tests.integration import cluster
 
@@ -69,6 +72,14 @@ def predecessors(operator: Any) -> list[Any]:
         virtual = one.getClass().getSimpleName() in {"PartitionTransformation", "UnionTransformation"}
         found += predecessors(one) if virtual else [one]
     return found
+
+
+def test_the_rival_of_the_benchmark_plans_like_ours(tmp_path: Path, dynamodb_endpoint: str) -> None:
+    where = cluster.place(tmp_path, dynamodb_endpoint, [])
+    env = StreamExecutionEnvironment.get_execution_environment()
+    job_rival.build(env, where.settings, f"file://{where.records}")
+    uids = {operator.getUid() for operator in operators(env._j_stream_execution_environment)}
+    assert uids >= {"first-copy-deduplicate", "count-window", "event-store-writer", "event-store-committer"}
 
 
 def test_first_copies_are_remembered_for_the_window_and_totals_for_ever(graph: dict[str, Any]) -> None:
