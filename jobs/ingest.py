@@ -18,7 +18,7 @@ from settings import Settings, SettingsError
 from stores import registry
 from stores.cohorts import CohortMembers, Cohorts
 from stores.errors import StoreError
-from stores.lake import COHORT_CHANGES, COHORT_MESSAGES, DEAD_LETTERS, EVENT_STORE, USER_UPDATES, Lake
+from stores.lake import COHORT_CHANGES, COHORT_MESSAGES, DEAD_LETTERS, EVENT_STORE, LEDGER, USER_UPDATES, Lake
 from stores.profiles import Profiles
 from stores.projects import Projects
 from stores.stream import Stream
@@ -81,6 +81,7 @@ def ends(tables: StreamTableEnvironment, config: Settings, records: Table) -> to
         cohort_messages=sinks.lake_table(lake, COHORT_MESSAGES),
         cohort_changes=sinks.lake_table(lake, COHORT_CHANGES),
         dead_letters=sinks.lake_table(lake, DEAD_LETTERS),
+        ledger=sinks.lake_table(lake, LEDGER),
         write_usage=WriteUsage(dynamodb),
         write_profiles=WriteProfiles(dynamodb),
         write_members=WriteMembers(dynamodb),

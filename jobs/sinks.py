@@ -13,12 +13,13 @@ from stores.lake import (
     COHORT_MESSAGES,
     DEAD_LETTERS,
     EVENT_STORE,
+    LEDGER,
     USER_UPDATES,
     Lake,
     LakeAddress,
     Partition,
 )
-from udfs.model import COHORT_COLUMNS, EVENT_COLUMNS
+from udfs.model import COHORT_COLUMNS, EVENT_COLUMNS, LEDGER_COLUMNS
 
 _LINEAGE: Final[dict[str, type]] = {"arrival": datetime, "shard": str, "sequence": str, "sub_index": int}
 _DAY: Final = Partition("arrival", "day")
@@ -46,6 +47,7 @@ COLUMNS: Final[dict[str, dict[str, type]]] = {
         "payload_sha256": str,
         **_LINEAGE,
     },
+    LEDGER: LEDGER_COLUMNS,
 }
 """The columns of each table of the lake, in order."""
 _PARTITIONS: Final = {
@@ -54,6 +56,7 @@ _PARTITIONS: Final = {
     COHORT_MESSAGES: [_DAY],
     COHORT_CHANGES: [_DAY],
     DEAD_LETTERS: [_DAY],
+    LEDGER: [Partition("hour", "day")],
 }
 
 

@@ -11,7 +11,7 @@ from pyflink.table.udf import udf, udtf
 
 from jobs.stages import Graph
 from udfs.decode import CohortChanges, Decode, DecodePart, Open
-from udfs.model import COHORT_COLUMNS, DECODED, EVENT_COLUMNS, OPENED, Kind
+from udfs.model import COHORT_COLUMNS, DECODED, EVENT_COLUMNS, LEDGER_COLUMNS, OPENED, Kind
 
 CONTENT_WINDOW = timedelta(hours=6)
 """How long a user update without an id is remembered by its content: past Amplitude's 4 h of retries, and not much
@@ -26,7 +26,7 @@ class Ends(NamedTuple):
     open_registry: Callable[[], Any]
     """opens the project registry on a worker"""
     event_store: str
-    """table of the first copies of events; its columns, and those of the next four: `sinks.COLUMNS`"""
+    """table of the first copies of events; its columns, and those of the next five: `sinks.COLUMNS`"""
     user_updates: str
     """table of the first copies of user updates"""
     cohort_messages: str
@@ -35,6 +35,8 @@ class Ends(NamedTuple):
     """table of the users in first copies of cohort messages"""
     dead_letters: str
     """table of the records that are not taken"""
+    ledger: str
+    """table of the counts of all records by outcome"""
     write_usage: Any
     """vectorised function of project_id, month, records, events, update_records, updates"""
     write_profiles: Any
@@ -74,6 +76,17 @@ class Decoded(NamedTuple):
         return " UNION ALL ".join(f"SELECT {columns} FROM {side} WHERE {condition}" for side in self)  # noqa: S608
 
 
+class First(NamedTuple):
+    """First copies."""
+
+    named: Table
+    """of events, and of user updates that have an id"""
+    unnamed: Table
+    """of user updates that only their content names"""
+    messages: Table
+    """of cohort messages"""
+
+
 def build(env: StreamExecutionEnvironment, tables: StreamTableEnvironment, ends: Ends, rules: Rules) -> None:
     """Add the ingest job to `env`."""
     graph = Graph(tables, env)
@@ -90,19 +103,18 @@ def build(env: StreamExecutionEnvironment, tables: StreamTableEnvironment, ends:
     messages = graph.stream(
         "first-message", "First copy of each cohort message", first_messages(tables, decoded), rules.dedupe_window
     )
+    first = First(copies, unnamed, messages)
     changes = graph.stream("change", "Users who enter or leave a cohort", cohort_changes(tables, messages))
-    counted = partial_counts(tables, decoded, copies, unnamed, rules)
-    counts = graph.stream("count", "Records, events and updates counted", counted)
+    counts = graph.stream("count", "Records counted by outcome", partial_counts(tables, decoded, first, rules))
 
     graph.sink("event-store", "Events, each once", stored(tables, copies), ends.event_store)
-    graph.sink("user-updates", "User updates, each once", updates(tables, copies, unnamed), ends.user_updates)
+    graph.sink("user-updates", "User updates, each once", updates(tables, first), ends.user_updates)
     graph.sink("cohort-messages", "Cohort messages as they came", cohorts(tables, decoded), ends.cohort_messages)
     graph.sink("cohort-changes", "Users of cohort messages", membership(tables, changes), ends.cohort_changes)
     graph.sink("dead-letters", "Records that are not taken", dead_letters(tables, decoded), ends.dead_letters)
+    graph.sink("ledger", "Counts of all records", ledger(tables, counts), ends.ledger)
     graph.sink("usage", "Monthly totals per project", totals(tables, counts, ends), ends.written("usage"))
-    graph.sink(
-        "profiles", "Properties of users", profiles(tables, copies, unnamed, ends), ends.written("profiles")
-    )
+    graph.sink("profiles", "Properties of users", profiles(tables, first, ends), ends.written("profiles"))
     graph.sink("members", "Members of cohorts", members(tables, changes, ends), ends.written("members"))
 
 
@@ -192,47 +204,55 @@ def cohort_changes(tables: StreamTableEnvironment, messages: Table) -> Table:
     """)  # noqa: S608
 
 
-def partial_counts(
-    tables: StreamTableEnvironment, decoded: Decoded, copies: Table, unnamed: Table, rules: Rules
-) -> Table:
-    """Records and first copies, of events and of user updates, of each usage interval, per project and month."""
+def partial_counts(tables: StreamTableEnvironment, decoded: Decoded, first: First, rules: Rules) -> Table:
+    """Records by outcome, and first copies, of each usage interval: rows of the ledger."""
 
-    def ones(records: int, first: int) -> str:
-        of_event, of_update = (
-            f"CASE WHEN kind = '{kind}' THEN 1 ELSE 0 END" for kind in (Kind.EVENT, Kind.USER_UPDATE)
-        )
-        counts = {
-            "records": f"{records} * {of_event}",
-            "events": f"{first} * {of_event}",
-            "update_records": f"{records} * {of_update}",
-            "updates": f"{first} * {of_update}",
-        }
-        columns = ", ".join(f"CAST({count} AS BIGINT) AS {name}" for name, count in counts.items())
-        return f"project_id, `month`, {columns}"
+    def ones(records: int, copies: int, kind: str = "kind", reason: str = "reason", month: str = "`month`") -> str:
+        counts = f"CAST({records} AS BIGINT) AS records, CAST({copies} AS BIGINT) AS first_copies"
+        place = "FLOOR(arrival TO HOUR) AS `hour`, shard, sub_index IS NOT NULL AS part"
+        return f"{place}, project_id, {month} AS `month`, {kind} AS kind, {reason} AS reason, {counts}"
 
+    nothing = "CAST(NULL AS STRING)"
+    message = ones(0, 1, f"'{Kind.COHORT}'", nothing, nothing)
     counted = tables.sql_query(f"""
         SELECT *, PROCTIME() AS seen FROM (
-            {decoded.select(ones(1, 0), _COUNTED)}
-            UNION ALL SELECT {ones(0, 1)} FROM {copies}
-            UNION ALL SELECT {ones(0, 1)} FROM {unnamed}
+            {decoded.select(ones(1, 0), "TRUE")}
+            UNION ALL SELECT {ones(0, 1, reason=nothing)} FROM {first.named}
+            UNION ALL SELECT {ones(0, 1, reason=nothing)} FROM {first.unnamed}
+            UNION ALL SELECT {message} FROM {first.messages}
         )
     """)  # noqa: S608
     tables.create_temporary_view("counted", counted)
+    keys = ", ".join(f"`{name}`" for name, kind in LEDGER_COLUMNS.items() if name not in _COUNTS)
     seconds = int(rules.usage_interval.total_seconds())
     return tables.sql_query(f"""
-        SELECT project_id, `month`, {_SUMS}
+        SELECT {keys}, SUM(records) AS records, SUM(first_copies) AS first_copies
         FROM TABLE(TUMBLE(TABLE counted, DESCRIPTOR(seen), INTERVAL '{seconds}' SECOND))
-        GROUP BY window_start, window_end, project_id, `month`
+        GROUP BY window_start, window_end, {keys}
     """)  # noqa: S608
 
 
-_TOTALS = ("records", "events", "update_records", "updates")
-_SUMS = ", ".join(f"SUM({name}) AS {name}" for name in _TOTALS)
+_COUNTS = ("records", "first_copies")
+_TOTALS = {
+    "records": (Kind.EVENT, "records"),
+    "events": (Kind.EVENT, "first_copies"),
+    "update_records": (Kind.USER_UPDATE, "records"),
+    "updates": (Kind.USER_UPDATE, "first_copies"),
+}
+_SUMS = ", ".join(
+    f"SUM(CASE WHEN kind = '{kind}' THEN {count} ELSE 0 END) AS {name}" for name, (kind, count) in _TOTALS.items()
+)
+
+
+def ledger(tables: StreamTableEnvironment, counts: Table) -> Table:
+    """The counts as the ledger has them."""
+    columns = ", ".join(f"`{name}`" for name in LEDGER_COLUMNS if name != "hour")
+    return tables.sql_query(f"SELECT CAST(`hour` AS TIMESTAMP_LTZ(6)) AS `hour`, {columns} FROM {counts}")  # noqa: S608
 
 
 def totals(tables: StreamTableEnvironment, counts: Table, ends: Ends) -> Table:
     """Absolute totals per project and month, written after each interval in which something was counted."""
-    running = f"SELECT project_id, `month`, {_SUMS} FROM {counts} GROUP BY project_id, `month`"  # noqa: S608
+    running = f"SELECT project_id, `month`, {_SUMS} FROM {counts} WHERE {_COUNTED} GROUP BY project_id, `month`"  # noqa: S608
     return _written(tables, "usage", ends.write_usage, ("project_id", "month", *_TOTALS), f"({running})")
 
 
@@ -244,11 +264,11 @@ def stored(tables: StreamTableEnvironment, copies: Table) -> Table:
     )
 
 
-def updates(tables: StreamTableEnvironment, copies: Table, unnamed: Table) -> Table:
+def updates(tables: StreamTableEnvironment, first: First) -> Table:
     """User updates as their history has them."""
     columns = f"{_event_columns()}, to_profile, {_STORED_LINEAGE}"
     return tables.sql_query(
-        f"SELECT {columns} FROM {copies} WHERE {_IS_UPDATE} UNION ALL SELECT {columns} FROM {unnamed}"  # noqa: S608
+        f"SELECT {columns} FROM {first.named} WHERE {_IS_UPDATE} UNION ALL SELECT {columns} FROM {first.unnamed}"  # noqa: S608
     )
 
 
@@ -272,9 +292,10 @@ def membership(tables: StreamTableEnvironment, changes: Table) -> Table:
     return tables.sql_query(f"SELECT {', '.join(columns)}, {_STORED_LINEAGE} FROM {changes}")  # noqa: S608
 
 
-def profiles(tables: StreamTableEnvironment, copies: Table, unnamed: Table, ends: Ends) -> Table:
+def profiles(tables: StreamTableEnvironment, first: First, ends: Ends) -> Table:
     """What changes profiles, handed to the writer."""
-    rows = " UNION ALL ".join(f"SELECT * FROM {copied} WHERE to_profile" for copied in (copies, unnamed))  # noqa: S608
+    both = (first.named, first.unnamed)
+    rows = " UNION ALL ".join(f"SELECT * FROM {copies} WHERE to_profile" for copies in both)  # noqa: S608
     return _written(tables, "profiles", ends.write_profiles, PROFILE_COLUMNS, f"({rows})")
 
 

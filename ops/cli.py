@@ -12,12 +12,15 @@ from rich.console import Console
 from ops import run as local_run
 from ops.cohorts import cohorts
 from ops.dead_letters import dead_letters
+from ops.diagnose import diagnose
 from ops.explain import explain_record
+from ops.ledger import ledger
 from ops.machine import Ports
 from ops.process import StackError
 from ops.profile import profile
 from ops.projects import projects
 from ops.replay import replay
+from ops.usage import usage
 from settings import SettingsError
 from stores.errors import StoreError
 
@@ -52,6 +55,9 @@ def run(*, once: bool, records: int, kinesis_port: int, dynamodb_port: int, flin
 
 
 commands.add_command(projects)
+commands.add_command(usage)
+commands.add_command(diagnose)
+commands.add_command(ledger)
 commands.add_command(cohorts)
 commands.add_command(profile)
 commands.add_command(dead_letters)

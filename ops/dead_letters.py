@@ -56,7 +56,7 @@ def _as_handle(text: str) -> Handle:
     return Handle(found[1], found[2], int(found[3]) if found[3] else None)
 
 
-def _as_moment(text: str) -> datetime:
+def as_moment(text: str) -> datetime:
     try:
         if ago := re.fullmatch(r"(\d+)([mhd])", text):
             unit = {"m": "minutes", "h": "hours", "d": "days"}[ago[2]]
@@ -80,10 +80,10 @@ _FILTERS: Final = [
     click.option(
         "--since",
         metavar="TIME",
-        type=_as_moment,
+        type=as_moment,
         help="Arrived from then on: 2026-03-01T12:00 (UTC), or 24h ago.",
     ),
-    click.option("--until", metavar="TIME", type=_as_moment, help="Arrived before then."),
+    click.option("--until", metavar="TIME", type=as_moment, help="Arrived before then."),
     click.option("--project", type=click.IntRange(0, 2**63 - 1), help="Amplitude's project id."),
     click.option(
         "--reason",

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from ops import report, sample
+from ops.ledger import unbalanced
 from ops.local import Stack
 from ops.machine import Ports
 from ops.process import StackError
@@ -27,6 +28,7 @@ from stores.stream import Stream
 
 SHARDS = 3
 SECONDS_TO_REST = 180
+SECONDS_TO_BALANCE = 45
 
 
 def run(console: Console, ports: Ports, records: int, *, once: bool) -> bool:
@@ -47,7 +49,7 @@ def run(console: Console, ports: Ports, records: int, *, once: bool) -> bool:
         made = sample.generate(records)
         _feed(console, settings, made)
         found = at_rest(console, settings, stack, job, made.truth.outcomes)
-        right = _conclude(console, stack, found, made.truth)
+        right = _conclude(console, stack, found, made.truth) & balanced(console, settings)
         if not once:
             _stay(console)
     return right
@@ -103,6 +105,17 @@ def _conclude(console: Console, stack: Stack, found: Report, truth: Truth) -> bo
     if not wrong:
         console.print(f"[green]RIGHT[/] all numbers equal the count of the {truth.received:,} records fed")
     return not wrong
+
+
+def balanced(console: Console, settings: Settings) -> bool:
+    """Whether ledger, tables and usage come to agree; rows of the ledger show with the next checkpoint."""
+    deadline = time.monotonic() + SECONDS_TO_BALANCE
+    while (left := unbalanced(settings)) and time.monotonic() < deadline:
+        time.sleep(1)
+    for one in left:
+        console.print(f"[red]RESIDUAL[/] {' '.join(one.account)}: counted {one.counted:,}, found {one.found:,}")
+    console.print(f"ledger: {len(left):,} residuals between the job's own counts, tables and usage")
+    return not left
 
 
 def differences(found: Report, truth: Truth) -> list[str]:

@@ -190,7 +190,8 @@ def soak(console: Console, minutes: float, seed: int) -> bool:
         )
         expected = _feed(console, settings, stack, job, puts)
         run.at_rest(console, settings, stack, job, expected.outcomes.total())
-        return _conclude(console, len(puts), expected.outcomes, found(settings), stack.flink.failures(job))
+        right = _conclude(console, len(puts), expected.outcomes, found(settings), stack.flink.failures(job))
+        return right & run.balanced(console, settings)
 
 
 def _feed(console: Console, settings: Settings, stack: Stack, job: str, puts: Sequence[Put]) -> Expected:

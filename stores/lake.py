@@ -50,6 +50,7 @@ USER_UPDATES: Final = "user_updates"
 COHORT_MESSAGES: Final = "cohort_messages"
 COHORT_CHANGES: Final = "cohort_changes"
 DEAD_LETTERS: Final = "dead_letters"
+LEDGER: Final = "ledger"
 
 _FILES_AT_ONCE: Final = 32
 

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from botocore.config import Config
@@ -31,6 +32,14 @@ class StreamAddress(NamedTuple):
         """A new client; thread-safe."""
         kinesis: KinesisClient = aws.client("kinesis", self.region, self.endpoint, _CONFIG)
         return kinesis
+
+
+class Record(NamedTuple):
+    """A record as it lies on the stream; `arrival` in UTC."""
+
+    shard: str
+    arrival: datetime
+    data: bytes
 
 
 class Stream:
@@ -100,6 +109,25 @@ class Stream:
             time.sleep(0.1 * 2**attempt)
         msg = f"Kinesis stream {self.address.name} refused {len(waiting)} records eight times: too few shards?"
         raise StoreError(msg)
+
+    def records(self) -> "Iterator[Record]":
+        """All records that the stream still retains, shard by shard, up to the newest. Raises StoreError."""
+        with self._explained():
+            for page in self.client.get_paginator("list_shards").paginate(StreamName=self.address.name):
+                for shard in page["Shards"]:
+                    yield from self._of_shard(shard["ShardId"])
+
+    def _of_shard(self, shard: str) -> "Iterator[Record]":
+        name = self.address.name
+        found = self.client.get_shard_iterator(StreamName=name, ShardId=shard, ShardIteratorType="TRIM_HORIZON")
+        at: str | None = found["ShardIterator"]
+        while at:
+            page = self.client.get_records(ShardIterator=at)
+            for one in page["Records"]:
+                yield Record(shard, one["ApproximateArrivalTimestamp"].astimezone(UTC), one["Data"])
+            if not page["Records"] and not page["MillisBehindLatest"]:
+                return
+            at = page.get("NextShardIterator")
 
     def _explained(self) -> AbstractContextManager[None]:
         return explained(f"Kinesis stream {self.address.name}", self.address.endpoint)

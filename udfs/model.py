@@ -189,6 +189,19 @@ COHORT_COLUMNS: Final[dict[str, type]] = {
 }
 """What a cohort message says of one of its users."""
 
+LEDGER_COLUMNS: Final[dict[str, type]] = {
+    "hour": datetime,
+    "shard": str,
+    "part": bool,
+    "project_id": int,
+    "month": str,
+    "kind": str,
+    "reason": str,
+    "records": int,
+    "first_copies": int,
+}
+"""How many records of an hour of arrival had which outcome, and how many of them were first copies."""
+
 OPENED: Final[dict[str, type]] = {"sub_index": int, "payload": bytes, "reason": str, "detail": str}
 """A part of an envelope: its place, its bytes, and if not all could be read, why."""
 

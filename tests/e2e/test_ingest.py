@@ -1,5 +1,7 @@
 """The whole product as processes, killed while it works: what it leaves behind equals the oracle's count."""
 
+import re
+import subprocess
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -34,11 +36,16 @@ def settings(stack: Stack) -> Settings:
     return found
 
 
+@pytest.fixture(scope="module")
+def job(stack: Stack, settings: Settings) -> str:
+    submitted = stack.submit(stack.settings_path)
+    stack.flink.wait_until_running(submitted)
+    return submitted
+
+
 def test_two_kills_and_a_shard_split_lose_nothing_and_count_nothing_twice(
-    stack: Stack, settings: Settings
+    stack: Stack, settings: Settings, job: str
 ) -> None:
-    job = stack.submit(stack.settings_path)
-    stack.flink.wait_until_running(job)
     made = sample.generate(RECORDS, seed=11)
     stream = Stream(settings.stream_address)
     feed = Feed(stream, made.puts, RECORDS_PER_SECOND)
@@ -74,3 +81,25 @@ def at_rest(stack: Stack, settings: Settings, job: str, outcomes: int) -> report
         assert stack.job_state(job) in {"RUNNING", "RESTARTING"}, stack.flink.root_cause(job)
         assert time.monotonic() < deadline, f"not at rest: {found}"
         time.sleep(1)
+
+
+def test_the_ledger_has_no_residual_and_finds_what_the_job_has_not_seen(
+    stack: Stack, settings: Settings, job: str
+) -> None:
+    """Behind the test above: after kills and a split, tables, totals and stream agree with the counts."""
+    deadline = time.monotonic() + 60
+    while (checked := ledger_check(stack)).returncode:
+        assert time.monotonic() < deadline, checked.stdout
+        time.sleep(2)
+    assert checked.stdout.endswith("residual 0\n")
+    stack.cancel(job)
+    assert list(Stream(settings.stream_address).put([("a", b"not seen")])) == [1]
+    checked = ledger_check(stack)
+    assert checked.returncode == 1
+    (residual,) = re.findall(r"^RESIDUAL stream .*: counted (\d+), found (\d+)$", checked.stdout, re.MULTILINE)
+    assert int(residual[1]) == int(residual[0]) + 1
+
+
+def ledger_check(stack: Stack) -> "subprocess.CompletedProcess[str]":
+    command = [".venv/bin/amplitude-bridge", "ledger", "--config", str(stack.settings_path), "check", "--stream"]
+    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)

@@ -5,8 +5,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from pyiceberg.expressions import EqualTo
 
-from ops import report, sample
+from ops import ledger, report, sample
+from settings import Settings
 from stores.lake import COHORT_MESSAGES, DEAD_LETTERS, EVENT_STORE, USER_UPDATES, Lake
 from tests.compare import assert_as_expected, link_times
 from tests.integration import cluster
@@ -43,6 +45,7 @@ def test_every_record_ends_where_the_oracle_says(parallelism: int, tmp_path: Pat
         cluster.write(where.records, f"{start}.json", fed[start : start + 200])
     with cluster.running(env) as job:
         found = cluster.at_rest(where, job, MADE.truth.outcomes)
+        assert cluster.until(lambda: ledger.unbalanced(where.settings), lambda some: some == [], job) == []
     lake = Lake(where.settings.lake_address)
     events, dead, users, cohorts = (
         lake.rows(table).to_pylist() for table in (EVENT_STORE, DEAD_LETTERS, USER_UPDATES, COHORT_MESSAGES)
@@ -60,6 +63,19 @@ def test_every_record_ends_where_the_oracle_says(parallelism: int, tmp_path: Pat
     parts = [(row["sequence"], row["sub_index"]) for row in (*events, *dead) if row["sub_index"] is not None]
     assert len(parts) == len(set(parts)) > RECORDS // 100
     assert {row["popup_trigger"] for row in events} == {False}
+    assert_ledger_finds_what_is_lost(where.settings)
+
+
+def assert_ledger_finds_what_is_lost(settings: Settings) -> None:
+    """Behind all else: the events of one project are deleted."""
+    table, project_id = Lake(settings.lake_address).table(EVENT_STORE), PROJECTS[1].project_id
+    lost = table.scan(EqualTo("project_id", project_id)).count()
+    table.delete(EqualTo("project_id", project_id))
+    found = ledger.unbalanced(settings)
+    assert {(one.account.what, one.account.project, one.found) for one in found} == {
+        ("events", str(project_id), 0)
+    }
+    assert sum(one.counted for one in found) == lost > 100
 
 
 def test_a_copy_after_the_window_is_an_event_again_and_totals_go_on(

@@ -23,7 +23,7 @@ STATEFUL = {
     "usage-sum",
     *(
         f"{table}-{operator}"
-        for table in ("event-store", "user-updates", "cohort-messages", "cohort-changes", "dead-letters")
+        for table in ("event-store", "user-updates", "cohort-messages", "cohort-changes", "dead-letters", "ledger")
         for operator in ("writer", "committer")
     ),
 }

@@ -1,0 +1,225 @@
+"""`amplitude-bridge ledger`: every record accounted for, by hour of arrival, shard, project and outcome.
+
+The job counts what it decides; the tables hold what came of it; the stream still has what arrived. `check` counts
+all three and prints where they differ. The equation: records = first copies + duplicates + dead letters by reason.
+"""
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import click
+import pyarrow as pa
+import pyarrow.compute as pc
+from rich.console import Console
+from rich.table import Table
+
+from ops.terminal import cell, config_option
+from settings import Settings, load
+from stores.lake import COHORT_MESSAGES, DEAD_LETTERS, EVENT_STORE, LEDGER, USER_UPDATES, Lake
+from stores.stream import Record, Stream
+from stores.usage import UsageTable
+from udfs import envelope
+from udfs.model import Kind
+
+_TAKEN: Final = {
+    Kind.EVENT: (EVENT_STORE, "first_copies"),
+    Kind.USER_UPDATE: (USER_UPDATES, "first_copies"),
+    Kind.COHORT: (COHORT_MESSAGES, "records"),
+}
+"""Where each kind that is taken is kept, and which count of the ledger its rows are."""
+_SHOWN: Final = 50
+
+
+class Account(NamedTuple):
+    """What is counted together; texts, for some have no project and some no reason."""
+
+    what: str
+    hour: str
+    shard: str
+    project: str
+
+
+class Residual(NamedTuple):
+    """Two counts of the same that differ."""
+
+    account: Account
+    counted: int
+    found: int
+
+
+Counts = Counter[Account]
+
+
+@click.group()
+@config_option
+@click.pass_context
+def ledger(context: click.Context, config: Path) -> None:
+    """Every record accounted for: what the job counted, beside what is stored and what is on the stream."""
+    context.obj = config
+
+
+@ledger.command("show")
+@click.option("--json", "as_json", is_flag=True, help="One JSON array instead of a table.")
+@click.pass_obj
+def show(config: Path, /, *, as_json: bool) -> None:
+    """Show records, first copies and duplicates by project, kind and reason."""
+    counts = summed(Lake(load(config).lake_address), ("project_id", "kind", "reason"))
+    if as_json:
+        click.echo(json.dumps(counts, indent=2))
+        return
+    table = Table("project", "kind", "reason")
+    for name in ("records", "first copies", "duplicates"):
+        table.add_column(name, justify="right")
+    for row in counts:
+        project = "" if row["project_id"] is None else row["project_id"]
+        again = f"{row['records'] - row['first_copies']:,}" if row["kind"] in _TAKEN else ""
+        first = f"{row['first_copies']:,}" if row["kind"] in _TAKEN else ""
+        table.add_row(*map(cell, (project, row["kind"], row["reason"], f"{row['records']:,}", first, again)))
+    Console().print(table)
+
+
+def summed(lake: Lake, by: Sequence[str]) -> list[dict[str, Any]]:
+    """The ledger's counts by these columns, in their order."""
+    pieces = list(lake.pieces(LEDGER, [*by, "records", "first_copies"]))
+    if not pieces:
+        return []
+    whole = pa.concat_tables(pieces).group_by(list(by)).aggregate([("records", "sum"), ("first_copies", "sum")])
+    rows: list[dict[str, Any]] = whole.rename_columns([*by, "records", "first_copies"]).to_pylist()
+    return sorted(rows, key=lambda row: [str(row[name] or "") for name in by])
+
+
+@ledger.command("check")
+@click.option("--stream", is_flag=True, help="Also count what the stream still retains; reads all of it.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a table.")
+@click.pass_obj
+def check(config: Path, /, *, stream: bool, as_json: bool) -> None:
+    """Count again what the job has counted, and print where the counts differ.
+
+    Exit code 0: no residual; 1: there are some. While records arrive, the newest differ until the next checkpoint.
+    """
+    settings = load(config)
+    counts = compared(settings, stream=stream)
+    found = [one for pair in counts.values() for one in residuals(*pair)]
+    if as_json:
+        rows = [{**one.account._asdict(), "counted": one.counted, "found": one.found} for one in found]
+        totals = {name: counted.total() for name, (counted, _) in counts.items()}
+        click.echo(json.dumps({"counted": totals, "residuals": rows}, indent=2))
+    else:
+        _print(counts, found)
+    sys.exit(1 if found else 0)
+
+
+def compared(settings: Settings, *, stream: bool) -> dict[str, tuple[Counts, Counts]]:
+    """By what is compared: what the ledger says, and what is found. Raises StoreError."""
+    lake = Lake(settings.lake_address)
+    rows = summed(lake, ("hour", "shard", "part", "project_id", "month", "kind", "reason"))
+    pairs = {
+        table: (_of_ledger(rows, kind, count), _of_table(lake, table)) for kind, (table, count) in _TAKEN.items()
+    }
+    rejected = [row for row in rows if row["reason"]]
+    pairs[DEAD_LETTERS] = (_accounts(rejected, "reason", "records"), _of_dead_letters(lake))
+    pairs["usage"] = (_monthly(rows), _of_usage(UsageTable(settings.tables_address)))
+    if stream:
+        alone = [row | {"kind": "stream", "project_id": None} for row in rows if not row["part"]]
+        pairs["stream"] = (
+            _accounts(alone, "kind", "records"),
+            _of_stream(Stream(settings.stream_address).records()),
+        )
+    return pairs
+
+
+def unbalanced(settings: Settings) -> list[Residual]:
+    """All residuals between ledger, tables and usage. Raises StoreError."""
+    return [one for pair in compared(settings, stream=False).values() for one in residuals(*pair)]
+
+
+def residuals(counted: Counts, found: Counts) -> list[Residual]:
+    """Where two counts differ, in order."""
+    differing = sorted(account for account in counted | found if counted[account] != found[account])
+    return [Residual(account, counted[account], found[account]) for account in differing]
+
+
+def _account(what: str, hour: datetime, shard: str, project_id: int | None) -> Account:
+    return Account(what, f"{hour.astimezone(UTC):%Y-%m-%d %H:00}", shard, str(project_id or ""))
+
+
+def _accounts(rows: Iterable[Mapping[str, Any]], what: str, count: str) -> Counts:
+    counts: Counts = Counter()
+    for row in rows:
+        counts[_account(row[what], row["hour"], row["shard"], row["project_id"])] += row[count]
+    return +counts
+
+
+def _of_ledger(rows: Iterable[Mapping[str, Any]], kind: str, count: str) -> Counts:
+    table = _TAKEN[Kind(kind)][0]
+    return _accounts([{**row, "table": table} for row in rows if row["kind"] == kind], "table", count)
+
+
+def _of_table(lake: Lake, table: str, what: str | None = None) -> Counts:
+    """Rows of a table, by their hour of arrival, shard and project, and a column if one is named."""
+    counts: Counts = Counter()
+    columns = ["arrival", "shard", "project_id", *([what] if what else [])]
+    for piece in lake.pieces(table, columns):
+        hours = piece.append_column("hour", pc.floor_temporal(piece["arrival"], unit="hour"))
+        keys = ["hour", *columns[1:]]
+        for row in hours.group_by(keys).aggregate([([], "count_all")]).to_pylist():
+            named = row[what] if what else table
+            counts[_account(named, row["hour"], row["shard"], row["project_id"])] += row["count_all"]
+    return counts
+
+
+def _of_dead_letters(lake: Lake) -> Counts:
+    return _of_table(lake, DEAD_LETTERS, "reason")
+
+
+def _monthly(rows: Iterable[Mapping[str, Any]]) -> Counts:
+    counts: Counts = Counter()
+    for row in rows:
+        if row["kind"] in {Kind.EVENT, Kind.USER_UPDATE}:
+            names = ("records", "events") if row["kind"] == Kind.EVENT else ("update_records", "updates")
+            for name, count in zip(names, ("records", "first_copies"), strict=True):
+                counts[Account(name, row["month"], "", str(row["project_id"]))] += row[count]
+    return +counts
+
+
+def _of_usage(table: UsageTable) -> Counts:
+    names = ("records", "events", "update_records", "updates")
+    return +Counter(
+        {
+            Account(name, total.month, "", str(total.project_id)): getattr(total, name)
+            for total in table.list()
+            for name in names
+        }
+    )
+
+
+def _of_stream(records: Iterable[Record]) -> Counts:
+    """Records on the stream; the connector makes several of a KPL aggregate."""
+    counts: Counts = Counter()
+    for one in records:
+        inside = envelope.aggregated(one.data)
+        hour = one.arrival.replace(minute=0, second=0, microsecond=0)
+        counts[_account("stream", hour, one.shard, None)] += 1 if inside is None else len(inside)
+    return +counts
+
+
+def _print(counts: Mapping[str, tuple[Counts, Counts]], found: Sequence[Residual]) -> None:
+    table = Table("compared with")
+    for name in ("counted by the job", "found", "residuals"):
+        table.add_column(name, justify="right")
+    for name, (counted, there) in counts.items():
+        differing = len(residuals(counted, there))
+        table.add_row(name, f"{counted.total():,}", f"{there.total():,}", f"{differing:,}")
+    Console().print(table)
+    for one in found[:_SHOWN]:
+        account = one.account
+        place = " ".join(part for part in account if part)
+        click.echo(f"RESIDUAL {place}: counted {one.counted:,}, found {one.found:,}")
+    if len(found) > _SHOWN:
+        click.echo(f"… and {len(found) - _SHOWN:,} more: see --json")
+    click.echo("residual 0" if not found else f"{len(found):,} residuals")

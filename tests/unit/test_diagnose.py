@@ -1,0 +1,309 @@
+"""Why only some events arrive: the rules by table, the answer out of a real Iceberg table."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from click.testing import CliRunner, Result
+
+from jobs.sinks import COLUMNS
+from ops.diagnose import Facts, Refused, Seen, diagnose, lag_seconds, likely_cause
+from stores.lake import DEAD_LETTERS, EVENT_STORE, Lake, LakeAddress
+from stores.projects import linked
+from stores.usage import Usage
+from tests.builders import OTHER_PROJECT, PROJECT
+
+NOW = datetime(2026, 3, 15, 12, tzinfo=UTC)
+SINCE = NOW - timedelta(days=7)
+HOUR = timedelta(hours=1)
+
+Row = dict[str, Any]
+
+
+def seen(stored: int, last: datetime = NOW, first: datetime = SINCE) -> Seen:
+    return Seen(stored, first, last, {first.date(), last.date()})
+
+
+def facts(**changes: Any) -> Facts:
+    """A linked project whose event `page` goes on arriving, unless said otherwise."""
+    known = {"since": SINCE, "now": NOW, "status": "linked", "metered": 1_000, "names": {"page": seen(1_000)}}
+    return Facts(**known | changes)
+
+
+def refused(records: int, last: datetime = NOW, reason: str = "before_link", kind: str = "not_linked") -> Any:
+    return {(kind, reason): Refused(records, last)}
+
+
+def rejected(records: int, reason: str = "event_type_missing") -> Any:
+    return refused(records, reason=reason, kind="rejected")
+
+
+STALE = {"page": seen(1_000, NOW - 25 * HOUR)}
+PAY = seen(10, first=NOW - 30 * HOUR, last=NOW - 25 * HOUR)
+
+
+@pytest.mark.parametrize(
+    ("known", "code"),
+    [
+        (facts(status=None, names={}, metered=0), "unregistered"),
+        (facts(status="unlinked"), "unlinked"),
+        (facts(names={}, metered=0), "never"),
+        (facts(names={}, metered=0, since=NOW - HOUR), "never"),
+        (facts(names={}, metered=0, refused=refused(1)), "before_link"),
+        (facts(names={}), "stopped"),
+        (facts(names={}, since=NOW - HOUR), "window"),
+        (facts(names=STALE), "stopped"),
+        (facts(names=STALE, refused=rejected(1_000)), "refused"),
+        (facts(names={"page": seen(1_000, NOW - 24 * HOUR)}), "well"),
+        (facts(names=STALE, refused=refused(1_000, NOW - 25 * HOUR)), "stopped"),
+        (facts(refused=refused(11)), "before_link"),
+        (facts(refused=refused(10)), "well"),
+        (facts(refused=refused(11) | rejected(20)), "before_link"),
+        (facts(refused=rejected(11)), "refused"),
+        (facts(refused=rejected(10)), "well"),
+        (facts(refused=rejected(1_000, "of_a_later_version")), "refused"),
+        (facts(refused=refused(11, reason="unknown_project", kind="quarantined")), "refused"),
+        (facts(refused=refused(11, reason="unlinked")), "refused"),
+        (facts(refused=refused(1_000, reason="own_event", kind="control")), "well"),
+        (facts(names={"page": seen(1_000), "pay": PAY}), "deselected"),
+        (facts(names={"page": seen(1_000), "pay": PAY}, refused=rejected(1_000)), "refused"),
+        (facts(names={"page": seen(1_000), "pay": seen(9, NOW - 25 * HOUR)}), "well"),
+        (facts(names={"page": seen(1_000), "pay": seen(10, NOW - 24 * HOUR)}), "well"),
+        (facts(names={"page": seen(1_000), "pay": seen(10, NOW - 48 * HOUR)}), "well"),  # rare anyway
+        (facts(), "well"),
+    ],
+)
+def test_the_first_rule_that_applies(known: Facts, code: str) -> None:
+    assert likely_cause(known).code == code
+
+
+@pytest.mark.parametrize(
+    ("known", "words"),
+    [
+        (
+            facts(names=STALE),
+            "everything stopped after 2026-03-14 11:00 UTC: Amplitude pauses all streams when the contracted "
+            "volume is used up, until the next billing cycle; or the destination was switched off, or no event is "
+            "selected in it any more",
+        ),
+        (
+            facts(refused=refused(1_000)),
+            "1,000 records were uploaded before the project was linked: only what is uploaded later is taken",
+        ),
+        (
+            facts(refused=rejected(500) | rejected(1_000, "app_invalid")),
+            "1,000 records are not taken, app_invalid: `app` is no integer or digits from 0 to 2⁶³-1; what to "
+            "do: the sender puts Amplitude's project id there",
+        ),
+        (
+            facts(refused=rejected(1_000, "of_a_later_version")),
+            "1,000 records are not taken, of_a_later_version: not a reason of this version",
+        ),
+        (
+            facts(names={"page": seen(1_000)} | dict.fromkeys("abcde", PAY)),
+            "a (2026-03-14 11:00 UTC), b (2026-03-14 11:00 UTC), c (2026-03-14 11:00 UTC) and 2 more stopped "
+            'while others go on: most likely not selected any more in Amplitude\'s "Send Events"',
+        ),
+        (
+            facts(),
+            'all looks well: an event that is not here is most likely not selected in Amplitude\'s "Send Events"',
+        ),
+    ],
+)
+def test_the_cause_in_words(known: Facts, words: str) -> None:
+    assert likely_cause(known).words == words
+
+
+@pytest.mark.parametrize(
+    ("lags", "expected"),
+    [
+        ({}, None),
+        ({-5: 1}, {"p50": -0.5, "p95": -0.5, "max": -0.5}),
+        ({10: 1, 30: 1}, {"p50": 1.0, "p95": 3.0, "max": 3.0}),
+        ({10: 95, 20: 4, 864_001: 1}, {"p50": 1.0, "p95": 1.0, "max": 86_400.1}),
+        ({10: 94, 20: 5, 30: 1}, {"p50": 1.0, "p95": 2.0, "max": 3.0}),
+    ],
+)
+def test_lags_by_nearest_rank(lags: dict[int, int], expected: dict[str, float] | None) -> None:
+    assert lag_seconds(Counter(lags)) == expected
+
+
+def event(name: str, arrival: datetime, lag: float | None = 3.25, **overrides: object) -> Row:
+    uploaded = None if lag is None else arrival - timedelta(seconds=lag)
+    row = {"project_id": PROJECT, "name": f"amplitude__{name}", "arrival": arrival, "server_upload_time": uploaded}
+    return dict.fromkeys(COLUMNS[EVENT_STORE]) | row | overrides
+
+
+def letter(kind: str, reason: str, arrival: datetime, project_id: int | None = PROJECT) -> Row:
+    row = {"kind": kind, "reason": reason, "arrival": arrival, "project_id": project_id}
+    return dict.fromkeys(COLUMNS[DEAD_LETTERS]) | row
+
+
+PAGE = [event("page", NOW - n * HOUR - HOUR, lag=n + 0.25) for n in range(40)]
+EVENTS = [
+    *PAGE,
+    *(event("\x1b[31mpay", NOW - timedelta(days=3, minutes=n), lag=None) for n in range(10)),
+    event("page", SINCE - timedelta(microseconds=1)),
+    event("page", NOW),
+    event("page", NOW - HOUR, project_id=OTHER_PROJECT),
+]
+LETTERS = [
+    letter("control", "own_event", NOW - HOUR),
+    letter("control", "own_event", NOW - 2 * HOUR),
+    letter("control", "test_record", NOW - HOUR, None),
+    letter("rejected", "invalid_json", NOW - HOUR, None),
+    letter("rejected", "invalid_json", SINCE - HOUR, None),
+    letter("not_linked", "before_link", SINCE - HOUR),
+    letter("not_linked", "before_link", NOW - HOUR, OTHER_PROJECT),
+]
+TOTALS = [
+    Usage(PROJECT, "2026-02", 1_700, 1_625),
+    Usage(PROJECT, "2026-03", 60, 52, 4, 3),
+    Usage(OTHER_PROJECT, "2026-03", 3, 2),
+]
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("lake")
+    catalog, warehouse = f"sqlite:///{folder}/catalog.db", f"file://{folder}/warehouse"
+    lake = Lake(LakeAddress(catalog, warehouse, "amplitude", None, "ap-northeast-2"))
+    for name, some in ((EVENT_STORE, (EVENTS[:15], EVENTS[15:])), (DEAD_LETTERS, (LETTERS[:1], LETTERS[1:]))):
+        lake.create(name, COLUMNS[name], [])
+        table = lake.table(name)
+        for rows in some:
+            table.append(pa.Table.from_pylist(rows, schema=table.schema().as_arrow()))
+    path = folder / "job.toml"
+    path.write_text(f'[lake]\ncatalog_uri = "{catalog}"\nwarehouse = "{warehouse}"\n')
+    yield path
+    lake.catalog.close()
+
+
+@pytest.fixture(autouse=True)
+def tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """DynamoDB's tables as lists, the lake a file at a time, and noon of a day in March."""
+    monkeypatch.setattr("ops.diagnose.UsageTable", lambda _: SimpleNamespace(list=lambda: TOTALS))
+    monkeypatch.setattr("ops.diagnose.Projects", lambda _: SimpleNamespace(list=lambda: [linked(PROJECT, "acme")]))
+    monkeypatch.setattr("ops.diagnose._now", lambda: NOW)
+    monkeypatch.setattr("stores.lake._FILES_AT_ONCE", 1)
+
+
+def asked(config: Path, project_id: int, *arguments: str) -> Result:
+    runner = CliRunner(env={"COLUMNS": "120"})
+    return runner.invoke(diagnose, ["--config", str(config), str(project_id), *arguments])
+
+
+def test_a_diagnosis_as_json(config: Path) -> None:
+    found = json.loads(asked(config, PROJECT, "--since", "2026-03-08T12:00", "--json").stdout)
+    assert found == {
+        "project_id": PROJECT,
+        "status": "linked",
+        "since": "2026-03-08T12:00:00+00:00",
+        "until": "2026-03-15T12:00:00+00:00",
+        "newest_event_age_seconds": 3600.0,
+        "lag_seconds": {"p50": 19.2, "p95": 37.2, "max": 39.2},
+        "names": [
+            {
+                "name": "amplitude__page",
+                "stored": 40,
+                "first_seen": "2026-03-13T20:00:00+00:00",
+                "last_seen": "2026-03-15T11:00:00+00:00",
+                "days_without_data": 5,
+            },
+            {
+                "name": "amplitude__\x1b[31mpay",
+                "stored": 10,
+                "first_seen": "2026-03-12T11:51:00+00:00",
+                "last_seen": "2026-03-12T12:00:00+00:00",
+                "days_without_data": 7,
+            },
+        ],
+        "months": [{"month": "2026-03", "records": 60, "duplicates": 8}],
+        "dead_letters": [
+            {
+                "kind": "control",
+                "reason": "own_event",
+                "records": 2,
+                "meaning": "its name begins with `[Notifly] `: Notifly itself has sent it to Amplitude",
+            }
+        ],
+        "dead_letters_without_project": 2,
+        "cause": {
+            "code": "deselected",
+            "words": "amplitude__\x1b[31mpay (2026-03-12 12:00 UTC) stopped while others go on: most likely not "
+            'selected any more in Amplitude\'s "Send Events"',
+        },
+    }
+
+
+def test_a_diagnosis_shows_nothing_that_steers_a_terminal(config: Path) -> None:
+    shown = asked(config, PROJECT, "--since", "2026-03-08T12:00")
+    assert (shown.exit_code, [line.rstrip() for line in shown.stdout.splitlines()]) == (0, SHOWN.splitlines())
+
+
+SHOWN = """\
+  project       434735, linked
+  arrived       2026-03-08 12:00 UTC to 2026-03-15 12:00 UTC
+  newest event  1:00:00 ago
+  lag           p50 19.2 s, p95 37.2 s, max 39.2 s
+  duplicates    8 of 60 event records in 2026-03
+  no project    2 dead letters of all senders name none, and may be of this one
+Stored events
+┏━━━━━━━━━━━━━━━━━━━━━━━━┳━━━━━━━━┳━━━━━━━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━━━━━┓
+┃ name                   ┃ stored ┃ first seen           ┃ last seen            ┃ days without data ┃
+┡━━━━━━━━━━━━━━━━━━━━━━━━╇━━━━━━━━╇━━━━━━━━━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━━━━━┩
+│ amplitude__page        │     40 │ 2026-03-13 20:00 UTC │ 2026-03-15 11:00 UTC │                 5 │
+│ amplitude__\\x1b[31mpay │     10 │ 2026-03-12 11:51 UTC │ 2026-03-12 12:00 UTC │                 7 │
+└────────────────────────┴────────┴──────────────────────┴──────────────────────┴───────────────────┘
+Dead letters
+┏━━━━━━━━━┳━━━━━━━━━━━┳━━━━━━━━━┳━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━┓
+┃ kind    ┃ reason    ┃ records ┃ meaning                                                                    ┃
+┡━━━━━━━━━╇━━━━━━━━━━━╇━━━━━━━━━╇━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━┩
+│ control │ own_event │       2 │ its name begins with `[Notifly] `: Notifly itself has sent it to Amplitude │
+└─────────┴───────────┴─────────┴────────────────────────────────────────────────────────────────────────────┘
+Likely cause: amplitude__\\x1b[31mpay (2026-03-12 12:00 UTC) stopped while others go on: most \
+likely not selected any more in Amplitude's "Send Events"
+"""
+
+
+def test_nothing_known_is_said_shortly(config: Path) -> None:
+    assert asked(config, 7, "--since", "2026-03-15").stdout == (
+        "  project       7, unregistered\n"
+        "  arrived       2026-03-15 00:00 UTC to 2026-03-15 12:00 UTC\n"
+        "  newest event  none\n"
+        "  lag           unknown\n"
+        "  duplicates    unknown\n"
+        "  no project    2 dead letters of all senders name none, and may be of this one\n"
+        "Likely cause: no project has registered this id: what arrives waits as unknown_project; register it with "
+        "`amplitude-bridge projects add`, then `amplitude-bridge dead-letters replay`\n"
+    )
+
+
+def test_a_day_is_without_data_when_no_event_arrived_in_it(config: Path) -> None:
+    found = json.loads(asked(config, PROJECT, "--since", "2026-03-12T11:55", "--json").stdout)
+    assert [(one["name"][-4:], one["stored"], one["days_without_data"]) for one in found["names"]] == [
+        ("page", 40, 1),
+        ("mpay", 6, 3),
+    ]
+    assert {row["arrival"].date() for row in PAGE} == {date(2026, 3, day) for day in (13, 14, 15)}
+
+
+def test_the_window_is_the_last_seven_days_unless_said(config: Path) -> None:
+    before = datetime.now(UTC) - timedelta(days=7)
+    since = datetime.fromisoformat(json.loads(asked(config, PROJECT, "--json").stdout)["since"])
+    assert before <= since <= datetime.now(UTC) - timedelta(days=7)
+
+
+def test_a_wrong_time_says_what_is_right(config: Path) -> None:
+    refused = asked(config, PROJECT, "--since", "soon")
+    assert refused.exit_code == 2
+    assert refused.stderr.endswith(
+        "Error: Invalid value for '--since': 'soon' is neither a time such as 2026-03-01T12:00 nor an age such as "
+        "90m, 24h, 7d\n"
+    )

@@ -1,0 +1,337 @@
+"""What support sees of a month: against its limit, and how the number arose out of a real Iceberg table."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from click.testing import CliRunner, Result
+
+from jobs.sinks import COLUMNS
+from ops.usage import Distinct, against, usage, verdict
+from stores.errors import StoreError
+from stores.lake import EVENT_STORE, Lake, LakeAddress
+from stores.projects import linked
+from stores.usage import Usage
+from tests.builders import OTHER_PROJECT, PROJECT
+
+NINE = datetime(2026, 3, 15, 9, 30, 30, tzinfo=UTC)
+LAG = timedelta(seconds=3)
+
+Row = dict[str, Any]
+
+
+def event(identity: str, uploaded: datetime | None = NINE, **overrides: object) -> Row:
+    """A row of the event store: uploaded in March and arrived 3 s later, unless said otherwise."""
+    row = dict.fromkeys(COLUMNS[EVENT_STORE]) | {
+        "project_id": PROJECT,
+        "month": "2026-03",
+        "name": "amplitude__page",
+        "identity": identity,
+        "identity_rung": int(identity[0]),
+        "server_upload_time": uploaded,
+        "arrival": (uploaded or NINE) + LAG,
+    }
+    return row | overrides
+
+
+EVENTS = [
+    event("1|b"),
+    event("1|a"),
+    event("2|c", NINE - timedelta(days=14), arrival=NINE),
+    event("4|d", None, name="amplitude__\x1b[31mpay"),
+    event("1|e", NINE + timedelta(hours=15)),
+    event("1|f", NINE + timedelta(days=1), arrival=NINE + timedelta(days=2)),  # 24 h: not yet late
+    event("1|g", NINE + timedelta(days=30), month="2026-04"),
+    event("1|g", NINE + timedelta(days=30), month="2026-04"),
+    event("1|a", project_id=OTHER_PROJECT),
+]
+TOTALS = [
+    Usage(5, "2026-03", 10, 9, 2, 1),
+    Usage(PROJECT, "2026-02", 1_700, 1_625),
+    Usage(PROJECT, "2026-03", 8, 6, 4, 3),
+    Usage(PROJECT, "2026-04", 2, 2),
+    Usage(OTHER_PROJECT, "2026-03", 3, 2),
+]
+PROJECTS = [linked(PROJECT, "acme", monthly_limit=1_500), linked(OTHER_PROJECT, "globex")]
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("lake")
+    catalog, warehouse = f"sqlite:///{folder}/catalog.db", f"file://{folder}/warehouse"
+    lake = Lake(LakeAddress(catalog, warehouse, "amplitude", None, "ap-northeast-2"))
+    lake.create(EVENT_STORE, COLUMNS[EVENT_STORE], [])
+    table = lake.table(EVENT_STORE)
+    for rows in (EVENTS[:3], EVENTS[3:]):
+        table.append(pa.Table.from_pylist(rows, schema=table.schema().as_arrow()))
+    path = folder / "job.toml"
+    path.write_text(f'[lake]\ncatalog_uri = "{catalog}"\nwarehouse = "{warehouse}"\n')
+    yield path
+    lake.catalog.close()
+
+
+@pytest.fixture(autouse=True)
+def tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """DynamoDB's tables as lists, and the event store a file at a time."""
+    monkeypatch.setattr("ops.usage.UsageTable", lambda _: SimpleNamespace(list=lambda: TOTALS))
+    monkeypatch.setattr("ops.usage.Projects", lambda _: SimpleNamespace(list=lambda: PROJECTS))
+    monkeypatch.setattr("stores.lake._FILES_AT_ONCE", 1)
+
+
+def asked(config: Path, *arguments: str) -> Result:
+    runner = CliRunner(env={"COLUMNS": "120"})
+    return runner.invoke(usage, ["--config", str(config), *arguments], prog_name="usage")
+
+
+def explained(config: Path, *arguments: str) -> tuple[int, Row]:
+    found = asked(config, "explain", *arguments, "--json")
+    return found.exit_code, json.loads(found.stdout)
+
+
+def test_a_month_against_its_limit() -> None:
+    assert against(Usage(PROJECT, "2026-02", 1_700, 1_625, 5, 4), 1_500) == {
+        "project_id": PROJECT,
+        "month": "2026-02",
+        "records": 1_700,
+        "events": 1_625,
+        "duplicates": 75,
+        "update_records": 5,
+        "updates": 4,
+        "monthly_limit": 1_500,
+        "used_percent": 108.33,
+        "billable": 125,
+    }
+
+
+@pytest.mark.parametrize(
+    ("events", "limit", "used", "billable"),
+    [
+        (0, 10_000_000, 0.0, 0),
+        (9_999_999, 10_000_000, 99.99, 0),
+        (10_000_000, 10_000_000, 100.0, 0),
+        (10_000_001, 10_000_000, 100.0, 1),
+        (7, None, None, None),
+    ],
+)
+def test_only_a_limit_that_is_reached_is_used_up(
+    events: int, limit: int | None, used: float | None, billable: int | None
+) -> None:
+    found = against(Usage(PROJECT, "2026-03", events, events), limit)
+    assert (found["used_percent"], found["billable"]) == (used, billable)
+
+
+def test_show_is_a_table_of_months(config: Path) -> None:
+    shown = asked(config, "show")
+    assert (shown.exit_code, [line.rstrip() for line in shown.stdout.splitlines()]) == (0, SHOWN.splitlines())
+
+
+SHOWN = """\
+Events against the limit
+┏━━━━━━━━━━━┳━━━━━━━━━┳━━━━━━━━┳━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━┳━━━━━━━━━━┓
+┃ project   ┃ month   ┃ events ┃ monthly limit ┃ used percent ┃ billable ┃
+┡━━━━━━━━━━━╇━━━━━━━━━╇━━━━━━━━╇━━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━╇━━━━━━━━━━┩
+│ 5         │ 2026-03 │      9 │               │              │          │
+│ 434735    │ 2026-02 │  1,625 │         1,500 │       108.33 │      125 │
+│ 434735    │ 2026-03 │      6 │         1,500 │         0.40 │        0 │
+│ 434735    │ 2026-04 │      2 │         1,500 │         0.13 │        0 │
+│ 100011471 │ 2026-03 │      2 │    10,000,000 │         0.00 │        0 │
+└───────────┴─────────┴────────┴───────────────┴──────────────┴──────────┘
+Records and their copies
+┏━━━━━━━━━━━┳━━━━━━━━━┳━━━━━━━━━┳━━━━━━━━━━━━┳━━━━━━━━━━━━━━━━┳━━━━━━━━━┓
+┃ project   ┃ month   ┃ records ┃ duplicates ┃ update records ┃ updates ┃
+┡━━━━━━━━━━━╇━━━━━━━━━╇━━━━━━━━━╇━━━━━━━━━━━━╇━━━━━━━━━━━━━━━━╇━━━━━━━━━┩
+│ 5         │ 2026-03 │      10 │          1 │              2 │       1 │
+│ 434735    │ 2026-02 │   1,700 │         75 │              0 │       0 │
+│ 434735    │ 2026-03 │       8 │          2 │              4 │       3 │
+│ 434735    │ 2026-04 │       2 │          0 │              0 │       0 │
+│ 100011471 │ 2026-03 │       3 │          1 │              0 │       0 │
+└───────────┴─────────┴─────────┴────────────┴────────────────┴─────────┘
+"""
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        ([], TOTALS),
+        (["--project", "5"], TOTALS[:1]),
+        (["--month", "2026-03"], [TOTALS[0], TOTALS[2], TOTALS[4]]),
+        (["--project", str(PROJECT), "--month", "2026-03"], [TOTALS[2]]),
+        (["--month", "2025-03"], []),
+    ],
+    ids=lambda value: " ".join(map(str, value)) if isinstance(value, list) else "",
+)
+def test_show_as_filtered(config: Path, filters: list[str], expected: list[Usage]) -> None:
+    limits = {project.project_id: project.monthly_limit for project in PROJECTS}
+    found = json.loads(asked(config, "show", "--json", *filters).stdout)
+    assert found == [against(total, limits.get(total.project_id)) for total in expected]
+
+
+def test_no_usage_is_one_line(config: Path) -> None:
+    assert asked(config, "show", "--month", "2025-03").stdout == "no usage matches\n"
+
+
+def test_explain_tells_how_a_number_arose(config: Path) -> None:
+    at = {name: stamp.isoformat() for name, stamp in MOMENTS.items()}
+    pay = "amplitude__\x1b[31mpay"
+    ends = [
+        {"at": at["c"], "name": "amplitude__page", "identity": "2|c"},
+        {"at": at["a"], "name": "amplitude__page", "identity": "1|a"},
+        {"at": at["a"], "name": "amplitude__page", "identity": "1|b"},
+        {"at": at["d"], "name": pay, "identity": "4|d"},
+        {"at": at["e"], "name": "amplitude__page", "identity": "1|e"},
+        {"at": at["f"], "name": "amplitude__page", "identity": "1|f"},
+    ]
+    assert explained(config, str(PROJECT), "2026-03") == (
+        0,
+        {
+            "project_id": PROJECT,
+            "month": "2026-03",
+            "records": 8,
+            "duplicates": 2,
+            "events": 6,
+            "rows": 6,
+            "distinct": 6,
+            "exact": True,
+            "verdict": "exact: usage table, rows and distinct identities are all 6",
+            "late": 1,
+            "without_server_upload_time": 1,
+            "days": [
+                {"day": "2026-03-01", "rows": 1},
+                {"day": "2026-03-15", "rows": 3},
+                {"day": "2026-03-16", "rows": 2},
+            ],
+            "names": [{"name": "amplitude__page", "rows": 5}, {"name": pay, "rows": 1}],
+            "rungs": [
+                {"rung": 1, "by": "uuid", "rows": 4},
+                {"rung": 2, "by": "insert id", "rows": 1},
+                {"rung": 4, "by": "content", "rows": 1},
+            ],
+            "first": ends[:5],
+            "last": ends[:0:-1],
+        },
+    )
+
+
+MOMENTS = {
+    "a": NINE,
+    "c": NINE - timedelta(days=14),
+    "d": NINE + LAG,
+    "e": NINE + timedelta(hours=15),
+    "f": NINE + timedelta(days=1),
+}
+
+
+def test_explain_shows_nothing_that_steers_a_terminal(config: Path) -> None:
+    shown = asked(config, "explain", str(PROJECT), "2026-03")
+    assert (shown.exit_code, [line.rstrip() for line in shown.stdout.splitlines()]) == (0, EXPLAINED.splitlines())
+
+
+EXPLAINED = """\
+  project     434735
+  month       2026-03
+  received    8 event records
+  duplicates  2 removed
+  metered     6 events
+  stored      6 rows, 6 distinct identities
+  late        1 arrived more than 24 h after Amplitude uploaded them
+  undated     1 have no server_upload_time: their arrival counts
+By UTC day
+┏━━━━━━━━━━━━┳━━━━━━┓
+┃ day        ┃ rows ┃
+┡━━━━━━━━━━━━╇━━━━━━┩
+│ 2026-03-01 │    1 │
+│ 2026-03-15 │    3 │
+│ 2026-03-16 │    2 │
+└────────────┴──────┘
+By event name
+┏━━━━━━━━━━━━━━━━━━━━━━━━┳━━━━━━┓
+┃ name                   ┃ rows ┃
+┡━━━━━━━━━━━━━━━━━━━━━━━━╇━━━━━━┩
+│ amplitude__page        │    5 │
+│ amplitude__\\x1b[31mpay │    1 │
+└────────────────────────┴──────┘
+By identity
+┏━━━━━━━━━━━━━┳━━━━━━┓
+┃ identity    ┃ rows ┃
+┡━━━━━━━━━━━━━╇━━━━━━┩
+│ 1 uuid      │    4 │
+│ 2 insert id │    1 │
+│ 4 content   │    1 │
+└─────────────┴──────┘
+First and last events
+┏━━━━━━━┳━━━━━━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━━━━━━━━━━┳━━━━━━━━━━┓
+┃       ┃ time                ┃ name                   ┃ identity ┃
+┡━━━━━━━╇━━━━━━━━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━━━━━━━━━━╇━━━━━━━━━━┩
+│ first │ 2026-03-01 09:30:30 │ amplitude__page        │ 2|c      │
+│ first │ 2026-03-15 09:30:30 │ amplitude__page        │ 1|a      │
+│ first │ 2026-03-15 09:30:30 │ amplitude__page        │ 1|b      │
+│ first │ 2026-03-15 09:30:33 │ amplitude__\\x1b[31mpay │ 4|d      │
+│ first │ 2026-03-16 00:30:30 │ amplitude__page        │ 1|e      │
+│ last  │ 2026-03-16 09:30:30 │ amplitude__page        │ 1|f      │
+│ last  │ 2026-03-16 00:30:30 │ amplitude__page        │ 1|e      │
+│ last  │ 2026-03-15 09:30:33 │ amplitude__\\x1b[31mpay │ 4|d      │
+│ last  │ 2026-03-15 09:30:30 │ amplitude__page        │ 1|b      │
+│ last  │ 2026-03-15 09:30:30 │ amplitude__page        │ 1|a      │
+└───────┴─────────────────────┴────────────────────────┴──────────┘
+exact: usage table, rows and distinct identities are all 6
+"""
+
+
+def test_numbers_that_differ_are_said_and_exit_1(config: Path) -> None:
+    code, repeated = explained(config, str(PROJECT), "2026-04")
+    assert (code, repeated["exact"], repeated["verdict"]) == (1, False, verdict(2, 2, 1))
+    code, behind = explained(config, str(OTHER_PROJECT), "2026-03")
+    assert (code, behind["exact"], behind["verdict"]) == (1, False, verdict(2, 1, 1))
+    code, absent = explained(config, "5", "2026-03")
+    assert (code, absent["rows"], absent["first"], absent["verdict"]) == (1, 0, [], verdict(9, 0, 0))
+
+
+@pytest.mark.parametrize(
+    ("counts", "sentence"),
+    [
+        ((1_200, 1_200, 1_200), "exact: usage table, rows and distinct identities are all 1,200"),
+        (
+            (1_200, 1_100, 1_100),
+            "not equal: usage table 1,200, rows 1,100, distinct identities 1,100: a difference is expected until "
+            "the next checkpoint, ask again then",
+        ),
+        (
+            (1_200, 1_200, 1_199),
+            "not equal: usage table 1,200, rows 1,200, distinct identities 1,199: copies are stored, which "
+            "no checkpoint mends: they came more than ingest.dedupe_days after the first, or are a fault of "
+            "this product",
+        ),
+    ],
+)
+def test_the_verdict_is_one_sentence(counts: tuple[int, int, int], sentence: str) -> None:
+    assert verdict(*counts) == sentence
+
+
+def test_distinct_texts_are_counted_across_pieces() -> None:
+    distinct = Distinct()
+    for _ in range(2):
+        distinct.add(f"1|{n}" for n in range(1_000))
+    distinct.add(["é", "é", ""])
+    assert distinct.count() == 1_002
+
+
+def test_a_month_without_an_event_is_one_line(config: Path) -> None:
+    refused = asked(config, "explain", str(PROJECT), "2025-03")
+    assert isinstance(refused.exception, StoreError)
+    assert str(refused.exception) == (
+        f"project {PROJECT} has no event in 2025-03: `usage show --project {PROJECT}` lists its months"
+    )
+
+
+@pytest.mark.parametrize("month", ["2026-13", "2026-3", "March", "\uff12026-03"])
+def test_a_wrong_month_says_what_is_right(config: Path, month: str) -> None:
+    refused = asked(config, "explain", str(PROJECT), month)
+    assert refused.exit_code == 2
+    assert refused.stderr.endswith(
+        f"Error: Invalid value for 'MONTH': '{month}' is no month: write it like 2026-03\n"
+    )
