@@ -100,7 +100,7 @@ def _variants(payloads: Sequence[bytes]) -> list[Variant]:
         Variant("event, ASCII only", [re.sub(rb"[\x80-\xff]", b"x", one) for one in payloads], "event"),
         Variant("event without uuid (identity rung 2)", [_without_uuid(one) for one in payloads], "event"),
         Variant(
-            "event with an undocumented field (careful way)",
+            "event with an undocumented field",
             [one[:-1] + b',"not_documented":1}' for one in payloads],
             "event",
         ),

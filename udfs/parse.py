@@ -1,9 +1,10 @@
 """An event's bytes into an `Export`, the documented event of the Export API.
 
 Two ways lead to the same result. The quick one, `msgspec` into a typed struct, takes what Amplitude
-documents and keeps JSON objects as the bytes they came in. What it refuses (an unknown field, another type,
-a duplicate key, a sentinel id) goes the careful way, from fields that `text` has read: it keeps what does not
-fit under its own name in `misfits` and notes what it mended. A property test holds the two ways together.
+documents, fields that are not documented yet beside it, and keeps JSON objects as the bytes they came in. What it
+refuses (another type, a duplicate key, a sentinel id) goes the careful way, from fields that `text` has read: it
+keeps what does not fit under its own name in `misfits` and notes what it mended. A property test holds the two
+ways together.
 """
 
 import re

@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from ops import report, run, sample
+from ops import report, sample
 from ops.local import Stack
 from ops.machine import Ports
 from ops.run import differences
-from settings import Settings, load
+from settings import Settings
 from stores.lake import DEAD_LETTERS, EVENT_STORE, Lake
 from stores.stream import Stream
 from tests.compare import assert_as_expected, link_times
@@ -27,20 +27,6 @@ RECORDS_PER_SECOND = 60
 def stack() -> Iterator[Stack]:
     with Stack("e2e", Ports.free(), flink_options=OPTIONS) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def settings(stack: Stack) -> Settings:
-    found = load(stack.write_settings())
-    run.create(found, shards=2)
-    return found
-
-
-@pytest.fixture(scope="module")
-def job(stack: Stack, settings: Settings) -> str:
-    submitted = stack.submit(stack.settings_path)
-    stack.flink.wait_until_running(submitted)
-    return submitted
 
 
 def test_two_kills_and_a_shard_split_lose_nothing_and_count_nothing_twice(

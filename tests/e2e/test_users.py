@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from ops import run, sample_users
+from ops import sample_users
 from ops.local import Stack
 from ops.machine import Ports
 from ops.sample import Put
 from ops.sample_envelopes import array, lines
 from ops.sample_events import cohort_message, encode, uuid
 from ops.sample_others import COHORTS, PROJECTS
-from settings import Settings, load
+from settings import Settings
 from stores.cohorts import CohortMembers
 from stores.lake import COHORT_CHANGES, DEAD_LETTERS, USER_UPDATES, Condition, Lake
 from stores.profiles import Profiles
@@ -37,20 +37,6 @@ COHORT, OWNER = next(iter(COHORTS.items()))
 def stack() -> Iterator[Stack]:
     with Stack("e2e-users", Ports.free(), flink_options=OPTIONS) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def settings(stack: Stack) -> Settings:
-    found = load(stack.write_settings())
-    run.create(found, shards=2)
-    return found
-
-
-@pytest.fixture(scope="module")
-def job(stack: Stack, settings: Settings) -> str:
-    submitted = stack.submit(stack.settings_path)
-    stack.flink.wait_until_running(submitted)
-    return submitted
 
 
 def puts(rng: Random, updates: list[bytes], syncs: list[bytes]) -> list[Put]:

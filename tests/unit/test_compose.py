@@ -14,7 +14,7 @@ import yaml
 import settings
 from ops import local, machine
 from ops.local import INHERITED, Stack
-from stores import projects
+from stores import cohorts, projects
 from stores.errors import StoreError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -275,14 +275,35 @@ class FakeProjects:
         self.known.append(project)
 
 
+class FakeCohorts:
+    """A registry of cohorts that refuses an id twice."""
+
+    known: list[cohorts.Cohort] = []  # noqa: RUF012
+
+    def __init__(self, address: object) -> None:
+        pass
+
+    def create(self) -> None:
+        pass
+
+    def list(self) -> list[cohorts.Cohort]:
+        return self.known
+
+    def add(self, cohort_id: str, project_id: int) -> None:
+        assert cohort_id not in {one.cohort_id for one in self.known}
+        self.known.append(cohorts.Cohort(cohort_id, project_id, None))
+
+
 def test_setup_may_run_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr("stores.stream.Stream", FakeStream)
     monkeypatch.setattr("stores.projects.Projects", FakeProjects)
+    monkeypatch.setattr("stores.cohorts.Cohorts", FakeCohorts)
+    monkeypatch.setattr(FakeCohorts, "known", [])
     monkeypatch.setattr(FakeStream, "shards", 0)
     monkeypatch.setattr(FakeProjects, "known", [])
     script = compile(dict(scripts())["setup"], "setup", "exec")
     for _ in range(2):
         exec(script, {})  # noqa: S102
     assert FakeStream.shards == 3
-    assert len(FakeProjects.known) == 2
+    assert len(FakeProjects.known) == len(FakeCohorts.known) == 2
