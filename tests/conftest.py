@@ -1,5 +1,6 @@
 """Hypothesis profiles. HYPOTHESIS_PROFILE chooses one: `ci` (default) or `nightly`."""
 
+import gc
 import os
 
 import pytest
@@ -26,3 +27,9 @@ def pytest_configure() -> None:
         msg = f"HYPOTHESIS_PROFILE={chosen}: must be one of {', '.join(PROFILES)}"
         raise pytest.UsageError(msg)
     settings.load_profile(chosen)
+
+
+def pytest_collection_finish() -> None:
+    # what the imports have left lives as long as the tests do: the collector need not go through it again
+    gc.collect()
+    gc.freeze()
