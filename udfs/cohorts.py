@@ -19,6 +19,10 @@ _UNITS: Final = ((10**11, 1), (10**14, 1_000), (10**17, 1_000_000))
 """Numbers below this one count so many to a second: 10 ** 11 seconds are the year 5138, milliseconds 1973."""
 
 
+LONGEST_NAME: Final = 1_000
+"""Characters of a cohort's name that are kept; DynamoDB would refuse an item of 400 KB."""
+
+
 class Message(NamedTuple):
     """The head of a cohort message."""
 
@@ -52,9 +56,8 @@ def read(fields: Mapping[str, Any]) -> Message | Rejection:
     if not isinstance(fields.get("users"), list):
         return _invalid(f"users is {parse.shown(fields.get('users'))}, not a list")
     named = isinstance(message_id, str) and message_id
-    return Message(
-        cohort_id, name if isinstance(name, str) else None, in_cohort, computed, message_id if named else None
-    )
+    shown = name[:LONGEST_NAME] if isinstance(name, str) and name else None
+    return Message(cohort_id, shown, in_cohort, computed, message_id if named else None)
 
 
 def computed_time(spelled: object) -> datetime | None:

@@ -51,7 +51,7 @@ class Written(NamedTuple):
     refused: int
     """operators that no value took"""
     failed: int
-    """updates that a bug of ours kept out; they are in the history"""
+    """updates kept out by an item of no known layout or by a bug of ours; they are in the history"""
 
 
 class ProfileMerger:
@@ -86,20 +86,30 @@ class ProfileMerger:
 
     def _made(self, pending: Mapping[Key, Sequence[Change]]) -> dict[Key, Merged]:
         """The profiles that are to be written: those that change, and those of users who are new."""
-        for key, stored in self.table.read(key for key in pending if key not in self._known).items():
-            profile = Profile.load(stored.properties, stored.merge) if stored.version else Profile()
-            self._known[key] = Merged(stored, profile)
+        self._read(key for key in pending if key not in self._known)
         made = {}
         for key, changes in pending.items():
+            if key not in self._known:
+                self._failed += len(changes)
+                continue
             self._known.move_to_end(key)
             stored, profile = self._known[key]
             changed = [change for change in changes if self._applied(profile, change)]
             if changed or not stored.version:
                 properties, merge = profile.dump()
-                made[key] = Merged(
-                    _with_ids(stored, changes)._replace(properties=properties, merge=merge), profile
-                )
+                stored = _with_ids(stored, changes)._replace(properties=properties, merge=merge)
+                made[key] = Merged(stored, profile)
         return made
+
+    def _read(self, keys: Iterable[Key]) -> None:
+        """Know these users, but for those whose item is of no known layout: one of them must not stop all."""
+        for key, stored in self.table.read(keys).items():
+            try:
+                profile = Profile.load(stored.properties, stored.merge) if stored.version else Profile()
+            except ValueError as error:
+                log.error("the profile of a user of project %d is left alone, see user_updates: %s", key[0], error)
+            else:
+                self._known[key] = Merged(stored, profile)
 
     def _applied(self, profile: Profile, change: Change) -> bool:
         try:
