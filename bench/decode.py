@@ -26,11 +26,10 @@ from bench.throughput import PROJECTS, SEED
 from jobs.topology import row_type
 from ops import sample_broken, sample_envelopes
 from ops.sample_events import cohort_message, encode, person, user_update
-from ops.soak import rows
 from stores.projects import linked
 from udfs import attribute, classify, clock, parse, text
 from udfs.attribute import Registry
-from udfs.decode import Decode, decode
+from udfs.decode import Decode, decode, leaves
 from udfs.model import DECODED
 
 BATCH = 2_000  # python.fn-execution.arrow.batch.size in flink-conf/config.yaml
@@ -133,10 +132,10 @@ def _without_uuid(payload: bytes) -> bytes:
 
 
 def _per_record(one: Variant) -> float:
-    found = [row[_KIND] for payload in one.payloads for row in rows(payload, _ARRIVAL, _REGISTRY)]
+    found = [row[_KIND] for payload in one.payloads for _, row in leaves(payload, _ARRIVAL, _REGISTRY)]
     assert found == [one.kind] * len(one.payloads) * one.inside, one.name
     if one.inside > 1:
-        return _seconds(lambda: [list(rows(data, _ARRIVAL, _REGISTRY)) for data in one.payloads]) / len(found)
+        return _seconds(lambda: [list(leaves(data, _ARRIVAL, _REGISTRY)) for data in one.payloads]) / len(found)
     return _seconds(lambda: [decode(data, _ARRIVAL, _REGISTRY) for data in one.payloads]) / len(found)
 
 

@@ -223,7 +223,7 @@ def partial_counts(tables: StreamTableEnvironment, decoded: Decoded, first: Firs
         )
     """)  # noqa: S608
     tables.create_temporary_view("counted", counted)
-    keys = ", ".join(f"`{name}`" for name, kind in LEDGER_COLUMNS.items() if name not in _COUNTS)
+    keys = ", ".join(f"`{name}`" for name in LEDGER_COLUMNS if name not in _COUNTS)
     seconds = int(rules.usage_interval.total_seconds())
     return tables.sql_query(f"""
         SELECT {keys}, SUM(records) AS records, SUM(first_copies) AS first_copies

@@ -8,13 +8,12 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from ops.terminal import cell, config_option, printable
+from ops.terminal import PROJECT_ID, cell, config_option, printable
 from settings import load
 from stores.cohorts import CohortMembers, Cohorts
 from stores.errors import StoreError
 from stores.projects import Projects
 
-_PROJECT_ID: Final = click.IntRange(0, 2**63 - 1)
 _LONGEST_ID: Final = 1000  # bytes, with room for the project's id in DynamoDB's key
 
 
@@ -41,7 +40,7 @@ def cohorts(context: click.Context, config: Path) -> None:
 
 @cohorts.command("add")
 @click.argument("cohort_id", type=_as_cohort_id)
-@click.argument("project_id", type=_PROJECT_ID)
+@click.argument("project_id", type=PROJECT_ID)
 @click.pass_obj
 def add(config: Path, /, cohort_id: str, project_id: int) -> None:
     """Register Amplitude's COHORT_ID for PROJECT_ID, which must be registered itself."""
@@ -70,7 +69,7 @@ def list_cohorts(config: Path, /, *, as_json: bool) -> None:
 
 
 @cohorts.command("members")
-@click.argument("project_id", type=_PROJECT_ID)
+@click.argument("project_id", type=PROJECT_ID)
 @click.argument("cohort_id", type=_as_cohort_id)
 @click.option("--limit", metavar="N", type=click.IntRange(1), help="Only the first N, by user id. [default: all]")
 @_as_json

@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ops.reasons import REASONS
-from ops.terminal import cell, config_option, echo_fields, pretty, printable
+from ops.terminal import PROJECT_ID, cell, config_option, echo_fields, pretty, printable
 from settings import load
 from stores.errors import StoreError
 from stores.lake import DEAD_LETTERS, Condition, Lake
@@ -84,7 +84,7 @@ _FILTERS: Final = [
         help="Arrived from then on: 2026-03-01T12:00 (UTC), or 24h ago.",
     ),
     click.option("--until", metavar="TIME", type=as_moment, help="Arrived before then."),
-    click.option("--project", type=click.IntRange(0, 2**63 - 1), help="Amplitude's project id."),
+    click.option("--project", type=PROJECT_ID, help="Amplitude's project id."),
     click.option(
         "--reason",
         metavar="REASON",

@@ -23,7 +23,7 @@ from rich.table import Table
 
 from ops.dead_letters import as_moment, count
 from ops.reasons import REASONS
-from ops.terminal import cell, config_option, echo_fields, printable
+from ops.terminal import PROJECT_ID, cell, config_option, echo_fields, printable
 from settings import Settings, load
 from stores.lake import DEAD_LETTERS, EVENT_STORE, Condition, Lake
 from stores.projects import Projects
@@ -185,7 +185,7 @@ _RULES: Final = (_not_linked, _never, _stopped, _before_link, _refused, _deselec
 
 @click.command()
 @config_option
-@click.argument("project_id", type=click.IntRange(0, 2**63 - 1))
+@click.argument("project_id", type=PROJECT_ID)
 @click.option(
     "--since",
     metavar="TIME",

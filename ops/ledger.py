@@ -22,7 +22,7 @@ from ops.terminal import cell, config_option
 from settings import Settings, load
 from stores.lake import COHORT_MESSAGES, DEAD_LETTERS, EVENT_STORE, LEDGER, USER_UPDATES, Lake
 from stores.stream import Record, Stream
-from stores.usage import UsageTable
+from stores.usage import TOTALS, UsageTable
 from udfs import envelope
 from udfs.model import Kind
 
@@ -122,7 +122,7 @@ def compared(settings: Settings, *, stream: bool) -> dict[str, tuple[Counts, Cou
         table: (_of_ledger(rows, kind, count), _of_table(lake, table)) for kind, (table, count) in _TAKEN.items()
     }
     rejected = [row for row in rows if row["reason"]]
-    pairs[DEAD_LETTERS] = (_accounts(rejected, "reason", "records"), _of_dead_letters(lake))
+    pairs[DEAD_LETTERS] = (_accounts(rejected, "reason", "records"), _of_table(lake, DEAD_LETTERS, "reason"))
     pairs["usage"] = (_monthly(rows), _of_usage(UsageTable(settings.tables_address)))
     if stream:
         alone = [row | {"kind": "stream", "project_id": None} for row in rows if not row["part"]]
@@ -173,10 +173,6 @@ def _of_table(lake: Lake, table: str, what: str | None = None) -> Counts:
     return counts
 
 
-def _of_dead_letters(lake: Lake) -> Counts:
-    return _of_table(lake, DEAD_LETTERS, "reason")
-
-
 def _monthly(rows: Iterable[Mapping[str, Any]]) -> Counts:
     counts: Counts = Counter()
     for row in rows:
@@ -188,12 +184,11 @@ def _monthly(rows: Iterable[Mapping[str, Any]]) -> Counts:
 
 
 def _of_usage(table: UsageTable) -> Counts:
-    names = ("records", "events", "update_records", "updates")
     return +Counter(
         {
             Account(name, total.month, "", str(total.project_id)): getattr(total, name)
             for total in table.list()
-            for name in names
+            for name in TOTALS
         }
     )
 

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -11,14 +10,14 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from ops.terminal import cell, config_option, echo_fields, printable
+from ops.terminal import PROJECT_ID, cell, config_option, echo_fields, printable
 from settings import load
 from stores.errors import StoreError
 from stores.profiles import Profiles, Stored
 from stores.projects import iso
+from udfs import clock
 from udfs.profile import Explained, Profile
 
-_EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001  naive UTC, as iso() takes it
 _SHOWN: Final = 500  # characters of a value; --json has them all
 
 
@@ -31,7 +30,7 @@ def profile(context: click.Context, config: Path) -> None:
 
 
 @profile.command("show")
-@click.argument("project_id", type=click.IntRange(0, 2**63 - 1))
+@click.argument("project_id", type=PROJECT_ID)
 @click.argument("user_id")
 @click.option("--json", "as_json", is_flag=True, help="JSON instead of a table.")
 @click.pass_obj
@@ -77,7 +76,7 @@ def _cut(value: str) -> str:
 
 
 def _uploaded(microseconds: int) -> str:
-    return iso(_EPOCH + timedelta(microseconds=microseconds))
+    return iso(clock.instant(microseconds))
 
 
 def _json(found: Stored, properties: Sequence[Explained]) -> str:

@@ -3,17 +3,15 @@
 import json
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import click
 from rich.console import Console
 from rich.table import Table
 
-from ops.terminal import cell, config_option, echo_fields
+from ops.terminal import PROJECT_ID, cell, config_option, echo_fields
 from settings import load
 from stores.projects import DEFAULT_MONTHLY_LIMIT, Plan, Project, Projects, iso, linked
-
-_PROJECT_ID: Final = click.IntRange(0, 2**63 - 1)
 
 
 def _as_moment(text: str) -> datetime:
@@ -79,7 +77,7 @@ def _registry(config: Path) -> Projects:
 
 
 @projects.command("add")
-@click.argument("project_id", type=_PROJECT_ID)
+@click.argument("project_id", type=PROJECT_ID)
 @click.argument("notifly_project", type=_as_name)
 @click.option("--linked-at", metavar="TIME", type=_as_moment, help="ISO 8601 with its zone. [default: now]")
 @click.option("--monthly-limit", default=DEFAULT_MONTHLY_LIMIT, show_default=True, type=click.IntRange(1))
@@ -97,7 +95,7 @@ def add(
 
 
 @projects.command("link")
-@click.argument("project_id", type=_PROJECT_ID)
+@click.argument("project_id", type=PROJECT_ID)
 @click.argument("notifly_project", type=_as_name, required=False)
 @_at
 @click.pass_obj
@@ -110,7 +108,7 @@ def link(config: Path, /, project_id: int, notifly_project: str | None, at: date
 
 
 @projects.command("unlink")
-@click.argument("project_id", type=_PROJECT_ID)
+@click.argument("project_id", type=PROJECT_ID)
 @_at
 @click.pass_obj
 def unlink(config: Path, /, project_id: int, at: datetime | None) -> None:
@@ -121,7 +119,7 @@ def unlink(config: Path, /, project_id: int, at: datetime | None) -> None:
 
 
 @projects.command("snapshots")
-@click.argument("project_id", type=_PROJECT_ID)
+@click.argument("project_id", type=PROJECT_ID)
 @click.argument("hours", type=_as_hours)
 @click.pass_obj
 def snapshots(config: Path, /, project_id: int, hours: int | None) -> None:
@@ -171,7 +169,7 @@ def list_projects(config: Path, /, *, as_json: bool) -> None:
 
 
 @projects.command("show")
-@click.argument("project_id", type=_PROJECT_ID)
+@click.argument("project_id", type=PROJECT_ID)
 @_as_json
 @click.pass_obj
 def show(config: Path, /, project_id: int, *, as_json: bool) -> None:

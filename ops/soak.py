@@ -45,8 +45,9 @@ from stores.lake import COHORT_MESSAGES, DEAD_LETTERS, EVENT_STORE, USER_UPDATES
 from stores.projects import Project
 from stores.stream import Stream
 from stores.usage import UsageTable
-from udfs import decode, envelope
+from udfs import envelope
 from udfs.attribute import Registry
+from udfs.decode import leaves
 from udfs.model import DECODED, Kind, Row
 
 RATE: Final = 30
@@ -86,7 +87,7 @@ class Expected:
         # when exactly it arrives decides nothing: uploads are long past, and links have no end
         arrival = datetime.now(UTC).replace(tzinfo=None)
         records = envelope.aggregated(payload) or [payload]  # the connector makes records of its own of these
-        self.outcomes.update(self._outcome(row) for one in records for row in rows(one, arrival, REGISTRY))
+        self.outcomes.update(self._outcome(row) for one in records for _, row in leaves(one, arrival, REGISTRY))
 
     def _outcome(self, row: Row) -> Outcome:
         project_id, reason = row[_PROJECT] or 0, row[_REASON] or ""
@@ -95,16 +96,6 @@ class Expected:
             reason = AGAIN if identity in self.seen else FIRST
             self.seen.add(identity)
         return Outcome(row[_KIND], reason, project_id)
-
-
-def rows(payload: bytes, arrival: datetime, registry: Registry) -> Iterator[Row]:
-    """The rows that the job makes of one put: its own, or those of its parts."""
-    row = decode.decode(payload, arrival, registry)
-    if row[_KIND] != Kind.ENVELOPE:
-        yield row
-        return
-    for part, fault in envelope.unpack(payload):
-        yield decode.dead_letter(fault, part) if fault else decode.decode(part, arrival, registry, part=True)
 
 
 def traffic(seed: int) -> Iterator[Put]:

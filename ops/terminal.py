@@ -12,6 +12,8 @@ import click
 import msgspec
 from rich.text import Text
 
+PROJECT_ID: Final = click.IntRange(0, 2**63 - 1)
+"""Amplitude's project id, as `udfs.attribute` takes it."""
 config_option: Final = click.option(
     "--config",
     type=click.Path(path_type=Path),

@@ -21,14 +21,13 @@ import pyarrow.compute as pc
 from rich.console import Console
 from rich.table import Table
 
-from ops.terminal import cell, config_option, echo_fields
+from ops.terminal import PROJECT_ID, cell, config_option, echo_fields
 from settings import load
 from stores.errors import StoreError
 from stores.lake import EVENT_STORE, Condition, Lake
 from stores.projects import Projects
 from stores.usage import Usage, UsageTable
 
-_PROJECT_ID: Final = click.IntRange(0, 2**63 - 1)
 _LATE: Final = timedelta(hours=24)
 _SAMPLES: Final = 5  # first and last events that are shown
 _SHOWN: Final = 50  # names in the table; --json has all
@@ -65,7 +64,7 @@ def usage(context: click.Context, config: Path) -> None:
 
 
 @usage.command("show")
-@click.option("--project", type=_PROJECT_ID, help="Amplitude's project id.")
+@click.option("--project", type=PROJECT_ID, help="Amplitude's project id.")
 @click.option("--month", metavar="YYYY-MM", type=_as_month, help="A UTC month.")
 @_as_json
 @click.pass_obj
@@ -213,7 +212,7 @@ def verdict(events: int, rows: int, distinct: int) -> str:
 
 
 @usage.command("explain")
-@click.argument("project_id", type=_PROJECT_ID)
+@click.argument("project_id", type=PROJECT_ID)
 @click.argument("month", type=_as_month)
 @_as_json
 @click.pass_obj

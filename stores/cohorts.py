@@ -7,7 +7,6 @@ says so: its clock must stay, or an older message that comes later would bring t
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
-from datetime import UTC, datetime
 from decimal import Decimal
 from hashlib import sha256
 from itertools import islice
@@ -65,7 +64,7 @@ class Cohorts:
                     Item={
                         "cohort_id": {"S": cohort_id},
                         "project_id": {"N": str(project_id)},
-                        "registered_at": {"S": _now()},
+                        "registered_at": {"S": dynamodb.now()},
                     },
                     ConditionExpression="attribute_not_exists(cohort_id)",
                     ReturnValuesOnConditionCheckFailure="ALL_OLD",
@@ -236,7 +235,7 @@ def _item(member: Member) -> dict[str, Any]:
         "user_id": {"S": member.user_id},
         "in_cohort": {"BOOL": member.in_cohort},
         "computed_time": {"N": _seconds(member.computed_time)},
-        "updated_at": {"S": _now()},
+        "updated_at": {"S": dynamodb.now()},
     }
 
 
@@ -250,7 +249,3 @@ def _sort_key(user_id: str) -> str:
 
 def _seconds(microseconds: int) -> str:
     return format(Decimal(microseconds).scaleb(-6), "f")
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -4,6 +4,7 @@ Clients are made where they are used (they do not travel to workers); the addres
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from botocore.config import Config
@@ -59,6 +60,11 @@ def create_table(client: "DynamoDBClient", name: str, keys: list[tuple[str, str]
             ],
         )
         client.get_waiter("table_exists").wait(TableName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+
+
+def now() -> str:
+    """The present as items have it: ISO 8601, UTC, milliseconds."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def in_groups(values: Sequence[_T], size: int) -> list[Sequence[_T]]:

@@ -12,7 +12,6 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from datetime import UTC, datetime
 from hashlib import sha256
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -257,7 +256,7 @@ def _head(profile: Stored, parts: _Item | None = None) -> _Item:
         **(texts if parts is None else parts),
         **amplitude_id,
         **device_id,
-        "updated_at": {"S": datetime.now(UTC).isoformat(timespec="milliseconds")},
+        "updated_at": {"S": dynamodb.now()},
     }
 
 

@@ -7,7 +7,6 @@ restart are harmless, and a writer that lags behind cannot take a number back.
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from stores import dynamodb
@@ -43,7 +42,8 @@ class Usage(NamedTuple):
         return self.update_records - self.updates
 
 
-_TOTALS: Final = Usage._fields[2:]
+TOTALS: Final = Usage._fields[2:]
+"""The names of the totals."""
 
 
 class UsageTable:
@@ -81,13 +81,13 @@ class UsageTable:
             self.client.update_item(
                 TableName=self.table,
                 Key={"project_id": {"N": str(total.project_id)}, "month": {"S": total.month}},
-                UpdateExpression=f"SET {', '.join(f'{name} = :{name}' for name in _TOTALS)}, updated_at = :now",
+                UpdateExpression=f"SET {', '.join(f'{name} = :{name}' for name in TOTALS)}, updated_at = :now",
                 ConditionExpression=(
-                    f"attribute_not_exists(events) OR ({' AND '.join(f'{name} <= :{name}' for name in _TOTALS)})"
+                    f"attribute_not_exists(events) OR ({' AND '.join(f'{name} <= :{name}' for name in TOTALS)})"
                 ),
                 ExpressionAttributeValues={
-                    **{f":{name}": {"N": str(getattr(total, name))} for name in _TOTALS},
-                    ":now": {"S": datetime.now(UTC).isoformat(timespec="milliseconds")},
+                    **{f":{name}": {"N": str(getattr(total, name))} for name in TOTALS},
+                    ":now": {"S": dynamodb.now()},
                 },
             )
 
@@ -99,7 +99,7 @@ class UsageTable:
                 Usage(
                     int(item["project_id"]["N"]),
                     item["month"]["S"],
-                    *(int(item[name]["N"]) for name in _TOTALS),
+                    *(int(item[name]["N"]) for name in TOTALS),
                 )
                 for page in pages
                 for item in page["Items"]

@@ -3,10 +3,9 @@
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from udfs import envelope
+from udfs import decode
 from udfs.attribute import Registry
-from udfs.decode import dead_letter, decode
-from udfs.model import DECODED, Kind, Row
+from udfs.model import DECODED, Row
 
 
 class Leaf(NamedTuple):
@@ -30,10 +29,4 @@ class Leaf(NamedTuple):
 
 def leaves(payload: bytes, arrival: datetime, registry: Registry) -> list[Leaf]:
     """One record's outcomes, none of them an envelope; `arrival` in naive UTC."""
-    row = decode(payload, arrival, registry)
-    if row[0] != Kind.ENVELOPE:
-        return [Leaf(payload, row)]
-    return [
-        Leaf(part, dead_letter(fault, part) if fault else decode(part, arrival, registry, part=True))
-        for part, fault in envelope.unpack(payload)
-    ]
+    return [Leaf(*leaf) for leaf in decode.leaves(payload, arrival, registry)]

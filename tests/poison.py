@@ -9,9 +9,9 @@ from typing import Any, TypeAlias
 
 from stores.projects import linked
 from tests.builders import ARRIVAL, PROJECT, UUID, Record, cohort, encode, event
-from udfs import envelope, identity
+from tests.leaves import leaves
+from udfs import identity
 from udfs.attribute import Registry
-from udfs.decode import dead_letter, decode
 from udfs.model import DECODED, EXPORT_COLUMNS, Kind, Reason
 
 REGISTRY: Registry = {PROJECT: linked(PROJECT, "acme"), "gs72ns": linked(PROJECT, "acme")}
@@ -23,14 +23,7 @@ Outcome: TypeAlias = dict[str, Any]
 
 def outcomes(payload: bytes) -> list[Outcome]:
     """The rows of a record, or of what it holds, without nulls."""
-    row = decode(payload, NAIVE_ARRIVAL, REGISTRY)
-    rows = [row]
-    if row[0] == Kind.ENVELOPE:
-        rows = [
-            dead_letter(fault, part) if fault else decode(part, NAIVE_ARRIVAL, REGISTRY, part=True)
-            for part, fault in envelope.unpack(payload)
-        ]
-    return [dict(zip(DECODED, row, strict=True)) for row in rows]
+    return [leaf.columns for leaf in leaves(payload, NAIVE_ARRIVAL, REGISTRY)]
 
 
 PLAIN = outcomes(VALID)[0]

@@ -30,6 +30,11 @@ def microseconds(at: datetime) -> int:
     return (at - _EPOCH) // timedelta(microseconds=1)
 
 
+def instant(microseconds: int) -> datetime:
+    """The naive UTC time of so many microseconds since 1970. Raises OverflowError beyond the calendar."""
+    return _EPOCH + timedelta(microseconds=microseconds)
+
+
 _EPOCH: Final = datetime.fromisoformat("1970-01-01")
 
 

@@ -5,16 +5,15 @@ message enter or leave together; order is restored by the time at which Amplitud
 """
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from udfs import identity, parse, text, users
+from udfs import clock, identity, parse, text, users
 from udfs.identity import Identity
 from udfs.model import Reason, Rejection
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC).replace(tzinfo=None)
 _UNITS: Final = ((10**11, 1), (10**14, 1_000), (10**17, 1_000_000))
 """Numbers below this one count so many to a second: 10 ** 11 seconds are the year 5138, milliseconds 1973."""
 
@@ -70,7 +69,7 @@ def computed_time(spelled: object) -> datetime | None:
     except ValueError:
         return None
     unit = next((unit for limit, unit in _UNITS if 0 <= number < limit), None)
-    return None if unit is None else _EPOCH + timedelta(microseconds=round(number * 1_000_000 / unit))
+    return None if unit is None else clock.instant(round(number * 1_000_000 / unit))
 
 
 def identify(message: Message, payload: bytes) -> Identity:

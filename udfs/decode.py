@@ -56,6 +56,20 @@ def decode(payload: bytes, arrival: datetime, registry: Registry, *, part: bool 
         return dead_letter(Rejection(Reason.INTERNAL_ERROR, repr(error)[:500]), payload)
 
 
+def leaves(payload: bytes, arrival: datetime, registry: Registry) -> Iterator[tuple[bytes, Row]]:
+    """What the operators together make of a record: its bytes and row, or those of each part; none an envelope."""
+    row = decode(payload, arrival, registry)
+    if row[0] != Kind.ENVELOPE:
+        yield payload, row
+        return
+    for part, fault in envelope.unpack(payload):
+        yield part, _decode_part(part, fault, arrival, registry)
+
+
+def _decode_part(part: bytes, fault: Rejection | None, arrival: datetime, registry: Registry) -> Row:
+    return dead_letter(fault, part) if fault else decode(part, arrival, registry, part=True)
+
+
 def _careful(payload: bytes, arrival: datetime, registry: Registry, part: bool) -> Row:
     found = parse.read(payload)
     if isinstance(found, Rejection):
@@ -172,7 +186,7 @@ class DecodePart(Decode):
         registry = self.registry()
         parts = zip(payload, _times(arrival), reason, detail, strict=True)
         return self._counted(
-            dead_letter(Rejection(Reason(fault), words), data) if fault else decode(data, at, registry, part=True)
+            _decode_part(data, Rejection(Reason(fault), words) if fault else None, at, registry)
             for data, at, fault, words in parts
         )
 

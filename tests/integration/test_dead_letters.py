@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
 from click.testing import CliRunner, Result
 
@@ -18,6 +17,7 @@ from ops import cli
 from ops.dead_letters import dead_letters
 from stores.errors import StoreError
 from stores.lake import DEAD_LETTERS, Condition, Lake, LakeAddress
+from tests.lake import lake_of
 
 NINE = datetime(2026, 3, 15, 9, 30, 33, 250000, tzinfo=UTC)
 SHARD = "shardId-000000000000"
@@ -68,17 +68,9 @@ LETTERS = [
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    folder = tmp_path_factory.mktemp("lake")
-    catalog, warehouse = f"sqlite:///{folder}/catalog.db", f"file://{folder}/warehouse"
-    lake = Lake(LakeAddress(catalog, warehouse, "amplitude", None, "ap-northeast-2"))
-    lake.create(DEAD_LETTERS, COLUMNS[DEAD_LETTERS], [])
-    table = lake.table(DEAD_LETTERS)
-    for rows in (LETTERS[:3], LETTERS[3:]):
-        table.append(pa.Table.from_pylist(rows, schema=table.schema().as_arrow()))
-    path = folder / "job.toml"
-    path.write_text(f'[lake]\ncatalog_uri = "{catalog}"\nwarehouse = "{warehouse}"\n')
-    yield path
-    lake.catalog.close()
+    rows = {DEAD_LETTERS: (LETTERS[:3], LETTERS[3:])}
+    with lake_of(tmp_path_factory.mktemp("lake"), rows) as path:
+        yield path
 
 
 def asked(config: Path, *arguments: str) -> Result:

@@ -14,8 +14,7 @@ from tests.builders import PROJECT, encode, event
 from tests.integration import cluster
 from tests.integration.cluster import Arrival
 from tests.jsontestsuite import cases
-from udfs import envelope
-from udfs.decode import dead_letter, decode
+from tests.leaves import leaves
 from udfs.model import EXPORT_COLUMNS
 
 NOW = datetime(2026, 3, 15, 10, 0, tzinfo=UTC)
@@ -55,19 +54,8 @@ def hostile() -> Iterator[bytes]:
 
 def outcomes(payloads: list[bytes]) -> tuple[Counter[tuple[str, str]], int]:
     """Dead letters by kind and reason, and records that are events, by the rules in this process."""
-    rows = []
-    for payload in payloads:
-        row = decode(payload, NOW.replace(tzinfo=None), {PROJECT: ACME})
-        if row[0] != "envelope":
-            rows.append(row)
-            continue
-        for part, fault in envelope.unpack(payload):
-            judged = (
-                dead_letter(fault, part)
-                if fault
-                else decode(part, NOW.replace(tzinfo=None), {PROJECT: ACME}, part=True)
-            )
-            rows.append(judged)
+    at, registry = NOW.replace(tzinfo=None), {PROJECT: ACME}
+    rows = [leaf.row for payload in payloads for leaf in leaves(payload, at, registry)]
     return Counter((row[0], row[1]) for row in rows if row[1]), sum(row[0] == "event" for row in rows)
 
 

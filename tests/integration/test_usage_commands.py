@@ -7,17 +7,17 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import pyarrow as pa
 import pytest
 from click.testing import CliRunner, Result
 
 from jobs.sinks import COLUMNS
 from ops.usage import Distinct, against, usage, verdict
 from stores.errors import StoreError
-from stores.lake import EVENT_STORE, Lake, LakeAddress
+from stores.lake import EVENT_STORE
 from stores.projects import linked
 from stores.usage import Usage
 from tests.builders import OTHER_PROJECT, PROJECT
+from tests.lake import lake_of
 
 NINE = datetime(2026, 3, 15, 9, 30, 30, tzinfo=UTC)
 LAG = timedelta(seconds=3)
@@ -62,17 +62,9 @@ PROJECTS = [linked(PROJECT, "acme", monthly_limit=1_500), linked(OTHER_PROJECT, 
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    folder = tmp_path_factory.mktemp("lake")
-    catalog, warehouse = f"sqlite:///{folder}/catalog.db", f"file://{folder}/warehouse"
-    lake = Lake(LakeAddress(catalog, warehouse, "amplitude", None, "ap-northeast-2"))
-    lake.create(EVENT_STORE, COLUMNS[EVENT_STORE], [])
-    table = lake.table(EVENT_STORE)
-    for rows in (EVENTS[:3], EVENTS[3:]):
-        table.append(pa.Table.from_pylist(rows, schema=table.schema().as_arrow()))
-    path = folder / "job.toml"
-    path.write_text(f'[lake]\ncatalog_uri = "{catalog}"\nwarehouse = "{warehouse}"\n')
-    yield path
-    lake.catalog.close()
+    rows = {EVENT_STORE: (EVENTS[:3], EVENTS[3:])}
+    with lake_of(tmp_path_factory.mktemp("lake"), rows) as path:
+        yield path
 
 
 @pytest.fixture(autouse=True)

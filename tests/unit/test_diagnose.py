@@ -8,16 +8,16 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import pyarrow as pa
 import pytest
 from click.testing import CliRunner, Result
 
 from jobs.sinks import COLUMNS
 from ops.diagnose import Facts, Refused, Seen, diagnose, lag_seconds, likely_cause
-from stores.lake import DEAD_LETTERS, EVENT_STORE, Lake, LakeAddress
+from stores.lake import DEAD_LETTERS, EVENT_STORE
 from stores.projects import linked
 from stores.usage import Usage
 from tests.builders import OTHER_PROJECT, PROJECT
+from tests.lake import lake_of
 
 NOW = datetime(2026, 3, 15, 12, tzinfo=UTC)
 SINCE = NOW - timedelta(days=7)
@@ -171,18 +171,9 @@ TOTALS = [
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    folder = tmp_path_factory.mktemp("lake")
-    catalog, warehouse = f"sqlite:///{folder}/catalog.db", f"file://{folder}/warehouse"
-    lake = Lake(LakeAddress(catalog, warehouse, "amplitude", None, "ap-northeast-2"))
-    for name, some in ((EVENT_STORE, (EVENTS[:15], EVENTS[15:])), (DEAD_LETTERS, (LETTERS[:1], LETTERS[1:]))):
-        lake.create(name, COLUMNS[name], [])
-        table = lake.table(name)
-        for rows in some:
-            table.append(pa.Table.from_pylist(rows, schema=table.schema().as_arrow()))
-    path = folder / "job.toml"
-    path.write_text(f'[lake]\ncatalog_uri = "{catalog}"\nwarehouse = "{warehouse}"\n')
-    yield path
-    lake.catalog.close()
+    rows = {EVENT_STORE: (EVENTS[:15], EVENTS[15:]), DEAD_LETTERS: (LETTERS[:1], LETTERS[1:])}
+    with lake_of(tmp_path_factory.mktemp("lake"), rows) as path:
+        yield path
 
 
 @pytest.fixture(autouse=True)

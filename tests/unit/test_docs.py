@@ -72,7 +72,7 @@ ATTRIBUTES = {
     "projects": ("projects", r'\bitem\["(\w+)"\]'),
     "plans": ("projects", r'\bplan\["(\w+)"\]|plans_table, \("(\w+)"'),
     "usage": ("usage", r'item\["(\w+)"\]|(\w+) = :now|^    (\w+): int|^    (month): str'),
-    "profiles": ("profiles", r'(?:head|item)\["(\w+)"\]|"(\w+)": \{"\w": (?:name|datetime|piece|str|profile)'),
+    "profiles": ("profiles", r'(?:head|item)\["(\w+)"\]|"(\w+)": \{"\w": (?:name|dynamodb|piece|str|profile)'),
 }
 
 

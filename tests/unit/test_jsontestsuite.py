@@ -2,15 +2,13 @@
 
 import json
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
 from stores.projects import linked
 from tests.builders import ARRIVAL, PROJECT
 from tests.jsontestsuite import cases
-from udfs import envelope
-from udfs.decode import dead_letter, decode
+from tests.leaves import Leaf, leaves
 from udfs.model import Kind, Reason
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,25 +28,9 @@ READ = {
 }
 
 
-class Leaf(NamedTuple):
-    """A record, or a part of one, and what became of it."""
-
-    kind: str
-    reason: str | None
-    payload: bytes
-
-
-def leaves(payload: bytes) -> list[Leaf]:
+def judged(payload: bytes) -> list[Leaf]:
     """What the job makes of a record."""
-    arrival = ARRIVAL.replace(tzinfo=None)
-    kind, reason, *_ = decode(payload, arrival, ACME)
-    if kind != Kind.ENVELOPE:
-        return [Leaf(kind, reason, payload)]
-    found = []
-    for part, fault in envelope.unpack(payload):
-        row = dead_letter(fault, part) if fault else decode(part, arrival, ACME, part=True)
-        found.append(Leaf(row[0], row[1], part))
-    return found
+    return leaves(payload, ARRIVAL.replace(tzinfo=None), ACME)
 
 
 def named(prefix: str) -> list[str]:
@@ -69,14 +51,14 @@ def test_the_pack_has_the_bytes_of_the_suite() -> None:
 
 @pytest.mark.parametrize("name", named("y_"))
 def test_what_is_json_is_read(name: str) -> None:
-    reasons = {leaf.reason for leaf in leaves(CASES[name])}
+    reasons = {leaf.reason for leaf in judged(CASES[name])}
     assert reasons <= {Reason.EMPTY} if CASES[name].split() == [b"[]"] else not reasons & NOT_JSON
     assert Reason.INTERNAL_ERROR not in reasons
 
 
 @pytest.mark.parametrize("name", named("n_"))
 def test_what_is_no_json_becomes_a_dead_letter_byte_for_byte(name: str) -> None:
-    found = leaves(CASES[name])
+    found = judged(CASES[name])
     assert all(leaf.kind == Kind.REJECTED for leaf in found)
     whole = [leaf.reason for leaf in found if leaf.payload == CASES[name]]
     assert (whole == [] and name in READ) or (len(whole) == 1 and whole[0] in NOT_JSON)
@@ -85,7 +67,7 @@ def test_what_is_no_json_becomes_a_dead_letter_byte_for_byte(name: str) -> None:
 def test_as_a_property_each_case_is_an_event_just_when_the_whole_is_json() -> None:
     """The quick way keeps an object's bytes: it may not take what the careful way would not."""
     wrong = [
-        name for name, case in CASES.items() if {leaf.kind for leaf in leaves(around(case))} != kinds_of(case)
+        name for name, case in CASES.items() if {leaf.kind for leaf in judged(around(case))} != kinds_of(case)
     ]
     assert wrong == []
 
@@ -110,7 +92,7 @@ def table() -> str:
     """Our verdict on the cases that each parser may judge as it likes."""
     lines = []
     for name in named("i_"):
-        reasons = {str(leaf.reason) for leaf in leaves(CASES[name])}
+        reasons = {str(leaf.reason) for leaf in judged(CASES[name])}
         verdict = "refused" if reasons & NOT_JSON else "read"
         lines.append(f"| {name} | {verdict} | `{'`, `'.join(sorted(reasons))}` |\n")
     return "".join(lines)

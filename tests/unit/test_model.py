@@ -18,10 +18,9 @@ from tests.builders import (
     event,
     user_update,
 )
-from udfs import envelope
+from tests.leaves import leaves
 from udfs.attribute import Registry
-from udfs.decode import dead_letter, decode
-from udfs.model import DECODED, EVENT_COLUMNS, EXPORT_COLUMNS, OUTCOME_COLUMNS, Kind, Reason, Row
+from udfs.model import DECODED, EVENT_COLUMNS, EXPORT_COLUMNS, OUTCOME_COLUMNS, Reason, Row
 from udfs.text import MAX_BYTES
 
 MARCH, SECOND = datetime.fromisoformat("2026-03-01"), datetime.fromisoformat("2026-03-02")
@@ -84,12 +83,7 @@ EXAMPLES: dict[Reason, tuple[bytes, str]] = {
 
 def judged(payload: bytes, registry: Registry) -> Row:
     """The last row of a record, or of what it holds."""
-    row = decode(payload, ARRIVAL.replace(tzinfo=None), registry)
-    if row[0] != Kind.ENVELOPE:
-        return row
-    *_, (part, fault) = envelope.unpack(payload)
-    assert fault
-    return dead_letter(fault, part)
+    return leaves(payload, ARRIVAL.replace(tzinfo=None), registry)[-1].row
 
 
 @pytest.mark.parametrize("reason", Reason, ids=str)

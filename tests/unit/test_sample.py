@@ -12,11 +12,12 @@ import pytest
 from bench.events import events
 from ops.sample import ProjectTruth, Sample, Truth, generate
 from ops.sample_others import COHORTS, PROJECTS, UNKNOWN_APP
-from ops.soak import REGISTRY, rows
+from ops.soak import REGISTRY
 from tests.builders import ARRIVAL, LEAP_DAY_END, MONTH_START, YEAR_END
 from tests.compare import link_times
+from tests.leaves import leaves
 from tests.oracle import expect
-from udfs.model import DECODED, Reason
+from udfs.model import Reason
 
 REGISTERED = {project.project_id for project in PROJECTS}
 # a bug of ours, and a link that has ended: no record of the sample has either
@@ -36,7 +37,7 @@ def found(sample: Sample) -> list[dict[str, Any]]:
 def found_in(sample: Sample, arrival: datetime) -> list[dict[str, Any]]:
     """Every row that the rules make of the sample."""
     at = arrival.astimezone(UTC).replace(tzinfo=None)
-    return [dict(zip(DECODED, row, strict=True)) for put in sample.puts for row in rows(put.data, at, REGISTRY)]
+    return [leaf.columns for put in sample.puts for leaf in leaves(put.data, at, REGISTRY)]
 
 
 def truth_of(puts: int, found: list[dict[str, Any]], members: dict[str, int]) -> Truth:
