@@ -37,6 +37,16 @@ def _location(warehouse: str) -> str:
     raise ValueError(msg)
 
 
+def _https(url: str) -> str:
+    parts = urlsplit(url)
+    # plain HTTP only to this machine: the body says what a customer's volume is
+    local = parts.scheme == "http" and parts.hostname in {"127.0.0.1", "localhost"}
+    if (parts.scheme == "https" or local) and parts.hostname and not parts.username:
+        return url
+    msg = "must be https://host/path without a user name; http:// only for 127.0.0.1"
+    raise ValueError(msg)
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -78,6 +88,16 @@ class Ingest(_Section):
     usage_interval_seconds: Annotated[int, Field(ge=1, le=60)] = 10
 
 
+class Metering(_Section):
+    """Alerts and the close of a month: what `amplitude-bridge usage watch` may be told."""
+
+    close_after_hours: Annotated[int, Field(ge=5, le=240)] = 28
+    watch_interval_seconds: Annotated[int, Field(ge=1, le=30)] = 10
+    webhook_url: Annotated[str, AfterValidator(_https)] | None = None
+    webhook_secret_file: str | None = None
+    webhook_timeout_seconds: Annotated[int, Field(ge=1, le=60)] = 10
+
+
 class Settings(_Section):
     """All settings; sections that are left out take their defaults, `lake` has none."""
 
@@ -85,6 +105,7 @@ class Settings(_Section):
     dynamodb: DynamoDB = DynamoDB()
     lake: Lake
     ingest: Ingest = Ingest()
+    metering: Metering = Metering()
 
     @property
     def stream_address(self) -> StreamAddress:
@@ -106,6 +127,11 @@ class Settings(_Section):
     def usage_interval(self) -> timedelta:
         """How often totals are written, at most."""
         return timedelta(seconds=self.ingest.usage_interval_seconds)
+
+    @property
+    def close_after(self) -> timedelta:
+        """How long after its end a month closes."""
+        return timedelta(hours=self.metering.close_after_hours)
 
     @property
     def dedupe_window(self) -> timedelta:
@@ -140,6 +166,9 @@ def parse(tree: Mapping[str, Any], source: str) -> Settings:
     if (at is None) == (position == "AT_TIMESTAMP"):
         msg = f'{source}: kinesis.initial_timestamp goes with initial_position = "AT_TIMESTAMP", and only with it'
         raise SettingsError(msg)
+    if (settings.metering.webhook_url is None) != (settings.metering.webhook_secret_file is None):
+        msg = f"{source}: metering.webhook_url and metering.webhook_secret_file go together: set both, or neither"
+        raise SettingsError(msg)
     return settings
 
 
@@ -168,7 +197,8 @@ def _sentence(problem: Any) -> str:
         case "extra_forbidden":
             return f"{key} is not a setting (flink-conf/job.reference.toml lists them)"
         case _:
-            return f"{key} = {_shown(problem['input'])}: {problem['msg'].removeprefix('Value error, ')}"
+            shown = "(hidden)" if key == "metering.webhook_url" else _shown(problem["input"])  # may hold a token
+            return f"{key} = {shown}: {problem['msg'].removeprefix('Value error, ')}"
 
 
 def _shown(value: object) -> str:

@@ -26,7 +26,7 @@ from bench.throughput import PROJECTS, SEED
 from jobs.topology import row_type
 from ops import sample_broken, sample_envelopes
 from ops.sample_events import cohort_message, encode, person, user_update
-from stores.projects import linked
+from stores.project import linked
 from udfs import attribute, classify, clock, parse, text
 from udfs.attribute import Registry
 from udfs.decode import Decode, decode, leaves

@@ -27,7 +27,8 @@ from ops.local import Stack
 from ops.machine import Ports
 from settings import Settings, load
 from stores.lake import DEAD_LETTERS, EVENT_STORE, Lake
-from stores.projects import Projects, linked
+from stores.project import linked
+from stores.projects import Projects
 
 PROJECTS = range(400_001, 400_051)
 DUPLICATES = 0.05

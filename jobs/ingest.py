@@ -16,11 +16,13 @@ import settings
 from jobs import sinks, sources, topology
 from settings import Settings, SettingsError
 from stores import registry
+from stores.alerts import Alerts
 from stores.cohorts import CohortMembers, Cohorts
 from stores.errors import StoreError
 from stores.lake import COHORT_CHANGES, COHORT_MESSAGES, DEAD_LETTERS, EVENT_STORE, LEDGER, USER_UPDATES, Lake
 from stores.profiles import Profiles
 from stores.projects import Projects
+from stores.statements import Statements
 from stores.stream import Stream
 from stores.usage import UsageTable
 from udfs.write_members import WriteMembers
@@ -54,7 +56,7 @@ def prepare(config: Settings) -> None:
 
 def create_tables(config: Settings) -> None:
     """Create what is missing of the tables. Raises StoreError."""
-    for table in (Projects, Cohorts, UsageTable, Profiles, CohortMembers):
+    for table in (Projects, Cohorts, UsageTable, Alerts, Statements, Profiles, CohortMembers):
         table(config.tables_address).create()
     sinks.create_tables(Lake(config.lake_address))
 

@@ -21,6 +21,8 @@ from ops.profile import profile
 from ops.projects import projects
 from ops.replay import replay
 from ops.usage import usage
+from ops.usage_explain import explain
+from ops.watch import watch
 from settings import SettingsError
 from stores.errors import StoreError
 
@@ -56,6 +58,8 @@ def run(*, once: bool, records: int, kinesis_port: int, dynamodb_port: int, flin
 
 commands.add_command(projects)
 commands.add_command(usage)
+usage.add_command(explain)
+usage.add_command(watch)
 commands.add_command(diagnose)
 commands.add_command(ledger)
 commands.add_command(cohorts)

@@ -21,7 +21,8 @@ from ops.reasons import REASONS, REPAIRS
 from ops.terminal import cell, config_option, echo_fields, printable
 from settings import load
 from stores.cohorts import Cohorts
-from stores.projects import Project, Projects, linked
+from stores.project import Project, linked
+from stores.projects import Projects
 from stores.registry import read
 from udfs import envelope, text
 from udfs.attribute import Registry

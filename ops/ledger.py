@@ -20,7 +20,7 @@ from rich.table import Table
 
 from ops.terminal import cell, config_option
 from settings import Settings, load
-from stores.lake import COHORT_MESSAGES, DEAD_LETTERS, EVENT_STORE, LEDGER, USER_UPDATES, Lake
+from stores.lake import COHORT_MESSAGES, DEAD_LETTERS, EVENT_STORE, LEDGER, USER_UPDATES, Condition, Lake
 from stores.stream import Record, Stream
 from stores.usage import TOTALS, UsageTable
 from udfs import envelope
@@ -83,9 +83,9 @@ def show(config: Path, /, *, as_json: bool) -> None:
     Console().print(table)
 
 
-def summed(lake: Lake, by: Sequence[str]) -> list[dict[str, Any]]:
-    """The ledger's counts by these columns, in their order."""
-    pieces = list(lake.pieces(LEDGER, [*by, "records", "first_copies"]))
+def summed(lake: Lake, by: Sequence[str], where: Sequence[Condition] = ()) -> list[dict[str, Any]]:
+    """The ledger's counts by these columns, in their order, of the rows that meet the conditions."""
+    pieces = list(lake.pieces(LEDGER, [*by, "records", "first_copies"], where))
     if not pieces:
         return []
     whole = pa.concat_tables(pieces).group_by(list(by)).aggregate([("records", "sum"), ("first_copies", "sum")])
@@ -125,11 +125,7 @@ def compared(settings: Settings, *, stream: bool) -> dict[str, tuple[Counts, Cou
     pairs[DEAD_LETTERS] = (_accounts(rejected, "reason", "records"), _of_table(lake, DEAD_LETTERS, "reason"))
     pairs["usage"] = (_monthly(rows), _of_usage(UsageTable(settings.tables_address)))
     if stream:
-        alone = [row | {"kind": "stream", "project_id": None} for row in rows if not row["part"]]
-        pairs["stream"] = (
-            _accounts(alone, "kind", "records"),
-            _of_stream(Stream(settings.stream_address).records()),
-        )
+        pairs["stream"] = (of_records(rows), of_stream(Stream(settings.stream_address).records()))
     return pairs
 
 
@@ -193,7 +189,13 @@ def _of_usage(table: UsageTable) -> Counts:
     )
 
 
-def _of_stream(records: Iterable[Record]) -> Counts:
+def of_records(rows: Iterable[Mapping[str, Any]]) -> Counts:
+    """The ledger's rows of records that stood on the stream, as `of_stream` counts them."""
+    alone = [{**row, "kind": "stream", "project_id": None} for row in rows if not row["part"]]
+    return _accounts(alone, "kind", "records")
+
+
+def of_stream(records: Iterable[Record]) -> Counts:
     """Records on the stream; the connector makes several of a KPL aggregate."""
     counts: Counts = Counter()
     for one in records:

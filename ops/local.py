@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shutil
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -115,6 +116,21 @@ class Stack:
         """
         self._kill("taskmanager")
 
+    def start_watch(self) -> None:
+        """Start `usage watch` for the settings of this stack; the job's tables must be there."""
+        command: list[str | Path] = [
+            Path(sys.executable).parent / "amplitude-bridge",
+            "usage",
+            "--config",
+            self.settings_path,
+            "watch",
+        ]
+        self._spawn("watch", command)
+
+    def kill_watch(self) -> None:
+        """End `usage watch` as a crash would."""
+        self._kill("watch")
+
     def start_jobmanager(self) -> None:
         """Start the JobManager again at its old addresses; TaskManagers return to it, its jobs are gone."""
         process = self._start_jobmanager()
@@ -147,14 +163,20 @@ class Stack:
         complete = (self.folder / "checkpoints" / job_id).glob("chk-*/_metadata")
         return max((file.parent for file in complete), key=lambda folder: int(folder.name[4:]), default=None)
 
-    def write_settings(self) -> Path:
-        """Write the job's settings for this stack to var/<name>/job.toml, checked, and return the path."""
-        sections: dict[str, dict[str, str | int]] = {
+    def write_settings(self, **more: Mapping[str, str | int]) -> Path:
+        """Write the job's settings for this stack to var/<name>/job.toml, checked, and return the path.
+
+        `more` are whole sections.
+        """
+        sections: dict[str, Mapping[str, str | int]] = {
             "kinesis": {"stream": self.stream, "region": self.region, "endpoint": self.kinesis_endpoint,
                         "shard_discovery_interval_ms": 1_000},
             "dynamodb": {"region": self.region, "endpoint": self.dynamodb_endpoint},
             "lake": {"catalog_uri": self.catalog_uri, "warehouse": self.warehouse},
-            "ingest": {"usage_interval_seconds": 1},  # for somebody who waits
+            # for somebody who waits
+            "ingest": {"usage_interval_seconds": 1},
+            "metering": {"watch_interval_seconds": 1},
+            **more,
         }  # fmt: skip
         lines = [
             f"[{section}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items())

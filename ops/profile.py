@@ -14,7 +14,7 @@ from ops.terminal import PROJECT_ID, cell, config_option, echo_fields, printable
 from settings import load
 from stores.errors import StoreError
 from stores.profiles import Profiles, Stored
-from stores.projects import iso
+from stores.project import iso
 from udfs import clock
 from udfs.profile import Explained, Profile
 

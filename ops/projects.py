@@ -3,15 +3,19 @@
 import json
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 from rich.console import Console
 from rich.table import Table
 
-from ops.terminal import PROJECT_ID, cell, config_option, echo_fields
+from ops.terminal import PROJECT_ID, as_json_option, cell, config_option, echo_fields
 from settings import load
-from stores.projects import DEFAULT_MONTHLY_LIMIT, Plan, Project, Projects, iso, linked
+from stores.project import DEFAULT_MONTHLY_LIMIT, Plan, Project, Terms, iso, linked
+from stores.projects import Projects
+
+LIMIT: Final = click.IntRange(1, 10**15)
+MAX_THRESHOLDS: Final = 20
 
 
 def _as_moment(text: str) -> datetime:
@@ -54,7 +58,6 @@ def _now() -> datetime:
 
 
 _at = click.option("--at", metavar="TIME", type=_as_moment, help="ISO 8601 with its zone. [default: now]")
-_as_json = click.option("--json", "as_json", is_flag=True, help="JSON instead of a table.")
 
 
 @click.group()
@@ -80,7 +83,7 @@ def _registry(config: Path) -> Projects:
 @click.argument("project_id", type=PROJECT_ID)
 @click.argument("notifly_project", type=_as_name)
 @click.option("--linked-at", metavar="TIME", type=_as_moment, help="ISO 8601 with its zone. [default: now]")
-@click.option("--monthly-limit", default=DEFAULT_MONTHLY_LIMIT, show_default=True, type=click.IntRange(1))
+@click.option("--monthly-limit", default=DEFAULT_MONTHLY_LIMIT, show_default=True, type=LIMIT)
 @click.pass_obj
 def add(
     config: Path, /, project_id: int, notifly_project: str, linked_at: datetime | None, monthly_limit: int
@@ -118,6 +121,44 @@ def unlink(config: Path, /, project_id: int, at: datetime | None) -> None:
     click.echo(f"Amplitude project {project_id} is unlinked: only uploads from before {iso(end)} are taken")
 
 
+@projects.command("limit")
+@click.argument("project_id", type=PROJECT_ID)
+@click.argument("monthly_limit", metavar="EVENTS", type=LIMIT)
+@click.pass_obj
+def limit(config: Path, /, project_id: int, monthly_limit: int) -> None:
+    """Let PROJECT_ID have EVENTS free events a month, from this UTC month on; earlier months keep their limit."""
+    _change_terms(config, project_id, monthly_limit=monthly_limit)
+
+
+@projects.command("thresholds")
+@click.argument("project_id", type=PROJECT_ID)
+@click.argument("percentages", nargs=-1, type=click.IntRange(1, 1000))
+@click.pass_obj
+def thresholds(config: Path, /, project_id: int, percentages: tuple[int, ...]) -> None:
+    """Alert when PROJECT_ID reaches PERCENTAGES of its limit, from this UTC month on; none given, never.
+
+    One that this month has reached already is told of now, unless it was told of before.
+    """
+    if len(percentages) > MAX_THRESHOLDS:
+        msg = f"{len(percentages)} thresholds: give at most {MAX_THRESHOLDS}"
+        raise click.BadParameter(msg)
+    _change_terms(config, project_id, thresholds=tuple(sorted(set(percentages))))
+
+
+def _change_terms(config: Path, project_id: int, **changes: Any) -> None:
+    registry = _registry(config)
+    terms = registry.get(project_id).terms._replace(**changes)
+    month = f"{_now():%Y-%m}"
+    registry.set_terms(project_id, terms, month)
+    click.echo(f"Amplitude project {project_id}: {_of_terms(terms)}, from {month} on")
+
+
+def _of_terms(terms: Terms) -> str:
+    percentages = ", ".join(map(str, terms.thresholds))
+    alerts = f"alerts at {percentages} %" if percentages else "no alerts"
+    return f"{terms.monthly_limit:,} events a month, {alerts}"
+
+
 @projects.command("snapshots")
 @click.argument("project_id", type=PROJECT_ID)
 @click.argument("hours", type=_as_hours)
@@ -151,7 +192,7 @@ def allow(config: Path, /, notifly_project: str, max_projects: int) -> None:
 
 
 @projects.command("list")
-@_as_json
+@as_json_option
 @click.pass_obj
 def list_projects(config: Path, /, *, as_json: bool) -> None:
     """Show all registered projects."""
@@ -163,14 +204,20 @@ def list_projects(config: Path, /, *, as_json: bool) -> None:
     for project in known:
         last = project.links[-1]
         since = _shown((last.unlinked_at or last.linked_at).replace(microsecond=0))
-        words = (project.project_id, last.notifly_project, project.status, since, f"{project.monthly_limit:,}")
+        words = (
+            project.project_id,
+            last.notifly_project,
+            project.status,
+            since,
+            f"{project.terms.monthly_limit:,}",
+        )
         table.add_row(*map(cell, words))
     Console().print(table)
 
 
 @projects.command("show")
 @click.argument("project_id", type=PROJECT_ID)
-@_as_json
+@as_json_option
 @click.pass_obj
 def show(config: Path, /, project_id: int, *, as_json: bool) -> None:
     """Show one project: all its links, and the plan of the Notifly project that it belongs or belonged to."""
@@ -189,7 +236,8 @@ def _print(project: Project, plan: Plan) -> None:
     fields = [
         ("project", str(project.project_id)),
         ("status", f"{project.status}, {project.notifly_project}"),
-        ("monthly limit", f"{project.monthly_limit:,} events"),
+        ("terms", _of_terms(project.terms)),
+        *((f"until {past.until}", _of_terms(past.terms)) for past in project.earlier_terms),
         ("user properties", f"on events {_on_events(project.snapshot_hours)}"),
         ("plan", f"{len(plan.linked)} of {plan.max_projects} Amplitude projects linked{ids}"),
     ]
@@ -219,7 +267,8 @@ def _described(project: Project) -> dict[str, Any]:
         "project_id": project.project_id,
         "notifly_project": project.notifly_project,
         "status": project.status,
-        "monthly_limit": project.monthly_limit,
+        **project.terms._asdict(),
+        "earlier_terms": [{"until": past.until, **past.terms._asdict()} for past in project.earlier_terms],
         "snapshot_hours": project.snapshot_hours,
         "links": links,
     }

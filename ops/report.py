@@ -12,7 +12,8 @@ from settings import Settings
 from stores.cohorts import Cohort, CohortMembers, Cohorts
 from stores.lake import COHORT_MESSAGES, DEAD_LETTERS, EVENT_STORE, USER_UPDATES, Lake
 from stores.profiles import Profiles
-from stores.projects import Project, Projects
+from stores.project import Project
+from stores.projects import Projects
 from stores.usage import Usage, UsageTable
 
 
@@ -149,7 +150,7 @@ def _cohorts(report: Report) -> Table:
 
 def _months(usage: Sequence[Usage], projects: Sequence[Project]) -> Table:
     table = _table("Usage", "project", "month", "events", "limit", "used")
-    limits = {project.project_id: project.monthly_limit for project in projects}
+    limits = {project.project_id: project.terms.monthly_limit for project in projects}
     for total in usage:
         limit = limits.get(total.project_id)
         used = f"{total.events / limit:.2%}" if limit else ""

@@ -21,7 +21,9 @@ from ops.process import StackError
 from ops.report import Report
 from ops.sample import Sample, Truth
 from ops.sample_others import COHORTS, PROJECTS
+from ops.usage import alerts_table
 from settings import Settings, load
+from stores.alerts import Alerts
 from stores.cohorts import Cohorts
 from stores.projects import Projects
 from stores.stream import Stream
@@ -44,12 +46,14 @@ def run(console: Console, ports: Ports, records: int, *, once: bool) -> bool:
         console.print(f"started: {', '.join(f'{name} {s} s' for name, s in stack.ready_after.items())}")
         create(settings)
         job = stack.submit(stack.settings_path)
+        stack.start_watch()
         stack.write_description()
         console.print(f"job {job} submitted; Flink UI: {stack.flink.url}")
         made = sample.generate(records)
         _feed(console, settings, made)
         found = at_rest(console, settings, stack, job, made.truth.outcomes)
         right = _conclude(console, stack, found, made.truth) & balanced(console, settings)
+        right &= told(console, settings, made.truth.usage)
         if not once:
             _stay(console)
     return right
@@ -116,6 +120,23 @@ def balanced(console: Console, settings: Settings) -> bool:
         console.print(f"[red]RESIDUAL[/] {' '.join(one.account)}: counted {one.counted:,}, found {one.found:,}")
     console.print(f"ledger: {len(left):,} residuals between the job's own counts, tables and usage")
     return not left
+
+
+def told(console: Console, settings: Settings, usage: Mapping[tuple[int, str], int]) -> bool:
+    """Whether each threshold that the sample has reached, and no other, comes to be told of."""
+    table, terms = Alerts(settings.tables_address), {one.project_id: one.terms for one in PROJECTS}
+    expected = {(*at, one) for at, events in usage.items() for one in terms[at[0]].reached(events)}
+    deadline = time.monotonic() + SECONDS_TO_BALANCE
+    while True:
+        found = table.list()
+        right = {one[:3] for one in found if one.notified_at} == expected and len(found) == len(expected)
+        if right or time.monotonic() > deadline:
+            break
+        time.sleep(1)
+    console.print(alerts_table(one._asdict() for one in found))
+    if not right:
+        console.print(f"[red]WRONG[/] alerts: {len(expected)} thresholds were reached: {sorted(expected)}")
+    return right
 
 
 def differences(found: Report, truth: Truth) -> list[str]:

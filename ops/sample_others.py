@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 from ops import sample_broken
 from ops.sample_events import Record, cohort_message, encode, make_event, person, user_update
-from stores.projects import linked
+from stores.project import linked
 
 PROJECTS = (
-    linked(434735, "acme-shop"),
+    linked(434735, "acme-shop", monthly_limit=1_000),  # reached by a sample of the size of `make run`
     linked(100011471, "dalle-market", datetime.fromisoformat("2023-06-01 09:30:00")),
 )
 """The registered projects; the sample has records of the second one from before it was linked."""

@@ -42,7 +42,7 @@ from ops.sample_others import COHORTS, PROJECTS, UNKNOWN_APP, UNKNOWN_COHORT
 from settings import Settings, SettingsError, load
 from stores.errors import StoreError
 from stores.lake import COHORT_MESSAGES, DEAD_LETTERS, EVENT_STORE, USER_UPDATES, Lake
-from stores.projects import Project
+from stores.project import Project
 from stores.stream import Stream
 from stores.usage import UsageTable
 from udfs import envelope

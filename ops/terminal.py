@@ -6,6 +6,7 @@ Nothing in such a text may steer the terminal or count as markup.
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
+from re import fullmatch
 from typing import Final
 
 import click
@@ -14,6 +15,18 @@ from rich.text import Text
 
 PROJECT_ID: Final = click.IntRange(0, 2**63 - 1)
 """Amplitude's project id, as `udfs.attribute` takes it."""
+
+
+def _as_month(text: str) -> str:
+    if not fullmatch(r"[0-9]{4}-(0[1-9]|1[0-2])", text):
+        msg = f"{text!r} is no month: write it like 2026-03"
+        raise click.BadParameter(msg)
+    return text
+
+
+MONTH: Final = _as_month
+"""A UTC month as an option or an argument takes it."""
+as_json_option: Final = click.option("--json", "as_json", is_flag=True, help="JSON instead of tables.")
 config_option: Final = click.option(
     "--config",
     type=click.Path(path_type=Path),

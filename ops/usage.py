@@ -1,54 +1,36 @@
-"""`amplitude-bridge usage`: what each project has used of its limit, and how a month's number arose.
-
-`show` reads the totals alone. `explain` counts the event store again, a few files at a time, and says whether that
-is what the totals say.
-"""
+"""`amplitude-bridge usage`: what each project has used of its limit, and which alerts went out."""
 
 import json
-import sys
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from hashlib import blake2b
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime
 from pathlib import Path
-from re import fullmatch
 from typing import Any, Final
 
 import click
-import pyarrow as pa
-import pyarrow.compute as pc
 from rich.console import Console
 from rich.table import Table
 
-from ops.terminal import PROJECT_ID, cell, config_option, echo_fields
+from ops.forecast import WINDOW, forecast
+from ops.ledger import summed
+from ops.month_close import closes_at
+from ops.terminal import MONTH, PROJECT_ID, as_json_option, cell, config_option
 from settings import load
-from stores.errors import StoreError
-from stores.lake import EVENT_STORE, Condition, Lake
+from stores.alerts import Alert, Alerts, Notification
+from stores.lake import Condition, Lake
+from stores.project import Project
 from stores.projects import Projects
+from stores.statements import Statement, Statements
 from stores.usage import Usage, UsageTable
+from udfs.model import Kind
 
-_LATE: Final = timedelta(hours=24)
-_SAMPLES: Final = 5  # first and last events that are shown
-_SHOWN: Final = 50  # names in the table; --json has all
-_DIGEST: Final = 16  # bytes
-_RUNGS: Final = {1: "uuid", 2: "insert id", 3: "event id", 4: "content"}
 _LIMITED: Final = ("events", "monthly_limit", "used_percent", "billable")
 _RECEIVED: Final = ("records", "duplicates", "update_records", "updates")
-_COLUMNS: Final = ("identity", "identity_rung", "name", "server_upload_time", "arrival")
+_CLOSED: Final = ("statement_events", "adjustment")
 
 Row = dict[str, Any]
 """A row of JSON or of a table by name."""
-
-
-def _as_month(text: str) -> str:
-    if not fullmatch(r"[0-9]{4}-(0[1-9]|1[0-2])", text):
-        msg = f"{text!r} is no month: write it like 2026-03"
-        raise click.BadParameter(msg)
-    return text
-
-
-_as_json = click.option("--json", "as_json", is_flag=True, help="JSON instead of tables.")
+_of_project = click.option("--project", type=PROJECT_ID, help="Amplitude's project id.")
+_of_month = click.option("--month", metavar="YYYY-MM", type=MONTH, help="A UTC month.")
 
 
 @click.group()
@@ -58,22 +40,26 @@ def usage(context: click.Context, config: Path) -> None:
     """Monthly volume: what each project has used of its limit, and how a number arose.
 
     Only distinct events count against the limit, in the UTC month that Amplitude uploaded them. Nothing is dropped
-    or paused at the limit: what lies beyond it is billable.
+    or paused at the limit: what lies beyond it is billable. A closed month has a statement, which never changes;
+    what arrives later is an adjustment.
     """
     context.obj = config
 
 
 @usage.command("show")
-@click.option("--project", type=PROJECT_ID, help="Amplitude's project id.")
-@click.option("--month", metavar="YYYY-MM", type=_as_month, help="A UTC month.")
-@_as_json
+@_of_project
+@_of_month
+@as_json_option
 @click.pass_obj
 def show(config: Path, /, *, project: int | None, month: str | None, as_json: bool) -> None:
     """Show each project's months against its limit."""
-    tables = load(config).tables_address
-    limits = {known.project_id: known.monthly_limit for known in Projects(tables).list()}
+    settings = load(config)
+    tables = settings.tables_address
+    known = {one.project_id: one for one in Projects(tables).list()}
+    statements = {one[:2]: one for one in Statements(tables).list()}
     rows = [
-        against(total, limits.get(total.project_id))
+        against(total, known.get(total.project_id), statements.get(total[:2]))
+        | {"closes_at": closes_at(total.month, settings.close_after).isoformat()}
         for total in UsageTable(tables).list()
         if project in {None, total.project_id} and month in {None, total.month}
     ]
@@ -82,13 +68,15 @@ def show(config: Path, /, *, project: int | None, month: str | None, as_json: bo
     elif not rows:
         click.echo("no usage" if project is None and month is None else "no usage matches")
     else:
-        # two, because one is wider than 80 characters
+        # several, because one is wider than 80 characters
         Console().print(_months("Events against the limit", rows, _LIMITED))
         Console().print(_months("Records and their copies", rows, _RECEIVED))
+        Console().print(_months("Closed months", rows, _CLOSED, ("closed_at", "closes_at")))
 
 
-def against(total: Usage, limit: int | None) -> Row:
-    """A month's totals and what they are of the limit; null where the project is not registered."""
+def against(total: Usage, project: Project | None, statement: Statement | None) -> Row:
+    """A month's totals and what they are of the limit; null where the project is not registered, or it is open."""
+    terms = project and project.terms_of(total.month)
     return {
         "project_id": total.project_id,
         "month": total.month,
@@ -97,20 +85,28 @@ def against(total: Usage, limit: int | None) -> Row:
         "duplicates": total.duplicates,
         "update_records": total.update_records,
         "updates": total.updates,
-        "monthly_limit": limit,
+        "monthly_limit": terms and terms.monthly_limit,
         # rounded down, so that 100 means that the limit is reached
-        "used_percent": total.events * 10_000 // limit / 100 if limit else None,
-        "billable": None if limit is None else max(0, total.events - limit),
+        "used_percent": terms and total.events * 10_000 // terms.monthly_limit / 100,
+        "billable": terms and terms.billable(total.events),
+        "statement_events": statement and statement.events,
+        "adjustment": statement and total.events - statement.events,
+        "closed_at": statement and statement.closed_at,
     }
 
 
-def _months(title: str, rows: Sequence[Row], columns: Sequence[str]) -> Table:
+def _months(title: str, rows: Sequence[Row], columns: Sequence[str], times: Sequence[str] = ()) -> Table:
     table = Table("project", "month", title=title, title_justify="left")
     for name in columns:
         # never an ellipsis in a number that decides what is paid
         table.add_column(name.replace("_", " "), justify="right", overflow="fold")
+    for name in times:
+        table.add_column(name.replace("_", " "), overflow="fold")
     for row in rows:
-        table.add_row(str(row["project_id"]), row["month"], *(_shown(row[name]) for name in columns))
+        numbers = (_shown(row[name]) for name in columns)
+        table.add_row(
+            str(row["project_id"]), row["month"], *numbers, *(_moment(row[name] or "") for name in times)
+        )
     return table
 
 
@@ -120,178 +116,130 @@ def _shown(number: float | None) -> str:
     return f"{number:,}" if isinstance(number, int) else f"{number:,.2f}"
 
 
-class Distinct:
-    """Counts distinct texts in about 22 bytes of memory for each text added: 10,000,000 take 220 MB."""
-
-    def __init__(self) -> None:
-        self._heaps = [bytearray() for _ in range(256)]
-
-    def add(self, texts: Iterable[str]) -> None:
-        """Take texts in, copies or not."""
-        for text in texts:
-            digest = blake2b(text.encode(), digest_size=_DIGEST).digest()
-            self._heaps[digest[0]] += digest
-
-    def count(self) -> int:
-        """How many different texts were added."""
-        # a set of all digests would take 100 bytes for each; copies share a heap, so one set at a time will do
-        starts = ((heap, range(0, len(heap), _DIGEST)) for heap in self._heaps)
-        return sum(len({bytes(heap[i : i + _DIGEST]) for i in at}) for heap, at in starts)
-
-
-@dataclass
-class Stored:
-    """What the event store holds of one project's month.
-
-    An event's time is its server_upload_time, and its arrival without it.
-    """
-
-    rows: int = 0
-    identities: Distinct = field(default_factory=Distinct)
-    days: Counter[datetime] = field(default_factory=Counter)
-    """by the UTC day of its time"""
-    names: Counter[str] = field(default_factory=Counter)
-    rungs: Counter[int] = field(default_factory=Counter)
-    late: int = 0
-    """arrived more than 24 h after server_upload_time"""
-    undated: int = 0
-    """without server_upload_time"""
-    first: list[Row] = field(default_factory=list)
-    last: list[Row] = field(default_factory=list)
-    """the newest first"""
-
-    def add(self, piece: pa.Table) -> None:
-        """Take in some rows of the event store."""
-        uploaded, arrival = piece["server_upload_time"], piece["arrival"]
-        at = pc.coalesce(uploaded, arrival)
-        dated = piece.append_column("at", at).append_column("day", pc.floor_temporal(at, unit="day"))
-        self.rows += piece.num_rows
-        for chunk in piece["identity"].chunks:
-            self.identities.add(chunk.to_pylist())
-        self.days.update(_counts(dated, "day"))
-        self.names.update(_counts(dated, "name"))
-        self.rungs.update(_counts(dated, "identity_rung"))
-        self.late += pc.sum(pc.greater(pc.subtract(arrival, uploaded), pa.scalar(_LATE))).as_py() or 0
-        self.undated += uploaded.null_count
-        order, shown = ["at", "identity"], dated.select(["at", "name", "identity"])
-        earliest = shown.take(pc.bottom_k_unstable(shown, _SAMPLES, sort_keys=order)).to_pylist()
-        latest = shown.take(pc.top_k_unstable(shown, _SAMPLES, sort_keys=order)).to_pylist()
-        self.first = sorted(self.first + earliest, key=_order)[:_SAMPLES]
-        self.last = sorted(self.last + latest, key=_order, reverse=True)[:_SAMPLES]
-
-
-def _counts(piece: pa.Table, column: str) -> dict[Any, int]:
-    counted = piece.group_by(column).aggregate([([], "count_all")]).to_pylist()
-    return {row[column]: row["count_all"] for row in counted}
-
-
-def _order(row: Row) -> tuple[datetime, str]:
-    return row["at"], row["identity"]
-
-
-def read(lake: Lake, project_id: int, month: str) -> Stored:
-    """Count the events of a project's month; a few files, 22 bytes an event and all names are in memory."""
-    found = Stored()
-    where = [Condition("project_id", "=", project_id), Condition("month", "=", month)]
-    for piece in lake.pieces(EVENT_STORE, _COLUMNS, where):
-        found.add(piece)
-    return found
-
-
-def verdict(events: int, rows: int, distinct: int) -> str:
-    """One sentence on whether the usage table, the rows and the distinct identities are the same number."""
-    if events == rows == distinct:
-        return f"exact: usage table, rows and distinct identities are all {events:,}"
-    said = f"not equal: usage table {events:,}, rows {rows:,}, distinct identities {distinct:,}"
-    if rows > distinct:
-        return (
-            f"{said}: copies are stored, which no checkpoint mends: they came more "
-            "than ingest.dedupe_days after the first, or are a fault of this product"
-        )
-    return f"{said}: a difference is expected until the next checkpoint, ask again then"
-
-
-@usage.command("explain")
-@click.argument("project_id", type=PROJECT_ID)
-@click.argument("month", type=_as_month)
-@_as_json
+@usage.command("forecast")
+@_of_project
+@as_json_option
 @click.pass_obj
-def explain(config: Path, /, project_id: int, month: str, *, as_json: bool) -> None:
-    """Explain how the number of PROJECT_ID in MONTH (YYYY-MM, UTC) arose; exit 0 when all counts of it agree."""
-    settings = load(config)
-    totals = {(total.project_id, total.month): total for total in UsageTable(settings.tables_address).list()}
-    total = totals.get((project_id, month), Usage(project_id, month, 0, 0))
-    stored = read(Lake(settings.lake_address), project_id, month)
-    if not total.records and not stored.rows:
-        msg = f"project {project_id} has no event in {month}: `usage show --project {project_id}` lists its months"
-        raise StoreError(msg)
-    account = _account(total, stored)
+def show_forecast(config: Path, /, *, project: int | None, as_json: bool) -> None:
+    """Foretell on which UTC day this month reaches each project's limit, with the days between which it falls 8
+    times in 10. Projects with less than 14 days of events have no forecast.
+    """
+    settings, now = load(config), datetime.now(UTC)
+    tables, month = settings.tables_address, f"{now:%Y-%m}"
+    days = _daily(Lake(settings.lake_address), now)
+    totals = {one.project_id: one.events for one in UsageTable(tables).list() if one.month == month}
+    rows = [
+        foretold(one, totals.get(one.project_id, 0), days.get(one.project_id, {}), now)
+        for one in Projects(tables).list()
+        if project in {None, one.project_id}
+    ]
     if as_json:
-        click.echo(json.dumps(account, default=datetime.isoformat, indent=2))
-    else:
-        _print(account)
-    if not account["exact"]:
-        sys.exit(1)
+        click.echo(json.dumps(rows, indent=2))
+        return
+    table = Table("project", "month", "events", "limit", "reached", "between", "by the month's end")
+    for row in rows:
+        known = (row["project_id"], row["month"], f"{row['events']:,}", f"{row['monthly_limit']:,}")
+        table.add_row(*map(cell, (*known, *_when(row))))
+    Console().print(table)
 
 
-def _account(total: Usage, stored: Stored) -> Row:
-    """How a number arose, as JSON has it."""
-    distinct = stored.identities.count()
-    by_name = sorted(stored.names.items(), key=lambda item: (-item[1], item[0]))
+def foretold(project: Project, events: int, days: Mapping[date, int], now: datetime) -> Row:
+    """What is known of a project's month; `forecast` is null where it is reached, or too little is known."""
+    limit = project.terms.monthly_limit
+    found = forecast(days, events, limit, now)
     return {
-        "project_id": total.project_id,
-        "month": total.month,
-        "records": total.records,
-        "duplicates": total.duplicates,
-        "events": total.events,
-        "rows": stored.rows,
-        "distinct": distinct,
-        "exact": total.events == stored.rows == distinct,
-        "verdict": verdict(total.events, stored.rows, distinct),
-        "late": stored.late,
-        "without_server_upload_time": stored.undated,
-        "days": [{"day": f"{day:%Y-%m-%d}", "rows": n} for day, n in sorted(stored.days.items())],
-        "names": [{"name": name, "rows": n} for name, n in by_name],
-        "rungs": [{"rung": n, "by": _RUNGS.get(n), "rows": stored.rungs[n]} for n in sorted(stored.rungs)],
-        "first": stored.first,
-        "last": stored.last,
+        "project_id": project.project_id,
+        "month": f"{now:%Y-%m}",
+        "events": events,
+        "monthly_limit": limit,
+        "reached": events >= limit,
+        "forecast": found
+        and {
+            name: value.isoformat() if isinstance(value, date) else value
+            for name, value in found._asdict().items()
+        },
     }
 
 
-def _print(account: Row) -> None:
-    fields = [
-        ("project", str(account["project_id"])),
-        ("month", account["month"]),
-        ("received", f"{account['records']:,} event records"),
-        ("duplicates", f"{account['duplicates']:,} removed"),
-        ("metered", f"{account['events']:,} events"),
-        ("stored", f"{account['rows']:,} rows, {account['distinct']:,} distinct identities"),
-        ("late", f"{account['late']:,} arrived more than 24 h after Amplitude uploaded them"),
-        ("undated", f"{account['without_server_upload_time']:,} have no server_upload_time: their arrival counts"),
+def _when(row: Row) -> tuple[str, str, str]:
+    found = row["forecast"]
+    if found is None:
+        return ("already" if row["reached"] else "not enough days", "", "")
+    day, earliest, latest = (found[name] or "later" for name in ("day", "earliest", "latest"))
+    return (day if found["day"] else "not this month", f"{earliest} and {latest}", f"{found['month_end']:,}")
+
+
+def _daily(lake: Lake, now: datetime) -> dict[int, dict[date, int]]:
+    """By project: distinct events by the UTC day of their arrival, of the days that a forecast looks at."""
+    since = (now - WINDOW).replace(hour=0, minute=0, second=0, microsecond=0)
+    where = [Condition("kind", "=", Kind.EVENT.value), Condition("hour", ">=", since)]
+    days: dict[int, dict[date, int]] = {}
+    for row in summed(lake, ("project_id", "hour"), where):
+        day = row["hour"].astimezone(UTC).date()
+        if day < now.date():
+            of_project = days.setdefault(row["project_id"], {})
+            of_project[day] = of_project.get(day, 0) + row["first_copies"]
+    return days
+
+
+@usage.command("alerts")
+@_of_project
+@_of_month
+@as_json_option
+@click.pass_obj
+def alerts(config: Path, /, *, project: int | None, month: str | None, as_json: bool) -> None:
+    """Show which thresholds were reached, when that was seen, and when the channel acknowledged it."""
+    tables = load(config).tables_address
+    table = Alerts(tables)
+    unclaimed = _unclaimed(Projects(tables).list(), UsageTable(tables).list(), table.list())
+    pending = {one.notification_id: one for one in table.pending()}
+    rows = [
+        one._asdict() | _attempts(pending.get(one.notification_id))
+        for one in sorted([*table.list(), *unclaimed])
+        if project in {None, one.project_id} and month in {None, one.month}
     ]
-    echo_fields(fields)
-    names, more = account["names"][:_SHOWN], len(account["names"]) - _SHOWN
-    ends = [(end, row) for end in ("first", "last") for row in account[end]]
-    console = Console()
-    console.print(_table("By UTC day", "day", [(row["day"], row["rows"]) for row in account["days"]]))
-    console.print(_table("By event name", "name", [(row["name"], row["rows"]) for row in names]))
-    if more > 0:
-        click.echo(f"and {more:,} more names: --json has all")
-    rungs = [(f"{row['rung']} {row['by'] or ''}", row["rows"]) for row in account["rungs"]]
-    console.print(_table("By identity", "identity", rungs))
-    table = Table("", "time", title="First and last events", title_justify="left")
-    table.add_column("name", overflow="fold")
-    table.add_column("identity", overflow="fold")  # to be looked for elsewhere, so all of it
-    for end, row in ends:
-        table.add_row(*map(cell, (end, f"{row['at']:%Y-%m-%d %H:%M:%S}", row["name"], row["identity"])))
-    console.print(table)
-    click.echo(account["verdict"])
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+    elif not rows:
+        click.echo("no alerts" if project is None and month is None else "no alerts match")
+    else:
+        Console().print(alerts_table(rows))
 
 
-def _table(title: str, column: str, rows: Sequence[tuple[str, int]]) -> Table:
-    table = Table(title=title, title_justify="left")
-    table.add_column(column, overflow="fold")
-    table.add_column("rows", justify="right")
-    for word, n in rows:
-        table.add_row(cell(word), f"{n:,}")
+def _attempts(left: Notification | None) -> Row:
+    """What was tried to tell of an alert; null once it is acknowledged."""
+    return {"attempts": left and left.attempts, "last_error": left and left.last_error}
+
+
+def _unclaimed(projects: Iterable[Project], totals: Iterable[Usage], claimed: Iterable[Alert]) -> list[Alert]:
+    """Thresholds that are reached and that nobody has claimed: for seconds, or for as long as nobody watches."""
+    known, there = {one.project_id: one for one in projects}, {one[:3] for one in claimed}
+    return [
+        Alert(*total[:2], threshold, "", terms.monthly_limit, total.events, "")
+        for total in totals
+        if (project := known.get(total.project_id))
+        for terms in (project.terms_of(total.month),)
+        for threshold in terms.reached(total.events)
+        if (*total[:2], threshold) not in there
+    ]
+
+
+def _moment(iso: str) -> str:
+    return iso[:19].replace("T", " ").removeprefix("20")  # narrow enough for 80 characters
+
+
+def alerts_table(rows: Iterable[Row]) -> Table:
+    """Alerts to read: rows of `Alert`, with the attempts of what is not acknowledged yet."""
+    table = Table("project", "month", title="Alerts", title_justify="left")
+    for name in ("reached", "events", "limit"):
+        table.add_column(name, justify="right", overflow="fold")
+    for name in ("seen", "told"):
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        counts = (f"{row['threshold']} %", f"{row['events']:,}", f"{row['monthly_limit']:,}")
+        seen = _moment(row["claimed_at"]) or "not yet: does usage watch run?"
+        told = _moment(row["notified_at"] or "")
+        if not told and row.get("attempts"):
+            told = f"not yet, attempt {row['attempts']}: {row['last_error'] or 'on its way'}"
+        table.add_row(*map(cell, (row["project_id"], row["month"], *counts, seen, told)))
     return table

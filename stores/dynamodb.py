@@ -5,8 +5,11 @@ Clients are made where they are used (they do not travel to workers); the addres
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
+from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.config import Config
 
 from stores import aws
@@ -22,6 +25,8 @@ _CONFIG = Config(
     max_pool_connections=32,
 )
 
+_TO_ITEM: Final = TypeSerializer()
+_FROM_ITEM: Final = TypeDeserializer()
 
 STATEMENTS_AT_ONCE: Final = 25
 """The most that BatchExecuteStatement takes."""
@@ -65,6 +70,33 @@ def create_table(client: "DynamoDBClient", name: str, keys: list[tuple[str, str]
 def now() -> str:
     """The present as items have it: ISO 8601, UTC, milliseconds."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def clock(client: "DynamoDBClient", table: str) -> datetime:
+    """What DynamoDB takes for the present, whatever this machine's clock says; aware, seconds."""
+    answer = client.describe_table(TableName=table)
+    return parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
+
+
+def as_item(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Numbers, texts and tuples of them as an item has them; None is left out."""
+    plain = {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+    return {name: _TO_ITEM.serialize(value) for name, value in plain.items() if value is not None}
+
+
+def from_item(item: Mapping[str, Any]) -> dict[str, Any]:
+    """The reverse of `as_item`; all numbers are whole."""
+    return {name: _plain(_FROM_ITEM.deserialize(value)) for name, value in item.items()}
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case Decimal():
+            return int(value)
+        case list():
+            return tuple(map(_plain, value))
+        case _:
+            return value
 
 
 def in_groups(values: Sequence[_T], size: int) -> list[Sequence[_T]]:

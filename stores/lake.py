@@ -6,7 +6,7 @@ must call it `CATALOG`.
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, Final, Literal, NamedTuple
 from urllib.parse import urlsplit
@@ -172,6 +172,13 @@ class Lake:
             files = iter(scan.plan_files())
             while some := list(islice(files, _FILES_AT_ONCE)):
                 yield reader.to_table(some)
+
+    def committed_at(self, table: str) -> datetime | None:
+        """When a Flink job has last committed to a table, by its own clock; now and then it does without rows."""
+        with self._readable():
+            snapshots = self.table(table).metadata.snapshots
+        of_flink = [one.timestamp_ms for one in snapshots if one.summary and "flink.job-id" in one.summary]
+        return datetime.fromtimestamp(max(of_flink) / 1000, UTC) if of_flink else None
 
     def _scan(
         self, table: str, columns: Sequence[str], where: Sequence[Condition], limit: int | None = None

@@ -5,76 +5,22 @@ Amplitude project was linked to when Amplitude uploaded it. Each change is one t
 the condition that nothing has changed since it was read, so no link is lost and no plan is exceeded.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from datetime import datetime, timedelta
-from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
 
 from stores import dynamodb
 from stores.errors import StoreError, explained
+from stores.project import Link, Plan, Project, Terms, iso
+from stores.project_items import SET_TERMS, of_terms, plan_of, project_of, registration, reservation
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 TABLE: Final = "projects"
 PLANS_TABLE: Final = "plans"
-DEFAULT_MONTHLY_LIMIT: Final = 10_000_000
 CONTACT: Final = "contact@notifly.tech"
-
-
-class Link(NamedTuple):
-    """A time in which an Amplitude project belonged to a Notifly project: naive UTC, the end not included."""
-
-    notifly_project: str
-    linked_at: datetime
-    unlinked_at: datetime | None = None
-
-
-class Project(NamedTuple):
-    """One registered Amplitude project: its links, oldest first, and its limit in events per UTC month.
-
-    With `snapshot_hours` the user properties on its events change profiles too, unless an event was uploaded that
-    many hours after it happened, or later.
-    """
-
-    project_id: int
-    links: tuple[Link, ...]
-    monthly_limit: int = DEFAULT_MONTHLY_LIMIT
-    snapshot_hours: int | None = None
-
-    @property
-    def notifly_project(self) -> str:
-        """The Notifly project that it belongs to, or belonged to last."""
-        return self.links[-1].notifly_project
-
-    @property
-    def status(self) -> Literal["linked", "unlinked"]:
-        """Whether it is linked now."""
-        return "linked" if self.links[-1].unlinked_at is None else "unlinked"
-
-
-class Plan(NamedTuple):
-    """How many Amplitude projects a Notifly project may have linked at a time, and the ids of those it has."""
-
-    notifly_project: str
-    max_projects: int = 1
-    linked: tuple[int, ...] = ()
-
-
-def linked(
-    project_id: int,
-    notifly_project: str,
-    linked_at: datetime = datetime.min,  # noqa: DTZ901  naive UTC, as all times here
-    monthly_limit: int = DEFAULT_MONTHLY_LIMIT,
-) -> Project:
-    """A project that is linked since some time; since ever, unless said."""
-    return Project(project_id, (Link(notifly_project, linked_at),), monthly_limit)
-
-
-def iso(at: datetime) -> str:
-    """A naive UTC time as the table has it and people read it: ISO 8601 with Z."""
-    return f"{at.isoformat()}Z"
 
 
 class Projects:
@@ -123,11 +69,19 @@ class Projects:
     def take_snapshots(self, project_id: int, hours: int | None) -> None:
         """Set how late an event may be for its user properties to change profiles; None: they never do."""
         _, version = self._read(project_id)
-        values = {":version": {"N": str(version)}, ":next": {"N": str(version + 1)}}
-        change = "SET version = :next REMOVE snapshot_hours"
-        if hours is not None:
+        if hours is None:
+            self._change(project_id, version, "SET version = :next REMOVE snapshot_hours", {})
+        else:
             change = "SET version = :next, snapshot_hours = :hours"
-            values |= {":hours": {"N": str(hours)}}
+            self._change(project_id, version, change, {":hours": {"N": str(hours)}})
+
+    def set_terms(self, project_id: int, terms: Terms, month: str) -> None:
+        """Set the terms of this month `YYYY-MM` and all later ones; those of earlier months stay."""
+        project, version = self._read(project_id)
+        self._change(project_id, version, f"SET {SET_TERMS}", of_terms(project.with_terms(terms, month)))
+
+    def _change(self, project_id: int, version: int, change: str, values: dict[str, Any]) -> None:
+        """Change a project's item alone, unless another version than the one read is there by now."""
         with self._explained(self.table):
             try:
                 self.client.update_item(
@@ -135,7 +89,8 @@ class Projects:
                     Key={"project_id": {"N": str(project_id)}},
                     UpdateExpression=change,
                     ConditionExpression="version = :version",
-                    ExpressionAttributeValues=values,
+                    ExpressionAttributeValues=values
+                    | {":version": {"N": str(version)}, ":next": {"N": str(version + 1)}},
                 )
             except self.client.exceptions.ConditionalCheckFailedException:
                 raise _overtaken(project_id) from None
@@ -194,8 +149,8 @@ class Projects:
     def _write(self, project: Project, version: int) -> None:
         """Write a project and its plan at once, unless another version than this one (0: none) is there by now."""
         changes: Any = [
-            {"Update": {"TableName": self.table, **_registration(project, version)}},
-            {"Update": {"TableName": self.plans_table, **_reservation(project)}},
+            {"Update": {"TableName": self.table, **registration(project, version)}},
+            {"Update": {"TableName": self.plans_table, **reservation(project)}},
         ]
         with self._explained(f"{self.table} or {self.plans_table}"):
             try:
@@ -224,98 +179,13 @@ class Projects:
         return None
 
     def _project(self, item: Mapping[str, Any]) -> tuple[Project, int]:
-        with _as_documented(self.table, item["project_id"]["N"]):
-            links = tuple(_link(entry["M"]) for entry in item["links"]["L"])
-            hours = int(item["snapshot_hours"]["N"]) if "snapshot_hours" in item else None
-            project = Project(int(item["project_id"]["N"]), links, int(item["monthly_limit"]["N"]), hours)
-            _check_order(links)
-            if (item["notifly_project"]["S"], item["status"]["S"]) != (project.notifly_project, project.status):
-                msg = "notifly_project and status are not those of the last of links"
-                raise ValueError(msg)
-            return project, int(item["version"]["N"])
+        return project_of(self.table, item)
 
     def _plan(self, notifly_project: str, plan: Mapping[str, Any]) -> Plan:
-        with _as_documented(self.plans_table, notifly_project):
-            allowed = int(plan["max_projects"]["N"]) if "max_projects" in plan else 1
-            has = plan["linked"]["NS"] if "linked" in plan else []
-            return Plan(notifly_project, allowed, tuple(sorted(map(int, has))))
+        return plan_of(self.plans_table, notifly_project, plan)
 
     def _explained(self, table: str) -> AbstractContextManager[None]:
         return explained(f"DynamoDB table {table}", self.address.endpoint)
-
-
-def _check_order(links: Sequence[Link]) -> None:
-    backwards = any(link.unlinked_at is not None and link.unlinked_at < link.linked_at for link in links)
-    overlapping = any(
-        link.unlinked_at is None or after.linked_at < link.unlinked_at for link, after in pairwise(links)
-    )
-    if backwards or overlapping:
-        msg = "links end before they begin, or overlap"
-        raise ValueError(msg)
-
-
-def _link(entry: Mapping[str, Any]) -> Link:
-    end = _moment(entry["unlinked_at"]["S"]) if "unlinked_at" in entry else None
-    return Link(entry["notifly_project"]["S"], _moment(entry["linked_at"]["S"]), end)
-
-
-def _moment(text: str) -> datetime:
-    at = datetime.fromisoformat(text)
-    if at.utcoffset() != timedelta():
-        msg = f"{text!r} is not UTC"
-        raise ValueError(msg)
-    return at.replace(tzinfo=None)
-
-
-@contextmanager
-def _as_documented(table: str, key: str) -> Iterator[None]:
-    try:
-        yield
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        msg = f"DynamoDB table {table}: mend or delete item {key}, it is not as docs/data.md has it: {error!r}"
-        raise StoreError(msg) from None
-
-
-def _registration(project: Project, version: int) -> dict[str, Any]:
-    """The change of the registry: all attributes anew, on the condition that the version read is still there."""
-    links = [
-        {"notifly_project": {"S": link.notifly_project}, "linked_at": {"S": iso(link.linked_at)}}
-        | ({"unlinked_at": {"S": iso(link.unlinked_at)}} if link.unlinked_at else {})
-        for link in project.links
-    ]
-    values = {
-        ":notifly_project": {"S": project.notifly_project},
-        ":status": {"S": project.status},
-        ":monthly_limit": {"N": str(project.monthly_limit)},
-        ":links": {"L": [{"M": link} for link in links]},
-        ":next": {"N": str(version + 1)},
-    }
-    return {
-        "Key": {"project_id": {"N": str(project.project_id)}},
-        "UpdateExpression": "SET notifly_project = :notifly_project, #status = :status, links = :links, "
-        "monthly_limit = :monthly_limit, version = :next",
-        "ConditionExpression": "version = :version" if version else "attribute_not_exists(project_id)",
-        "ExpressionAttributeNames": {"#status": "status"},  # a reserved word
-        "ExpressionAttributeValues": values | ({":version": {"N": str(version)}} if version else {}),
-        "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
-    }
-
-
-def _reservation(project: Project) -> dict[str, Any]:
-    """The change of the plan: a place taken, on the condition that one is free, or given back."""
-    change: dict[str, Any] = {
-        "Key": {"notifly_project": {"S": project.notifly_project}},
-        "UpdateExpression": "DELETE linked :project",
-        "ExpressionAttributeValues": {":project": {"NS": [str(project.project_id)]}},
-    }
-    if project.status == "linked":
-        change |= {
-            "UpdateExpression": "ADD linked :project",
-            # without max_projects the comparison is false: one is allowed, and linked is there when one is linked
-            "ConditionExpression": "attribute_not_exists(linked) OR size(linked) < max_projects",
-            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
-        }
-    return change
 
 
 def _state(project: Project) -> str:

@@ -17,7 +17,8 @@ from botocore.config import Config
 
 from stores import aws, dynamodb
 from stores.cohorts import Cohorts
-from stores.projects import Project, Projects
+from stores.project import Project
+from stores.projects import Projects
 
 # A worker's reader gives up soon and comes again: what hangs leaves an old copy, not a stuck thread.
 _IMPATIENT: Final = Config(

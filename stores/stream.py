@@ -34,6 +34,15 @@ class StreamAddress(NamedTuple):
         return kinesis
 
 
+class Shard(NamedTuple):
+    """A shard that the stream still lists; its parents are read to their end before it is begun."""
+
+    shard: str
+    is_open: bool
+    """whether it takes records"""
+    parents: tuple[str, ...]
+
+
 class Record(NamedTuple):
     """A record as it lies on the stream; `arrival` in UTC."""
 
@@ -63,9 +72,21 @@ class Stream:
 
     def open_shards(self) -> list[str]:
         """Ids of the shards that take records. Raises StoreError when there is no such stream."""
+        return [one.shard for one in self.shards() if one.is_open]
+
+    def shards(self) -> list[Shard]:
+        """All shards whose records are retained, and the open ones. Raises StoreError."""
         with self._explained():
-            shards = self.client.list_shards(StreamName=self.address.name)["Shards"]
-        return [s["ShardId"] for s in shards if "EndingSequenceNumber" not in s["SequenceNumberRange"]]
+            pages = self.client.get_paginator("list_shards").paginate(StreamName=self.address.name)
+            return [
+                Shard(
+                    one["ShardId"],
+                    "EndingSequenceNumber" not in one["SequenceNumberRange"],
+                    tuple(one[name] for name in ("ParentShardId", "AdjacentParentShardId") if name in one),
+                )
+                for page in pages
+                for one in page["Shards"]
+            ]
 
     def split(self, shard: str) -> None:
         """Split an open shard in the middle of its hash range; returns when the children are open."""
@@ -110,12 +131,14 @@ class Stream:
         msg = f"Kinesis stream {self.address.name} refused {len(waiting)} records eight times: too few shards?"
         raise StoreError(msg)
 
-    def records(self) -> "Iterator[Record]":
-        """All records that the stream still retains, shard by shard, up to the newest. Raises StoreError."""
-        with self._explained():
-            for page in self.client.get_paginator("list_shards").paginate(StreamName=self.address.name):
-                for shard in page["Shards"]:
-                    yield from self._of_shard(shard["ShardId"])
+    def records(self, shards: Iterable[str] | None = None) -> "Iterator[Record]":
+        """All records that the stream still retains, of these shards or of all, one shard after another.
+
+        Raises StoreError.
+        """
+        for shard in [one.shard for one in self.shards()] if shards is None else shards:
+            with self._explained():
+                yield from self._of_shard(shard)
 
     def _of_shard(self, shard: str) -> "Iterator[Record]":
         name = self.address.name

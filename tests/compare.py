@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any, TypeAlias
 
-from stores.projects import Project
+from stores.project import Project
 from stores.usage import Usage
 from tests.oracle import Expected
 

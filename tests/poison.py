@@ -7,7 +7,7 @@ from datetime import datetime
 from hashlib import md5
 from typing import Any, TypeAlias
 
-from stores.projects import linked
+from stores.project import linked
 from tests.builders import ARRIVAL, PROJECT, UUID, Record, cohort, encode, event
 from tests.leaves import leaves
 from udfs import identity

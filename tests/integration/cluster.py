@@ -20,7 +20,8 @@ from ops import report
 from ops.report import Report
 from settings import Settings
 from stores.cohorts import Cohorts
-from stores.projects import Project, Projects
+from stores.project import Project
+from stores.projects import Projects
 
 # A type error must fail the test, not restart it.
 OPTIONS = {

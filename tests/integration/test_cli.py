@@ -67,6 +67,8 @@ def test_a_project_is_added_once_and_listed(config: Path) -> None:
         "notifly_project": "acme-shop",
         "status": "linked",
         "monthly_limit": 500,
+        "thresholds": [50, 80, 90, 100],
+        "earlier_terms": [],
         "snapshot_hours": None,
         "links": [{"notifly_project": "acme-shop", "linked_at": linked_at, "unlinked_at": None}],
     }
@@ -91,6 +93,8 @@ def test_a_project_moves_to_another_notifly_project(config: Path) -> None:
         "notifly_project": "other-shop",
         "status": "linked",
         "monthly_limit": 10_000_000,
+        "thresholds": [50, 80, 90, 100],
+        "earlier_terms": [],
         "snapshot_hours": None,
         "links": [
             {
@@ -110,7 +114,7 @@ def test_a_project_moves_to_another_notifly_project(config: Path) -> None:
     assert printed(config, "show", "434735") == (
         "  project          434735\n"
         "  status           linked, other-shop\n"
-        "  monthly limit    10,000,000 events\n"
+        "  terms            10,000,000 events a month, alerts at 50, 80, 90, 100 %\n"
         "  user properties  on events do not change profiles\n"
         "  plan             1 of 1 Amplitude projects linked: 434735\n"
         "┏━━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━━━━━━━━┓\n"

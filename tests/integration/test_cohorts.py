@@ -16,7 +16,8 @@ from ops.cohorts import cohorts
 from stores.cohorts import Cohort, CohortMembers, Cohorts, Member
 from stores.dynamodb import TablesAddress
 from stores.errors import StoreError
-from stores.projects import Projects, linked
+from stores.project import linked
+from stores.projects import Projects
 
 JANUARY = 1_767_225_600_000_000  # microseconds
 LONG = "é" * 600  # 1200 bytes

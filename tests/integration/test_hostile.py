@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from stores.lake import DEAD_LETTERS, EVENT_STORE, Lake
-from stores.projects import linked
+from stores.project import linked
 from tests.builders import PROJECT, encode, event
 from tests.integration import cluster
 from tests.integration.cluster import Arrival

@@ -15,7 +15,8 @@ import pytest
 from stores.cohorts import Cohorts
 from stores.dynamodb import TablesAddress
 from stores.errors import StoreError
-from stores.projects import Link, Plan, Project, Projects, linked
+from stores.project import Link, Plan, Project, Terms, linked
+from stores.projects import Projects
 from stores.registry import open_registry
 
 JANUARY = datetime(2026, 1, 1)  # noqa: DTZ001  naive UTC, as all times of the registry
@@ -80,6 +81,8 @@ def test_what_stands_in_the_tables(registry: Projects) -> None:
         "notifly_project": {"S": "globex"},
         "status": {"S": "linked"},
         "monthly_limit": {"N": "500"},
+        "thresholds": {"L": [{"N": "50"}, {"N": "80"}, {"N": "90"}, {"N": "100"}]},
+        "earlier_terms": {"L": []},
         "version": {"N": "3"},
         "links": {
             "L": [
@@ -106,14 +109,14 @@ def test_what_stands_in_the_tables(registry: Projects) -> None:
 
 def test_a_project_is_linked_unlinked_and_linked_again(registry: Projects) -> None:
     registry.add(linked(1, "acme", JANUARY, 500))
-    assert registry.get(1) == Project(1, (Link("acme", JANUARY),), 500)
+    assert registry.get(1) == Project(1, (Link("acme", JANUARY),), Terms(500))
     registry.unlink(1, FEBRUARY)
-    assert registry.get(1) == Project(1, (Link("acme", JANUARY, FEBRUARY),), 500)
+    assert registry.get(1) == Project(1, (Link("acme", JANUARY, FEBRUARY),), Terms(500))
     registry.link(1, "acme", FEBRUARY)  # from the moment of the end on: no gap
     registry.unlink(1, FEBRUARY)  # a link of no length
     registry.link(1, "globex", MARCH)
     links = (Link("acme", JANUARY, FEBRUARY), Link("acme", FEBRUARY, FEBRUARY), Link("globex", MARCH))
-    assert registry.list() == [Project(1, links, 500)]
+    assert registry.list() == [Project(1, links, Terms(500))]
 
 
 def test_an_id_is_registered_once(registry: Projects) -> None:

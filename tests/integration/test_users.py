@@ -10,7 +10,7 @@ from settings import Settings
 from stores.cohorts import CohortMembers, Cohorts
 from stores.lake import COHORT_CHANGES, USER_UPDATES, Lake
 from stores.profiles import Profiles
-from stores.projects import linked
+from stores.project import linked
 from tests import oracle_users
 from tests.builders import MISSING, OTHER_PROJECT, PROJECT, cohort, encode, event, user_update
 from tests.integration import cluster

@@ -13,7 +13,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stores.projects import Link, Project, linked
+from stores.project import Link, Project, linked
 from tests import oracle
 from tests.builders import (
     ARRIVAL,

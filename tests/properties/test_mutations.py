@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stores.projects import Link, Project, linked
+from stores.project import Link, Project, linked
 from tests import oracle
 from tests.builders import ARRIVAL, OTHER_PROJECT, PROJECT
 from tests.compare import link_times

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 import msgspec
 import pytest
 
-from stores.projects import Link, Project, linked
+from stores.project import Link, Project, linked
 from tests.builders import OTHER_PROJECT, PROJECT
 from udfs.attribute import MAX_PROJECT_ID, owner, project_id
 from udfs.model import Reason, Rejection

@@ -38,7 +38,9 @@ def stack() -> Stack:
     return Stack("compose-test")
 
 
-def spawned(stack: Stack, monkeypatch: pytest.MonkeyPatch, service: str) -> tuple[list[str], dict[str, str]]:
+def spawned(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch, service: str, start: str = ""
+) -> tuple[list[str], dict[str, str]]:
     """The command and the extra environment of the process that the local stack starts for a service."""
 
     def record(
@@ -48,7 +50,7 @@ def spawned(stack: Stack, monkeypatch: pytest.MonkeyPatch, service: str) -> tupl
 
     monkeypatch.setattr(stack, "_spawn", record)
     with pytest.raises(Recorded) as recorded:
-        getattr(stack, f"_start_{service}")()
+        getattr(stack, start or f"_start_{service}")()
     command, extra = recorded.value.args
     return command, extra
 
@@ -110,6 +112,15 @@ def test_the_job_is_submitted_as_the_local_stack_submits_it(stack: Stack, monkey
         k: v for k, v in wanted.items() if k not in varies
     }
     assert found["-pyexec"] == found["-pyclientexec"] == f"{HOME}/.venv/bin/python"
+
+
+def test_the_watch_runs_the_command_of_the_local_stack(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    command, _ = spawned(stack, monkeypatch, "watch", "start_watch")
+    here = SERVICES["watch"]["command"]
+    assert [Path(here[0]).name, *here[1:]] == [
+        Path(command[0]).name,
+        *("flink-conf/job.compose.toml" if part.endswith(".toml") else part for part in command[1:]),
+    ]
 
 
 def test_dynamodb_runs_the_command_of_the_local_stack(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from pyflink.table.types import to_arrow_type
 from pyflink.table.utils import pandas_to_arrow
 
 from jobs.topology import row_type
-from stores.projects import linked
+from stores.project import linked
 from tests.builders import (
     ARRIVAL,
     EVENT_A,

@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from jobs.sinks import COLUMNS
 from ops.diagnose import Facts, Refused, Seen, diagnose, lag_seconds, likely_cause
 from stores.lake import DEAD_LETTERS, EVENT_STORE
-from stores.projects import linked
+from stores.project import linked
 from stores.usage import Usage
 from tests.builders import OTHER_PROJECT, PROJECT
 from tests.lake import lake_of

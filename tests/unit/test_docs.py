@@ -7,7 +7,9 @@ import pytest
 
 from jobs import sinks
 from ops.reasons import REASONS, REPAIRS
+from stores.alerts import Alert, Notification
 from stores.lake import EVENT_STORE
+from stores.statements import Statement
 from udfs.model import EVENT_COLUMNS, Kind, Reason, Repair
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -69,8 +71,8 @@ def test_every_kind_has_its_counter_documented() -> None:
 
 
 ATTRIBUTES = {
-    "projects": ("projects", r'\bitem\["(\w+)"\]'),
-    "plans": ("projects", r'\bplan\["(\w+)"\]|plans_table, \("(\w+)"'),
+    "projects": ("project_items", r'\bitem\["(\w+)"\]'),
+    "plans": ("project_items", r'\bplan\["(\w+)"\]|"Key": \{"(notifly_project)"'),
     "usage": ("usage", r'item\["(\w+)"\]|(\w+) = :now|^    (\w+): int|^    (month): str'),
     "profiles": ("profiles", r'(?:head|item)\["(\w+)"\]|"(\w+)": \{"\w": (?:name|dynamodb|piece|str|profile)'),
 }
@@ -82,6 +84,18 @@ def test_every_attribute_in_dynamodb_is_documented(name: str, module: str, patte
         found[found.lastindex or 0] for found in re.finditer(pattern, text(f"stores/{module}.py"), re.MULTILINE)
     }
     assert set(first_cells(section(text("docs/data.md"), f"`{name}` (DynamoDB)"))) == used
+
+
+@pytest.mark.parametrize(
+    ("name", "attributes"),
+    [
+        ("alerts", {*Alert._fields, "month_threshold"}),
+        ("notifications", set(Notification._fields)),
+        ("statements", set(Statement._fields)),
+    ],
+)
+def test_every_attribute_of_the_metering_is_documented(name: str, attributes: set[str]) -> None:
+    assert set(first_cells(section(text("docs/data.md"), f"`{name}` (DynamoDB)"))) == attributes
 
 
 def test_every_attribute_of_cohorts_and_their_members_is_documented() -> None:

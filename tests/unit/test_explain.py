@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from ops import cli, explain, sample_envelopes
 from ops.explain import explain_record
 from ops.reasons import REPAIRS
-from stores.projects import linked
+from stores.project import linked
 from tests.builders import EVENT_A, EVENT_B, EVENT_C, encode
 from udfs import envelope
 from udfs.envelope import Limits, Part

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from stores.projects import linked
+from stores.project import linked
 from tests.builders import ARRIVAL
 from udfs.decode import decode
 from udfs.model import DECODED

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from stores.projects import linked
+from stores.project import linked
 from tests.builders import ARRIVAL, PROJECT
 from tests.jsontestsuite import cases
 from tests.leaves import Leaf, leaves

@@ -6,7 +6,7 @@ from functools import reduce
 
 import pytest
 
-from stores.projects import Link, Project, linked
+from stores.project import Link, Project, linked
 from tests.builders import (
     ARRIVAL,
     MISSING,

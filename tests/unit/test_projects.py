@@ -11,7 +11,8 @@ from click.testing import CliRunner
 from ops.projects import projects
 from stores.dynamodb import TablesAddress
 from stores.errors import StoreError
-from stores.projects import Link, Project, Projects, iso, linked
+from stores.project import Link, Project, Terms, iso, linked
+from stores.projects import Projects
 from tests.builders import OTHER_PROJECT, PROJECT
 
 JANUARY = datetime(2026, 1, 1)  # noqa: DTZ001  naive UTC, as all times of the registry
@@ -32,7 +33,7 @@ def test_the_last_link_says_whose_a_project_is(project: Project, notifly_project
 
 
 def test_a_project_is_linked_since_ever_unless_said() -> None:
-    assert linked(PROJECT, "acme") == Project(PROJECT, (Link("acme", datetime.min),), 10_000_000)  # noqa: DTZ901
+    assert linked(PROJECT, "acme") == Project(PROJECT, (Link("acme", datetime.min),), Terms(10_000_000))  # noqa: DTZ901
 
 
 def test_a_time_is_written_with_its_zone() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from stores.errors import StoreError
-from stores.projects import Project, linked
+from stores.project import Project, linked
 from stores.registry import CachedRegistry, Registry
 from tests.builders import OTHER_PROJECT, PROJECT
 

@@ -16,6 +16,10 @@ warehouse = "file:///srv/warehouse"
 
 TIMESTAMP_PAIR = 'kinesis.initial_timestamp goes with initial_position = "AT_TIMESTAMP", and only with it'
 
+HIDDEN_URL = (
+    "metering.webhook_url = (hidden): must be https://host/path without a user name; http:// only for 127.0.0.1"
+)
+
 WRONG_FILES = {
     "broken TOML": (
         "[lake\n",
@@ -71,6 +75,22 @@ WRONG_FILES = {
     "initial_timestamp without a zone": (
         LAKE + '[kinesis]\ninitial_position = "AT_TIMESTAMP"\ninitial_timestamp = 2026-01-01T00:00:00\n',
         "kinesis.initial_timestamp = 2026-01-01T00:00:00: Input should have timezone info",
+    ),
+    "a webhook without its secret": (
+        LAKE + '[metering]\nwebhook_url = "https://notifly.example/hook"\n',
+        "metering.webhook_url and metering.webhook_secret_file go together: set both, or neither",
+    ),
+    "a webhook in clear text": (
+        LAKE + '[metering]\nwebhook_url = "http://notifly.example/hook?token=1"\nwebhook_secret_file = "/s"\n',
+        HIDDEN_URL,
+    ),
+    "a webhook with a password": (
+        LAKE + '[metering]\nwebhook_url = "https://u:p@notifly.example/"\nwebhook_secret_file = "/s"\n',
+        HIDDEN_URL,
+    ),
+    "a month that closes before Amplitude's retries end": (
+        LAKE + "[metering]\nclose_after_hours = 4\n",
+        "metering.close_after_hours = 4: Input should be greater than or equal to 5",
     ),
     "two problems at once": (
         LAKE + "name = 1\n[kafka]\n",

@@ -1,0 +1,204 @@
+"""Alerts, DynamoDB tables `alerts` and `notifications`: thresholds that were reached, and what is to be told.
+
+A claim is one transaction: an item for each threshold of a project's month, on the condition that there is none,
+and one notification about them all. So each threshold is claimed once, whoever looks and how often. A notification
+stays until it is acknowledged; its id, the same at each attempt, is the receiver's idempotency key.
+"""
+
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from stores import dynamodb
+from stores.errors import explained
+from stores.usage import Usage
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+    from stores.project import Project
+
+TABLE: Final = "alerts"
+NOTIFICATIONS_TABLE: Final = "notifications"
+
+_Key = tuple[int, str, int]
+
+
+class Alert(NamedTuple):
+    """A threshold, in percent of the limit, that a project's month has reached; times in ISO 8601, UTC."""
+
+    project_id: int
+    month: str
+    threshold: int
+    notification_id: str
+    monthly_limit: int
+    """at that time"""
+    events: int
+    """distinct events of the month when that was seen"""
+    claimed_at: str
+    notified_at: str | None = None
+    """when the channel acknowledged it"""
+
+
+class Notification(NamedTuple):
+    """Thresholds to be told of together; times in ISO 8601, UTC."""
+
+    notification_id: str
+    project_id: int
+    notifly_project: str
+    month: str
+    thresholds: tuple[int, ...]
+    monthly_limit: int
+    events: int
+    claimed_at: str
+    attempts: int = 0
+    retry_at: str = ""
+    """not to be sent before"""
+    last_error: str = ""
+
+
+class Alerts:
+    """The two tables. Methods raise StoreError in one line when they cannot be used."""
+
+    def __init__(self, address: dynamodb.TablesAddress, client: "DynamoDBClient | None" = None) -> None:
+        self.address = address
+        self.client = client or address.client()
+        self.table = address.table(TABLE)
+        self.notifications_table = address.table(NOTIFICATIONS_TABLE)
+        self._claimed: set[_Key] | None = None
+
+    def create(self) -> None:
+        """Create the tables unless they are there."""
+        with self._explained():
+            dynamodb.create_table(self.client, self.table, [("project_id", "N"), ("month_threshold", "S")])
+            dynamodb.create_table(self.client, self.notifications_table, [("notification_id", "S")])
+
+    def claim(self, project: "Project", total: Usage) -> Notification | None:
+        """Claim what a month's total has reached and nobody has claimed yet, all of it at once."""
+        for _ in range(2):  # a second time only where somebody else has claimed meanwhile
+            if self._claimed is None:
+                self._claimed = {(one.project_id, one.month, one.threshold) for one in self.list()}
+            terms, at = project.terms_of(total.month), (total.project_id, total.month)
+            reached = tuple(one for one in terms.reached(total.events) if (*at, one) not in self._claimed)
+            if not reached:
+                return None
+            claim = Notification(
+                f"{total.project_id}/{total.month}/{reached[-1]}",
+                total.project_id,
+                project.notifly_project,
+                total.month,
+                reached,
+                terms.monthly_limit,
+                total.events,
+                dynamodb.now(),
+            )
+            if self._put(claim):
+                self._claimed.update((*at, one) for one in reached)
+                return claim
+            self._claimed = None
+        return None  # the next look will tell
+
+    def _put(self, claim: Notification) -> bool:
+        """Write a claim whole; False when somebody else has claimed one of its thresholds, or is about to."""
+        alerts: list[Any] = [
+            {
+                "Put": {
+                    "TableName": self.table,
+                    "Item": _alert_item(claim, threshold),
+                    "ConditionExpression": "attribute_not_exists(project_id)",
+                }
+            }
+            for threshold in claim.thresholds
+        ]
+        notification: Any = {
+            "Put": {"TableName": self.notifications_table, "Item": dynamodb.as_item(claim._asdict())}
+        }
+        with self._explained():
+            try:
+                self.client.transact_write_items(TransactItems=[*alerts, notification])
+            except self.client.exceptions.TransactionCanceledException as error:
+                codes = {reason["Code"] for reason in error.response["CancellationReasons"]}
+                if not codes <= {"None", "ConditionalCheckFailed", "TransactionConflict"}:
+                    raise
+                return False
+        return True
+
+    def pending(self) -> "list[Notification]":
+        """What is not acknowledged yet, the oldest first."""
+        with self._explained():
+            pages = self.client.get_paginator("scan").paginate(
+                TableName=self.notifications_table, ConsistentRead=True
+            )
+            found = [Notification(**dynamodb.from_item(item)) for page in pages for item in page["Items"]]
+        return sorted(found, key=lambda one: (one.claimed_at, one.notification_id))
+
+    def begin(self, one: Notification, retry_at: datetime) -> Notification | None:
+        """Take the next attempt; None when another sender has taken it, or it is acknowledged.
+
+        Until `retry_at`, aware, nobody else tries: that is past the end of this attempt.
+        """
+        return self._attempt(one, one._replace(attempts=one.attempts + 1, retry_at=_iso(retry_at)))
+
+    def failed(self, one: Notification, error: str, retry_at: datetime) -> None:
+        """Note why an attempt has failed, and when the next one is due."""
+        self._attempt(one, one._replace(last_error=error, retry_at=_iso(retry_at)))
+
+    def _attempt(self, known: Notification, changed: Notification) -> Notification | None:
+        with self._explained():
+            try:
+                self.client.put_item(
+                    TableName=self.notifications_table,
+                    Item=dynamodb.as_item(changed._asdict()),
+                    ConditionExpression="attempts = :known",
+                    ExpressionAttributeValues={":known": {"N": str(known.attempts)}},
+                )
+            except self.client.exceptions.ConditionalCheckFailedException:
+                return None
+        return changed
+
+    def acknowledge(self, one: Notification) -> None:
+        """Note that the channel has acknowledged it: it is told, and nothing is left to be sent."""
+        told: list[Any] = [
+            {
+                "Update": {
+                    "TableName": self.table,
+                    "Key": _key(one.project_id, one.month, threshold),
+                    "UpdateExpression": "SET notified_at = if_not_exists(notified_at, :now)",
+                    "ExpressionAttributeValues": {":now": {"S": dynamodb.now()}},
+                }
+            }
+            for threshold in one.thresholds
+        ]
+        key = {"notification_id": {"S": one.notification_id}}
+        done: Any = {"Delete": {"TableName": self.notifications_table, "Key": key}}
+        with self._explained():
+            self.client.transact_write_items(TransactItems=[*told, done])
+
+    def list(self) -> "list[Alert]":
+        """All alerts by project, month and threshold."""
+        with self._explained():
+            pages = self.client.get_paginator("scan").paginate(TableName=self.table, ConsistentRead=True)
+            return sorted(_alert(item) for page in pages for item in page["Items"])
+
+    def _explained(self) -> AbstractContextManager[None]:
+        return explained(f"DynamoDB table {self.table} or {self.notifications_table}", self.address.endpoint)
+
+
+def _iso(at: datetime) -> str:
+    return at.isoformat(timespec="milliseconds")
+
+
+def _key(project_id: int, month: str, threshold: int) -> Any:
+    return {"project_id": {"N": str(project_id)}, "month_threshold": {"S": f"{month}/{threshold:04}"}}
+
+
+def _alert_item(claim: Notification, threshold: int) -> dict[str, Any]:
+    told = {name: value for name, value in claim._asdict().items() if name in Alert._fields}
+    key: dict[str, Any] = _key(claim.project_id, claim.month, threshold)
+    return dynamodb.as_item(told | {"threshold": threshold}) | key
+
+
+def _alert(item: Any) -> Alert:
+    values: Any = dynamodb.from_item(item)
+    del values["month_threshold"]
+    return Alert(**values)
