@@ -19,7 +19,16 @@ from stores import registry
 from stores.alerts import Alerts
 from stores.cohorts import CohortMembers, Cohorts
 from stores.errors import StoreError
-from stores.lake import COHORT_CHANGES, COHORT_MESSAGES, DEAD_LETTERS, EVENT_STORE, LEDGER, USER_UPDATES, Lake
+from stores.lake import (
+    COHORT_CHANGES,
+    COHORT_MESSAGES,
+    DEAD_LETTERS,
+    EVENT_COUNTS,
+    EVENT_STORE,
+    LEDGER,
+    USER_UPDATES,
+    Lake,
+)
 from stores.profiles import Profiles
 from stores.projects import Projects
 from stores.statements import Statements
@@ -84,6 +93,7 @@ def ends(tables: StreamTableEnvironment, config: Settings, records: Table) -> to
         cohort_changes=sinks.lake_table(lake, COHORT_CHANGES),
         dead_letters=sinks.lake_table(lake, DEAD_LETTERS),
         ledger=sinks.lake_table(lake, LEDGER),
+        event_counts=sinks.lake_table(lake, EVENT_COUNTS),
         write_usage=WriteUsage(dynamodb),
         write_profiles=WriteProfiles(dynamodb),
         write_members=WriteMembers(dynamodb),

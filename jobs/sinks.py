@@ -12,6 +12,7 @@ from stores.lake import (
     COHORT_CHANGES,
     COHORT_MESSAGES,
     DEAD_LETTERS,
+    EVENT_COUNTS,
     EVENT_STORE,
     LEDGER,
     USER_UPDATES,
@@ -19,7 +20,7 @@ from stores.lake import (
     LakeAddress,
     Partition,
 )
-from udfs.model import COHORT_COLUMNS, EVENT_COLUMNS, LEDGER_COLUMNS
+from udfs.model import COHORT_COLUMNS, EVENT_COLUMNS, EVENT_COUNT_COLUMNS, LEDGER_COLUMNS
 
 _LINEAGE: Final[dict[str, type]] = {"arrival": datetime, "shard": str, "sequence": str, "sub_index": int}
 _DAY: Final = Partition("arrival", "day")
@@ -48,6 +49,7 @@ COLUMNS: Final[dict[str, dict[str, type]]] = {
         **_LINEAGE,
     },
     LEDGER: LEDGER_COLUMNS,
+    EVENT_COUNTS: EVENT_COUNT_COLUMNS,
 }
 """The columns of each table of the lake, in order."""
 _PARTITIONS: Final = {
@@ -57,6 +59,7 @@ _PARTITIONS: Final = {
     COHORT_CHANGES: [_DAY],
     DEAD_LETTERS: [_DAY],
     LEDGER: [Partition("hour", "day")],
+    EVENT_COUNTS: [Partition("hour", "day"), Partition("project_id", _PROJECT_BUCKETS)],
 }
 
 

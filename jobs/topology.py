@@ -9,9 +9,16 @@ from pyflink.table import DataTypes, StreamTableEnvironment, Table
 from pyflink.table.types import DataType, RowType
 from pyflink.table.udf import udf, udtf
 
+from jobs.counts import TOTALS, by_name, ledger, metered, partial_counts
 from jobs.stages import Graph
 from udfs.decode import CohortChanges, Decode, DecodePart, Open
-from udfs.model import COHORT_COLUMNS, DECODED, EVENT_COLUMNS, LEDGER_COLUMNS, OPENED, Kind
+from udfs.model import (
+    COHORT_COLUMNS,
+    DECODED,
+    EVENT_COLUMNS,
+    OPENED,
+    Kind,
+)
 
 CONTENT_WINDOW = timedelta(hours=6)
 """How long a user update without an id is remembered by its content: past Amplitude's 4 h of retries, and not much
@@ -26,7 +33,7 @@ class Ends(NamedTuple):
     open_registry: Callable[[], Any]
     """opens the project registry on a worker"""
     event_store: str
-    """table of the first copies of events; its columns, and those of the next five: `sinks.COLUMNS`"""
+    """table of the first copies of events; its columns, and those of the next six: `sinks.COLUMNS`"""
     user_updates: str
     """table of the first copies of user updates"""
     cohort_messages: str
@@ -37,6 +44,8 @@ class Ends(NamedTuple):
     """table of the records that are not taken"""
     ledger: str
     """table of the counts of all records by outcome"""
+    event_counts: str
+    """table of the same counts by the name of the event"""
     write_usage: Any
     """vectorised function of project_id, month, records, events, update_records, updates"""
     write_profiles: Any
@@ -89,7 +98,7 @@ class First(NamedTuple):
 
 def build(env: StreamExecutionEnvironment, tables: StreamTableEnvironment, ends: Ends, rules: Rules) -> None:
     """Add the ingest job to `env`."""
-    graph = Graph(tables, env)
+    graph, interval = Graph(tables, env), rules.usage_interval
 
     single = graph.stream("decode", "Records decoded and attributed", decode(tables, ends))
     parts = graph.stream("open", "Records out of envelopes, decoded and attributed", opened(tables, ends, single))
@@ -105,7 +114,7 @@ def build(env: StreamExecutionEnvironment, tables: StreamTableEnvironment, ends:
     )
     first = First(copies, unnamed, messages)
     changes = graph.stream("change", "Users who enter or leave a cohort", cohort_changes(tables, messages))
-    counts = graph.stream("count", "Records counted by outcome", partial_counts(tables, decoded, first, rules))
+    counts = graph.stream("count", "Records counted by outcome", partial_counts(tables, decoded, first, interval))
 
     graph.sink("event-store", "Events, each once", stored(tables, copies), ends.event_store)
     graph.sink("user-updates", "User updates, each once", updates(tables, first), ends.user_updates)
@@ -113,6 +122,7 @@ def build(env: StreamExecutionEnvironment, tables: StreamTableEnvironment, ends:
     graph.sink("cohort-changes", "Users of cohort messages", membership(tables, changes), ends.cohort_changes)
     graph.sink("dead-letters", "Records that are not taken", dead_letters(tables, decoded), ends.dead_letters)
     graph.sink("ledger", "Counts of all records", ledger(tables, counts), ends.ledger)
+    graph.sink("event-counts", "Counts by event name", by_name(tables, counts, interval), ends.event_counts)
     graph.sink("usage", "Monthly totals per project", totals(tables, counts, ends), ends.written("usage"))
     graph.sink("profiles", "Properties of users", profiles(tables, first, ends), ends.written("profiles"))
     graph.sink("members", "Members of cohorts", members(tables, changes, ends), ends.written("members"))
@@ -156,7 +166,6 @@ _PAYLOAD = f"""CASE
     ELSE payload
 END AS payload"""
 _IS_UPDATE = f"kind = '{Kind.USER_UPDATE}'"
-_COUNTED = f"kind IN ('{Kind.EVENT}', '{Kind.USER_UPDATE}')"
 _TIMES = [name for name, kind in EVENT_COLUMNS.items() if kind is datetime]
 
 
@@ -204,56 +213,11 @@ def cohort_changes(tables: StreamTableEnvironment, messages: Table) -> Table:
     """)  # noqa: S608
 
 
-def partial_counts(tables: StreamTableEnvironment, decoded: Decoded, first: First, rules: Rules) -> Table:
-    """Records by outcome, and first copies, of each usage interval: rows of the ledger."""
-
-    def ones(records: int, copies: int, kind: str = "kind", reason: str = "reason", month: str = "`month`") -> str:
-        counts = f"CAST({records} AS BIGINT) AS records, CAST({copies} AS BIGINT) AS first_copies"
-        place = "FLOOR(arrival TO HOUR) AS `hour`, shard, sub_index IS NOT NULL AS part"
-        return f"{place}, project_id, {month} AS `month`, {kind} AS kind, {reason} AS reason, {counts}"
-
-    nothing = "CAST(NULL AS STRING)"
-    message = ones(0, 1, f"'{Kind.COHORT}'", nothing, nothing)
-    counted = tables.sql_query(f"""
-        SELECT *, PROCTIME() AS seen FROM (
-            {decoded.select(ones(1, 0), "TRUE")}
-            UNION ALL SELECT {ones(0, 1, reason=nothing)} FROM {first.named}
-            UNION ALL SELECT {ones(0, 1, reason=nothing)} FROM {first.unnamed}
-            UNION ALL SELECT {message} FROM {first.messages}
-        )
-    """)  # noqa: S608
-    tables.create_temporary_view("counted", counted)
-    keys = ", ".join(f"`{name}`" for name in LEDGER_COLUMNS if name not in _COUNTS)
-    seconds = int(rules.usage_interval.total_seconds())
-    return tables.sql_query(f"""
-        SELECT {keys}, SUM(records) AS records, SUM(first_copies) AS first_copies
-        FROM TABLE(TUMBLE(TABLE counted, DESCRIPTOR(seen), INTERVAL '{seconds}' SECOND))
-        GROUP BY window_start, window_end, {keys}
-    """)  # noqa: S608
-
-
-_COUNTS = ("records", "first_copies")
-_TOTALS = {
-    "records": (Kind.EVENT, "records"),
-    "events": (Kind.EVENT, "first_copies"),
-    "update_records": (Kind.USER_UPDATE, "records"),
-    "updates": (Kind.USER_UPDATE, "first_copies"),
-}
-_SUMS = ", ".join(
-    f"SUM(CASE WHEN kind = '{kind}' THEN {count} ELSE 0 END) AS {name}" for name, (kind, count) in _TOTALS.items()
-)
-
-
-def ledger(tables: StreamTableEnvironment, counts: Table) -> Table:
-    """The counts as the ledger has them."""
-    columns = ", ".join(f"`{name}`" for name in LEDGER_COLUMNS if name != "hour")
-    return tables.sql_query(f"SELECT CAST(`hour` AS TIMESTAMP_LTZ(6)) AS `hour`, {columns} FROM {counts}")  # noqa: S608
-
-
 def totals(tables: StreamTableEnvironment, counts: Table, ends: Ends) -> Table:
     """Absolute totals per project and month, written after each interval in which something was counted."""
-    running = f"SELECT project_id, `month`, {_SUMS} FROM {counts} WHERE {_COUNTED} GROUP BY project_id, `month`"  # noqa: S608
-    return _written(tables, "usage", ends.write_usage, ("project_id", "month", *_TOTALS), f"({running})")
+    sums = ", ".join(f"SUM({name}) AS {name}" for name in TOTALS)
+    running = f"SELECT project_id, `month`, {sums} FROM {metered(tables, counts)} GROUP BY project_id, `month`"  # noqa: S608
+    return _written(tables, "usage", ends.write_usage, ("project_id", "month", *TOTALS), f"({running})")
 
 
 def stored(tables: StreamTableEnvironment, copies: Table) -> Table:

@@ -20,7 +20,16 @@ from rich.table import Table
 
 from ops.terminal import cell, config_option
 from settings import Settings, load
-from stores.lake import COHORT_MESSAGES, DEAD_LETTERS, EVENT_STORE, LEDGER, USER_UPDATES, Condition, Lake
+from stores.lake import (
+    COHORT_MESSAGES,
+    DEAD_LETTERS,
+    EVENT_COUNTS,
+    EVENT_STORE,
+    LEDGER,
+    USER_UPDATES,
+    Condition,
+    Lake,
+)
 from stores.stream import Record, Stream
 from stores.usage import TOTALS, UsageTable
 from udfs import envelope
@@ -83,9 +92,11 @@ def show(config: Path, /, *, as_json: bool) -> None:
     Console().print(table)
 
 
-def summed(lake: Lake, by: Sequence[str], where: Sequence[Condition] = ()) -> list[dict[str, Any]]:
+def summed(
+    lake: Lake, by: Sequence[str], where: Sequence[Condition] = (), table: str = LEDGER
+) -> list[dict[str, Any]]:
     """The ledger's counts by these columns, in their order, of the rows that meet the conditions."""
-    pieces = list(lake.pieces(LEDGER, [*by, "records", "first_copies"], where))
+    pieces = list(lake.pieces(table, [*by, "records", "first_copies"], where))
     if not pieces:
         return []
     whole = pa.concat_tables(pieces).group_by(list(by)).aggregate([("records", "sum"), ("first_copies", "sum")])
@@ -123,6 +134,10 @@ def compared(settings: Settings, *, stream: bool) -> dict[str, tuple[Counts, Cou
     }
     rejected = [row for row in rows if row["reason"]]
     pairs[DEAD_LETTERS] = (_accounts(rejected, "reason", "records"), _of_table(lake, DEAD_LETTERS, "reason"))
+    pairs[EVENT_COUNTS] = (
+        _named(rows),
+        _named(summed(lake, ("hour", "project_id", "kind"), table=EVENT_COUNTS)),
+    )
     pairs["usage"] = (_monthly(rows), _of_usage(UsageTable(settings.tables_address)))
     if stream:
         pairs["stream"] = (of_records(rows), of_stream(Stream(settings.stream_address).records()))
@@ -167,6 +182,12 @@ def _of_table(lake: Lake, table: str, what: str | None = None) -> Counts:
             named = row[what] if what else table
             counts[_account(named, row["hour"], row["shard"], row["project_id"])] += row["count_all"]
     return counts
+
+
+def _named(rows: Iterable[Mapping[str, Any]]) -> Counts:
+    """First copies of events by hour and project: all of them have a name."""
+    events = [{**row, "shard": "", "table": EVENT_COUNTS} for row in rows if row["kind"] == Kind.EVENT]
+    return _accounts(events, "table", "first_copies")
 
 
 def _monthly(rows: Iterable[Mapping[str, Any]]) -> Counts:

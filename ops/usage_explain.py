@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 from rich.console import Console
 from rich.table import Table
 
+from ops.ledger import summed
 from ops.month_close import Adjustment, adjustments
 from ops.terminal import MONTH, PROJECT_ID, as_json_option, cell, echo_fields
 from settings import load
@@ -27,6 +28,7 @@ from stores.errors import StoreError
 from stores.lake import EVENT_STORE, Condition, Lake
 from stores.statements import Statement, Statements
 from stores.usage import Usage, UsageTable
+from udfs.model import Kind
 
 _LATE: Final = timedelta(hours=24)
 _SAMPLES: Final = 5  # first and last events that are shown
@@ -140,14 +142,15 @@ def explain(config: Path, /, project_id: int, month: str, *, as_json: bool) -> N
     settings = load(config)
     totals = {(total.project_id, total.month): total for total in UsageTable(settings.tables_address).list()}
     total = totals.get((project_id, month), Usage(project_id, month, 0, 0))
-    stored = read(Lake(settings.lake_address), project_id, month)
+    lake = Lake(settings.lake_address)
+    stored = read(lake, project_id, month)
     if not total.records and not stored.rows:
         msg = f"project {project_id} has no event in {month}: `usage show --project {project_id}` lists its months"
         raise StoreError(msg)
     statements = {one[:2]: one for one in Statements(settings.tables_address).list()}
     statement = statements.get((project_id, month))
-    later = adjustments(Lake(settings.lake_address), statement) if statement else []
-    account = _account(total, stored, statement, later)
+    later = adjustments(lake, statement) if statement else []
+    account = _account(total, stored, statement, later) | {"rungs": _rungs(lake, project_id, month, stored)}
     if as_json:
         click.echo(json.dumps(account, default=datetime.isoformat, indent=2))
     else:
@@ -176,10 +179,20 @@ def _account(total: Usage, stored: Stored, statement: Statement | None, later: S
         "without_server_upload_time": stored.undated,
         "days": [{"day": f"{day:%Y-%m-%d}", "rows": n} for day, n in sorted(stored.days.items())],
         "names": [{"name": name, "rows": n} for name, n in by_name],
-        "rungs": [{"rung": n, "by": _RUNGS.get(n), "rows": stored.rungs[n]} for n in sorted(stored.rungs)],
         "first": stored.first,
         "last": stored.last,
     }
+
+
+def _rungs(lake: Lake, project_id: int, month: str, stored: Stored) -> list[Row]:
+    """By which identity events were told from their copies: rows, and copies that the job has removed."""
+    where = [Condition("project_id", "=", project_id), Condition("month", "=", month)]
+    counted = summed(lake, ("identity_rung",), [*where, Condition("kind", "=", Kind.EVENT.value)])
+    copies = {row["identity_rung"]: row["records"] - row["first_copies"] for row in counted}
+    return [
+        {"rung": n, "by": _RUNGS.get(n), "rows": stored.rungs[n], "duplicates": copies.get(n, 0)}
+        for n in sorted({*stored.rungs, *copies})
+    ]
 
 
 def _print(account: Row) -> None:
@@ -202,8 +215,8 @@ def _print(account: Row) -> None:
     console.print(_table("By event name", "name", [(row["name"], row["rows"]) for row in names]))
     if more > 0:
         click.echo(f"and {more:,} more names: --json has all")
-    rungs = [(f"{row['rung']} {row['by'] or ''}", row["rows"]) for row in account["rungs"]]
-    console.print(_table("By identity", "identity", rungs))
+    rungs = [(f"{row['rung']} {row['by'] or ''}", row["rows"], row["duplicates"]) for row in account["rungs"]]
+    console.print(_table("By identity", "identity", rungs, "duplicates removed"))
     table = Table("", "time", title="First and last events", title_justify="left")
     table.add_column("name", overflow="fold")
     table.add_column("identity", overflow="fold")  # to be looked for elsewhere, so all of it
@@ -221,10 +234,11 @@ def _closed(statement: Row | None, later: Sequence[Row]) -> list[tuple[str, str]
     return [("statement", stated), *days]
 
 
-def _table(title: str, column: str, rows: Sequence[tuple[str, int]]) -> Table:
+def _table(title: str, column: str, rows: Iterable[tuple[Any, ...]], *more: str) -> Table:
     table = Table(title=title, title_justify="left")
     table.add_column(column, overflow="fold")
-    table.add_column("rows", justify="right")
-    for word, n in rows:
-        table.add_row(cell(word), f"{n:,}")
+    for name in ("rows", *more):
+        table.add_column(name, justify="right")
+    for word, *numbers in rows:
+        table.add_row(cell(word), *(f"{n:,}" for n in numbers))
     return table

@@ -51,6 +51,7 @@ COHORT_MESSAGES: Final = "cohort_messages"
 COHORT_CHANGES: Final = "cohort_changes"
 DEAD_LETTERS: Final = "dead_letters"
 LEDGER: Final = "ledger"
+EVENT_COUNTS: Final = "event_counts"
 
 _FILES_AT_ONCE: Final = 32
 

@@ -55,11 +55,13 @@ def extra(repairs: str | None, **columns: object) -> list[Outcome]:
     return taken(**dict.fromkeys(columns, None), extra=json.dumps(columns, separators=(",", ":")), repairs=repairs)
 
 
-def dead(reason: Reason, detail: str, payload: bytes, app: int | None = None) -> list[Outcome]:
+def dead(
+    reason: Reason, detail: str, payload: bytes, app: int | None = None, name: str | None = None
+) -> list[Outcome]:
     return [
         dict.fromkeys(DECODED)
         | {"kind": reason.kind, "reason": reason, "detail": detail, "payload_length": len(payload)}
-        | {"project_id": app}
+        | {"project_id": app, "name": name}
     ]
 
 

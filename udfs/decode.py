@@ -18,7 +18,17 @@ from pyflink.table import FunctionContext, ScalarFunction, TableFunction
 
 from udfs import attribute, classify, clock, cohorts, envelope, events, parse, users
 from udfs.attribute import LiveRegistry, Registry
-from udfs.model import DECODED, EVENT_COLUMNS, MAX_PAYLOAD_BYTES, Kind, Reason, Rejection, Repair, Row
+from udfs.model import (
+    DECODED,
+    EVENT_COLUMNS,
+    EVENT_PREFIX,
+    MAX_PAYLOAD_BYTES,
+    Kind,
+    Reason,
+    Rejection,
+    Repair,
+    Row,
+)
 
 _ARROW_TYPES: Final[dict[type, pa.DataType]] = {
     str: pa.string(),
@@ -30,7 +40,7 @@ _ARROW_TYPES: Final[dict[type, pa.DataType]] = {
     datetime: pa.timestamp("us"),
 }
 _FIELDS: Final = [pa.field(name, _ARROW_TYPES[kind]) for name, kind in DECODED.items()]
-_NO_EVENT: Final = (None,) * (len(EVENT_COLUMNS) - 2)
+_NO_EVENT: Final = (None,) * (len(EVENT_COLUMNS) - 4)
 _NOTHING: Final = (None,) * (len(DECODED) - 3)
 
 
@@ -48,7 +58,7 @@ def decode(payload: bytes, arrival: datetime, registry: Registry, *, part: bool 
             uploaded = _uploaded(uploaded, arrival)
         owner = attribute.owner(registry, export.app, uploaded)
         if isinstance(owner, Rejection):
-            return dead_letter(owner, payload, export.app)
+            return dead_letter(owner, payload, export.app, EVENT_PREFIX + export.event_type)
         to_profile = users.snapshot_to_profile(registry[export.app], export, uploaded)
         return events.event_row(parsed, payload, owner, arrival, (), to_profile)
     except Exception as error:
@@ -77,7 +87,7 @@ def _careful(payload: bytes, arrival: datetime, registry: Registry, part: bool) 
         return (Kind.ENVELOPE.value, None, form.value, *_NOTHING) if form else dead_letter(found, payload)
     kind = classify.classify(found.fields)
     if isinstance(kind, Rejection):
-        return dead_letter(kind, payload, attribute.project_id(found.fields.get("app")))
+        return dead_letter(kind, payload, attribute.project_id(found.fields.get("app")), _name(found.fields))
     if kind is Kind.COHORT:
         return _cohort(found.fields, payload, arrival, registry)
     return _attributed(kind, found, payload, arrival, registry)
@@ -97,7 +107,7 @@ def _cohort(fields: parse.Misfits, payload: bytes, arrival: datetime, registry: 
         return dead_letter(owner, payload, project.project_id)
     known = cohorts.identify(message, payload)
     head = (Kind.COHORT.value, None, None, known.hash, None, None, None, None, project.project_id, owner)
-    return (*head, None, None, known.text, known.rung, *_NO_EVENT[4:])
+    return (*head, None, None, known.text, known.rung, *_NO_EVENT[2:])
 
 
 def _attributed(kind: Kind, found: parse.Record, payload: bytes, arrival: datetime, registry: Registry) -> Row:
@@ -109,14 +119,15 @@ def _attributed(kind: Kind, found: parse.Record, payload: bytes, arrival: dateti
             # Amplitude may leave it out of an Identify (contract §2.2): it waits for one who knows whose it is
             return dead_letter(Rejection(Reason.UNATTRIBUTED, "a user update without app"), payload)
         fields = fields | {"event_type": classify.update_type(fields)}
+    name = _name(fields, "" if kind is Kind.USER_UPDATE else EVENT_PREFIX)
     parsed = parse.careful(fields, repairs)
     if isinstance(parsed, Rejection):
-        return dead_letter(parsed, payload, app)
+        return dead_letter(parsed, payload, app, name)
     export = parsed[0]
     uploaded = _uploaded(export.server_upload_time, arrival)
     owner = attribute.owner(registry, export.app, uploaded)
     if isinstance(owner, Rejection):
-        return dead_letter(owner, payload, app)
+        return dead_letter(owner, payload, app, name)
     if kind is Kind.USER_UPDATE:
         return events.update_row(parsed, payload, owner, arrival, repairs)
     to_profile = users.snapshot_to_profile(registry[export.app], export, uploaded)
@@ -130,13 +141,38 @@ def _uploaded(server_upload_time: datetime | None, arrival: datetime) -> datetim
     return server_upload_time
 
 
-def dead_letter(rejection: Rejection, payload: bytes, app: int | None = None) -> Row:
-    """The row of a record that is not taken. What is too long for a table's cell is cut, with its hash."""
+def _name(fields: parse.Misfits, prefix: str = EVENT_PREFIX) -> str | None:
+    """The name that a record would have; None where it has none."""
+    event_type = fields.get("event_type")
+    return prefix + event_type.replace("\0", "") if isinstance(event_type, str) and event_type else None
+
+
+def dead_letter(rejection: Rejection, payload: bytes, app: int | None = None, name: str | None = None) -> Row:
+    """The row of a record that is not taken. What is too long for a table's cell is cut, with its hash.
+
+    `name` counts within a project alone.
+    """
     reason, detail = rejection
     head, digest = None, None
+    if app is None:
+        name = None
     if len(payload) > MAX_PAYLOAD_BYTES:
         head, digest = payload[:MAX_PAYLOAD_BYTES], sha256(payload).hexdigest()
-    return (reason.kind.value, reason.value, detail, None, head, len(payload), digest, None, app, None, *_NO_EVENT)
+    return (
+        reason.kind.value,
+        reason.value,
+        detail,
+        None,
+        head,
+        len(payload),
+        digest,
+        None,
+        app,
+        None,
+        None,
+        name,
+        *_NO_EVENT,
+    )
 
 
 class Decode(ScalarFunction):  # type: ignore[misc]

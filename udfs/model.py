@@ -197,10 +197,22 @@ LEDGER_COLUMNS: Final[dict[str, type]] = {
     "month": str,
     "kind": str,
     "reason": str,
+    "identity_rung": int,
     "records": int,
     "first_copies": int,
 }
 """How many records of an hour of arrival had which outcome, and how many of them were first copies."""
+
+EVENT_COUNT_COLUMNS: Final[dict[str, type]] = {
+    "hour": datetime,
+    "project_id": int,
+    "name": str,
+    "kind": str,
+    "reason": str,
+    "records": int,
+    "first_copies": int,
+}
+"""The same by the name of the event, without the shard."""
 
 OPENED: Final[dict[str, type]] = {"sub_index": int, "payload": bytes, "reason": str, "detail": str}
 """A part of an envelope: its place, its bytes, and if not all could be read, why."""

@@ -1,6 +1,7 @@
 """The real topology against the oracle: what is stored, dead-lettered and counted, row by row."""
 
 import time
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from pyiceberg.expressions import EqualTo
 
 from ops import ledger, report, sample
 from settings import Settings
-from stores.lake import COHORT_MESSAGES, DEAD_LETTERS, EVENT_STORE, USER_UPDATES, Lake
+from stores.lake import COHORT_MESSAGES, DEAD_LETTERS, EVENT_COUNTS, EVENT_STORE, USER_UPDATES, Lake
 from tests.compare import assert_as_expected, link_times
 from tests.integration import cluster
 from tests.integration.cluster import Arrival
@@ -63,6 +64,13 @@ def test_every_record_ends_where_the_oracle_says(parallelism: int, tmp_path: Pat
     parts = [(row["sequence"], row["sub_index"]) for row in (*events, *dead) if row["sub_index"] is not None]
     assert len(parts) == len(set(parts)) > RECORDS // 100
     assert {row["popup_trigger"] for row in events} == {False}
+    counted = ledger.summed(lake, ("project_id", "name", "kind"), table=EVENT_COUNTS)
+    stored = Counter((event["project_id"], event["name"]) for event in events)
+    assert {(c["project_id"], c["name"]): c["first_copies"] for c in counted if c["kind"] == "event"} == stored
+    received = Counter[int]()
+    for one in counted:
+        received[one["project_id"]] += one["records"] if one["kind"] == "event" else 0
+    assert received == expected.records
     assert_ledger_finds_what_is_lost(where.settings)
 
 

@@ -20,10 +20,16 @@ STATEFUL = {
     "first-content-deduplicate",
     "first-message-deduplicate",
     "count-window",
+    "ledger-window",
+    "event-counts-window",
+    "usage-window",
     "usage-sum",
     *(
         f"{table}-{operator}"
-        for table in ("event-store", "user-updates", "cohort-messages", "cohort-changes", "dead-letters", "ledger")
+        for table in (
+            *("event-store", "user-updates", "cohort-messages", "cohort-changes", "dead-letters"),
+            *("ledger", "event-counts"),
+        )
         for operator in ("writer", "committer")
     ),
 }

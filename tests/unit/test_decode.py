@@ -75,6 +75,7 @@ def test_an_unknown_project_is_quarantined_with_its_id_and_nothing_else() -> Non
         "detail": "no project has registered app 203138",
         "payload_length": len(encode(event(app=UNKNOWN_PROJECT))),
         "project_id": UNKNOWN_PROJECT,
+        "name": "amplitude__Play Song",
     }
 
 

@@ -12,8 +12,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from jobs.sinks import COLUMNS
-from ops.diagnose import Facts, Refused, Seen, diagnose, lag_seconds, likely_cause
-from stores.lake import DEAD_LETTERS, EVENT_STORE
+from ops.diagnose import diagnose, lag_seconds
+from ops.diagnose_rules import Facts, Refused, Seen, likely_cause
+from stores.lake import DEAD_LETTERS, EVENT_COUNTS, EVENT_STORE
 from stores.project import linked
 from stores.usage import Usage
 from tests.builders import OTHER_PROJECT, PROJECT
@@ -162,6 +163,26 @@ LETTERS = [
     letter("not_linked", "before_link", SINCE - HOUR),
     letter("not_linked", "before_link", NOW - HOUR, OTHER_PROJECT),
 ]
+
+
+def count(name: str, hour: datetime, records: int, first_copies: int, **overrides: object) -> Row:
+    row = {"project_id": PROJECT, "name": f"amplitude__{name}", "hour": hour, "kind": "event"}
+    return (
+        dict.fromkeys(COLUMNS[EVENT_COUNTS]) | row | {"records": records, "first_copies": first_copies} | overrides
+    )
+
+
+COUNTS = [
+    count("page", NOW - HOUR, 40, 36),
+    count("page", NOW - 2 * HOUR, 5, 4),
+    count("page", NOW - HOUR, 3, 0, kind="not_linked", reason="unlinked"),
+    count("page", SINCE - HOUR, 7, 7),
+    count("page", NOW - HOUR, 7, 7, project_id=OTHER_PROJECT),
+    count("\x1b[31mpay", NOW - timedelta(days=3), 10, 10),
+    count("[Notifly] sent", NOW - HOUR, 1, 0, kind="control", reason="own_event"),
+    count("[Notifly] sent", NOW - 2 * HOUR, 1, 0, kind="control", reason="own_event"),
+    count("$identify", NOW - HOUR, 4, 3, kind="user_update"),
+]
 TOTALS = [
     Usage(PROJECT, "2026-02", 1_700, 1_625),
     Usage(PROJECT, "2026-03", 60, 52, 4, 3),
@@ -171,7 +192,11 @@ TOTALS = [
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    rows = {EVENT_STORE: (EVENTS[:15], EVENTS[15:]), DEAD_LETTERS: (LETTERS[:1], LETTERS[1:])}
+    rows = {
+        EVENT_STORE: (EVENTS[:15], EVENTS[15:]),
+        DEAD_LETTERS: (LETTERS[:1], LETTERS[1:]),
+        EVENT_COUNTS: (COUNTS[:4], COUNTS[4:]),
+    }
     with lake_of(tmp_path_factory.mktemp("lake"), rows) as path:
         yield path
 
@@ -186,7 +211,7 @@ def tables(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def asked(config: Path, project_id: int, *arguments: str) -> Result:
-    runner = CliRunner(env={"COLUMNS": "120"})
+    runner = CliRunner(env={"COLUMNS": "110"})
     return runner.invoke(diagnose, ["--config", str(config), str(project_id), *arguments])
 
 
@@ -202,17 +227,33 @@ def test_a_diagnosis_as_json(config: Path) -> None:
         "names": [
             {
                 "name": "amplitude__page",
+                "received": 48,
                 "stored": 40,
+                "duplicates": 5,
+                "not_taken": {"unlinked": 3},
                 "first_seen": "2026-03-13T20:00:00+00:00",
                 "last_seen": "2026-03-15T11:00:00+00:00",
                 "days_without_data": 5,
             },
             {
                 "name": "amplitude__\x1b[31mpay",
+                "received": 10,
                 "stored": 10,
+                "duplicates": 0,
+                "not_taken": {},
                 "first_seen": "2026-03-12T11:51:00+00:00",
                 "last_seen": "2026-03-12T12:00:00+00:00",
                 "days_without_data": 7,
+            },
+            {
+                "name": "amplitude__[Notifly] sent",
+                "received": 2,
+                "stored": 0,
+                "duplicates": 0,
+                "not_taken": {"own_event": 2},
+                "first_seen": "2026-03-15T10:00:00+00:00",
+                "last_seen": "2026-03-15T11:00:00+00:00",
+                "days_without_data": 8,
             },
         ],
         "months": [{"month": "2026-03", "records": 60, "duplicates": 8}],
@@ -245,13 +286,18 @@ SHOWN = """\
   lag           p50 19.2 s, p95 37.2 s, max 39.2 s
   duplicates    8 of 60 event records in 2026-03
   no project    2 dead letters of all senders name none, and may be of this one
-Stored events
-┏━━━━━━━━━━━━━━━━━━━━━━━━┳━━━━━━━━┳━━━━━━━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━━━━━┓
-┃ name                   ┃ stored ┃ first seen           ┃ last seen            ┃ days without data ┃
-┡━━━━━━━━━━━━━━━━━━━━━━━━╇━━━━━━━━╇━━━━━━━━━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━━━━━┩
-│ amplitude__page        │     40 │ 2026-03-13 20:00 UTC │ 2026-03-15 11:00 UTC │                 5 │
-│ amplitude__\\x1b[31mpay │     10 │ 2026-03-12 11:51 UTC │ 2026-03-12 12:00 UTC │                 7 │
-└────────────────────────┴────────┴──────────────────────┴──────────────────────┴───────────────────┘
+Events by name
+┏━━━━━━━━━━━━━━━━┳━━━━━━━━━━┳━━━━━━━━┳━━━━━━━━━━━━┳━━━━━━━━━━━━━┳━━━━━━━━━━━━━┳━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━━┓
+┃                ┃          ┃        ┃            ┃             ┃             ┃             ┃   days without ┃
+┃ name           ┃ received ┃ stored ┃ duplicates ┃ not taken   ┃ first seen  ┃ last seen   ┃           data ┃
+┡━━━━━━━━━━━━━━━━╇━━━━━━━━━━╇━━━━━━━━╇━━━━━━━━━━━━╇━━━━━━━━━━━━━╇━━━━━━━━━━━━━╇━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━━┩
+│ amplitude__pag │       48 │     40 │          5 │ unlinked 3  │ 03-13 20:00 │ 03-15 11:00 │              5 │
+│ e              │          │        │            │             │             │             │                │
+│ amplitude__\\x1 │       10 │     10 │          0 │             │ 03-12 11:51 │ 03-12 12:00 │              7 │
+│ b[31mpay       │          │        │            │             │             │             │                │
+│ amplitude__[No │        2 │      0 │          0 │ own_event 2 │ 03-15 10:00 │ 03-15 11:00 │              8 │
+│ tifly] sent    │          │        │            │             │             │             │                │
+└────────────────┴──────────┴────────┴────────────┴─────────────┴─────────────┴─────────────┴────────────────┘
 Dead letters
 ┏━━━━━━━━━┳━━━━━━━━━━━┳━━━━━━━━━┳━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━┓
 ┃ kind    ┃ reason    ┃ records ┃ meaning                                                                    ┃
@@ -277,10 +323,11 @@ def test_nothing_known_is_said_shortly(config: Path) -> None:
 
 
 def test_a_day_is_without_data_when_no_event_arrived_in_it(config: Path) -> None:
-    found = json.loads(asked(config, PROJECT, "--since", "2026-03-12T11:55", "--json").stdout)
+    found = json.loads(asked(config, PROJECT, "--since", "2026-03-12T12:30", "--json").stdout)
     assert [(one["name"][-4:], one["stored"], one["days_without_data"]) for one in found["names"]] == [
         ("page", 40, 1),
-        ("mpay", 6, 3),
+        ("mpay", 1, 3),
+        ("sent", 0, 4),
     ]
     assert {row["arrival"].date() for row in PAGE} == {date(2026, 3, day) for day in (13, 14, 15)}
 
@@ -288,7 +335,8 @@ def test_a_day_is_without_data_when_no_event_arrived_in_it(config: Path) -> None
 def test_the_window_is_the_last_seven_days_unless_said(config: Path) -> None:
     before = datetime.now(UTC) - timedelta(days=7)
     since = datetime.fromisoformat(json.loads(asked(config, PROJECT, "--json").stdout)["since"])
-    assert before <= since <= datetime.now(UTC) - timedelta(days=7)
+    assert (since.minute, since.second, since.microsecond) == (0, 0, 0)
+    assert before - HOUR < since <= datetime.now(UTC) - timedelta(days=7)
 
 
 def test_a_wrong_time_says_what_is_right(config: Path) -> None:

@@ -20,6 +20,7 @@ from tests.poison import (
     Outcome,
     app_invalid,
     behind,
+    dead,
     extra,
     named,
     outcomes,
@@ -165,7 +166,10 @@ FIELDS: Rows = {
     },
     "test-connection record": {
         "of the documentation": refused(Reason.TEST_RECORD, TEST, encode(SAMPLE)),
-        "with a real app": refused(Reason.TEST_RECORD, TEST, encode(SAMPLE | {"app": PROJECT}), PROJECT),
+        "with a real app": (
+            tested := encode(SAMPLE | {"app": PROJECT}),
+            dead(Reason.TEST_RECORD, TEST, tested, PROJECT, "amplitude__test_event_type"),
+        ),
         "with an event's fields": refused(Reason.TEST_RECORD, TEST, encode(event(**SAMPLE))),
     },
     "late storm": {
