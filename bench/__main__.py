@@ -1,4 +1,4 @@
-"""`make bench`: every figure of the README in one table. `python -m bench throughput|latency|decode|users|all`."""
+"""`make bench`: every figure of the README in one table, or with `python -m bench WHICH` a part of them."""
 
 import sys
 from pathlib import Path
@@ -6,13 +6,13 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from bench import decode, figures, latency, processes, throughput, users
+from bench import decode, figures, latency, processes, throughput, users, writes
 from bench.figures import Figure
 from ops.process import StackError
 from settings import SettingsError
 from stores.errors import StoreError
 
-WHICH = ("throughput", "latency", "decode", "users")
+WHICH = ("throughput", "latency", "decode", "users", "writes")
 POSITIVE = click.IntRange(1)
 
 
@@ -50,6 +50,8 @@ def main(  # noqa: PLR0913, PLR0917  one argument per option
         found += latency.measure(rate, seconds, checkpoint_seconds, progress.print)
     if which in {"users", "all"}:
         found += users.measure(progress.print)
+    if which in {"writes", "all"}:
+        found += writes.measure(progress.print)
     if which in {"throughput", "all"}:
         found += throughput.measure(events, rounds, checkpoint_seconds[0], progress.print)
     figures.show(found, console)

@@ -23,6 +23,7 @@ def main() -> None:
     parser.add_argument("--config", type=Path, required=True)
     parser.add_argument("--set", action="append", default=[], dest="overrides")
     parser.add_argument("--input", required=True)
+    parser.add_argument("--follow", action="store_true", help="go on with the files that appear")
     parser.add_argument("--profiles-in-memory", action="store_true")
     options = parser.parse_args()
     config = settings.load(options.config, options.overrides)
@@ -31,7 +32,8 @@ def main() -> None:
     env = StreamExecutionEnvironment.get_execution_environment()
     tables = table_environment(env)
     rules = topology.Rules(config.dedupe_window, config.usage_interval)
-    given = ends(tables, config, lines(tables, options.input))
+    source = followed if options.follow else lines
+    given = ends(tables, config, source(tables, options.input))
     if options.profiles_in_memory:
         given = given._replace(write_profiles=WriteToMemory(config.tables_address))
     topology.build(env, tables, given, rules)
@@ -74,6 +76,21 @@ def lines(tables: StreamTableEnvironment, folder: str) -> Table:
             shard AS 'shardId-000000000000',
             sequence AS '0'
         ) WITH ('connector' = 'filesystem', 'format' = 'raw', 'path' = '{folder}')
+    """)
+    return tables.from_path("records")
+
+
+def followed(tables: StreamTableEnvironment, folder: str) -> Table:
+    """The same of files that appear in a folder; a record's shard ends as its file's name does."""
+    tables.execute_sql(f"""
+        CREATE TEMPORARY TABLE records (
+            payload BYTES,
+            file STRING NOT NULL METADATA FROM 'file.name' VIRTUAL,
+            arrival AS CURRENT_TIMESTAMP,
+            shard AS 'shardId-' || RIGHT(file, 12),
+            sequence AS '0'
+        ) WITH ('connector' = 'filesystem', 'format' = 'raw', 'path' = '{folder}',
+            'source.monitor-interval' = '200 ms')
     """)
     return tables.from_path("records")
 

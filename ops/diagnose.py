@@ -27,7 +27,7 @@ from settings import Settings, load
 from stores.lake import DEAD_LETTERS, EVENT_COUNTS, EVENT_STORE, Condition, Lake
 from stores.projects import Projects
 from stores.usage import UsageTable
-from udfs.model import Kind
+from udfs.model import EVENT_PREFIX, Kind
 
 _SHOWN: Final = 50  # names in the table; --json has all
 
@@ -51,7 +51,7 @@ def diagnose(config: Path, project_id: int, *, since: datetime, as_json: bool) -
     if as_json:
         click.echo(json.dumps(_described(project_id, facts), default=datetime.isoformat, indent=2))
     else:
-        _print(project_id, facts)
+        show(project_id, facts)
 
 
 def _now() -> datetime:
@@ -169,7 +169,8 @@ def _described(project_id: int, facts: Facts) -> dict[str, Any]:
     }
 
 
-def _print(project_id: int, facts: Facts) -> None:
+def show(project_id: int, facts: Facts) -> None:
+    """Print all that is known of a project, and the likely cause."""
     told, lag = _described(project_id, facts), lag_seconds(facts.lags)
     age = told["newest_event_age_seconds"]
     removed = [f"{one.duplicates:,} of {one.records:,} event records in {one.month}" for one in facts.months]
@@ -183,12 +184,22 @@ def _print(project_id: int, facts: Facts) -> None:
     ]
     echo_fields(fields)
     console = Console()
-    for title, rows in (("Events by name", told["names"]), ("Dead letters", told["dead_letters"])):
+    names = [_short(row) for row in told["names"]]
+    for title, rows in ((f"Events by name ({EVENT_PREFIX}…)", names), ("Dead letters", told["dead_letters"])):
         if rows:
             console.print(_table(title, rows[:_SHOWN]))
         if len(rows) > _SHOWN:
             click.echo(f"and {len(rows) - _SHOWN:,} more: --json has all")
     click.echo(f"{click.style('Likely cause:', bold=True)} {printable(told['cause']['words'])}")
+
+
+def _short(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What is known of a name, without what all begin with and in fewer columns: 80 characters are few."""
+    days = row["days_without_data"]
+    without = f", {days} {'day' if days == 1 else 'days'} without" if days else ""
+    numbers = {name: row[name] for name in ("received", "stored", "duplicates", "not_taken")}
+    name = row["name"].removeprefix(EVENT_PREFIX)
+    return {"name": name, **numbers, "last_seen": f"{row['last_seen']:%m-%d %H:%M}{without}"}
 
 
 def _table(title: str, rows: Sequence[Mapping[str, Any]]) -> Table:
@@ -203,8 +214,6 @@ def _table(title: str, rows: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def _shown(value: object) -> object:
-    if isinstance(value, datetime):
-        return f"{value:%m-%d %H:%M}"  # the years stand above
     if isinstance(value, dict):
-        return "\n".join(f"{reason} {records:,}" for reason, records in value.items())
+        return ", ".join(f"{reason} {records:,}" for reason, records in value.items())
     return f"{value:,}" if isinstance(value, int) else value

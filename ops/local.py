@@ -100,6 +100,15 @@ class Stack:
             self._lock.close()
         self._description = self._lock = None
 
+    def pid(self, kind: str) -> int:
+        """The oldest running process of this kind. Raises StackError when there is none."""
+        return self._oldest(kind).pid
+
+    def workers(self) -> list[int]:
+        """The Python workers of all TaskManagers."""
+        taskmanagers = [one for one in self._processes if one.name.startswith("taskmanager") and one.running]
+        return [pid for one in taskmanagers for pid in one.others()]
+
     def pids(self) -> dict[str, int]:
         """The processes that run now, by name."""
         return {process.name: process.pid for process in self._processes if process.running}
@@ -271,12 +280,16 @@ class Stack:
         return process
 
     def _kill(self, kind: str) -> None:
+        process = self._oldest(kind)
+        process.kill()
+        self._processes.remove(process)
+
+    def _oldest(self, kind: str) -> Process:
         process = next((p for p in self._processes if p.name.startswith(kind) and p.running), None)
         if process is None:
             msg = f"no {kind} is running"
             raise StackError(msg)
-        process.kill()
-        self._processes.remove(process)
+        return process
 
     def _dynamic(self) -> list[str]:
         """The options as Flink's scripts take them: `-D` apart, else jobmanager.sh sees a host name."""

@@ -61,6 +61,18 @@ class Process:
         """Whether the process itself is alive; what it started may outlive it."""
         return self._process.poll() is None
 
+    def others(self) -> list[int]:
+        """The living processes that it has started, and theirs: of a TaskManager the Python workers."""
+        found = []
+        for entry in Path("/proc").glob("[0-9]*"):
+            pid = int(entry.name)
+            try:
+                if pid != self.pid and os.getsid(pid) == self.pid:
+                    found.append(pid)
+            except ProcessLookupError:
+                continue
+        return found
+
     def terminate(self) -> None:
         """Ask it to end; `stop` waits for that."""
         if self.running:

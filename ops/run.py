@@ -8,19 +8,20 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from ops import report, sample
+from ops import diagnose, report, sample
 from ops.ledger import unbalanced
 from ops.local import Stack
 from ops.machine import Ports
 from ops.process import StackError
 from ops.report import Report
 from ops.sample import Sample, Truth
-from ops.sample_others import COHORTS, PROJECTS
+from ops.sample_others import COHORTS, MISSING, PROJECTS
 from ops.usage import alerts_table
 from settings import Settings, load
 from stores.alerts import Alerts
@@ -54,6 +55,7 @@ def run(console: Console, ports: Ports, records: int, *, once: bool) -> bool:
         found = at_rest(console, settings, stack, job, made.truth.outcomes)
         right = _conclude(console, stack, found, made.truth) & balanced(console, settings)
         right &= told(console, settings, made.truth.usage)
+        _explain_what_is_missing(console, settings)
         if not once:
             _stay(console)
     return right
@@ -137,6 +139,13 @@ def told(console: Console, settings: Settings, usage: Mapping[tuple[int, str], i
     if not right:
         console.print(f"[red]WRONG[/] alerts: {len(expected)} thresholds were reached: {sorted(expected)}")
     return right
+
+
+def _explain_what_is_missing(console: Console, settings: Settings) -> None:
+    """What support would ask of a project of which one type of events never arrives."""
+    project_id, now = PROJECTS[1].project_id, datetime.now(UTC)
+    console.print(f"amplitude-bridge diagnose {project_id}: why does {MISSING!r} not arrive?", markup=False)
+    diagnose.show(project_id, diagnose.read(settings, project_id, now - timedelta(days=1), now))
 
 
 def differences(found: Report, truth: Truth) -> list[str]:

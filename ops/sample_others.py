@@ -21,6 +21,8 @@ UNKNOWN_APP = 203138
 COHORTS = {"gs72ns": 434735, "k3w9ab": 100011471}
 """The registered cohorts and their projects."""
 UNKNOWN_COHORT = "zz00zz"
+MISSING = "Trial Started"
+"""A type of which the second project has sent events only before it was linked."""
 REGULAR = "mina@example.com"
 """A user of the first project of whom many updates tell."""
 
@@ -85,14 +87,14 @@ def _cohorts(rng: Random, now: datetime) -> Iterator[Labelled]:
 
 
 def _before_link(rng: Random) -> Iterator[Labelled]:
-    """Events uploaded before the project was linked, the first one by a microsecond."""
+    """Events uploaded before the project was linked, the first one by a microsecond; none of the type is taken."""
     project = PROJECTS[1]
     linked_at = project.links[0].linked_at.replace(tzinfo=UTC)
     label = Label("not_linked", project.project_id, reason="before_link")
     ahead = timedelta(microseconds=1)
     while True:
         event = make_event(rng, 0, project.project_id, person(rng), linked_at - ahead)
-        yield encode(event), label
+        yield encode(event | {"event_type": MISSING}), label
         ahead = timedelta(seconds=rng.randint(1, 10**7))
 
 

@@ -99,6 +99,22 @@ class Stream:
             )
             self.wait_until_active()
 
+    def merge(self) -> None:
+        """Merge two open shards with adjacent hash ranges; returns when the child is open."""
+        with self._explained():
+            shards = self.client.list_shards(StreamName=self.address.name)["Shards"]
+            begins = {
+                int(s["HashKeyRange"]["StartingHashKey"]): s["ShardId"]
+                for s in shards
+                if "EndingSequenceNumber" not in s["SequenceNumberRange"]
+            }
+            ends = {s["ShardId"]: int(s["HashKeyRange"]["EndingHashKey"]) for s in shards}
+            first = next(shard for shard in begins.values() if ends[shard] + 1 in begins)
+            self.client.merge_shards(
+                StreamName=self.address.name, ShardToMerge=first, AdjacentShardToMerge=begins[ends[first] + 1]
+            )
+            self.wait_until_active()
+
     def put(self, records: Iterable[tuple[str, bytes]]) -> Iterator[int]:
         """Put (partition key, data) pairs; yields the number acknowledged after each call to Kinesis.
 

@@ -23,7 +23,6 @@ from tests.lake import lake_of
 NOW = datetime(2026, 3, 15, 12, tzinfo=UTC)
 SINCE = NOW - timedelta(days=7)
 HOUR = timedelta(hours=1)
-
 Row = dict[str, Any]
 
 
@@ -211,7 +210,7 @@ def tables(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def asked(config: Path, project_id: int, *arguments: str) -> Result:
-    runner = CliRunner(env={"COLUMNS": "110"})
+    runner = CliRunner(env={"COLUMNS": "80"})
     return runner.invoke(diagnose, ["--config", str(config), str(project_id), *arguments])
 
 
@@ -286,24 +285,27 @@ SHOWN = """\
   lag           p50 19.2 s, p95 37.2 s, max 39.2 s
   duplicates    8 of 60 event records in 2026-03
   no project    2 dead letters of all senders name none, and may be of this one
-Events by name
-┏━━━━━━━━━━━━━━━━┳━━━━━━━━━━┳━━━━━━━━┳━━━━━━━━━━━━┳━━━━━━━━━━━━━┳━━━━━━━━━━━━━┳━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━━┓
-┃                ┃          ┃        ┃            ┃             ┃             ┃             ┃   days without ┃
-┃ name           ┃ received ┃ stored ┃ duplicates ┃ not taken   ┃ first seen  ┃ last seen   ┃           data ┃
-┡━━━━━━━━━━━━━━━━╇━━━━━━━━━━╇━━━━━━━━╇━━━━━━━━━━━━╇━━━━━━━━━━━━━╇━━━━━━━━━━━━━╇━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━━┩
-│ amplitude__pag │       48 │     40 │          5 │ unlinked 3  │ 03-13 20:00 │ 03-15 11:00 │              5 │
-│ e              │          │        │            │             │             │             │                │
-│ amplitude__\\x1 │       10 │     10 │          0 │             │ 03-12 11:51 │ 03-12 12:00 │              7 │
-│ b[31mpay       │          │        │            │             │             │             │                │
-│ amplitude__[No │        2 │      0 │          0 │ own_event 2 │ 03-15 10:00 │ 03-15 11:00 │              8 │
-│ tifly] sent    │          │        │            │             │             │             │                │
-└────────────────┴──────────┴────────┴────────────┴─────────────┴─────────────┴─────────────┴────────────────┘
+Events by name (amplitude__…)
+┏━━━━━━━━━━━━━━━┳━━━━━━━━━━┳━━━━━━━━┳━━━━━━━━━━━━┳━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━┓
+┃ name          ┃ received ┃ stored ┃ duplicates ┃ not taken   ┃ last seen     ┃
+┡━━━━━━━━━━━━━━━╇━━━━━━━━━━╇━━━━━━━━╇━━━━━━━━━━━━╇━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━┩
+│ page          │       48 │     40 │          5 │ unlinked 3  │ 03-15 11:00,  │
+│               │          │        │            │             │ 5 days        │
+│               │          │        │            │             │ without       │
+│ \\x1b[31mpay   │       10 │     10 │          0 │             │ 03-12 12:00,  │
+│               │          │        │            │             │ 7 days        │
+│               │          │        │            │             │ without       │
+│ [Notifly]     │        2 │      0 │          0 │ own_event 2 │ 03-15 11:00,  │
+│ sent          │          │        │            │             │ 8 days        │
+│               │          │        │            │             │ without       │
+└───────────────┴──────────┴────────┴────────────┴─────────────┴───────────────┘
 Dead letters
-┏━━━━━━━━━┳━━━━━━━━━━━┳━━━━━━━━━┳━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━┓
-┃ kind    ┃ reason    ┃ records ┃ meaning                                                                    ┃
-┡━━━━━━━━━╇━━━━━━━━━━━╇━━━━━━━━━╇━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━┩
-│ control │ own_event │       2 │ its name begins with `[Notifly] `: Notifly itself has sent it to Amplitude │
-└─────────┴───────────┴─────────┴────────────────────────────────────────────────────────────────────────────┘
+┏━━━━━━━━━┳━━━━━━━━━━━┳━━━━━━━━━┳━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━┓
+┃ kind    ┃ reason    ┃ records ┃ meaning                                      ┃
+┡━━━━━━━━━╇━━━━━━━━━━━╇━━━━━━━━━╇━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━┩
+│ control │ own_event │       2 │ its name begins with `[Notifly] `: Notifly   │
+│         │           │         │ itself has sent it to Amplitude              │
+└─────────┴───────────┴─────────┴──────────────────────────────────────────────┘
 Likely cause: amplitude__\\x1b[31mpay (2026-03-12 12:00 UTC) stopped while others go on: most \
 likely not selected any more in Amplitude's "Send Events"
 """

@@ -1,0 +1,116 @@
+"""A proxy before an emulator that fails as AWS does: to see what the job makes of it, and to count requests."""
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from random import Random
+from types import TracebackType
+from typing import Final, Literal, NamedTuple, Self
+
+Failure = Literal["throttled", "errors", "hanging", "down"]
+_ANSWERS: Final = {
+    "throttled": (400, {"__type": "ProvisionedThroughputExceededException", "message": "a test throttles"}),
+    "errors": (500, {"__type": "InternalServerError", "message": "a test fails"}),
+}
+
+
+class Request(NamedTuple):
+    """One request as it came: when in seconds of the epoch, which operation, and its body."""
+
+    at: float
+    operation: str
+    body: bytes
+
+
+class Proxy:
+    """Passes requests on to a port of this machine, or fails a share of them. A context manager."""
+
+    def __init__(self, port: int, watch: Callable[[Request], None] | None = None) -> None:
+        self.port, self._watch = port, watch
+        self._failure: Failure | None = None
+        self._share, self._rng = 1.0, Random(1)  # noqa: S311  the same failures each time
+        handler = type("Handler", (_Handler,), {"proxy": self})
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), name="proxy", daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        self.mend()
+        self._server.shutdown()
+        self._server.server_close()
+
+    def fail(self, failure: Failure, share: float = 1.0) -> None:
+        """Fail this share of the requests from now on; `hanging` and `down` are all of them."""
+        self._failure, self._share = failure, share
+
+    def mend(self) -> None:
+        """Pass everything on again."""
+        self._failure = None
+
+    def take(self, request: Request) -> Failure | None:
+        """Note a request; how it fails, if it does."""
+        if self._watch:
+            self._watch(request)
+        failure = self._failure
+        if failure in {"throttled", "errors"} and self._rng.random() >= self._share:
+            return None
+        while self._failure == "hanging":
+            time.sleep(0.1)
+        return None if failure == "hanging" else failure
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """One connection of a client, with one of its own to the emulator."""
+
+    protocol_version = "HTTP/1.1"
+    wbufsize = -1  # an answer is one packet
+    disable_nagle_algorithm = True
+    proxy: Proxy
+
+    def setup(self) -> None:
+        """Connect when the client does."""
+        super().setup()
+        self.upstream = HTTPConnection("127.0.0.1", self.proxy.port)
+
+    def finish(self) -> None:
+        """Leave when the client does."""
+        self.upstream.close()
+        super().finish()
+
+    def do_POST(self) -> None:
+        """Pass a request on, and its answer back."""
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        operation = self.headers.get("X-Amz-Target", "").rpartition(".")[2]
+        failure = self.proxy.take(Request(time.time(), operation, body))
+        if failure == "down":
+            self.close_connection = True
+            return
+        if failure in _ANSWERS:
+            status, answer = _ANSWERS[failure]
+            self._answer(status, {"Content-Type": "application/x-amz-json-1.1"}, json.dumps(answer).encode())
+            return
+        self.upstream.request("POST", self.path, body, dict(self.headers))
+        found = self.upstream.getresponse()
+        content = found.read()
+        dropped = {"transfer-encoding", "content-length", "connection"}
+        headers = {name: value for name, value in found.getheaders() if name.lower() not in dropped}
+        self._answer(found.status, headers, content)
+
+    def _answer(self, status: int, headers: dict[str, str], content: bytes) -> None:
+        self.send_response_only(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing: requests are counted by whoever watches."""
