@@ -6,7 +6,7 @@ PYTEST := .venv/bin/pytest --durations=10 --durations-min=0.5
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup run check test lint types unit properties integration e2e soak bench lock clean
+.PHONY: help setup run check test lint types unit properties integration e2e soak torture bench lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "%-14s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ e2e: setup ## Real processes, emulators, kills and a shard split
 
 soak: setup ## Mutated traffic through the local stack, every record accounted for; MINUTES=10 SEED=1
 	.venv/bin/python -m ops.soak --minutes $(or $(MINUTES),10) --seed $(or $(SEED),1)
+
+torture: setup ## Faults while the sample is fed, everything compared; RUNS=10 SEED=1
+	.venv/bin/python -m ops.torture --runs $(or $(RUNS),10) --seed $(or $(SEED),1)
 
 bench: setup ## The figures in the README
 	.venv/bin/python -m bench

@@ -24,7 +24,9 @@ class SettingsError(Exception):
 
 
 def _jdbc_uri(uri: str) -> str:
-    if uri.startswith("sqlite:////") or (uri.startswith("postgresql://") and not urlsplit(uri).password):
+    parts = urlsplit(uri)
+    # a query may hold a password too, and the JVM's driver would not see it
+    if uri.startswith("sqlite:////") or (parts.scheme == "postgresql" and not (parts.password or parts.query)):
         return uri
     msg = "must be sqlite:////absolute/path.db or postgresql://user@host:port/database, password in ~/.pgpass"
     raise ValueError(msg)
@@ -60,6 +62,7 @@ class Kinesis(_Section):
     initial_position: Literal["TRIM_HORIZON", "LATEST", "AT_TIMESTAMP"] = "TRIM_HORIZON"
     initial_timestamp: AwareDatetime | None = None
     shard_discovery_interval_ms: Annotated[int, Field(ge=1_000, le=600_000)] = 10_000
+    on_gap: Literal["stop", "continue"] = "stop"
 
 
 class DynamoDB(_Section):
@@ -93,7 +96,7 @@ class Metering(_Section):
 
     close_after_hours: Annotated[int, Field(ge=5, le=240)] = 28
     watch_interval_seconds: Annotated[int, Field(ge=1, le=30)] = 10
-    webhook_url: Annotated[str, AfterValidator(_https)] | None = None
+    webhook_url: Annotated[str, AfterValidator(_https)] | None = Field(default=None, repr=False)  # may be secret
     webhook_secret_file: str | None = None
     webhook_timeout_seconds: Annotated[int, Field(ge=1, le=60)] = 10
 

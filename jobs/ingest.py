@@ -13,7 +13,7 @@ from pyflink.datastream import StreamExecutionEnvironment
 from pyflink.table import StreamTableEnvironment, Table
 
 import settings
-from jobs import sinks, sources, topology
+from jobs import gap, sinks, sources, topology
 from settings import Settings, SettingsError
 from stores import registry
 from stores.alerts import Alerts
@@ -58,9 +58,18 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def prepare(config: Settings) -> None:
-    """Make sure of the stream and the tables; missing tables are created. Raises StoreError."""
-    Stream(config.stream_address).open_shards()
+    """Make sure of the stream and the tables; missing tables are created. Raises StoreError.
+
+    So it does when records may have expired unread, unless settings say to go on: then it says so and returns.
+    """
+    stream = Stream(config.stream_address)
+    stream.open_shards()
     create_tables(config)
+    if found := gap.gaps(Lake(config.lake_address), stream, stream.now()):
+        line = gap.described(config.kinesis.stream, found)
+        if config.kinesis.on_gap == "stop":
+            raise StoreError(line)
+        print(f"jobs.ingest: {line}", file=sys.stderr)
 
 
 def create_tables(config: Settings) -> None:

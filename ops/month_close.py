@@ -79,21 +79,21 @@ class Closer:
     def _unread(self, close: datetime) -> list[str]:
         """The shards on which records may lie that arrived before the close and are not counted yet.
 
-        A shard counts its records in order, and after its parents: one that arrived later tells of all before it.
-        Where none has, there is little to be counted on the stream itself.
+        A shard is counted in order: a record that arrived after the close tells of all before it. Where none has,
+        what the stream holds since the last hour that was counted is counted again. That a child is read proves
+        nothing of its parents: the connector reads them side by side.
         """
-        shards = {one.shard: one for one in self.stream.shards()}
-        later = summed(self.lake, ("shard",), [Condition("hour", ">=", close)])
-        read, found = set[str](), {row["shard"] for row in later}
-        while found:
-            read |= found
-            found = {parent for one in found if one in shards for parent in shards[one].parents} - read
-        silent = shards.keys() - read
+        later = {row["shard"] for row in summed(self.lake, ("shard",), [Condition("hour", ">=", close)])}
+        silent = sorted({one.shard for one in self.stream.shards()} - later)
         if not silent:
             return []
-        before = summed(self.lake, ("hour", "shard", "part"), [Condition("hour", "<", close)])
-        counted = of_records({**row, "project_id": None} for row in before)
-        lying = of_stream(one for one in self.stream.records(sorted(silent)) if one.arrival < close)
+        rows = summed(self.lake, ("hour", "shard", "part"), [Condition("hour", "<", close)])
+        last: dict[str, datetime] = {}
+        for row in rows:
+            last[row["shard"]] = max(row["hour"], last.get(row["shard"], row["hour"]))
+        held = (one for shard in silent for one in self.stream.of_shard(shard, last.get(shard)))
+        lying = of_stream(one for one in held if one.arrival < close)
+        counted = of_records({**row, "project_id": None} for row in rows)
         return sorted({one.account.shard for one in residuals(counted, lying) if one.found > one.counted})
 
     def _stated(self, month: str, ids: Iterable[int], projects: dict[int, Project]) -> Iterable[Statement]:

@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -148,15 +148,29 @@ def _explain_what_is_missing(console: Console, settings: Settings) -> None:
     diagnose.show(project_id, diagnose.read(settings, project_id, now - timedelta(days=1), now))
 
 
+class Difference(NamedTuple):
+    """A count in the tables that is not what was fed."""
+
+    what: str
+    key: object
+    found: int
+    fed: int
+
+
 def differences(found: Report, truth: Truth) -> list[str]:
     """Where what the tables say is not what was fed, a line each."""
+    return [f"{one.what}, {one.key}: found {one.found}, fed {one.fed}" for one in compared(found, truth)]
+
+
+def compared(found: Report, truth: Truth) -> list[Difference]:
+    """Where what the tables say is not what was fed."""
     records: Counter[int] = Counter()
     updates: Counter[int] = Counter()
     for total in found.usage:
         records[total.project_id] += total.records
         updates[total.project_id] += total.update_records
     usage = {(u.project_id, u.month): u.events for u in found.usage if u.events}
-    compared: list[tuple[str, Mapping[Any, int], Mapping[Any, int]]] = [
+    counts: list[tuple[str, Mapping[Any, int], Mapping[Any, int]]] = [
         ("outcomes", {"all": found.records}, {"all": truth.outcomes}),
         ("event records by project", records, {p: t.records for p, t in truth.projects.items()}),
         ("usage by project and month", usage, truth.usage),
@@ -171,8 +185,8 @@ def differences(found: Report, truth: Truth) -> list[str]:
         ("cohort messages by project", found.cohort_messages, truth.cohort_messages),
     ]
     return [
-        f"{name}, {key}: found {got.get(key, 0)}, fed {fed.get(key, 0)}"
-        for name, got, fed in compared
+        Difference(name, key, got.get(key, 0), fed.get(key, 0))
+        for name, got, fed in counts
         for key in sorted(got.keys() | fed.keys(), key=str)
         if got.get(key, 0) != fed.get(key, 0)
     ]

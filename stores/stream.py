@@ -3,8 +3,9 @@
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final, NamedTuple
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from botocore.config import Config
 
@@ -19,6 +20,8 @@ PUT_RECORDS_MAX: Final = 500
 """Records that one PutRecords call takes (contract §4.4)."""
 PUT_BYTES_MAX: Final = 4 * 2**20
 """Bytes of data in one call; older clients of Kinesis refuse more than 5 MiB (contract §4.4)."""
+GET_RECORDS_MAX: Final = 10_000
+"""Records that one GetRecords call gives."""
 
 
 class StreamAddress(NamedTuple):
@@ -35,12 +38,20 @@ class StreamAddress(NamedTuple):
 
 
 class Shard(NamedTuple):
-    """A shard that the stream still lists; its parents are read to their end before it is begun."""
+    """A shard that the stream still lists."""
 
     shard: str
     is_open: bool
     """whether it takes records"""
     parents: tuple[str, ...]
+
+
+class Kept(NamedTuple):
+    """Since when the stream is there, and since when it has all its records; aware, UTC."""
+
+    created: datetime
+    since: datetime
+    """by its retention period: if that was raised, what had expired before did not come back"""
 
 
 class Record(NamedTuple):
@@ -87,6 +98,26 @@ class Stream:
                 for page in pages
                 for one in page["Shards"]
             ]
+
+    def now(self) -> datetime:
+        """What Kinesis takes for the present, whatever this machine's clock says; aware, seconds."""
+        with self._explained():
+            answer = self.client.describe_stream_summary(StreamName=self.address.name)
+        return parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
+
+    def kept(self, now: datetime) -> Kept:
+        """How long the stream keeps its records."""
+        with self._explained():
+            answer = self.client.describe_stream_summary(StreamName=self.address.name)
+        summary = answer["StreamDescriptionSummary"]
+        created = summary["StreamCreationTimestamp"].astimezone(UTC)
+        return Kept(created, max(created, now - timedelta(hours=summary["RetentionPeriodHours"])))
+
+    def first_arrival(self, shard: str) -> datetime | None:
+        """When the oldest record arrived that a shard still holds; None when it holds none."""
+        with self._explained():
+            first = next(self._of_shard(shard, at_once=1), None)
+        return first.arrival if first else None
 
     def split(self, shard: str) -> None:
         """Split an open shard in the middle of its hash range; returns when the children are open."""
@@ -147,21 +178,26 @@ class Stream:
         msg = f"Kinesis stream {self.address.name} refused {len(waiting)} records eight times: too few shards?"
         raise StoreError(msg)
 
-    def records(self, shards: Iterable[str] | None = None) -> "Iterator[Record]":
-        """All records that the stream still retains, of these shards or of all, one shard after another.
+    def records(self) -> "Iterator[Record]":
+        """All records that the stream still retains, one shard after another. Raises StoreError."""
+        for one in self.shards():
+            yield from self.of_shard(one.shard)
 
-        Raises StoreError.
-        """
-        for shard in [one.shard for one in self.shards()] if shards is None else shards:
-            with self._explained():
-                yield from self._of_shard(shard)
+    def of_shard(self, shard: str, since: datetime | None = None) -> "Iterator[Record]":
+        """All records that a shard still retains, or those that arrived since a time. Raises StoreError."""
+        with self._explained():
+            yield from self._of_shard(shard, since)
 
-    def _of_shard(self, shard: str) -> "Iterator[Record]":
-        name = self.address.name
-        found = self.client.get_shard_iterator(StreamName=name, ShardId=shard, ShardIteratorType="TRIM_HORIZON")
+    def _of_shard(
+        self, shard: str, since: datetime | None = None, at_once: int = GET_RECORDS_MAX
+    ) -> "Iterator[Record]":
+        start: Any = {"ShardIteratorType": "TRIM_HORIZON"}
+        if since is not None:
+            start = {"ShardIteratorType": "AT_TIMESTAMP", "Timestamp": since}
+        found = self.client.get_shard_iterator(StreamName=self.address.name, ShardId=shard, **start)
         at: str | None = found["ShardIterator"]
         while at:
-            page = self.client.get_records(ShardIterator=at)
+            page = self.client.get_records(ShardIterator=at, Limit=at_once)
             for one in page["Records"]:
                 yield Record(shard, one["ApproximateArrivalTimestamp"].astimezone(UTC), one["Data"])
             if not page["Records"] and not page["MillisBehindLatest"]:

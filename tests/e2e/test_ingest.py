@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from ops import report, sample
+from ops.feed import Feed
 from ops.local import Stack
 from ops.machine import Ports
 from ops.run import differences
@@ -16,7 +17,7 @@ from settings import Settings
 from stores.lake import DEAD_LETTERS, EVENT_STORE, Lake
 from stores.stream import Stream
 from tests.compare import assert_as_expected, link_times
-from tests.e2e.feed import OPTIONS, Feed, crash
+from tests.e2e.crash import OPTIONS, crash
 from tests.oracle import expect
 
 RECORDS = 3200

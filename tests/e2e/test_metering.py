@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from ops.feed import Feed
 from ops.ledger import unbalanced
 from ops.local import Stack
 from ops.machine import Ports
@@ -28,7 +29,7 @@ from stores.projects import Projects
 from stores.stream import Stream
 from stores.usage import UsageTable
 from tests.compare import assert_as_expected, link_times
-from tests.e2e.feed import OPTIONS, Feed, crash
+from tests.e2e.crash import OPTIONS, crash
 from tests.oracle import expect
 
 CUSTOMER = linked(700_001, "acme-shop", monthly_limit=2_000)

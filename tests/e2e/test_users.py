@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from ops import sample_users
+from ops.feed import Feed
 from ops.local import Stack
 from ops.machine import Ports
 from ops.sample import Put
@@ -23,7 +24,7 @@ from stores.profiles import Profiles
 from stores.stream import Stream
 from stores.usage import UsageTable
 from tests import oracle_users
-from tests.e2e.feed import OPTIONS, Feed, crash
+from tests.e2e.crash import OPTIONS, crash
 
 UPDATES, USERS, MEMBERS = 20_000, 500, 50_000
 IN_ONE_PUT = 25

@@ -1,4 +1,4 @@
-"""A Flink mini cluster in this process with the real graph, and DynamoDB Local beside it.
+"""A Flink mini cluster in this process with the real graph, and emulators of DynamoDB and Kinesis beside it.
 
 The JVM takes its jars from build/flink, the distribution that the local stack runs too.
 """
@@ -19,6 +19,21 @@ ROOT = Path(__file__).resolve().parents[2]
 def dynamodb_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder, port = tmp_path_factory.mktemp("dynamodb"), free_port()
     process = Process("dynamodb", machine.dynamodb_command(ROOT, port), folder / "log", os.environ, folder)
+    endpoint = f"http://127.0.0.1:{port}"
+    try:
+        process.wait_until(lambda: answers(endpoint), seconds=60)
+        yield endpoint
+    finally:
+        process.kill()
+
+
+@pytest.fixture(scope="session")
+def kinesis_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder, port = tmp_path_factory.mktemp("kinesis"), free_port()
+    ports = {"KINESIS_MOCK_PLAIN_PORT": str(port), "KINESIS_MOCK_TLS_PORT": str(free_port())}
+    env = {**os.environ, **ports, "LOG_LEVEL": "WARN"}
+    command = [machine.node(), "main.js"]
+    process = Process("kinesis", command, folder / "log", env, ROOT / machine.KINESIS_LOCAL)
     endpoint = f"http://127.0.0.1:{port}"
     try:
         process.wait_until(lambda: answers(endpoint), seconds=60)

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCS = sorted((ROOT / "docs").rglob("*.md"))
 PAGES = [ROOT / "README.md", *DOCS]
 LONGEST_DECISION = 20
-FOLDERS = ("jobs", "udfs", "stores", "ops", "bench", "tests", "flink-conf", "docs", "emulators", ".ci")
+FOLDERS = ("jobs", "udfs", "stores", "ops", "bench", "tests", "flink-conf", "deploy", "docs", "emulators", ".ci")
 
 
 def text(name: str) -> str:

@@ -55,9 +55,18 @@ WRONG_FILES = {
         LAKE + '[kinesis]\ninitial_position = "NOW"\n',
         "kinesis.initial_position = 'NOW': Input should be 'TRIM_HORIZON', 'LATEST' or 'AT_TIMESTAMP'",
     ),
+    "another answer to a gap": (
+        LAKE + '[kinesis]\non_gap = "ask"\n',
+        "kinesis.on_gap = 'ask': Input should be 'stop' or 'continue'",
+    ),
     "catalog uri of another database": (
         LAKE.replace("sqlite:////srv", "mysql:///srv"),
         "lake.catalog_uri = 'mysql:///srv/catalog.db': "
+        "must be sqlite:////absolute/path.db or postgresql://user@host:port/database, password in ~/.pgpass",
+    ),
+    "a password in the query of a catalog uri": (
+        LAKE.replace("sqlite:////srv/catalog.db", "postgresql://u@h/db?password=hunter2"),
+        "lake.catalog_uri = (hidden): "
         "must be sqlite:////absolute/path.db or postgresql://user@host:port/database, password in ~/.pgpass",
     ),
     "relative warehouse": (

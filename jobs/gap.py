@@ -1,0 +1,148 @@
+"""Whether records expired before the job read them: what it has counted against what the stream still holds.
+
+Kinesis gives no error for a position that has expired: the source goes on with the oldest record there is. So this
+is asked before a start. What is proven is only that nothing was lost; a gap is where that cannot be proven.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Final, NamedTuple
+
+import pyarrow.compute as pc
+
+from stores.lake import COHORT_MESSAGES, DEAD_LETTERS, EVENT_STORE, LEDGER, USER_UPDATES, Condition, Lake
+from stores.stream import Kept, Stream
+
+_SETTLE: Final = timedelta(minutes=10)
+"""What arrives so shortly before a commit may not be in it: an interval of counting, a slow checkpoint, clocks."""
+_BLUR: Final = timedelta(seconds=1)
+"""How much two clients of Kinesis may differ in the arrival of one record: it comes as a decimal fraction."""
+_HOUR: Final = timedelta(hours=1)
+_STORED: Final = (EVENT_STORE, USER_UPDATES, COHORT_MESSAGES, DEAD_LETTERS)
+"""Where the records are that the ledger counts, but for further copies of them."""
+_BACK: Final = (timedelta(hours=2), timedelta(days=2), timedelta(days=40))
+"""How far before its last commit the ledger is read, in steps, while shards are missing; then all of it."""
+
+
+class Held(NamedTuple):
+    """A shard that the stream lists, and when the oldest record arrived that it still holds."""
+
+    shard: str
+    parents: tuple[str, ...]
+    first: datetime | None
+
+
+class Gap(NamedTuple):
+    """Records of a shard that arrived in this time may have expired before the job read them."""
+
+    shard: str
+    since: datetime
+    until: datetime
+
+
+def gaps(lake: Lake, stream: Stream, now: datetime) -> list[Gap]:
+    """The gaps between what the job has counted and what the stream holds. Raises StoreError."""
+    shards = stream.shards()
+    parents = {one.shard: one.parents for one in shards}
+    committed = lake.committed_at(LEDGER)
+    hours = _last_hours(lake, parents, committed or now)
+    if not hours and committed is None:
+        return []
+    held = [Held(one.shard, one.parents, stream.first_arrival(one.shard)) for one in shards]
+    counted = _last_arrivals(lake, hours, held)
+    return rule(held, counted, committed or max(hours.values()), stream.kept(now), now)
+
+
+def rule(
+    held: Sequence[Held],
+    counted: Mapping[str, datetime],
+    committed: datetime,
+    kept: Kept,
+    now: datetime,
+) -> list[Gap]:
+    """The gaps, by the last arrival that was counted of each shard and the time of the job's last commit.
+
+    At its last commit the job had read all shards, unless one still holds older records that are not counted: on
+    that one it was behind. The stream has all records since `kept.since`, unless a younger one is gone: then its
+    retention period was raised, and what had expired before did not come back.
+    """
+    parents = {one.shard: one.parents for one in held}
+    first = {one.shard: one.first for one in held if one.first}
+    gone = (at for shard, at in counted.items() if shard not in first or at + _BLUR < first[shard])
+    raised = any(at > kept.since + _SETTLE for at in gone)
+    horizon = min(first.values(), default=now) if raised else kept.since
+    settled = committed - _SETTLE
+    if committed >= kept.created:
+        settled = max(settled, kept.created)
+    found = []
+    for one in held:
+        last = _last(one.shard, counted, parents)
+        behind = one.first is not None and one.first < settled
+        read = last if last is not None and (behind or last > settled) else settled
+        until = min(one.first or horizon, horizon)
+        if read < until:
+            found.append(Gap(one.shard, read, until))
+    return found
+
+
+def described(stream: str, found: Iterable[Gap]) -> str:
+    """One line that says what may be lost and what to do."""
+    windows = ", ".join(
+        f"{one.shard} from {one.since:%Y-%m-%dT%H:%M:%SZ} to {one.until:%Y-%m-%dT%H:%M:%SZ}" for one in found
+    )
+    return (
+        f"records of Kinesis stream {stream} may have expired before they were read: {windows}; "
+        "Amplitude's Export API has the events of these hours; to start without them: "
+        '--set kinesis.on_gap=continue (docs/operations.md, "Records may have expired")'
+    )
+
+
+def _last(shard: str, counted: Mapping[str, datetime], parents: Mapping[str, tuple[str, ...]]) -> datetime | None:
+    """The last arrival counted of a shard, or of its parents: they end before it begins."""
+    if shard in counted:
+        return counted[shard]
+    before = (_last(parent, counted, parents) for parent in parents.get(shard, ()))
+    return max((at for at in before if at), default=None)
+
+
+def _last_hours(lake: Lake, parents: Mapping[str, tuple[str, ...]], committed: datetime) -> dict[str, datetime]:
+    """By shard the last hour of arrival in the ledger, read no further back than for shards that are listed."""
+    hours: dict[str, datetime] = {}
+    seen: list[Condition] = []
+    for back in (*_BACK, None):
+        since = [Condition("hour", ">=", committed - back)] if back else []
+        for piece in lake.pieces(LEDGER, ["hour", "shard"], [*since, *seen]):
+            for row in piece.group_by("shard").aggregate([("hour", "max")]).to_pylist():
+                hours[row["shard"]] = max(row["hour_max"], hours.get(row["shard"], row["hour_max"]))
+        if all(_last(shard, hours, parents) for shard in parents):
+            break
+        seen = [one._replace(comparison="<") for one in since]
+    return hours
+
+
+def _last_arrivals(lake: Lake, hours: Mapping[str, datetime], held: Sequence[Held]) -> dict[str, datetime]:
+    """By shard the last arrival that was counted; its hour where the stream still holds all of that."""
+    first = {one.shard: one.first for one in held}
+    of_interest = first.keys() | {parent for one in held for parent in one.parents}
+    arrivals = {}
+    for shard, hour in hours.items():
+        if shard in of_interest:
+            at = first.get(shard)
+            arrivals[shard] = hour if at and at <= hour else _last_arrival(lake, shard, hour)
+    return arrivals
+
+
+def _last_arrival(lake: Lake, shard: str, hour: datetime) -> datetime:
+    """When the last record arrived that is stored of a shard's hour; the hour's end when all were copies."""
+    where = [
+        Condition("arrival", ">=", hour),
+        Condition("arrival", "<", hour + _HOUR),
+        Condition("shard", "=", shard),
+    ]
+    latest = [
+        pc.max(piece["arrival"]).as_py()
+        for table in _STORED
+        for piece in lake.pieces(table, ["arrival"], where)
+        if piece.num_rows
+    ]
+    return max(latest, default=hour + _HOUR)

@@ -1,0 +1,257 @@
+"""`make torture`: the sample through the running product while faults strike, compared with what was fed.
+
+Each run has a stream, tables and a job of its own on a cluster that runs share, so that one run's harm does not
+reach the next. A seed says what is fed, which faults strike, and when: `--seed N --runs 1` repeats a run. Each run
+is a line of JSON in the file that `--into` names; docs/scoreboard.md is made of them by `--write-scoreboard`.
+"""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from random import Random
+from statistics import quantiles
+from typing import Final
+
+import click
+from rich.console import Console
+
+from ops import report, run, sample
+from ops.faults import FAULTS, Target
+from ops.feed import Feed
+from ops.ledger import unbalanced
+from ops.local import ROOT, Stack
+from ops.machine import Ports
+from ops.process import StackError
+from ops.proxy import Proxy
+from settings import SettingsError, load
+from stores.errors import StoreError
+from stores.stream import Stream
+
+RECORDS: Final = 800
+PER_SECOND: Final = 40
+_RUNS_PER_CLUSTER: Final = 6  # the emulators keep all that they were given
+_SECONDS_TO_REST: Final = 240
+OPTIONS: Final = {
+    "execution.checkpointing.interval": "3s",
+    "heartbeat.interval": "2s",
+    "heartbeat.timeout": "8s",
+}
+SCOREBOARD: Final = ROOT / "docs" / "scoreboard.md"
+LINES: Final = ROOT / "docs" / "scoreboard.jsonl"
+
+
+@dataclass
+class Line:
+    """What one run came to."""
+
+    seed: int
+    faults: list[str]
+    records: int = 0
+    """with an outcome: parts of envelopes are records"""
+    missing: int = 0
+    extra: int = 0
+    residual: int = 0
+    """between ledger, tables and usage"""
+    restarts: int = 0
+    recovery: list[float] = field(default_factory=list)
+    """seconds from each fault to all tasks running and a checkpoint complete"""
+    seconds: float = 0.0
+    trouble: str = ""
+    """why the run has no result"""
+    wrong: list[str] = field(default_factory=list)
+    """the first differences"""
+    commit: str = ""
+
+    @property
+    def right(self) -> bool:
+        """Whether nothing is missing, extra or unexplained."""
+        return not (self.missing or self.extra or self.residual or self.trouble)
+
+
+def schedule(seed: int, only: Sequence[str] = ()) -> list[tuple[float, str]]:
+    """Shares of the feed, ascending, and the faults that strike then: one to three."""
+    rng = Random(seed)  # noqa: S311  the same faults each time
+    names = list(only) or rng.choices(list(FAULTS), k=rng.choice((1, 1, 2, 3)))
+    return sorted((rng.uniform(0.05, 0.9), name) for name in names)
+
+
+def torture(stack: Stack, seed: int, only: Sequence[str] = ()) -> Line:
+    """One run. What prevents a result is in its line; only Ctrl-C ends it."""
+    begin, planned = time.monotonic(), schedule(seed, only)
+    line = Line(seed, [name for _, name in planned])
+    try:
+        with _target(stack, seed) as target:
+            _strike(target, planned, line)
+    except (StackError, StoreError) as error:
+        line.trouble = str(error)
+    line.seconds = round(time.monotonic() - begin, 1)
+    return line
+
+
+@contextmanager
+def _target(stack: Stack, seed: int) -> Iterator[Target]:
+    """A fresh stream, tables and job behind proxies."""
+    name = f"run-{seed}-{time.monotonic_ns()}"
+    folder = stack.folder / name
+    (folder / "warehouse").mkdir(parents=True)
+    with Proxy(stack.ports.kinesis) as kinesis, Proxy(stack.ports.dynamodb) as dynamodb:
+        own: dict[str, dict[str, str | int]] = {
+            "kinesis": {"stream": name, "region": stack.region, "shard_discovery_interval_ms": 1_000},
+            "dynamodb": {"region": stack.region, "table_prefix": f"{name}-"},
+            "lake": {"catalog_uri": f"sqlite:///{folder}/catalog.db", "warehouse": f"file://{folder}/warehouse"},
+        }
+        # the job goes through the proxies, what feeds and compares does not
+        for section, endpoint in (("kinesis", kinesis.endpoint), ("dynamodb", dynamodb.endpoint)):
+            own[section]["endpoint"] = endpoint
+        path = Path(shutil.copy(stack.write_settings(**own), folder / "job.toml"))
+        stream = Stream(load(path, _direct(stack)).stream_address)
+        target = Target(stack, path, stream, kinesis, dynamodb, Random(seed))  # noqa: S311
+        run.create(load(path, _direct(stack)), shards=2)
+        target.submit()
+        try:
+            yield target
+        finally:
+            kinesis.mend()
+            dynamodb.mend()
+            if stack.job_state(target.job) not in {"FAILED", "CANCELED", "FINISHED"}:
+                stack.cancel(target.job)
+    shutil.rmtree(folder)
+
+
+def _direct(stack: Stack) -> tuple[str, ...]:
+    return f"kinesis.endpoint={stack.kinesis_endpoint}", f"dynamodb.endpoint={stack.dynamodb_endpoint}"
+
+
+def _strike(target: Target, planned: Sequence[tuple[float, str]], line: Line) -> None:
+    made = sample.generate(RECORDS, seed=line.seed)
+    feed = Feed(target.stream, made.puts, PER_SECOND)
+    feed.start()
+    for share, name in planned:
+        feed.wait_for(share)
+        begin = time.monotonic()
+        FAULTS[name](target)
+        target.wait_until_well()
+        line.recovery.append(round(time.monotonic() - begin, 1))
+    feed.join(timeout=300)
+
+    settings = load(target.settings_path, _direct(target.stack))
+    deadline = time.monotonic() + _SECONDS_TO_REST
+    while True:
+        found = report.read(settings)
+        wrong = list(run.compared(found, made.truth))
+        late = time.monotonic() > deadline
+        residual = unbalanced(settings) if late or not wrong else []
+        if not (wrong or residual) or late:
+            break
+        if target.stack.job_state(target.job) in {"FAILED", "CANCELED", "FINISHED"}:
+            msg = f"the job is {target.stack.job_state(target.job)}: {target.stack.flink.root_cause(target.job)}"
+            raise StackError(msg)
+        time.sleep(1)
+    line.records = found.records
+    line.wrong = [f"{one.what}, {one.key}: found {one.found}, fed {one.fed}" for one in wrong[:10]]
+    line.wrong += [f"{' '.join(one.account)}: counted {one.counted}, found {one.found}" for one in residual[:10]]
+    line.missing = sum(max(0, one.fed - one.found) for one in wrong)
+    line.extra = sum(max(0, one.found - one.fed) for one in wrong)
+    line.residual = sum(abs(one.counted - one.found) for one in residual)
+    line.restarts = sum(target.stack.flink.failures(job) for job in target.jobs if _known(target.stack, job))
+
+
+def _known(stack: Stack, job: str) -> bool:
+    return any(one["jid"] == job for one in stack.rest("/jobs/overview")["jobs"])
+
+
+def scoreboard(lines: Iterable[Line]) -> str:
+    """The scoreboard in Markdown: by fault, and by the number of faults in a run."""
+    runs = sorted(lines, key=lambda one: (len(one.faults), one.faults))
+    rows = [
+        "| fault | runs | records | missing | extra | residual | no result | recovery p50, s | p95, s |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    groups: dict[str, list[Line]] = {}
+    for one in runs:
+        groups.setdefault(one.faults[0] if len(one.faults) == 1 else f"{len(one.faults)} at a time", []).append(
+            one
+        )
+    for name, own in (*groups.items(), ("all", runs)):
+        times = [seconds for one in own for seconds in one.recovery]
+        centiles = quantiles(times, n=20, method="inclusive") if len(times) > 1 else times * 19
+        numbers = [
+            len(own),
+            *(sum(getattr(one, count) for one in own) for count in ("records", "missing", "extra", "residual")),
+            sum(bool(one.trouble) for one in own),
+        ]
+        shown = [f"{n:,}" for n in numbers] + (
+            [f"{centiles[9]:.0f}", f"{centiles[18]:.0f}"] if times else ["", ""]
+        )
+        rows.append(f"| {name} | {' | '.join(shown)} |")
+    return "\n".join(rows) + "\n"
+
+
+def read_lines(path: Path = LINES) -> list[Line]:
+    """The runs on record."""
+    return [Line(**json.loads(text)) for text in path.read_text(encoding="utf-8").splitlines()]
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.option("--runs", default=10, type=click.IntRange(0), help="How many runs, each with the next seed.")
+@click.option("--seed", default=1, help="The seed of the first run.")
+@click.option("--fault", "only", multiple=True, type=click.Choice(list(FAULTS)), help="Only these, in each run.")
+@click.option(
+    "--into", type=click.Path(path_type=Path), default=ROOT / "var" / "torture.jsonl", help="A line per run."
+)
+@click.option("--write-scoreboard", is_flag=True, help="Make docs/scoreboard.md of docs/scoreboard.jsonl.")
+def main(runs: int, seed: int, only: Sequence[str], into: Path, *, write_scoreboard: bool) -> None:
+    """Strike the product with faults; exit 0 only when every run came out right."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # so that the stack is stopped whoever ends this
+        signal.signal(number, signal.default_int_handler)
+    if write_scoreboard:
+        head, marker, _ = SCOREBOARD.read_text(encoding="utf-8").partition("<!-- made by ops.torture -->\n")
+        SCOREBOARD.write_text(head + marker + scoreboard(read_lines()), encoding="utf-8")
+        return
+    console, lines = Console(), []
+    try:
+        for line in _all(range(seed, seed + runs), only):
+            lines.append(line)
+            with into.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(asdict(line)) + "\n")
+            verdict = "[green]RIGHT[/]" if line.right else "[red]WRONG[/]"
+            console.print(f"{verdict} {_summary(line)}", soft_wrap=True, highlight=False)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except (SettingsError, StoreError, StackError) as error:
+        click.echo(f"torture: {error}", err=True)
+        sys.exit(2)
+    sys.exit(0 if all(line.right for line in lines) else 1)
+
+
+def _all(seeds: Sequence[int], only: Sequence[str]) -> Iterator[Line]:
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False
+    ).stdout.strip()
+    left = list(seeds)
+    while left:
+        with Stack("torture", Ports.free(), flink_options=OPTIONS) as stack:
+            for _ in range(min(_RUNS_PER_CLUSTER, len(left))):
+                line = torture(stack, left.pop(0), only)
+                line.commit = commit
+                yield line
+                if line.trouble:  # what has broken the cluster must not break the next run
+                    break
+
+
+def _summary(line: Line) -> str:
+    counts = f"{line.records:,} records, missing {line.missing}, extra {line.extra}, residual {line.residual}"
+    times = ", ".join(f"{seconds:g}" for seconds in line.recovery)
+    words = f"seed {line.seed}: {' + '.join(line.faults)}: {counts}, recovery {times} s, {line.seconds:g} s"
+    return f"{words}; {line.trouble}" if line.trouble else words
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""DynamoDB that throttles, fails, hangs and is away: what is acknowledged is written, the rest is an error."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ops.proxy import Failure, Proxy, Request
+from stores.dynamodb import TablesAddress
+from stores.errors import StoreError
+from stores.usage import Usage, UsageTable
+
+TOTALS = [Usage(project_id, "2026-03", 9, 8, 3, 2) for project_id in range(200)]
+
+
+@pytest.fixture
+def seen() -> list[Request]:
+    return []
+
+
+@pytest.fixture
+def proxy(dynamodb_endpoint: str, seen: list[Request]) -> Iterator[Proxy]:
+    with Proxy(int(dynamodb_endpoint.rpartition(":")[2]), seen.append) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def usage(proxy: Proxy, tmp_path: Path) -> UsageTable:
+    table = UsageTable(TablesAddress("ap-northeast-2", proxy.endpoint, f"{tmp_path.name}-"))
+    table.create()
+    return table
+
+
+@pytest.mark.parametrize("failure", ["throttled", "errors"])
+def test_requests_that_fail_now_and_then_are_made_until_all_are_acknowledged(
+    usage: UsageTable, proxy: Proxy, seen: list[Request], failure: Failure
+) -> None:
+    proxy.fail(failure, 0.2)
+    usage.raise_totals(TOTALS)
+    proxy.mend()
+    assert usage.list() == TOTALS
+    made = Counter(one.operation for one in seen)["UpdateItem"]
+    assert len(TOTALS) * 1.1 < made < len(TOTALS) * 1.5
+
+
+@pytest.mark.parametrize("failure", ["throttled", "errors", "down"])
+def test_a_table_that_never_answers_well_is_an_error_of_one_line(
+    usage: UsageTable, proxy: Proxy, failure: Failure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("time.sleep", lambda _: None)  # the pauses between attempts
+    proxy.fail(failure)
+    with pytest.raises(
+        StoreError, match=rf"^DynamoDB table {usage.table} at {proxy.endpoint} cannot be used: "
+    ) as e:
+        usage.raise_totals(TOTALS[:1])
+    assert "\n" not in str(e.value)
+
+
+def test_a_table_that_hangs_is_asked_again(usage: UsageTable, proxy: Proxy) -> None:
+    proxy.fail("hanging")
+    begin = time.monotonic()
+    threading.Timer(2, proxy.mend).start()
+    usage.raise_totals(TOTALS[:1])
+    assert 2 <= time.monotonic() - begin < 20
+    assert usage.list() == TOTALS[:1]
