@@ -6,13 +6,13 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from bench import decode, figures, latency, processes, throughput, users, writes
+from bench import alerts, decode, figures, latency, processes, throughput, users, writes
 from bench.figures import Figure
 from ops.process import StackError
 from settings import SettingsError
 from stores.errors import StoreError
 
-WHICH = ("throughput", "latency", "decode", "users", "writes")
+WHICH = ("throughput", "latency", "decode", "users", "writes", "alerts")
 POSITIVE = click.IntRange(1)
 
 
@@ -52,6 +52,8 @@ def main(  # noqa: PLR0913, PLR0917  one argument per option
         found += users.measure(progress.print)
     if which in {"writes", "all"}:
         found += writes.measure(progress.print)
+    if which in {"alerts", "all"}:
+        found += alerts.measure(progress.print)
     if which in {"throughput", "all"}:
         found += throughput.measure(events, rounds, checkpoint_seconds[0], progress.print)
     figures.show(found, console)

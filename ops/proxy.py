@@ -33,7 +33,7 @@ class Proxy:
         self._failure: Failure | None = None
         self._share, self._rng = 1.0, Random(1)  # noqa: S311  the same failures each time
         handler = type("Handler", (_Handler,), {"proxy": self})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self._server = _Server(("127.0.0.1", 0), handler)
         self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
 
     def __enter__(self) -> Self:
@@ -65,6 +65,13 @@ class Proxy:
         while self._failure == "hanging":
             time.sleep(0.1)
         return None if failure == "hanging" else failure
+
+
+class _Server(ThreadingHTTPServer):
+    """Says nothing when a client or the emulator goes away: that is what it is for."""
+
+    def handle_error(self, *_: object) -> None:
+        """Leave the connection to the client's own retries."""
 
 
 class _Handler(BaseHTTPRequestHandler):
