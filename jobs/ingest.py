@@ -13,7 +13,7 @@ from pyflink.datastream import StreamExecutionEnvironment
 from pyflink.table import StreamTableEnvironment, Table
 
 import settings
-from jobs import gap, sinks, sources, topology
+from jobs import gap, restore, sinks, sources, topology
 from settings import Settings, SettingsError
 from stores import registry
 from stores.alerts import Alerts
@@ -50,10 +50,10 @@ def main(arguments: Sequence[str]) -> int:
     try:
         config = settings.load(options.config, options.overrides)
         prepare(config)
+        submit(config)
     except (SettingsError, StoreError) as error:
         print(f"jobs.ingest: {error}", file=sys.stderr)
         return 2
-    submit(config)
     return 0
 
 
@@ -80,8 +80,9 @@ def create_tables(config: Settings) -> None:
 
 
 def submit(config: Settings) -> None:
-    """Build the graph between the production ends and execute it."""
+    """Build the graph between the production ends and execute it. StoreError: the restore would lose rows."""
     env = StreamExecutionEnvironment.get_execution_environment()
+    restore.check(env, Lake(config.lake_address), sinks.COLUMNS)
     tables = table_environment(env)
     records = sources.kinesis_records(tables, config.kinesis)
     rules = topology.Rules(config.dedupe_window, config.usage_interval)

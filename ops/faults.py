@@ -52,6 +52,16 @@ class Target:
         msg = "no checkpoint is complete yet: nothing to restore from"
         raise StackError(msg)
 
+    def stop(self, *more: str) -> str:
+        """Stop the job with a savepoint, and return its path."""
+        folder = self.stack.folder / "savepoints"
+        said = self.stack.flink.cli("stop", "--savepointPath", f"file://{folder}", *more, self.job)
+        found = re.search(r"Path: (\S+)", said)
+        if found is None:
+            msg = f"flink stop named no savepoint: {said.strip()}"
+            raise StackError(msg)
+        return found[1]
+
     def wait_for_checkpoint(self) -> None:
         """Return when one more is complete: before the first there is nothing to go back to."""
         before = self._completed()
@@ -147,12 +157,8 @@ def cancelled(target: Target) -> None:
 
 def stopped_with_savepoint(target: Target) -> None:
     """The job is stopped with a savepoint and goes on from it."""
-    _stop(target)
-
-
-def drained(target: Target) -> None:
-    """The same with --drain: windows that are open must not be lost."""
-    _stop(target, "--drain")
+    target.wait_for_checkpoint()
+    target.submit("-s", target.stop())
 
 
 def rescaled(target: Target) -> None:
@@ -199,7 +205,6 @@ FAULTS: Final[dict[str, Callable[[Target], None]]] = {
     "JobManager killed": jobmanager_killed,
     "cancelled and restored": cancelled,
     "stopped with savepoint": stopped_with_savepoint,
-    "drained": drained,
     "rescaled": rescaled,
     "shard split": shard_split,
     "shards merged": shards_merged,
@@ -214,17 +219,6 @@ FAULTS: Final[dict[str, Callable[[Target], None]]] = {
     "Kinesis down": _failing("kinesis", "down"),
 }
 """By the word of the scoreboard."""
-
-
-def _stop(target: Target, *more: str) -> None:
-    target.wait_for_checkpoint()
-    folder = target.stack.folder / "savepoints"
-    said = target.stack.flink.cli("stop", "--savepointPath", f"file://{folder}", *more, target.job)
-    found = re.search(r"Path: (\S+)", said)
-    if found is None:
-        msg = f"flink stop named no savepoint: {said.strip()}"
-        raise StackError(msg)
-    target.submit("-s", found[1])
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
-from ops import flink_home, machine, package
+from ops import flink_home, machine, package, zookeeper
 from ops.flink_client import FlinkClient
 from ops.machine import Ports
 from ops.process import Process, StackError, answers, free_port
@@ -39,8 +39,12 @@ class Stack:
         *,
         taskmanagers: int = 1,
         flink_options: Mapping[str, str] | None = None,
+        high_availability: bool = False,
     ) -> None:
-        """`flink_options` go over flink-conf/config.yaml, for the processes and the jobs submitted alike."""
+        """`flink_options` go over flink-conf/config.yaml, for the processes and the jobs submitted alike.
+
+        With `high_availability` ZooKeeper runs too, and a JobManager that is started again resumes its jobs.
+        """
         if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", name):
             msg = f"stack name {name!r}: use a-z, 0-9 and -"
             raise StackError(msg)
@@ -54,6 +58,7 @@ class Stack:
         self.ready_after: dict[str, float] = {}
         """Seconds from the start to each process answering."""
         self._wanted_taskmanagers = taskmanagers
+        self._zookeeper_port = free_port() if high_availability else None
         self._options = self._flink_options(flink_options or {})
         self._processes: list[Process] = []  # in order of start
         self._taskmanagers = 0  # ever started, for their names
@@ -141,7 +146,10 @@ class Stack:
         self._kill("watch")
 
     def start_jobmanager(self) -> None:
-        """Start the JobManager again at its old addresses; TaskManagers return to it, its jobs are gone."""
+        """Start the JobManager again at its old addresses; TaskManagers return to it.
+
+        With high availability it resumes its jobs soon after, else they are gone.
+        """
         process = self._start_jobmanager()
         process.wait_until(partial(answers, f"{self.flink.url}/overview"), seconds=90)
 
@@ -227,10 +235,13 @@ class Stack:
         """Start all at once: they wait for each other, and two cores are busy with one start already."""
         flink_home.build(ROOT)
         begin = time.monotonic()
+        readiness: list[tuple[Process, Callable[[], bool]]] = []
+        if port := self._zookeeper_port:
+            readiness += [(self._start_zookeeper(port), partial(zookeeper.listens, port))]
         kinesis, dynamodb = self._start_kinesis(), self._start_dynamodb()
         jobmanager = self._start_jobmanager()
         workers = [self._start_taskmanager() for _ in range(self._wanted_taskmanagers)]
-        readiness: list[tuple[Process, Callable[[], bool]]] = [
+        readiness += [
             (kinesis, partial(answers, self.kinesis_endpoint)),
             (dynamodb, partial(answers, self.dynamodb_endpoint)),
             (jobmanager, partial(answers, f"{self.flink.url}/overview")),
@@ -255,6 +266,10 @@ class Stack:
     def _start_dynamodb(self) -> Process:
         command = machine.dynamodb_command(ROOT, self.ports.dynamodb)
         return self._spawn("dynamodb", command, {}, self.folder / "tmp")
+
+    def _start_zookeeper(self, port: int) -> Process:
+        command = zookeeper.command(self._home, self.folder / "zookeeper", port)
+        return self._spawn("zookeeper", command, {"JVM_ARGS": "-Xmx128m"})
 
     def _start_jobmanager(self) -> Process:
         script = self._home / "bin" / "jobmanager.sh"
@@ -306,6 +321,7 @@ class Stack:
             "io.tmp.dirs": str(self.folder / "tmp"),
             "execution.checkpointing.dir": f"file://{self.folder}/checkpoints",
             "execution.checkpointing.savepoint-dir": f"file://{self.folder}/savepoints",
+            **(zookeeper.options(self.folder, self._zookeeper_port) if self._zookeeper_port else {}),
             **given,
         }
 

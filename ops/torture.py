@@ -87,7 +87,7 @@ def torture(stack: Stack, seed: int, only: Sequence[str] = ()) -> Line:
     begin, planned = time.monotonic(), schedule(seed, only)
     line = Line(seed, [name for _, name in planned])
     try:
-        with _target(stack, seed) as target:
+        with prepared(stack, seed) as target:
             _strike(target, planned, line)
     except (StackError, StoreError) as error:
         line.trouble = str(error)
@@ -96,7 +96,7 @@ def torture(stack: Stack, seed: int, only: Sequence[str] = ()) -> Line:
 
 
 @contextmanager
-def _target(stack: Stack, seed: int) -> Iterator[Target]:
+def prepared(stack: Stack, seed: int) -> Iterator[Target]:
     """A fresh stream, tables and job behind proxies."""
     name = f"run-{seed}-{time.monotonic_ns()}"
     folder = stack.folder / name

@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,7 +23,6 @@ from settings import Settings, load
 from stores.alerts import Alerts, Notification
 from stores.errors import StoreError
 from stores.projects import Projects
-from stores.statements import Statements
 from stores.usage import UsageTable
 
 _AT_ONCE: Final = 8  # notifications on their way: one receiver, that may be slow
@@ -57,30 +57,33 @@ class Watch:
     def __init__(self, settings: Settings, send: Channel) -> None:
         tables = settings.tables_address
         self.usage, self.projects, self.alerts = UsageTable(tables), Projects(tables), Alerts(tables)
-        self.statements, self.closer = Statements(tables), Closer(settings)
+        self.closer = Closer(settings)
         self.interval, self.send = settings.metering.watch_interval_seconds, send
         # nobody else sends what is on its way
         self.patience = timedelta(seconds=settings.metering.webhook_timeout_seconds * 3)
         self._waiting: dict[str, str] = {}
-        self._trouble = ""
+        self._trouble: dict[str, str] = {}
 
     def run(self, stopped: threading.Event) -> None:
         """Go round until stopped. A store that is away is logged once, and does not end it."""
         close_at = 0.0
         while not stopped.is_set():
             begin = time.monotonic()
-            try:
-                self.tell()
-                if begin >= close_at:
-                    self.close()
-                    close_at = begin + _CLOSE_EVERY
-                trouble = ""
-            except StoreError as error:
-                trouble = str(error)
-            if trouble != self._trouble:
-                log.info(trouble or "all tables are there again")
-                self._trouble = trouble
+            self._do("alerts", self.tell)
+            if begin >= close_at:
+                self._do("close of months", self.close)
+                close_at = begin + _CLOSE_EVERY
             stopped.wait(max(0.0, begin + self.interval - time.monotonic()))
+
+    def _do(self, what: str, step: Callable[[], None]) -> None:
+        trouble = ""
+        try:
+            step()
+        except StoreError as error:
+            trouble = str(error)
+        if trouble != self._trouble.get(what, ""):
+            log.info("%s: %s", what, trouble or "all that is needed is there again")
+        self._trouble[what] = trouble
 
     def tell(self) -> None:
         """Claim what totals have reached, then send what is due. Raises StoreError."""

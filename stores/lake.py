@@ -181,6 +181,21 @@ class Lake:
         of_flink = [one.timestamp_ms for one in snapshots if one.summary and "flink.job-id" in one.summary]
         return datetime.fromtimestamp(max(of_flink) / 1000, UTC) if of_flink else None
 
+    def committed_checkpoint(self, table: str, job: str) -> int | None:
+        """The newest checkpoint that a Flink job has committed to a table, by its id or how that begins.
+
+        An empty id stands for the job that has committed last.
+        """
+        with self._readable():
+            snapshots = self.table(table).metadata.snapshots
+        ids = [
+            (one.summary["flink.job-id"] or "", int(one.summary["flink.max-committed-checkpoint-id"] or 0))
+            for one in sorted(snapshots, key=lambda one: one.timestamp_ms)
+            if one.summary and "flink.job-id" in one.summary
+        ]
+        job = job or (ids[-1][0] if ids else "")
+        return max((checkpoint for owner, checkpoint in ids if owner.startswith(job)), default=None)
+
     def _scan(
         self, table: str, columns: Sequence[str], where: Sequence[Condition], limit: int | None = None
     ) -> DataScan:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from jobs.sinks import COLUMNS
 from ops.cli import commands
-from ops.month_close import Adjustment, Closer, adjustments
+from ops.month_close import Adjustment, Closer, adjustments, closes_at
 from settings import Settings, load
 from stores.lake import EVENT_STORE, LEDGER, Lake
 from stores.project import linked
@@ -170,9 +170,7 @@ def test_a_month_waits_until_every_shard_is_read_past_its_close(
     stream = Stream(books.settings.stream_address)
     now = datetime.now(UTC)
     month = f"{now:%Y-%m}"
-    close = (now.replace(day=1, hour=0, minute=0, second=0, microsecond=0) + timedelta(days=32)).replace(
-        day=2, hour=4
-    )
+    close = closes_at(month, timedelta(hours=28))
     assert list(stream.put([("a", b"x")] * 3)) == [3]
     lying = {shard for shard in books.shards for _ in stream.of_shard(shard)}
     (busy,) = lying
@@ -193,9 +191,7 @@ def test_a_shard_that_was_split_is_not_read_because_its_children_are(
     stream = Stream(books.settings.stream_address)
     now = datetime.now(UTC)
     month = f"{now:%Y-%m}"
-    close = (now.replace(day=1, hour=0, minute=0, second=0, microsecond=0) + timedelta(days=32)).replace(
-        day=2, hour=4
-    )
+    close = closes_at(month, timedelta(hours=28))
     assert list(stream.put([("a", b"x")] * 3)) == [3]
     busy = next(shard for shard in books.shards if next(stream.of_shard(shard), None))
     stream.split(busy)

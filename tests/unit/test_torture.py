@@ -15,27 +15,27 @@ def test_a_seed_says_what_strikes_and_when() -> None:
 
 
 def test_only_the_faults_that_are_asked_for() -> None:
-    assert [name for _, name in schedule(1, ["drained", "drained"])] == ["drained", "drained"]
+    assert [name for _, name in schedule(1, ["rescaled", "rescaled"])] == ["rescaled", "rescaled"]
 
 
 def test_a_run_is_right_when_nothing_is_missing_extra_or_unexplained() -> None:
-    right = Line(1, ["drained"], records=800, recovery=[9.0])
+    right = Line(1, ["rescaled"], records=800, recovery=[9.0])
     assert right.right
     for wrong in ({"missing": 1}, {"extra": 1}, {"residual": 1}, {"trouble": "no slot"}):
-        assert not Line(1, ["drained"], **wrong).right
+        assert not Line(1, ["rescaled"], **wrong).right
 
 
 def test_runs_by_fault_and_all_together() -> None:
     lines = [
-        Line(1, ["drained"], records=800, recovery=[10.0]),
-        Line(2, ["drained"], records=900, missing=2, extra=1, recovery=[20.0]),
-        Line(3, ["drained", "shard split"], records=800, residual=3, recovery=[30.0, 5.0]),
+        Line(1, ["rescaled"], records=800, recovery=[10.0]),
+        Line(2, ["rescaled"], records=900, missing=2, extra=1, recovery=[20.0]),
+        Line(3, ["rescaled", "shard split"], records=800, residual=3, recovery=[30.0, 5.0]),
         Line(4, ["shard split"], trouble="no slot"),
     ]
     assert scoreboard(lines) == (
         "| fault | runs | records | missing | extra | residual | no result | recovery p50, s | p95, s |\n"
         "|---|---|---|---|---|---|---|---|---|\n"
-        "| drained | 2 | 1,700 | 2 | 1 | 0 | 0 | 15 | 20 |\n"
+        "| rescaled | 2 | 1,700 | 2 | 1 | 0 | 0 | 15 | 20 |\n"
         "| shard split | 1 | 0 | 0 | 0 | 0 | 1 |  |  |\n"
         "| 2 at a time | 1 | 800 | 0 | 0 | 3 | 0 | 18 | 29 |\n"
         "| all | 4 | 2,500 | 2 | 1 | 3 | 1 | 15 | 28 |\n"
