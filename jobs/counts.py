@@ -11,7 +11,7 @@ from udfs.model import EVENT_COUNT_COLUMNS, LEDGER_COLUMNS, Kind
 if TYPE_CHECKING:
     from jobs.topology import Decoded, First
 
-METERED = f"kind IN ('{Kind.EVENT}', '{Kind.USER_UPDATE}')"
+_METERED = f"kind IN ('{Kind.EVENT}', '{Kind.USER_UPDATE}')"
 TOTALS = {
     "records": (Kind.EVENT, "records"),
     "events": (Kind.EVENT, "first_copies"),
@@ -35,7 +35,7 @@ def partial_counts(
         return f"{place}, {', '.join(others)}, {counts}"
 
     nothing, number = "CAST(NULL AS STRING)", "CAST(NULL AS BIGINT)"
-    rung = f"CASE WHEN {METERED} THEN identity_rung END AS identity_rung"
+    rung = f"CASE WHEN {_METERED} THEN identity_rung END AS identity_rung"
     # a name may have megabytes, and each is a key
     name = "SUBSTRING(name FROM 1 FOR 1000) AS name"
     copy = ones(0, 1, "`month`", "kind", f"{nothing} AS reason", "identity_rung", name)
@@ -63,7 +63,7 @@ def by_name(tables: StreamTableEnvironment, counts: Table, interval: timedelta) 
 
 def metered(tables: StreamTableEnvironment, counts: Table) -> Table:
     """What each interval adds to the totals of a project's month: one row, however many shards it came from."""
-    own = tables.sql_query(f"SELECT * FROM {counts} WHERE {METERED}")  # noqa: S608
+    own = tables.sql_query(f"SELECT * FROM {counts} WHERE {_METERED}")  # noqa: S608
     sums = ", ".join(
         f"SUM(CASE WHEN kind = '{kind}' THEN {count} ELSE 0 END) AS {name}"
         for name, (kind, count) in TOTALS.items()

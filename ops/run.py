@@ -156,10 +156,13 @@ class Difference(NamedTuple):
     found: int
     fed: int
 
+    def __str__(self) -> str:
+        return f"{self.what}, {self.key}: found {self.found}, fed {self.fed}"
+
 
 def differences(found: Report, truth: Truth) -> list[str]:
     """Where what the tables say is not what was fed, a line each."""
-    return [f"{one.what}, {one.key}: found {one.found}, fed {one.fed}" for one in compared(found, truth)]
+    return [str(one) for one in compared(found, truth)]
 
 
 def compared(found: Report, truth: Truth) -> list[Difference]:

@@ -155,7 +155,7 @@ def _strike(target: Target, planned: Sequence[tuple[float, str]], line: Line) ->
             raise StackError(msg)
         time.sleep(1)
     line.records = found.records
-    line.wrong = [f"{one.what}, {one.key}: found {one.found}, fed {one.fed}" for one in wrong[:10]]
+    line.wrong = [str(one) for one in wrong[:10]]
     line.wrong += [f"{' '.join(one.account)}: counted {one.counted}, found {one.found}" for one in residual[:10]]
     line.missing = sum(max(0, one.fed - one.found) for one in wrong)
     line.extra = sum(max(0, one.found - one.fed) for one in wrong)

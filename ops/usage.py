@@ -191,11 +191,12 @@ def alerts(config: Path, /, *, project: int | None, month: str | None, as_json: 
     """Show which thresholds were reached, when that was seen, and when the channel acknowledged it."""
     tables = load(config).tables_address
     table = Alerts(tables)
-    unclaimed = _unclaimed(Projects(tables).list(), UsageTable(tables).list(), table.list())
+    claimed = table.list()
+    unclaimed = _unclaimed(Projects(tables).list(), UsageTable(tables).list(), claimed)
     pending = {one.notification_id: one for one in table.pending()}
     rows = [
         one._asdict() | _attempts(pending.get(one.notification_id))
-        for one in sorted([*table.list(), *unclaimed])
+        for one in sorted([*claimed, *unclaimed])
         if project in {None, one.project_id} and month in {None, one.month}
     ]
     if as_json:

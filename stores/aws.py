@@ -1,5 +1,8 @@
-"""How every client of an AWS service is made."""
+"""How every client of an AWS service is made, and what time a service says it is."""
 
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,3 +18,8 @@ def client(service: str, region: str, endpoint: str | None, config: Config) -> A
     credentials = {"aws_access_key_id": "local", "aws_secret_access_key": "local"} if emulator else {}
     make: Any = boto3.client
     return make(service, region_name=region, endpoint_url=endpoint, config=config, **credentials)
+
+
+def date(answer: Mapping[str, Any]) -> datetime:
+    """When a service has given this answer, by its own clock, whatever this machine's says; UTC, seconds."""
+    return parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"]).astimezone(UTC)

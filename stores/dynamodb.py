@@ -6,7 +6,6 @@ Clients are made where they are used (they do not travel to workers); the addres
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
@@ -73,9 +72,9 @@ def now() -> str:
 
 
 def clock(client: "DynamoDBClient", table: str) -> datetime:
-    """What DynamoDB takes for the present, whatever this machine's clock says; aware, seconds."""
-    answer = client.describe_table(TableName=table)
-    return parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
+    """What DynamoDB takes for the present: `aws.date`."""
+    answer: Any = client.describe_table(TableName=table)
+    return aws.date(answer)
 
 
 def as_item(values: Mapping[str, Any]) -> dict[str, Any]:

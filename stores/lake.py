@@ -107,6 +107,14 @@ class Condition(NamedTuple):
         return compared[self.comparison](term=Reference(self.column), value=self.value)
 
 
+class _Commit(NamedTuple):
+    """A snapshot that a Flink job has made: when, which job, and up to which of its checkpoints."""
+
+    at: datetime
+    job: str
+    checkpoint: int
+
+
 class Lake:
     """The product's Iceberg tables. Methods raise StoreError in one line when the catalog cannot be used."""
 
@@ -176,25 +184,29 @@ class Lake:
 
     def committed_at(self, table: str) -> datetime | None:
         """When a Flink job has last committed to a table, by its own clock; now and then it does without rows."""
-        with self._readable():
-            snapshots = self.table(table).metadata.snapshots
-        of_flink = [one.timestamp_ms for one in snapshots if one.summary and "flink.job-id" in one.summary]
-        return datetime.fromtimestamp(max(of_flink) / 1000, UTC) if of_flink else None
+        return max((one.at for one in self._commits(table)), default=None)
 
     def committed_checkpoint(self, table: str, job: str) -> int | None:
         """The newest checkpoint that a Flink job has committed to a table, by its id or how that begins.
 
         An empty id stands for the job that has committed last.
         """
+        commits = self._commits(table)
+        job = job or (max(commits).job if commits else "")
+        return max((one.checkpoint for one in commits if one.job.startswith(job)), default=None)
+
+    def _commits(self, table: str) -> "list[_Commit]":
         with self._readable():
             snapshots = self.table(table).metadata.snapshots
-        ids = [
-            (one.summary["flink.job-id"] or "", int(one.summary["flink.max-committed-checkpoint-id"] or 0))
-            for one in sorted(snapshots, key=lambda one: one.timestamp_ms)
+        return [
+            _Commit(
+                datetime.fromtimestamp(one.timestamp_ms / 1000, UTC),
+                one.summary["flink.job-id"] or "",
+                int(one.summary["flink.max-committed-checkpoint-id"] or 0),
+            )
+            for one in snapshots
             if one.summary and "flink.job-id" in one.summary
         ]
-        job = job or (ids[-1][0] if ids else "")
-        return max((checkpoint for owner, checkpoint in ids if owner.startswith(job)), default=None)
 
     def _scan(
         self, table: str, columns: Sequence[str], where: Sequence[Condition], limit: int | None = None

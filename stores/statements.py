@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from stores import dynamodb
@@ -67,7 +67,7 @@ class Statements:
     def now(self) -> datetime:
         """DynamoDB's clock: a month must not close early because this machine's clock is wrong."""
         with self._explained():
-            return dynamodb.clock(self.client, self.table).astimezone(UTC)
+            return dynamodb.clock(self.client, self.table)
 
     def _explained(self) -> AbstractContextManager[None]:
         return explained(f"DynamoDB table {self.table}", self.address.endpoint)

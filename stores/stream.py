@@ -4,7 +4,6 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from botocore.config import Config
@@ -100,10 +99,10 @@ class Stream:
             ]
 
     def now(self) -> datetime:
-        """What Kinesis takes for the present, whatever this machine's clock says; aware, seconds."""
+        """What Kinesis takes for the present: `aws.date`."""
         with self._explained():
-            answer = self.client.describe_stream_summary(StreamName=self.address.name)
-        return parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
+            answer: Any = self.client.describe_stream_summary(StreamName=self.address.name)
+        return aws.date(answer)
 
     def kept(self, now: datetime) -> Kept:
         """How long the stream keeps its records."""
