@@ -6,10 +6,10 @@ PYTEST := .venv/bin/pytest --durations=10 --durations-min=0.5
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup run check test lint types unit properties integration e2e soak torture bench lock clean
+.PHONY: help setup run check test lint types unit properties integration e2e soak torture upgrade-test bench lock clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "%-14s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "%-14s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## Install what is missing or stale: Python environment, jars, Kinesis emulator
 	@./bootstrap.sh
@@ -45,6 +45,9 @@ soak: setup ## Mutated traffic through the local stack, every record accounted f
 
 torture: setup ## Faults while the sample is fed, everything compared; RUNS=10 SEED=1
 	.venv/bin/python -m ops.torture --runs $(or $(RUNS),10) --seed $(or $(SEED),1)
+
+upgrade-test: setup ## Older code stopped in mid-feed, its state restored by this code; BASE=revision
+	.venv/bin/python -m ops.upgrade test $(if $(BASE),--base $(BASE))
 
 bench: setup ## The figures in the README
 	.venv/bin/python -m bench

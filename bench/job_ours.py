@@ -5,6 +5,7 @@ The one difference from jobs.ingest is the source, one event per line. Registry 
 
 import argparse
 from collections.abc import Iterable
+from datetime import timedelta
 from pathlib import Path
 
 from pyflink.datastream import StreamExecutionEnvironment
@@ -25,13 +26,16 @@ def main() -> None:
     parser.add_argument("--input", required=True)
     parser.add_argument("--follow", action="store_true", help="go on with the files that appear")
     parser.add_argument("--profiles-in-memory", action="store_true")
+    parser.add_argument("--dedupe-minutes", type=float, help="remember first copies so long instead")
     options = parser.parse_args()
     config = settings.load(options.config, options.overrides)
     create_tables(config)
 
     env = StreamExecutionEnvironment.get_execution_environment()
     tables = table_environment(env)
-    rules = topology.Rules(config.dedupe_window, config.usage_interval)
+    # settings refuse a window this short: the product may not have one
+    window = timedelta(minutes=options.dedupe_minutes) if options.dedupe_minutes else config.dedupe_window
+    rules = topology.Rules(window, config.usage_interval)
     source = followed if options.follow else lines
     given = ends(tables, config, source(tables, options.input))
     if options.profiles_in_memory:

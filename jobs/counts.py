@@ -19,7 +19,8 @@ TOTALS = {
     "updates": (Kind.USER_UPDATE, "first_copies"),
 }
 """By the name of a total: the kind and the count that it sums up."""
-_SUMS = "SUM(records) AS records, SUM(first_copies) AS first_copies"
+SUMS = "SUM(records) AS records, SUM(first_copies) AS first_copies"
+"""What counts are summed up to."""
 _AT_ONCE = timedelta(seconds=1)
 """The counts of an interval come together: a second is enough to sum them up."""
 
@@ -46,18 +47,18 @@ def partial_counts(
         UNION ALL SELECT {copy} FROM {first.unnamed}
         UNION ALL SELECT {message} FROM {first.messages}
     """)  # noqa: S608
-    return _summed(tables, counted, [*_keys(LEDGER_COLUMNS), "name"], _SUMS, interval)
+    return _summed(tables, counted, [*_keys(LEDGER_COLUMNS), "name"], SUMS, interval)
 
 
 def ledger(tables: StreamTableEnvironment, counts: Table) -> Table:
     """Counts of all names together, as the ledger has them."""
-    return _dated(tables, _summed(tables, counts, _keys(LEDGER_COLUMNS), _SUMS, _AT_ONCE), LEDGER_COLUMNS)
+    return _dated(tables, _summed(tables, counts, _keys(LEDGER_COLUMNS), SUMS, _AT_ONCE), LEDGER_COLUMNS)
 
 
 def by_name(tables: StreamTableEnvironment, counts: Table, interval: timedelta) -> Table:
     """Counts by event name, of longer intervals: there are more names than projects."""
     named = tables.sql_query(f"SELECT * FROM {counts} WHERE name IS NOT NULL")  # noqa: S608
-    whole = _summed(tables, named, _keys(EVENT_COUNT_COLUMNS), _SUMS, 6 * interval)
+    whole = _summed(tables, named, _keys(EVENT_COUNT_COLUMNS), SUMS, 6 * interval)
     return _dated(tables, whole, EVENT_COUNT_COLUMNS)
 
 

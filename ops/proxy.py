@@ -3,7 +3,7 @@
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from random import Random
@@ -15,6 +15,8 @@ _ANSWERS: Final = {
     "throttled": (400, {"__type": "ProvisionedThroughputExceededException", "message": "a test throttles"}),
     "errors": (500, {"__type": "InternalServerError", "message": "a test fails"}),
 }
+_S3_ANSWERS: Final = {"throttled": (503, "SlowDown"), "errors": (500, "InternalError")}
+_OF_A_CONNECTION: Final = {"connection", "expect", "transfer-encoding"}
 
 
 class Request(NamedTuple):
@@ -67,6 +69,10 @@ class Proxy:
         return None if failure == "hanging" else failure
 
 
+def _passed_on(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers if name.lower() not in _OF_A_CONNECTION}
+
+
 class _Server(ThreadingHTTPServer):
     """Says nothing when a client or the emulator goes away: that is what it is for."""
 
@@ -92,30 +98,43 @@ class _Handler(BaseHTTPRequestHandler):
         self.upstream.close()
         super().finish()
 
+    def handle_expect_100(self) -> bool:
+        """Say at once that the body may come: its sender waits for that."""
+        super().handle_expect_100()
+        self.wfile.flush()
+        return True
+
     def do_POST(self) -> None:
         """Pass a request on, and its answer back."""
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        operation = self.headers.get("X-Amz-Target", "").rpartition(".")[2]
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        operation = self.headers.get("X-Amz-Target", "").rpartition(".")[2] or self.command
         failure = self.proxy.take(Request(time.time(), operation, body))
         if failure == "down":
             self.close_connection = True
             return
         if failure in _ANSWERS:
-            status, answer = _ANSWERS[failure]
-            self._answer(status, {"Content-Type": "application/x-amz-json-1.1"}, json.dumps(answer).encode())
+            self._answer(*self._failure(failure))
             return
-        self.upstream.request("POST", self.path, body, dict(self.headers))
+        self.upstream.request(self.command, self.path, body, _passed_on(self.headers.items()))
         found = self.upstream.getresponse()
         content = found.read()
-        dropped = {"transfer-encoding", "content-length", "connection"}
-        headers = {name: value for name, value in found.getheaders() if name.lower() not in dropped}
-        self._answer(found.status, headers, content)
+        self._answer(found.status, _passed_on(found.getheaders()), content)
+
+    do_GET = do_PUT = do_HEAD = do_DELETE = do_POST  # noqa: N815  an object store's requests
+
+    def _failure(self, failure: Failure) -> tuple[int, dict[str, str], bytes]:
+        if "X-Amz-Target" in self.headers:
+            status, answer = _ANSWERS[failure]
+            return status, {"content-type": "application/x-amz-json-1.1"}, json.dumps(answer).encode()
+        status, code = _S3_ANSWERS[failure]
+        content = f"<Error><Code>{code}</Code><Message>a test fails</Message></Error>".encode()
+        return status, {"content-type": "application/xml"}, b"" if self.command == "HEAD" else content
 
     def _answer(self, status: int, headers: dict[str, str], content: bytes) -> None:
         self.send_response_only(status)
-        for name, value in headers.items():
+        # of what HEAD asks for the length is told, and no content follows
+        for name, value in ({"content-length": str(len(content))} | headers).items():
             self.send_header(name, value)
-        self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
 

@@ -6,36 +6,40 @@ is a line of JSON in the file that `--into` names; docs/scoreboard.md is made of
 """
 
 import json
+import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from random import Random
 from statistics import quantiles
-from typing import Final
+from typing import Final, NamedTuple
 
 import click
 from rich.console import Console
 
 from ops import report, run, sample
-from ops.faults import FAULTS, Target
+from ops.disk import mounted
+from ops.faults import FAULTS, WAREHOUSE_FULL
 from ops.feed import Feed
+from ops.flink_client import FINAL_STATES
 from ops.ledger import unbalanced
 from ops.local import ROOT, Stack
 from ops.machine import Ports
-from ops.process import StackError
+from ops.process import StackError, free_port
 from ops.proxy import Proxy
+from ops.target import Disks, Target
 from settings import SettingsError, load
 from stores.errors import StoreError
 from stores.stream import Stream
 
 RECORDS: Final = 800
-PER_SECOND: Final = 40
+PER_SECOND: Final = 80
 _RUNS_PER_CLUSTER: Final = 6  # the emulators keep all that they were given
 _SECONDS_TO_REST: Final = 240
 OPTIONS: Final = {
@@ -82,12 +86,34 @@ def schedule(seed: int, only: Sequence[str] = ()) -> list[tuple[float, str]]:
     return sorted((rng.uniform(0.05, 0.9), name) for name in names)
 
 
-def torture(stack: Stack, seed: int, only: Sequence[str] = ()) -> Line:
+class Cluster(NamedTuple):
+    """What runs share."""
+
+    stack: Stack
+    objects: Proxy | None = None
+    disks: Disks | None = None
+
+
+@contextmanager
+def cluster(name: str = "torture") -> Iterator[Cluster]:
+    """A stack whose state is on an object store behind a proxy, with small disks where this process is root."""
+    port, folder = free_port(), ROOT / "var" / f"{name}-disks"
+    with ExitStack() as block:
+        objects, disks = block.enter_context(Proxy(port)), None
+        options = OPTIONS | {"s3.endpoint": objects.endpoint}
+        if os.geteuid() == 0:
+            disks = Disks(*(block.enter_context(mounted(folder / part, 400)) for part in Disks._fields))
+            options["io.tmp.dirs"] = str(disks.taskmanager.folder)
+        stack = Stack(name, Ports.free(), flink_options=options, objects_port=port, durable=True)
+        yield Cluster(block.enter_context(stack), objects, disks)
+
+
+def torture(cluster: Cluster, seed: int, only: Sequence[str] = ()) -> Line:
     """One run. What prevents a result is in its line; only Ctrl-C ends it."""
     begin, planned = time.monotonic(), schedule(seed, only)
     line = Line(seed, [name for _, name in planned])
     try:
-        with prepared(stack, seed) as target:
+        with prepared(cluster, seed, on_disk=WAREHOUSE_FULL in line.faults) as target:
             _strike(target, planned, line)
     except (StackError, StoreError) as error:
         line.trouble = str(error)
@@ -96,42 +122,50 @@ def torture(stack: Stack, seed: int, only: Sequence[str] = ()) -> Line:
 
 
 @contextmanager
-def prepared(stack: Stack, seed: int) -> Iterator[Target]:
-    """A fresh stream, tables and job behind proxies."""
-    name = f"run-{seed}-{time.monotonic_ns()}"
+def prepared(cluster: Cluster, seed: int, *, on_disk: bool = False) -> Iterator[Target]:
+    """A fresh stream, tables and job behind proxies; its warehouse where the stack's is, or on the small disk."""
+    stack, name = cluster.stack, f"run-{seed}-{time.monotonic_ns()}"
     folder = stack.folder / name
-    (folder / "warehouse").mkdir(parents=True)
+    folder.mkdir()
     with Proxy(stack.ports.kinesis) as kinesis, Proxy(stack.ports.dynamodb) as dynamodb:
+        lake = {"catalog_uri": f"sqlite:///{folder}/catalog.db", "warehouse": f"{stack.warehouse}/{name}"}
+        if on_disk and cluster.disks:
+            lake["warehouse"] = f"file://{cluster.disks.warehouse.folder}/{name}"
+        elif cluster.objects:
+            lake["s3_endpoint"] = cluster.objects.endpoint
         own: dict[str, dict[str, str | int]] = {
             "kinesis": {"stream": name, "region": stack.region, "shard_discovery_interval_ms": 1_000},
             "dynamodb": {"region": stack.region, "table_prefix": f"{name}-"},
-            "lake": {"catalog_uri": f"sqlite:///{folder}/catalog.db", "warehouse": f"file://{folder}/warehouse"},
+            "lake": {**lake},
         }
         # the job goes through the proxies, what feeds and compares does not
         for section, endpoint in (("kinesis", kinesis.endpoint), ("dynamodb", dynamodb.endpoint)):
             own[section]["endpoint"] = endpoint
         path = Path(shutil.copy(stack.write_settings(**own), folder / "job.toml"))
-        stream = Stream(load(path, _direct(stack)).stream_address)
-        target = Target(stack, path, stream, kinesis, dynamodb, Random(seed))  # noqa: S311
-        run.create(load(path, _direct(stack)), shards=2)
+        stream = Stream(load(path, direct(stack)).stream_address)
+        rng = Random(seed)  # noqa: S311  the same each time
+        target = Target(stack, path, stream, kinesis, dynamodb, rng, cluster.objects, cluster.disks)
+        run.create(load(path, direct(stack)), shards=2)
         target.submit()
         try:
             yield target
         finally:
-            kinesis.mend()
-            dynamodb.mend()
-            if stack.job_state(target.job) not in {"FAILED", "CANCELED", "FINISHED"}:
+            for proxy in (kinesis, dynamodb, cluster.objects):
+                if proxy:
+                    proxy.mend()
+            if _known(stack, target.job) and stack.job_state(target.job) not in FINAL_STATES:
                 stack.cancel(target.job)
     shutil.rmtree(folder)
 
 
-def _direct(stack: Stack) -> tuple[str, ...]:
+def direct(stack: Stack) -> tuple[str, ...]:
+    """What leads past the proxies, as `settings.load` takes it."""
     return f"kinesis.endpoint={stack.kinesis_endpoint}", f"dynamodb.endpoint={stack.dynamodb_endpoint}"
 
 
 def _strike(target: Target, planned: Sequence[tuple[float, str]], line: Line) -> None:
     made = sample.generate(RECORDS, seed=line.seed)
-    feed = Feed(target.stream, made.puts, PER_SECOND)
+    feed = target.feed = Feed(target.stream, made.puts, PER_SECOND)
     feed.start()
     for share, name in planned:
         feed.wait_for(share)
@@ -141,7 +175,7 @@ def _strike(target: Target, planned: Sequence[tuple[float, str]], line: Line) ->
         line.recovery.append(round(time.monotonic() - begin, 1))
     feed.join(timeout=300)
 
-    settings = load(target.settings_path, _direct(target.stack))
+    settings = load(target.settings_path, direct(target.stack))
     deadline = time.monotonic() + _SECONDS_TO_REST
     while True:
         found = report.read(settings)
@@ -150,7 +184,7 @@ def _strike(target: Target, planned: Sequence[tuple[float, str]], line: Line) ->
         residual = unbalanced(settings) if late or not wrong else []
         if not (wrong or residual) or late:
             break
-        if target.stack.job_state(target.job) in {"FAILED", "CANCELED", "FINISHED"}:
+        if target.stack.job_state(target.job) in FINAL_STATES:
             msg = f"the job is {target.stack.job_state(target.job)}: {target.stack.flink.root_cause(target.job)}"
             raise StackError(msg)
         time.sleep(1)
@@ -237,12 +271,13 @@ def _all(seeds: Sequence[int], only: Sequence[str]) -> Iterator[Line]:
     ).stdout.strip()
     left = list(seeds)
     while left:
-        with Stack("torture", Ports.free(), flink_options=OPTIONS) as stack:
+        with cluster() as shared:
             for _ in range(min(_RUNS_PER_CLUSTER, len(left))):
-                line = torture(stack, left.pop(0), only)
+                line = torture(shared, left.pop(0), only)
                 line.commit = commit
                 yield line
-                if line.trouble:  # what has broken the cluster must not break the next run
+                # what has broken the cluster must not break the next run, nor a second TaskManager take its faults
+                if line.trouble or len(shared.stack.flink.taskmanagers()) > 1:
                     break
 
 

@@ -14,10 +14,14 @@ _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 def client(service: str, region: str, endpoint: str | None, config: Config) -> Any:
     """A thread-safe client. Credentials come by the SDK's standard chain; an emulator here takes any."""
-    emulator = endpoint is not None and urlsplit(endpoint).hostname in _LOOPBACK
-    credentials = {"aws_access_key_id": "local", "aws_secret_access_key": "local"} if emulator else {}
+    credentials = {"aws_access_key_id": "local", "aws_secret_access_key": "local"} if emulated(endpoint) else {}
     make: Any = boto3.client
     return make(service, region_name=region, endpoint_url=endpoint, config=config, **credentials)
+
+
+def emulated(endpoint: str | None) -> bool:
+    """Whether an endpoint is an emulator on this machine, which takes any credentials and asks for some."""
+    return endpoint is not None and urlsplit(endpoint).hostname in _LOOPBACK
 
 
 def date(answer: Mapping[str, Any]) -> datetime:

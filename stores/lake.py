@@ -4,6 +4,8 @@ Flink writes to them through the same catalog: a JDBC catalog whose name is part
 must call it `CATALOG`.
 """
 
+import re
+import struct
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -13,7 +15,7 @@ from urllib.parse import urlsplit
 
 import pyarrow as pa
 from pyiceberg.catalog.sql import SqlCatalog
-from pyiceberg.exceptions import NoSuchTableError
+from pyiceberg.exceptions import CommitFailedException, NoSuchTableError
 from pyiceberg.expressions import (
     AlwaysTrue,
     And,
@@ -25,10 +27,13 @@ from pyiceberg.expressions import (
     LiteralPredicate,
     Reference,
 )
+from pyiceberg.io import load_file_io
 from pyiceberg.io.pyarrow import ArrowScan
 from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.schema import Schema
 from pyiceberg.table import DataScan, Table
+from pyiceberg.table.refs import MAIN_BRANCH
+from pyiceberg.table.snapshots import Snapshot
 from pyiceberg.transforms import BucketTransform, DayTransform, Transform
 from pyiceberg.types import (
     BinaryType,
@@ -42,6 +47,7 @@ from pyiceberg.types import (
 )
 from sqlalchemy.exc import SQLAlchemyError
 
+from stores import aws
 from stores.errors import StoreError
 
 CATALOG: Final = "lake"
@@ -52,8 +58,18 @@ COHORT_CHANGES: Final = "cohort_changes"
 DEAD_LETTERS: Final = "dead_letters"
 LEDGER: Final = "ledger"
 EVENT_COUNTS: Final = "event_counts"
+TABLES: Final = (
+    *(EVENT_STORE, USER_UPDATES, COHORT_MESSAGES, COHORT_CHANGES),
+    *(DEAD_LETTERS, LEDGER, EVENT_COUNTS),
+)
+"""All that the job writes to."""
 
 _FILES_AT_ONCE: Final = 32
+# as Flink names them: checkpoints under the job's id, savepoints with its first six digits
+_JOB: Final = re.compile(r"/([0-9a-f]{32})/chk-\d+/*$|/savepoint-([0-9a-f]{6})-[0-9a-f]+/*$")
+_MAGIC: Final = bytes.fromhex("4960672d")
+_HEAD: Final = struct.Struct(">4siq")
+"""How Flink's `_metadata` begins: the magic number, the format's version, the checkpoint's id."""
 
 _TYPES: Final[dict[type, IcebergType]] = {
     str: StringType(),
@@ -107,12 +123,32 @@ class Condition(NamedTuple):
         return compared[self.comparison](term=Reference(self.column), value=self.value)
 
 
-class _Commit(NamedTuple):
-    """A snapshot that a Flink job has made: when, which job, and up to which of its checkpoints."""
+class Commit(NamedTuple):
+    """A snapshot of a table: which Flink job has made it, up to which of its checkpoints; "" and 0 for none."""
 
     at: datetime
     job: str
     checkpoint: int
+    snapshot: int
+    rows: int
+    """in the whole table"""
+    first: bool
+    """whether there was none before it; if not, that one may have expired"""
+
+    @classmethod
+    def of(cls, snapshot: Snapshot) -> "Commit":
+        """A snapshot as its summary says."""
+        said = snapshot.summary.additional_properties if snapshot.summary else {}
+        rows = int(said.get("total-records", 0))
+        return cls(
+            datetime.fromtimestamp(snapshot.timestamp_ms / 1000, UTC),
+            said.get("flink.job-id", ""),
+            int(said.get("flink.max-committed-checkpoint-id", 0)),
+            snapshot.snapshot_id,
+            rows,
+            # expiry may take the parent's id away too, but not the rows that came from it
+            snapshot.parent_snapshot_id is None and rows == int(said.get("added-records", 0)),
+        )
 
 
 class Lake:
@@ -123,6 +159,8 @@ class Lake:
         properties = {"uri": address.catalog_uri, "warehouse": address.warehouse, "s3.region": address.s3_region}
         if address.s3_endpoint:
             properties |= {"s3.endpoint": address.s3_endpoint, "s3.force-virtual-addressing": "false"}
+        if aws.emulated(address.s3_endpoint):
+            properties |= {"s3.access-key-id": "local", "s3.secret-access-key": "local"}
         try:
             self.catalog = SqlCatalog(CATALOG, **properties)
         except SQLAlchemyError as error:
@@ -184,29 +222,55 @@ class Lake:
 
     def committed_at(self, table: str) -> datetime | None:
         """When a Flink job has last committed to a table, by its own clock; now and then it does without rows."""
-        return max((one.at for one in self._commits(table)), default=None)
+        return max((one.at for one in self.history(table) if one.job), default=None)
 
-    def committed_checkpoint(self, table: str, job: str) -> int | None:
-        """The newest checkpoint that a Flink job has committed to a table, by its id or how that begins.
+    def history(self, table: str) -> list[Commit]:
+        """The current snapshot and those that it came from, newest first; one that was set back is in none.
 
-        An empty id stands for the job that has committed last.
+        Iceberg's committer goes the same way when it asks what is committed already.
         """
-        commits = self._commits(table)
-        job = job or (max(commits).job if commits else "")
-        return max((one.checkpoint for one in commits if one.job.startswith(job)), default=None)
-
-    def _commits(self, table: str) -> "list[_Commit]":
         with self._readable():
-            snapshots = self.table(table).metadata.snapshots
-        return [
-            _Commit(
-                datetime.fromtimestamp(one.timestamp_ms / 1000, UTC),
-                one.summary["flink.job-id"] or "",
-                int(one.summary["flink.max-committed-checkpoint-id"] or 0),
-            )
-            for one in snapshots
-            if one.summary and "flink.job-id" in one.summary
-        ]
+            metadata = self.table(table).metadata
+        by_id = {one.snapshot_id: one for one in metadata.snapshots}
+        found, at = [], metadata.current_snapshot_id
+        while at in by_id:
+            found.append(Commit.of(by_id[at]))
+            at = by_id[at].parent_snapshot_id
+        return found
+
+    def rewind(self, table: str, current: int, snapshot: int | None) -> None:
+        """Set a table back from its current snapshot to one before it; None: to when it had none.
+
+        Raises StoreError when another one is current.
+        """
+        meanwhile = f"table {self.address.namespace}.{table} was written to meanwhile: stop the job first"
+        with self._readable():
+            found = self.table(table)
+            if found.metadata.current_snapshot_id != current:
+                raise StoreError(meanwhile)
+            change = found.manage_snapshots()
+            try:
+                if snapshot is None:
+                    change.remove_branch(MAIN_BRANCH).commit()
+                else:
+                    change.rollback_to_snapshot(snapshot).commit()
+            except CommitFailedException:
+                raise StoreError(meanwhile) from None
+
+    def checkpoint_id(self, path: str) -> int:
+        """The id of a checkpoint or savepoint, from the head of its metadata. Raises StoreError."""
+        file = f"{path.rstrip('/')}/_metadata"
+        try:
+            with load_file_io(dict(self.catalog.properties), file).new_input(file).open() as opened:
+                head = opened.read(_HEAD.size)
+        except OSError as error:
+            msg = f"{path} cannot be read: {' '.join(str(error).split())}"
+            raise StoreError(msg) from None
+        if len(head) < _HEAD.size or not head.startswith(_MAGIC):
+            msg = f"{path} cannot be read: its _metadata does not begin like a checkpoint's"
+            raise StoreError(msg)
+        found: int = _HEAD.unpack(head)[2]
+        return found
 
     def _scan(
         self, table: str, columns: Sequence[str], where: Sequence[Condition], limit: int | None = None
@@ -236,3 +300,9 @@ class Lake:
         place = uri.path if uri.scheme == "sqlite" else f"{uri.hostname}:{uri.port}{uri.path}"
         reason = " ".join(str(error.__cause__ or error).split())
         return f"Iceberg catalog {uri.scheme}:{place} cannot be used: {reason}"
+
+
+def job_of(path: str) -> str:
+    """The id of the job that has left a checkpoint or savepoint, or how it begins; empty where it was renamed."""
+    found = _JOB.search(path)
+    return "" if found is None else found[1] or found[2]

@@ -45,7 +45,7 @@ _NOTHING: Final = (None,) * (len(DECODED) - 3)
 
 
 def decode(payload: bytes, arrival: datetime, registry: Registry, *, part: bool = False) -> Row:
-    """The row of one record; `arrival` is the naive UTC time that Kinesis gave it. Never raises.
+    """The row of one record; `arrival` is the naive UTC time that Kinesis gave it. Raises MemoryError only.
 
     A `part` of an envelope that is an envelope itself is no object: `envelope` has opened what may be opened.
     """
@@ -61,6 +61,8 @@ def decode(payload: bytes, arrival: datetime, registry: Registry, *, part: bool 
             return dead_letter(owner, payload, export.app, EVENT_PREFIX + export.event_type)
         to_profile = users.snapshot_to_profile(registry[export.app], export, uploaded)
         return events.event_row(parsed, payload, owner, arrival, (), to_profile)
+    except MemoryError:  # it says nothing of the record: Flink restarts the worker, and the record is read again
+        raise
     except Exception as error:
         # a rule that raises is our bug: the record is kept for replay and the job goes on
         return dead_letter(Rejection(Reason.INTERNAL_ERROR, repr(error)[:500]), payload)
@@ -235,6 +237,8 @@ class Open(TableFunction):  # type: ignore[misc]
         try:
             for number, (data, fault) in enumerate(envelope.unpack(payload)):
                 yield (number, data, fault.reason.value, fault.detail) if fault else (number, data, None, None)
+        except MemoryError:
+            raise
         except Exception as error:
             yield number + 1, payload, Reason.INTERNAL_ERROR.value, repr(error)[:500]
 

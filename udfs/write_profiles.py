@@ -114,6 +114,8 @@ class ProfileMerger:
     def _applied(self, profile: Profile, change: Change) -> bool:
         try:
             return profile.apply(change.update)
+        except MemoryError:
+            raise
         except Exception:
             log.exception("an update of project %d was not merged, see user_updates", change.key[0])
             self._failed += 1

@@ -66,9 +66,9 @@ def test_a_killed_jobmanager_resumes_its_job_from_the_latest_checkpoint(
 
 def wait_for_checkpoint(stack: Stack, job: str) -> None:
     """Return when one more is complete: that one has records of the feed."""
-    before = stack.latest_checkpoint(job)
+    before = stack.checkpoints.latest(job)
     deadline = time.monotonic() + 60
-    while stack.latest_checkpoint(job) == before:
+    while stack.checkpoints.latest(job) == before:
         assert time.monotonic() < deadline, "no checkpoint is complete"
         time.sleep(0.1)
 

@@ -9,35 +9,37 @@ from pathlib import Path
 
 import pytest
 
-from ops import flink_home, machine
-from ops.process import Process, answers, free_port
+from ops import emulators, flink_home
+from ops.emulators import Emulator
+from ops.process import Process, free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="session")
 def dynamodb_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder, port = tmp_path_factory.mktemp("dynamodb"), free_port()
-    process = Process("dynamodb", machine.dynamodb_command(ROOT, port), folder / "log", os.environ, folder)
-    endpoint = f"http://127.0.0.1:{port}"
-    try:
-        process.wait_until(lambda: answers(endpoint), seconds=60)
-        yield endpoint
-    finally:
-        process.kill()
+    yield from _running(emulators.dynamodb(ROOT, free_port()), tmp_path_factory.mktemp("dynamodb"))
 
 
 @pytest.fixture(scope="session")
 def kinesis_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder, port = tmp_path_factory.mktemp("kinesis"), free_port()
-    ports = {"KINESIS_MOCK_PLAIN_PORT": str(port), "KINESIS_MOCK_TLS_PORT": str(free_port())}
-    env = {**os.environ, **ports, "LOG_LEVEL": "WARN"}
-    command = [machine.node(), "main.js"]
-    process = Process("kinesis", command, folder / "log", env, ROOT / machine.KINESIS_LOCAL)
-    endpoint = f"http://127.0.0.1:{port}"
+    yield from _running(emulators.kinesis(ROOT, free_port()), tmp_path_factory.mktemp("kinesis"))
+
+
+@pytest.fixture(scope="session")
+def objects_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    for endpoint in _running(emulators.objects(free_port()), tmp_path_factory.mktemp("objects")):
+        port = int(endpoint.rpartition(":")[2])
+        emulators.s3(port, "ap-northeast-2").create_dir(emulators.BUCKET)
+        yield port
+
+
+def _running(emulator: Emulator, folder: Path) -> Iterator[str]:
+    env = {**os.environ, **emulator.env}
+    process = Process(emulator.name, emulator.command, folder / "log", env, emulator.cwd or folder)
     try:
-        process.wait_until(lambda: answers(endpoint), seconds=60)
-        yield endpoint
+        process.wait_until(emulator.answers, seconds=60)
+        yield emulator.endpoint
     finally:
         process.kill()
 

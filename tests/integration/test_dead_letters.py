@@ -311,6 +311,8 @@ def test_a_table_of_an_older_version_is_named(tmp_path: Path) -> None:
     assert str(refused.value) == (
         "table amplitude.dead_letters has no sub_index: start the ingest job, which adds it"
     )
+    lake.create(DEAD_LETTERS, {"reason": str, "sub_index": int}, [])
+    assert lake.rows(DEAD_LETTERS).schema.names == ["reason", "sub_index"]
 
 
 def test_a_warehouse_that_is_away_is_one_line(tmp_path: Path) -> None:

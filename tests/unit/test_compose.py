@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 import settings
-from ops import local, machine
+from ops import emulators, local, machine
 from ops.local import INHERITED, Stack
 from stores import cohorts, projects
 from stores.errors import StoreError
@@ -123,17 +123,17 @@ def test_the_watch_runs_the_command_of_the_local_stack(stack: Stack, monkeypatch
     ]
 
 
-def test_dynamodb_runs_the_command_of_the_local_stack(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    command, _ = spawned(stack, monkeypatch, "dynamodb")
+def test_dynamodb_runs_the_command_of_the_local_stack() -> None:
+    command = [str(part) for part in emulators.dynamodb(ROOT, 8000).command]
     assert SERVICES["dynamodb"]["command"][1:] == relative(command)[1:]
     assert SERVICES["dynamodb"]["command"] == target_command("dynamodb")
 
 
-def test_kinesis_runs_the_command_of_the_local_stack(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    command, extra = spawned(stack, monkeypatch, "kinesis")
-    assert SERVICES["kinesis"]["command"][1:] == command[1:]
+def test_kinesis_runs_the_command_of_the_local_stack() -> None:
+    emulator = emulators.kinesis(ROOT, 4567)
+    assert SERVICES["kinesis"]["command"][1:] == emulator.command[1:]
     assert SERVICES["kinesis"]["command"] == target_command("kinesis")
-    assert extra.keys() <= SERVICES["kinesis"]["environment"].keys()
+    assert emulator.env.keys() <= SERVICES["kinesis"]["environment"].keys()
     assert f"WORKDIR {HOME}/{machine.KINESIS_LOCAL}\n" in stage("kinesis")
 
 

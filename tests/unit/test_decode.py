@@ -30,7 +30,7 @@ from tests.builders import (
     event,
     user_update,
 )
-from udfs import envelope, identity
+from udfs import envelope, identity, parse
 from udfs.attribute import Registry
 from udfs.classify import USER_UPDATE_TYPES
 from udfs.decode import Decode, DecodePart, Open, dead_letter, decode
@@ -281,6 +281,18 @@ def test_an_error_in_opening_is_a_part_with_its_reason(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(envelope, "unpack", broken)
     assert list(Open().eval(b"x")) == [(0, b"1", None, None), (1, b"x", "internal_error", "ValueError('torn')")]
+
+
+def test_no_record_is_blamed_when_the_worker_has_no_more_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(parse, "quick", full)
+    with pytest.raises(MemoryError):
+        decode(encode(event()), ARRIVAL, REGISTRY)
+    monkeypatch.setattr(envelope, "unpack", full)
+    with pytest.raises(MemoryError):
+        list(Open().eval(b"x"))
 
 
 def test_the_registry_is_asked_anew_for_each_batch() -> None:

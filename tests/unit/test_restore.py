@@ -1,10 +1,14 @@
 """Whose a checkpoint is, and which must not be restored."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
-from jobs.restore import DRAINED, job_of, refusal
+from jobs.restore import DRAINED, refusal
+from stores.lake import LEDGER, Commit, job_of
+from stores.rewind import beyond
 
-JOB = "3afa9e268c8c91f8c9cf2501c97fbfc8"
+JOB, BEFORE, AFTER = "3afa9e268c8c91f8c9cf2501c97fbfc8", "b" * 32, "c" * 32
 
 
 @pytest.mark.parametrize(
@@ -20,16 +24,34 @@ def test_a_path_tells_whose_it_is(path: str, job: str) -> None:
     assert job_of(path) == job
 
 
+def commits(*given: tuple[str, int]) -> list[Commit]:
+    """Commits of (job, checkpoint), a minute apart."""
+    start = datetime(2026, 3, 1, tzinfo=UTC)
+    return [
+        Commit(start + timedelta(minutes=at), job, checkpoint, at, at, at == 1)
+        for at, (job, checkpoint) in enumerate(given, 1)
+    ]
+
+
+def judged(checkpoint: int, *given: tuple[str, int]) -> str:
+    return refusal("p", checkpoint, beyond({LEDGER: commits(*given)[::-1]}, JOB, checkpoint))
+
+
 def test_what_is_newer_than_all_that_is_committed_may_be_restored() -> None:
-    assert [refusal("p", checkpoint, 5) for checkpoint in (5, 6)] == ["", ""]
+    assert [judged(checkpoint, (BEFORE, 9), (JOB, 5)) for checkpoint in (5, 6)] == ["", ""]
+    assert judged(1) == ""
 
 
 def test_what_is_older_or_drained_may_not() -> None:
-    assert refusal("p", 4, 5) == (
-        "p is checkpoint 4, and 5 is committed already: Iceberg would skip the rows of all up to that; restore "
-        'from the newest one, see docs/operations.md, "Stop, savepoint, restore"'
+    assert judged(4, (JOB, 4), (JOB, 5)) == (
+        f"p is checkpoint 4, and 5 of job {JOB} is committed already: Iceberg would skip rows, or have them "
+        'twice; restore from the newest one, see docs/operations.md, "Stop, savepoint, restore"'
     )
-    assert refusal("p", 6, DRAINED) == (
+    assert judged(6, (JOB, 5), (JOB, DRAINED)) == (
         "p: its job was stopped with --drain, after which Iceberg skips every commit: see docs/operations.md, "
         '"Stop, savepoint, restore"'
     )
+
+
+def test_what_another_job_has_gone_on_from_may_not_be_restored_again() -> None:
+    assert f"and 6 of job {AFTER} is committed already" in judged(5, (JOB, 5), (AFTER, 6))

@@ -1,0 +1,68 @@
+"""`amplitude-bridge rewind`: the tables as they were at an older checkpoint, so that it may be restored.
+
+When the newest checkpoint cannot be read, the one before is the way on. But Iceberg skips what it has committed
+already (jobs/restore.py): so what came after that checkpoint is taken out of the tables' history first, and the
+restored job reads it from the stream again.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from ops.terminal import cell, config_option
+from settings import load
+from stores.errors import StoreError
+from stores.lake import TABLES, Lake, job_of
+from stores.rewind import Step, planned
+from stores.stream import Stream
+
+_TIME: Final = "%Y-%m-%dT%H:%M:%SZ"
+
+
+@click.command()
+@config_option
+@click.argument("path", metavar="CHECKPOINT_PATH")
+@click.option("--yes", is_flag=True, help="Do it; without this only what would be done is printed.")
+def rewind(config: Path, path: str, *, yes: bool) -> None:
+    """Set the tables back to CHECKPOINT_PATH, for `flink run -s` when no newer checkpoint can be read.
+
+    Whatever was written to the tables since is taken out, by whomever. Stop the job first: this cannot see it.
+    """
+    settings = load(config)
+    lake, job = Lake(settings.lake_address), job_of(path)
+    if not job:
+        msg = f"{path}: only a name that Flink gave says whose it is: JOB_ID/chk-N or savepoint-…"
+        raise StoreError(msg)
+    checkpoint = lake.checkpoint_id(path)
+    steps, at = planned({table: lake.history(table) for table in TABLES}, job, checkpoint)
+    if not steps:
+        click.echo(f"the tables hold nothing that came after checkpoint {checkpoint} of job {job}")
+        return
+    stream = Stream(settings.stream_address)
+    if (since := stream.kept(stream.now()).since) > at:
+        name = settings.kinesis.stream
+        msg = (
+            f"{path} is of {at:{_TIME}}, and stream {name} has its records since {since:{_TIME}} only: "
+            "not all that is taken out would come again"
+        )
+        raise StoreError(msg)
+    _print(steps, checkpoint, job)
+    if not yes:
+        click.echo("nothing is done yet: stop the job, then repeat this with --yes")
+        return
+    for one in steps:
+        lake.rewind(one.table, one.current.snapshot, one.back_to and one.back_to.snapshot)
+    click.echo(f"done; now: flink run -s {path} …")
+
+
+def _print(steps: Sequence[Step], checkpoint: int, job: str) -> None:
+    table = Table("table", "back to", title=f"Checkpoint {checkpoint} of job {job}", title_justify="left")
+    table.add_column("rows taken out", justify="right")
+    for one in steps:
+        back = f"{one.back_to.at:{_TIME}}" if one.back_to else "no rows"
+        table.add_row(cell(one.table), cell(back), f"{one.rows:,}")
+    Console().print(table)

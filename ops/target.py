@@ -1,0 +1,92 @@
+"""A running job and all that a fault may strike."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Final, NamedTuple
+
+from ops.disk import Disk
+from ops.feed import Feed
+from ops.local import Stack
+from ops.process import StackError
+from ops.proxy import Proxy
+from stores.stream import Stream
+
+_PATIENCE: Final = 60  # seconds to wait for a moment in which to strike
+_RECOVERY: Final = 180  # seconds for a job to be well again
+
+
+class Disks(NamedTuple):
+    """Small disks: under RocksDB and all else that a TaskManager has on disk, and under a warehouse."""
+
+    taskmanager: Disk
+    warehouse: Disk
+
+
+@dataclass
+class Target:
+    """A running job and all that it stands on."""
+
+    stack: Stack
+    settings_path: Path
+    stream: Stream
+    kinesis: Proxy
+    dynamodb: Proxy
+    rng: Random
+    objects: Proxy | None = None
+    disks: Disks | None = None
+    feed: Feed | None = None
+    parallelism: int = 1
+    job: str = ""
+    jobs: list[str] = field(default_factory=list)
+    """all that were submitted, the newest last"""
+
+    def submit(self, *flink_args: str) -> None:
+        """Submit the job and wait until it runs."""
+        self.job = self.stack.submit(self.settings_path, "-p", str(self.parallelism), *flink_args)
+        self.jobs.append(self.job)
+        self.stack.flink.wait_until_running(self.job)
+
+    def restore(self) -> None:
+        """Submit the job from its latest complete checkpoint, whichever job has left it."""
+        for job in reversed(self.jobs):
+            if checkpoint := self.stack.checkpoints.latest(job):
+                self.submit("-s", checkpoint)
+                return
+        msg = "no checkpoint is complete yet: nothing to restore from"
+        raise StackError(msg)
+
+    def wait_for_checkpoint(self) -> None:
+        """Return when one more is complete: before the first there is nothing to go back to."""
+        before = self._latest()
+        self.until(lambda: self._latest() != before)
+
+    def _latest(self) -> str | None:
+        return self.stack.checkpoints.latest(self.job)
+
+    def wait_until_well(self) -> None:
+        """Return once all tasks run and one more checkpoint is complete. Raises StackError otherwise."""
+        deadline = time.monotonic() + _RECOVERY
+        while True:
+            try:
+                self.stack.flink.wait_until_running(self.job, seconds=deadline - time.monotonic())
+                before = self._latest()
+                while self._latest() == before:
+                    self.stack.flink.wait_until_running(self.job, seconds=deadline - time.monotonic())
+                    time.sleep(0.1)
+            except StackError:
+                if time.monotonic() > deadline or self.stack.job_state(self.job) == "FAILED":
+                    raise
+            else:
+                return
+
+    def until(self, true: Callable[[], bool]) -> None:
+        """Look closely until something is so. Raises StackError when it does not come."""
+        deadline = time.monotonic() + _PATIENCE
+        while not true():
+            if time.monotonic() > deadline:
+                msg = f"waited {_PATIENCE} s in vain: {self.stack.flink.root_cause(self.job)}"
+                raise StackError(msg)
+            time.sleep(0.01)

@@ -1,0 +1,72 @@
+"""What the tables hold that came after a checkpoint, and how they are set back to it."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from stores.errors import StoreError
+from stores.lake import Commit
+
+Histories = Mapping[str, Sequence[Commit]]
+"""By table its commits, newest first."""
+
+
+class Step(NamedTuple):
+    """A table that holds what came after a checkpoint, and the commit to set it back to; None: to no rows."""
+
+    table: str
+    current: Commit
+    back_to: Commit | None
+
+    @property
+    def rows(self) -> int:
+        """How many rows the table loses."""
+        return self.current.rows - (self.back_to.rows if self.back_to else 0)
+
+
+class Plan(NamedTuple):
+    """What to do, and when the checkpoint's own rows were committed, or the first rows of all."""
+
+    steps: list[Step]
+    at: datetime
+
+
+def beyond(histories: Histories, job: str, checkpoint: int) -> set[Commit]:
+    """The commits after a checkpoint of a job, which is known by its id or how that begins.
+
+    They are what it has committed of later checkpoints, and all of jobs that began to commit after it. None when
+    the job has no commit at all.
+    """
+    commits = sorted(one for history in histories.values() for one in history if one.job)
+    began: dict[str, datetime] = {}
+    for one in commits:
+        began.setdefault(one.job, one.at)
+    since = min((at for name, at in began.items() if name.startswith(job)), default=None)
+    return {
+        one
+        for one in commits
+        if since is not None
+        and (one.checkpoint > checkpoint if one.job.startswith(job) else began[one.job] > since)
+    }
+
+
+def planned(histories: Histories, job: str, checkpoint: int) -> Plan:
+    """How to set tables back to a checkpoint of a job, which is known by its id or how that begins.
+
+    Raises StoreError when the job has no commit, or the one to go back to has expired.
+    """
+    commits = sorted(one for history in histories.values() for one in history if one.job)
+    if not any(one.job.startswith(job) for one in commits):
+        msg = f"no table has a commit of job {job}: what came after its checkpoint {checkpoint} cannot be told"
+        raise StoreError(msg)
+    later, steps = beyond(histories, job, checkpoint), []
+    for table, history in histories.items():
+        # from the oldest on: a compaction in between holds them too
+        count = max((i for i, one in enumerate(history, 1) if one in later), default=0)
+        if not count:
+            continue
+        if count == len(history) and not history[-1].first:
+            msg = f"table {table} cannot be set back to checkpoint {checkpoint}: that snapshot has expired"
+            raise StoreError(msg)
+        steps.append(Step(table, history[0], history[count] if count < len(history) else None))
+    return Plan(steps, max((one.at for one in commits if one not in later), default=commits[0].at))

@@ -1,0 +1,116 @@
+"""The newest checkpoint cannot be read: the tables go back to the one before, and the job goes on from there."""
+
+import os
+import re
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from ops import report, run, sample
+from ops.cli import commands
+from ops.feed import Feed
+from ops.ledger import unbalanced
+from ops.local import Stack
+from ops.machine import Ports
+from ops.process import StackError
+from settings import Settings
+from stores.lake import EVENT_STORE, TABLES, Lake
+from stores.stream import Stream
+from tests.e2e.crash import OPTIONS
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    with Stack("e2e-rewind", Ports.free(), flink_options=OPTIONS) as running:
+        yield running
+
+
+def rewind(stack: Stack, checkpoint: Path, *options: str) -> str:
+    """What the command says, without the layout of its table."""
+    command = ["rewind", "--config", str(stack.settings_path), str(checkpoint), *options]
+    done = CliRunner().invoke(commands, command, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return " ".join(done.output.split())
+
+
+def rows(lake: Lake) -> dict[str, int]:
+    return {table: lake.rows(table).num_rows for table in TABLES}
+
+
+def wait_for_commits(stack: Stack, lake: Lake, job: str) -> None:
+    """Return when the job has committed events of three checkpoints and more."""
+    deadline = time.monotonic() + 120
+    while len({one.checkpoint for one in lake.history(EVENT_STORE) if one.job == job}) < 3:
+        assert time.monotonic() < deadline, stack.flink.root_cause(job)
+        time.sleep(0.1)
+
+
+def test_the_job_goes_on_from_the_last_checkpoint_that_can_be_read(
+    stack: Stack, settings: Settings, job: str
+) -> None:
+    made, lake = sample.generate(600, seed=5), Lake(settings.lake_address)
+    feed = Feed(Stream(settings.stream_address), made.puts, per_second=20)
+    feed.start()
+    wait_for_commits(stack, lake, job)
+    stack.cancel(job)
+
+    complete = {
+        int(file.parent.name[4:]): file for file in stack.folder.glob(f"checkpoints/{job}/chk-*/_metadata")
+    }
+    committed = max(one.checkpoint for one in lake.history(EVENT_STORE) if one.job == job)
+    # the newest may not be committed any more: then both are lost
+    lost = {number: file for number, file in complete.items() if number >= committed}
+    for file in lost.values():
+        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    newest, sound = lost[max(lost)].parent, complete[max(complete.keys() - lost.keys())].parent
+
+    with pytest.raises(StackError) as refused:
+        stack.submit(stack.settings_path, "-s", str(newest))
+    assert re.fullmatch(
+        rf"flink run failed: jobs\.ingest: {newest} cannot be restored: [^\n]+", str(refused.value)
+    )
+    with pytest.raises(StackError, match=rf"{sound} is checkpoint \d+, and \d+ of job {job} is committed"):
+        stack.submit(stack.settings_path, "-s", str(sound))
+
+    before = rows(lake)
+    said = rewind(stack, sound)
+    assert said.endswith("nothing is done yet: stop the job, then repeat this with --yes")
+    assert rows(lake) == before
+    assert rewind(stack, sound, "--yes").endswith(f"done; now: flink run -s {sound} …")
+    after = rows(lake)
+    out = {table: int(count) for table, count in re.findall(r"│ (\w+) │[^│]+│ (\d+) │", said)}
+    assert out[EVENT_STORE] > 0
+    assert after == {table: count - out.get(table, 0) for table, count in before.items()}
+    assert rewind(stack, sound) == (
+        f"the tables hold nothing that came after checkpoint {sound.name[4:]} of job {job}"
+    )
+
+    restored = stack.submit(stack.settings_path, "-s", str(sound))
+    stack.flink.wait_until_running(restored, seconds=240)
+    feed.join(timeout=120)
+    deadline = time.monotonic() + 120
+    while wrong := [*run.differences(report.read(settings), made.truth), *unbalanced(settings)]:
+        assert time.monotonic() < deadline, wrong
+        time.sleep(1)
+
+
+def test_the_workers_of_a_killed_taskmanager_end_by_themselves(stack: Stack) -> None:
+    workers = stack.workers()
+    assert workers
+    os.kill(stack.pid("taskmanager"), signal.SIGKILL)
+    deadline = time.monotonic() + 30  # at rest it takes a second
+    while running := [pid for pid in workers if alive(pid)]:
+        assert time.monotonic() < deadline, running
+        time.sleep(0.2)
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; one that has ended may wait for its parent to notice."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False

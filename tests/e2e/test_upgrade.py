@@ -1,0 +1,100 @@
+"""State of older versions, kept under tests/state/, restored by today's code on a fresh stream and fresh tables.
+
+Nothing but the fixture can tell of what was fed before: its events are known as copies, its totals go on.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ops import package, report, run, sample, upgrade
+from ops.local import ROOT, Stack
+from ops.machine import Ports
+from ops.report import Report
+from ops.sample import Truth
+from settings import load
+from stores.stream import Stream
+
+RESTORE = ROOT / "tests" / "state" / "restore.py"
+FIXTURES = sorted(path.parent for path in upgrade.FIXTURES.glob("*/fed.json"))
+NEW_RECORDS, NEW_SEED = 200, 1_000_007
+SECONDS_TO_REST = 120
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    options = {"execution.checkpointing.interval": "2s"}
+    with Stack("e2e-upgrade", Ports.free(), flink_options=options) as running:
+        yield running
+
+
+@pytest.mark.parametrize("fixture", FIXTURES, ids=lambda path: path.name)
+def test_first_copies_and_totals_of_an_older_version_live_on(stack: Stack, fixture: Path) -> None:
+    savepoint, fed = upgrade.unpack(fixture, stack.folder / "savepoints")
+    # positions are of another stream: one that is not in the savepoint is read from its start
+    name = savepoint.name
+    kinesis = {"stream": name, "endpoint": stack.kinesis_endpoint, "shard_discovery_interval_ms": 1_000}
+    settings = load(stack.write_settings(kinesis=kinesis))
+    run.create(settings, shards=2)
+    before = sample.generate(fed["records"], fed["seed"], datetime.fromisoformat(fed["now"]))
+    new = sample.generate(NEW_RECORDS, NEW_SEED)
+    puts = [(put.partition_key, put.data) for put in (*before.puts, *new.puts)]
+    assert sum(Stream(settings.stream_address).put(puts)) == len(puts)
+
+    program = ("-pyfs", package.build(ROOT), "-py", RESTORE)
+    job = stack.flink.run(("-s", str(savepoint), *program), ("--config", stack.settings_path))
+    stack.flink.wait_until_running(job)
+    expected = continued(before.truth, new.truth)
+    deadline = time.monotonic() + SECONDS_TO_REST
+    while (found := counts(report.read(settings))) != expected and time.monotonic() < deadline:
+        assert stack.job_state(job) == "RUNNING", stack.flink.root_cause(job)
+        time.sleep(1)
+    assert found == expected
+    stack.cancel(job)
+
+
+def continued(before: Truth, new: Truth) -> dict[str, Any]:
+    """What the tables hold when all of `before` comes a second time, and `new` a first time."""
+    return {
+        "events counted": Counter(before.usage) + Counter(new.usage),
+        "event records": twice({p: one.records for p, one in before.projects.items()})
+        + Counter({p: one.records for p, one in new.projects.items()}),
+        "updates counted": Counter(before.user_updates) + Counter(new.user_updates),
+        "update records": twice(before.update_records) + Counter(new.update_records),
+        "stored": Counter(new.usage),
+        "user updates": Counter(new.user_updates),
+        "profiles": Counter(new.profiles),
+        "members": Counter(new.members),
+        "cohort messages": Counter(before.cohort_messages) + Counter(new.cohort_messages),
+        "dead letters": Counter(before.dead_letters) + Counter(new.dead_letters),
+    }
+
+
+def twice(counts: dict[int, int]) -> Counter[int]:
+    return Counter(counts) + Counter(counts)
+
+
+def counts(found: Report) -> dict[str, Any]:
+    """The same of the tables."""
+    totals: dict[str, Counter[int]] = {
+        name: Counter() for name in ("event records", "updates counted", "update records")
+    }
+    for one in found.usage:
+        totals["event records"][one.project_id] += one.records
+        totals["updates counted"][one.project_id] += one.updates
+        totals["update records"][one.project_id] += one.update_records
+    return {
+        **totals,
+        "events counted": Counter({(one.project_id, one.month): one.events for one in found.usage}),
+        "stored": found.stored,
+        "user updates": found.user_updates,
+        "profiles": found.profiles,
+        "members": found.members,
+        "cohort messages": found.cohort_messages,
+        "dead letters": found.dead_letters,
+    }

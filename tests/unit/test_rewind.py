@@ -1,0 +1,169 @@
+"""To which commit each table goes back, and that it does: on real Iceberg tables, with commits like Flink's."""
+
+import struct
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from click.testing import CliRunner
+
+from jobs.sinks import COLUMNS
+from ops.rewind import rewind
+from stores.errors import StoreError
+from stores.lake import EVENT_COUNTS, LEDGER, TABLES, Commit, Lake, LakeAddress
+from stores.rewind import planned
+
+A, B, Z = "a" * 32, "b" * 32, "c" * 32
+START = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+def history(*commits: tuple[str, int, int], first: bool = True) -> list[Commit]:
+    """Commits of (job, checkpoint, minute), given oldest first, each of which adds ten rows."""
+    return [
+        Commit(START + timedelta(minutes=at), job, checkpoint, at, 10 * i, first and i == 1)
+        for i, (job, checkpoint, at) in enumerate(commits, 1)
+    ][::-1]
+
+
+@pytest.mark.parametrize(
+    ("table", "snapshot", "rows"),
+    [
+        (history((A, 3, 3), (A, 4, 4), (A, 5, 5), (A, 6, 6)), 4, 20),
+        # nothing was committed with the checkpoint itself
+        (history((A, 2, 2), (A, 5, 5)), 2, 10),
+        # the job that was restored from the newest one, and one before both whose checkpoints were more
+        (history((Z, 9, 1), (A, 4, 4), (B, 6, 7), (B, 7, 8)), 4, 20),
+        # a compaction behind the checkpoint stays, one behind what is beyond goes
+        (history((A, 4, 4), ("", 0, 5), (A, 5, 6)), 5, 10),
+        (history((A, 4, 4), (A, 5, 5), ("", 0, 6)), 4, 20),
+        # stopped with --drain
+        (history((A, 4, 4), (A, 2**63 - 1, 5)), 4, 10),
+        # all that there is came later
+        (history((A, 5, 5), (A, 6, 6)), None, 20),
+        (history((B, 6, 7)), None, 10),
+    ],
+)
+def test_a_table_goes_back_to_the_newest_commit_before_all_that_is_beyond(
+    table: list[Commit], snapshot: int | None, rows: int
+) -> None:
+    others = history((Z, 9, 1), (A, 3, 3), (A, 4, 4))
+    (step,) = planned({EVENT_COUNTS: table, LEDGER: others}, A, 4).steps
+    assert (step.table, step.current) == (EVENT_COUNTS, table[0])
+    assert (step.back_to and step.back_to.snapshot, step.rows) == (snapshot, rows)
+
+
+def test_nothing_is_to_do_where_nothing_is_beyond() -> None:
+    tables = {EVENT_COUNTS: history((Z, 9, 1), (A, 4, 4)), LEDGER: []}
+    assert planned(tables, A, 4) == ([], START + timedelta(minutes=4))
+
+
+def test_a_savepoint_knows_its_job_by_how_the_id_begins() -> None:
+    (step,) = planned({LEDGER: history((A, 4, 4), (B, 6, 6))}, "aaaaaa", 5).steps
+    assert step.back_to == step.current._replace(**history((A, 4, 4))[0]._asdict())
+
+
+def test_what_has_expired_is_not_guessed() -> None:
+    lost = {LEDGER: history((A, 4, 4), (A, 5, 5)), EVENT_COUNTS: history((A, 5, 5), (A, 6, 6), first=False)}
+    with pytest.raises(StoreError, match=rf"^table {EVENT_COUNTS} cannot be set back to checkpoint 4: that sn"):
+        planned(lost, A, 4)
+    with pytest.raises(StoreError, match=rf"^no table has a commit of job {B}: what came after its checkpoint 4"):
+        planned(lost, B, 4)
+
+
+def test_every_table_of_the_job_is_set_back() -> None:
+    assert tuple(COLUMNS) == TABLES
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Iterator[Lake]:
+    found = Lake(
+        LakeAddress(f"sqlite:///{tmp_path}/catalog.db", f"file://{tmp_path}/lake", "amplitude", None, "eu-west-1")
+    )
+    found.create(EVENT_COUNTS, COLUMNS[EVENT_COUNTS], [])
+    yield found
+    found.catalog.close()
+
+
+def commit(lake: Lake, job: str, checkpoint: int, rows: int) -> None:
+    """Add rows as Flink's committer does."""
+    table = lake.table(EVENT_COUNTS)
+    summary = {"flink.job-id": job, "flink.max-committed-checkpoint-id": str(checkpoint)}
+    added = [{"project_id": checkpoint}] * rows
+    table.append(pa.Table.from_pylist(added, schema=table.schema().as_arrow()), snapshot_properties=summary)
+
+
+def stored(lake: Lake) -> list[int]:
+    return sorted(lake.rows(EVENT_COUNTS, ("project_id",))["project_id"].to_pylist())
+
+
+def committed(lake: Lake) -> int:
+    return max(one.checkpoint for one in lake.history(EVENT_COUNTS))
+
+
+def test_a_table_that_was_set_back_knows_nothing_of_what_was_taken_out(lake: Lake) -> None:
+    for checkpoint, rows in ((3, 1), (4, 2), (5, 3)):
+        commit(lake, A, checkpoint, rows)
+    (step,) = planned({EVENT_COUNTS: lake.history(EVENT_COUNTS)}, A, 3).steps
+    assert step.back_to
+    assert (step.rows, committed(lake)) == (5, 5)
+    lake.rewind(EVENT_COUNTS, step.current.snapshot, step.back_to.snapshot)
+    assert (stored(lake), committed(lake)) == ([3], 3)
+    assert lake.committed_at(EVENT_COUNTS) == step.back_to.at
+
+    commit(lake, B, 4, 1)
+    assert (stored(lake), committed(lake)) == ([3, 4], 4)
+    assert [(one.job, one.checkpoint, one.rows) for one in lake.history(EVENT_COUNTS)] == [(B, 4, 2), (A, 3, 1)]
+
+
+def test_a_table_goes_back_to_before_its_first_rows(lake: Lake) -> None:
+    commit(lake, A, 5, 2)
+    (only,) = lake.history(EVENT_COUNTS)
+    lake.rewind(EVENT_COUNTS, only.snapshot, None)
+    assert (stored(lake), lake.history(EVENT_COUNTS), lake.committed_at(EVENT_COUNTS)) == ([], [], None)
+    commit(lake, B, 5, 1)
+    assert (stored(lake), [one.first for one in lake.history(EVENT_COUNTS)]) == ([5], [True])
+
+
+def test_a_table_that_somebody_writes_to_is_left_alone(lake: Lake) -> None:
+    commit(lake, A, 4, 1)
+    (first,) = lake.history(EVENT_COUNTS)
+    commit(lake, A, 5, 1)
+    with pytest.raises(StoreError, match=f"^table amplitude.{EVENT_COUNTS} was written to meanwhile: stop the"):
+        lake.rewind(EVENT_COUNTS, first.snapshot, None)
+    assert stored(lake) == [4, 5]
+
+
+def test_expiry_does_not_make_an_old_table_look_new(lake: Lake) -> None:
+    for checkpoint in (3, 4):
+        commit(lake, A, checkpoint, 1)
+    assert [one.first for one in lake.history(EVENT_COUNTS)] == [False, True]
+    lake.table(EVENT_COUNTS).maintenance.expire_snapshots().by_id(lake.history(EVENT_COUNTS)[1].snapshot).commit()
+    assert [(one.checkpoint, one.first) for one in lake.history(EVENT_COUNTS)] == [(4, False)]
+
+
+def test_a_checkpoints_id_stands_at_the_head_of_its_metadata(lake: Lake, tmp_path: Path) -> None:
+    folder = tmp_path / "savepoint-aaaaaa-0123456789ab"
+    folder.mkdir()
+    file = folder / "_metadata"
+    file.write_bytes(struct.pack(">IIQ", 0x4960672D, 4, 17) + b"and the rest")
+    assert [lake.checkpoint_id(path) for path in (str(folder), f"file:{folder}/", f"file://{folder}")] == [17] * 3
+    for broken in (file.read_bytes()[:15], b"\0" * 16):
+        file.write_bytes(broken)
+        with pytest.raises(StoreError, match=f"^{folder} cannot be read: its _metadata does not begin like a che"):
+            lake.checkpoint_id(str(folder))
+    with pytest.raises(StoreError, match=r"^/nowhere/chk-1 cannot be read: .*/nowhere/chk-1/_metadata"):
+        lake.checkpoint_id("/nowhere/chk-1")
+
+
+def test_a_path_that_does_not_say_whose_it_is_is_refused(tmp_path: Path) -> None:
+    config = tmp_path / "job.toml"
+    config.write_text(
+        f'[lake]\ncatalog_uri = "sqlite:///{tmp_path}/catalog.db"\nwarehouse = "file://{tmp_path}"\n'
+    )
+    refused = CliRunner().invoke(rewind, ["--config", str(config), "s3://bucket/before-the-upgrade"]).exception
+    assert isinstance(refused, StoreError)
+    assert str(refused) == (
+        "s3://bucket/before-the-upgrade: only a name that Flink gave says whose it is: JOB_ID/chk-N or savepoint-…"
+    )
