@@ -37,14 +37,14 @@ class Emulator(NamedTuple):
 
 
 def kinesis(root: Path, port: int, kept: Path | None = None) -> Emulator:
-    """kinesis-local; what it keeps is written every second."""
+    """kinesis-local; what it keeps is written every 5 s."""
     env = {
         "KINESIS_MOCK_PLAIN_PORT": str(port),
         "KINESIS_MOCK_TLS_PORT": str(free_port()),  # unused, but it cannot be switched off
         "LOG_LEVEL": "WARN",
     }
     if kept:
-        env |= {"SHOULD_PERSIST_DATA": "true", "PERSIST_PATH": str(kept), "PERSIST_INTERVAL": "1s"}
+        env |= {"SHOULD_PERSIST_DATA": "true", "PERSIST_PATH": str(kept), "PERSIST_INTERVAL": "5s"}
     # its certificate, server.json, is looked up in the working directory
     return Emulator("kinesis", port, [node(), "main.js"], env, root / KINESIS_LOCAL)
 

@@ -15,7 +15,7 @@ from ops.proxy import Proxy
 from stores.stream import Stream
 
 _PATIENCE: Final = 60  # seconds to wait for a moment in which to strike
-_RECOVERY: Final = 180  # seconds for a job to be well again
+_RECOVERY: Final = 300  # seconds for a job to be well again
 
 
 class Disks(NamedTuple):
