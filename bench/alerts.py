@@ -61,7 +61,7 @@ def measure(say: Say) -> list[Figure]:
         job = stack.submit(stack.settings_path)
         stack.start_watch()
         if not _wait(lambda: bool(UsageTable(settings.tables_address).list())):
-            msg = f"no total after {PATIENCE} s: {stack.flink.root_cause(job) or stack.job_state(job)}"
+            msg = f"no total after {PATIENCE} s: {stack.flink.root_cause(job) or stack.flink.job_state(job)}"
             raise StackError(msg)
         say(f"putting {RATE} records/s for {SECONDS} s, {len(PROJECTS)} projects cross their thresholds")
         begin = time.monotonic()

@@ -102,7 +102,8 @@ def _wait_for_rows(stack: Stack, job: str, settings: Settings, wanted: int, limi
         if rows >= wanted or (rows and time.monotonic() > deadline):
             return int(snapshot.timestamp_ms) if snapshot else 0
         if time.monotonic() > deadline:
-            msg = f"no row is visible after {limit:.0f} s: {stack.flink.root_cause(job) or stack.job_state(job)}"
+            reason = stack.flink.root_cause(job) or stack.flink.job_state(job)
+            msg = f"no row is visible after {limit:.0f} s: {reason}"
             raise StackError(msg)
         time.sleep(0.5)
 

@@ -86,7 +86,7 @@ class Bench(NamedTuple):
         """Raise StackError when the job has ended, OSError when the feed has failed."""
         if self.feeding.done():
             self.feeding.result()
-        if (state := self.stack.job_state(self.job)) in FINAL_STATES:
+        if (state := self.stack.flink.job_state(self.job)) in FINAL_STATES:
             msg = f"job {self.job} is {state}: {self.stack.flink.root_cause(self.job)}"
             raise StackError(msg)
 

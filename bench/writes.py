@@ -99,7 +99,7 @@ def measure(say: Say) -> list[Figure]:
                 folder = write_input(live.parent / f"phase-{number}", phase, SEED + number)
                 found += _run(phase, folder, live, usage, seen)
                 say("; ".join(f"{one.what} {one.shown}" for one in found if one.benchmark == phase.title))
-            stack.cancel(job)
+            stack.flink.cancel(job)
         finally:
             rmtree(live.parent)
         return found

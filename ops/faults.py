@@ -122,7 +122,7 @@ def jobmanager_killed(target: Target) -> None:
 def cancelled(target: Target) -> None:
     """The job is cancelled and restored from its latest checkpoint."""
     target.wait_for_checkpoint()
-    target.stack.cancel(target.job)
+    target.stack.flink.cancel(target.job)
     target.restore()
 
 
@@ -135,7 +135,7 @@ def stopped_with_savepoint(target: Target) -> None:
 def rescaled(target: Target) -> None:
     """The job goes on with parallelism 2, on two TaskManagers."""
     target.wait_for_checkpoint()
-    target.stack.cancel(target.job)
+    target.stack.flink.cancel(target.job)
     if target.parallelism == 1:
         target.stack.start_taskmanager()
         target.parallelism = 2

@@ -28,6 +28,7 @@ from ops.process import Process, StackError, answers, free_port
 from settings import Kinesis, load
 
 ROOT = Path(__file__).resolve().parent.parent
+_QUICK = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 INHERITED = ("PATH", "HOME", "USER", "LANG", "TMPDIR", "JAVA_HOME")
 
 
@@ -44,12 +45,14 @@ class Stack:
         high_availability: bool = False,
         objects_port: int | None = None,
         durable: bool = False,
+        brief: bool = False,
     ) -> None:
         """`flink_options` go over flink-conf/config.yaml, for the processes and the jobs submitted alike.
 
         With `high_availability` ZooKeeper runs too, and a JobManager that is started again resumes its jobs. With
         `objects_port` warehouse, checkpoints and savepoints are on an object store. `durable` emulators hold after
-        a restart what they held before.
+        a restart what they held before. The JVMs of a `brief` one compile quickly rather than well: such a cluster
+        costs half the CPU in its first minutes.
         """
         if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", name):
             msg = f"stack name {name!r}: use a-z, 0-9 and -"
@@ -59,7 +62,7 @@ class Stack:
         self.kinesis_endpoint = f"http://127.0.0.1:{self.ports.kinesis}"
         self.dynamodb_endpoint = f"http://127.0.0.1:{self.ports.dynamodb}"
         self.catalog_uri = f"sqlite:///{self.folder}/catalog.db"
-        self._objects_port, self._durable = objects_port, durable
+        self._objects_port, self._durable, self._brief = objects_port, durable, brief
         self._state = f"s3://{emulators.BUCKET}" if objects_port else f"file://{self.folder}"
         files = emulators.s3(objects_port, self.region) if objects_port else LocalFileSystem()
         self.warehouse = f"{self._state}/warehouse"
@@ -177,14 +180,6 @@ class Stack:
     def rest(self, path: str) -> Any:
         """What Flink's REST API answers at this path."""
         return self.flink.rest(path)
-
-    def job_state(self, job_id: str) -> str:
-        """RUNNING, RESTARTING, FAILED …"""
-        return self.flink.job_state(job_id)
-
-    def cancel(self, job_id: str) -> None:
-        """Cancel a job and wait until it has ended; its last checkpoints stay."""
-        self.flink.cancel(job_id)
 
     def write_settings(self, **more: Mapping[str, str | int]) -> Path:
         """Write the job's settings for this stack to var/<name>/job.toml, checked, and return the path.
@@ -346,4 +341,5 @@ class Stack:
             "FLINK_LOG_DIR": str(self.folder / "log" / "flink-ui"),
             "FLINK_PID_DIR": str(self.folder / "pids"),
             "FLINK_IDENT_STRING": process,
+            **({f"FLINK_ENV_JAVA_OPTS_{kind}": _QUICK for kind in ("JM", "TM")} if self._brief else {}),
         }

@@ -42,7 +42,7 @@ def run(console: Console, ports: Ports, records: int, *, once: bool) -> bool:
     for number in (signal.SIGINT, signal.SIGTERM):  # a shell starts background jobs with SIGINT ignored
         signal.signal(number, signal.default_int_handler)
     # a checkpoint is when rows become visible: more often here than in production, for somebody who waits
-    with Stack(ports=ports, flink_options={"execution.checkpointing.interval": "5s"}) as stack:
+    with Stack(ports=ports, flink_options={"execution.checkpointing.interval": "5s"}, brief=once) as stack:
         settings = load(stack.write_settings())
         console.print(f"started: {', '.join(f'{name} {s} s' for name, s in stack.ready_after.items())}")
         create(settings)
@@ -91,7 +91,7 @@ def at_rest(console: Console, settings: Settings, stack: Stack, job: str, outcom
             progress.update(task, completed=found.records)
             if (found.records >= outcomes and found.at_rest) or time.monotonic() > deadline:
                 return found
-            state = stack.job_state(job)
+            state = stack.flink.job_state(job)
             if state in {"FAILED", "CANCELED", "FINISHED"}:
                 msg = f"job {job} is {state}: {stack.flink.root_cause(job)}"
                 raise StackError(msg)

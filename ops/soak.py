@@ -196,7 +196,7 @@ def _feed(console: Console, settings: Settings, stack: Stack, job: str, puts: Se
                 progress.advance(task, acknowledged)
             for put in batch:
                 expected.add(put.data)
-            if stack.job_state(job) == "FAILED":
+            if stack.flink.job_state(job) == "FAILED":
                 msg = f"job {job} has failed: {stack.flink.root_cause(job)}"
                 raise StackError(msg)
             time.sleep(max(0.0, begin + start / RATE + 1 - time.monotonic()))

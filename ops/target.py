@@ -77,7 +77,7 @@ class Target:
                     self.stack.flink.wait_until_running(self.job, seconds=deadline - time.monotonic())
                     time.sleep(0.1)
             except StackError:
-                if time.monotonic() > deadline or self.stack.job_state(self.job) == "FAILED":
+                if time.monotonic() > deadline or self.stack.flink.job_state(self.job) == "FAILED":
                     raise
             else:
                 return

@@ -105,7 +105,7 @@ def cluster(name: str = "torture") -> Iterator[Cluster]:
         if os.geteuid() == 0:
             disks = Disks(*(block.enter_context(mounted(folder / part, 400)) for part in Disks._fields))
             options["io.tmp.dirs"] = str(disks.taskmanager.folder)
-        stack = Stack(name, Ports.free(), flink_options=options, objects_port=port, durable=True)
+        stack = Stack(name, Ports.free(), flink_options=options, objects_port=port, durable=True, brief=True)
         yield Cluster(block.enter_context(stack), objects, disks)
 
 
@@ -154,8 +154,8 @@ def prepared(cluster: Cluster, seed: int, *, on_disk: bool = False) -> Iterator[
             for proxy in (kinesis, dynamodb, cluster.objects):
                 if proxy:
                     proxy.mend()
-            if _known(stack, target.job) and stack.job_state(target.job) not in FINAL_STATES:
-                stack.cancel(target.job)
+            if _known(stack, target.job) and stack.flink.job_state(target.job) not in FINAL_STATES:
+                stack.flink.cancel(target.job)
     shutil.rmtree(folder)
 
 
@@ -185,8 +185,9 @@ def _strike(target: Target, planned: Sequence[tuple[float, str]], line: Line) ->
         residual = unbalanced(settings) if late or not wrong else []
         if not (wrong or residual) or late:
             break
-        if target.stack.job_state(target.job) in FINAL_STATES:
-            msg = f"the job is {target.stack.job_state(target.job)}: {target.stack.flink.root_cause(target.job)}"
+        flink = target.stack.flink
+        if (state := flink.job_state(target.job)) in FINAL_STATES:
+            msg = f"the job is {state}: {flink.root_cause(target.job)}"
             raise StackError(msg)
         time.sleep(1)
     line.records = found.records

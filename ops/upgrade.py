@@ -177,7 +177,7 @@ def test(base: str | None, seed: int) -> None:
     """
     with _errors():
         base = base or default_base()
-        with Stack("upgrade", Ports.free(), flink_options=OPTIONS) as stack:
+        with Stack("upgrade", Ports.free(), flink_options=OPTIONS, brief=True) as stack:
             wrong = upgrade(stack, base, seed)
     for one in wrong[:10]:
         click.echo(f"WRONG {one}")
@@ -191,7 +191,7 @@ def test(base: str | None, seed: int) -> None:
 def fixture(seed: int) -> None:
     """Keep the state of this code as a fixture named by the day, when a version is released."""
     folder = FIXTURES / f"{datetime.now(UTC):%Y-%m-%d}"
-    with _errors(), Stack("upgrade", Ports.free(), flink_options=OPTIONS | INLINE) as stack:
+    with _errors(), Stack("upgrade", Ports.free(), flink_options=OPTIONS | INLINE, brief=True) as stack:
         size = take(stack, folder, seed)
     click.echo(f"{folder.relative_to(ROOT)}: a savepoint of {size:,} bytes")
 

@@ -23,7 +23,7 @@ SECONDS_TO_RECOVER = 60
 
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
-    with Stack("e2e-ha", Ports.free(), flink_options=OPTIONS, high_availability=True) as running:
+    with Stack("e2e-ha", Ports.free(), flink_options=OPTIONS, brief=True, high_availability=True) as running:
         yield running
 
 

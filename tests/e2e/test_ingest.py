@@ -26,7 +26,7 @@ RECORDS_PER_SECOND = 60
 
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
-    with Stack("e2e", Ports.free(), flink_options=OPTIONS) as running:
+    with Stack("e2e", Ports.free(), flink_options=OPTIONS, brief=True) as running:
         yield running
 
 
@@ -65,7 +65,7 @@ def at_rest(stack: Stack, settings: Settings, job: str, outcomes: int) -> report
         found = report.read(settings)
         if found.records >= outcomes and found.at_rest:
             return found
-        assert stack.job_state(job) in {"RUNNING", "RESTARTING"}, stack.flink.root_cause(job)
+        assert stack.flink.job_state(job) in {"RUNNING", "RESTARTING"}, stack.flink.root_cause(job)
         assert time.monotonic() < deadline, f"not at rest: {found}"
         time.sleep(1)
 
@@ -79,7 +79,7 @@ def test_the_ledger_has_no_residual_and_finds_what_the_job_has_not_seen(
         assert time.monotonic() < deadline, checked.stdout
         time.sleep(2)
     assert checked.stdout.endswith("residual 0\n")
-    stack.cancel(job)
+    stack.flink.cancel(job)
     assert list(Stream(settings.stream_address).put([("a", b"not seen")])) == [1]
     checked = ledger_check(stack)
     assert checked.returncode == 1

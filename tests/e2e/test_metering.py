@@ -94,7 +94,7 @@ def receiver() -> Iterator[Receiver]:
 
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
-    with Stack("e2e-metering", Ports.free(), flink_options=OPTIONS) as running:
+    with Stack("e2e-metering", Ports.free(), flink_options=OPTIONS, brief=True) as running:
         yield running
 
 

@@ -25,7 +25,7 @@ from tests.e2e.crash import OPTIONS
 
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
-    with Stack("e2e-rewind", Ports.free(), flink_options=OPTIONS) as running:
+    with Stack("e2e-rewind", Ports.free(), flink_options=OPTIONS, brief=True) as running:
         yield running
 
 
@@ -56,7 +56,7 @@ def test_the_job_goes_on_from_the_last_checkpoint_that_can_be_read(
     feed = Feed(Stream(settings.stream_address), made.puts, per_second=20)
     feed.start()
     wait_for_commits(stack, lake, job)
-    stack.cancel(job)
+    stack.flink.cancel(job)
 
     complete = {
         int(file.parent.name[4:]): file for file in stack.folder.glob(f"checkpoints/{job}/chk-*/_metadata")

@@ -29,7 +29,7 @@ SECONDS_TO_REST = 120
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
     options = {"execution.checkpointing.interval": "2s"}
-    with Stack("e2e-upgrade", Ports.free(), flink_options=options) as running:
+    with Stack("e2e-upgrade", Ports.free(), flink_options=options, brief=True) as running:
         yield running
 
 
@@ -52,10 +52,10 @@ def test_first_copies_and_totals_of_an_older_version_live_on(stack: Stack, fixtu
     expected = continued(before.truth, new.truth)
     deadline = time.monotonic() + SECONDS_TO_REST
     while (found := counts(report.read(settings))) != expected and time.monotonic() < deadline:
-        assert stack.job_state(job) == "RUNNING", stack.flink.root_cause(job)
+        assert stack.flink.job_state(job) == "RUNNING", stack.flink.root_cause(job)
         time.sleep(1)
     assert found == expected
-    stack.cancel(job)
+    stack.flink.cancel(job)
 
 
 def continued(before: Truth, new: Truth) -> dict[str, Any]:

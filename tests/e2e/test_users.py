@@ -36,7 +36,7 @@ COHORT, OWNER = next(iter(COHORTS.items()))
 
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
-    with Stack("e2e-users", Ports.free(), flink_options=OPTIONS) as running:
+    with Stack("e2e-users", Ports.free(), flink_options=OPTIONS, brief=True) as running:
         yield running
 
 
@@ -120,6 +120,6 @@ def wait_until(stack: Stack, job: str, count: Callable[[], Any], wanted: int) ->
     """Return when there are as many as wanted."""
     deadline = time.monotonic() + 180
     while (found := count()) != wanted:
-        assert stack.job_state(job) in {"RUNNING", "RESTARTING"}, stack.flink.root_cause(job)
+        assert stack.flink.job_state(job) in {"RUNNING", "RESTARTING"}, stack.flink.root_cause(job)
         assert time.monotonic() < deadline, f"{found:,} instead of {wanted:,}"
         time.sleep(1)
