@@ -39,7 +39,7 @@ class Sampler:
 
     def __enter__(self) -> Self:
         reset_peak(self._leader)
-        self._before = {pid: cpu for pid in _session(self._leader) if (cpu := _cpu_seconds(pid)) is not None}
+        self._before = {pid: cpu for pid in session(self._leader) if (cpu := cpu_seconds(pid)) is not None}
         self._thread.start()
         return self
 
@@ -66,10 +66,10 @@ class Sampler:
             self._look()
 
     def _look(self) -> None:
-        for pid in _session(self._leader):
+        for pid in session(self._leader):
             if pid != self._leader and not _is_python(pid):
                 continue  # a JVM's fork on its way to `chmod` still looks as large as the JVM
-            cpu, peak = _cpu_seconds(pid), peak_mb(pid)
+            cpu, peak = cpu_seconds(pid), peak_mb(pid)
             if cpu is not None and peak is not None:
                 self._costs[pid] = Cost(cpu - self._before.get(pid, 0.0), peak)
 
@@ -101,7 +101,8 @@ def machine() -> str:
     )
 
 
-def _session(leader: int) -> list[int]:
+def session(leader: int) -> list[int]:
+    """The living processes of a session."""
     pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
     return [pid for pid in pids if (stat := _stat(pid)) and int(stat[3]) == leader]
 
@@ -113,7 +114,8 @@ def _is_python(pid: int) -> bool:
         return False
 
 
-def _cpu_seconds(pid: int) -> float | None:
+def cpu_seconds(pid: int) -> float | None:
+    """What a process has used, user and system; None when it is gone."""
     stat = _stat(pid)
     return (int(stat[11]) + int(stat[12])) / _TICKS if stat else None
 

@@ -103,7 +103,7 @@ def cluster(name: str = "torture") -> Iterator[Cluster]:
         objects, disks = block.enter_context(Proxy(port)), None
         options = OPTIONS | {"s3.endpoint": objects.endpoint}
         if os.geteuid() == 0:
-            disks = Disks(*(block.enter_context(mounted(folder / part, 400)) for part in Disks._fields))
+            disks = Disks(*(block.enter_context(mounted(folder / part, 1_500)) for part in Disks._fields))
             options["io.tmp.dirs"] = str(disks.taskmanager.folder)
         stack = Stack(name, Ports.free(), flink_options=options, objects_port=port, durable=True, brief=True)
         yield Cluster(block.enter_context(stack), objects, disks)
