@@ -22,10 +22,15 @@ _PATH_OPTIONS: Final = ("execution.state-recovery.path", "execution.savepoint.pa
 
 def check(env: StreamExecutionEnvironment, lake: Lake) -> None:
     """Raise StoreError when the job is to be restored from where rows would be skipped or stored twice."""
-    options: dict[str, str] = dict(env._j_stream_execution_environment.getConfiguration().toMap())
+    configuration = env._j_stream_execution_environment.getConfiguration()
+    options: dict[str, str] = dict(configuration.toMap())
     path = next((options[name] for name in _PATH_OPTIONS if name in options), None)
     if path is None:
         return
+    # `flink run` has set up file systems before it read -D: without this it looks for an object store at AWS
+    jvm = get_gateway().jvm
+    plugins = jvm.org.apache.flink.core.plugin.PluginUtils.createPluginManagerFromRootFolder(configuration)
+    jvm.org.apache.flink.core.fs.FileSystem.initialize(configuration, plugins)
     checkpoint, histories = checkpoint_id(path), {table: lake.history(table) for table in TABLES}
     # of a path that does not say whose it is: the job that has committed last
     commits = [one for history in histories.values() for one in history if one.job]
