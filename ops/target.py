@@ -60,10 +60,11 @@ class Target:
 
     def wait_for_checkpoint(self) -> None:
         """Return when one more is complete: before the first there is nothing to go back to."""
-        before = self._latest()
-        self.until(lambda: self._latest() != before)
+        before = self.latest()
+        self.until(lambda: self.latest() != before)
 
-    def _latest(self) -> str | None:
+    def latest(self) -> str | None:
+        """The newest complete checkpoint of the job."""
         return self.stack.checkpoints.latest(self.job)
 
     def wait_until_well(self) -> None:
@@ -72,8 +73,8 @@ class Target:
         while True:
             try:
                 self.stack.flink.wait_until_running(self.job, seconds=deadline - time.monotonic())
-                before = self._latest()
-                while self._latest() == before:
+                before = self.latest()
+                while self.latest() == before:
                     self.stack.flink.wait_until_running(self.job, seconds=deadline - time.monotonic())
                     time.sleep(0.1)
             except StackError:
