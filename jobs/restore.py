@@ -14,7 +14,7 @@ from pyflink.java_gateway import get_gateway
 
 from stores.errors import StoreError
 from stores.lake import TABLES, Commit, Lake, job_of
-from stores.rewind import beyond
+from stores.rewind import Histories, beyond
 
 DRAINED: Final = 2**63 - 1
 _PATH_OPTIONS: Final = ("execution.state-recovery.path", "execution.savepoint.path")
@@ -32,20 +32,29 @@ def check(env: StreamExecutionEnvironment, lake: Lake) -> None:
     plugins = jvm.org.apache.flink.core.plugin.PluginUtils.createPluginManagerFromRootFolder(configuration)
     jvm.org.apache.flink.core.fs.FileSystem.initialize(configuration, plugins)
     checkpoint, histories = checkpoint_id(path), {table: lake.history(table) for table in TABLES}
-    # of a path that does not say whose it is: the job that has committed last
-    commits = [one for history in histories.values() for one in history if one.job]
-    job = job_of(path) or (max(commits).job if commits else "")
-    if problem := refusal(path, checkpoint, beyond(histories, job, checkpoint)):
+    if problem := refusal(path, checkpoint, later(histories, job_of(path), checkpoint)):
         raise StoreError(problem)
 
 
-def refusal(path: str, checkpoint: int, later: Collection[Commit]) -> str:
+def later(histories: Histories, job: str, checkpoint: int) -> set[Commit]:
+    """The commits after a checkpoint, by the id of its job or how that begins.
+
+    Where that job has none, or a path does not say whose it is, the job that has committed last stands for it: ids
+    of checkpoints go on from job to job.
+    """
+    commits = [one for history in histories.values() for one in history if one.job]
+    if commits and not (job and any(one.job.startswith(job) for one in commits)):
+        job = max(commits).job
+    return beyond(histories, job, checkpoint)
+
+
+def refusal(path: str, checkpoint: int, commits: Collection[Commit]) -> str:
     """Why a checkpoint must not be restored when there are these commits after it; empty when it may be."""
     advice = 'see docs/operations.md, "Stop, savepoint, restore"'
-    if any(one.checkpoint == DRAINED for one in later):
+    if any(one.checkpoint == DRAINED for one in commits):
         return f"{path}: its job was stopped with --drain, after which Iceberg skips every commit: {advice}"
-    if later:
-        newest = max(later)
+    if commits:
+        newest = max(commits)
         return (
             f"{path} is checkpoint {checkpoint}, and {newest.checkpoint} of job {newest.job} is committed "
             f"already: Iceberg would skip rows, or have them twice; restore from the newest one, {advice}"

@@ -19,6 +19,7 @@ from ops.target import Target
 from settings import load
 
 _KEPT_WITHIN: Final = 7  # seconds in which the emulator of Kinesis has written down what it has acknowledged
+_SHUTDOWN: Final = 5  # seconds in which a JVM that cannot go on has ended
 _NOT_HERE: Final = "this cluster has not what the fault strikes: start it with ops.torture.cluster, as root"
 WAREHOUSE_FULL: Final = "disk of the warehouse full"
 
@@ -83,7 +84,8 @@ def taskmanager_stopped(target: Target) -> None:
 def worker_killed(target: Target) -> None:
     """KILL to the Python workers alone."""
     for pid in target.stack.workers():
-        os.kill(pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # some are shells, which end with their child
+            os.kill(pid, signal.SIGKILL)
 
 
 def worker_killed_thrice(target: Target) -> None:
@@ -101,7 +103,8 @@ def worker_out_of_memory(target: Target) -> None:
     """
     pids = target.stack.workers()
     for pid in pids:
-        resource.prlimit(pid, resource.RLIMIT_AS, (1 << 20, resource.RLIM_INFINITY))
+        with suppress(ProcessLookupError):
+            resource.prlimit(pid, resource.RLIMIT_AS, (1 << 20, resource.RLIM_INFINITY))
     time.sleep(target.rng.uniform(5, 20))
     for pid in pids:
         with suppress(ProcessLookupError):
@@ -190,6 +193,7 @@ def _full(name: str) -> Callable[[Target], None]:
         disk.fill()
         time.sleep(target.rng.uniform(5, 20))
         disk.mend()
+        time.sleep(_SHUTDOWN)
         if not any(process.startswith("taskmanager") for process in target.stack.pids()):
             target.stack.start_taskmanager()
 
@@ -256,9 +260,10 @@ FAULTS: Final[dict[str, Callable[[Target], None]]] = {
 @contextmanager
 def _stopped(*pids: int) -> Iterator[None]:
     """Processes do not run as long as the block lasts."""
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
     try:
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGSTOP)
         yield
     finally:
         for pid in pids:

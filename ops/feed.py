@@ -28,6 +28,13 @@ class Feed(threading.Thread):
                 self.done += sum(self.stream.put((put.partition_key, put.data) for put in batch))
             time.sleep(_AT_ONCE / self.per_second)
 
+    def finish(self, seconds: float) -> None:
+        """Return once all puts are acknowledged. Raises StackError when they are not."""
+        self.join(seconds)
+        if self.done < len(self.puts):
+            msg = f"the feed has put {self.done} of {len(self.puts)} within {seconds:.0f} s"
+            raise StackError(msg)
+
     @contextmanager
     def paused(self) -> Iterator[None]:
         """Nothing is put, and all that was is acknowledged, as long as the block lasts."""

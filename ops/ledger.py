@@ -60,6 +60,10 @@ class Residual(NamedTuple):
     counted: int
     found: int
 
+    def __str__(self) -> str:
+        """As a line says it."""
+        return f"{' '.join(self.account)}: counted {self.counted:,}, found {self.found:,}"
+
 
 Counts = Counter[Account]
 

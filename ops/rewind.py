@@ -17,7 +17,7 @@ from ops.terminal import cell, config_option
 from settings import load
 from stores.errors import StoreError
 from stores.lake import TABLES, Lake, job_of
-from stores.rewind import Step, planned
+from stores.rewind import Step, beyond, planned
 from stores.stream import Stream
 
 _TIME: Final = "%Y-%m-%dT%H:%M:%SZ"
@@ -31,6 +31,8 @@ def rewind(config: Path, path: str, *, yes: bool) -> None:
     """Set the tables back to CHECKPOINT_PATH, for `flink run -s` when no newer checkpoint can be read.
 
     Whatever was written to the tables since is taken out, by whomever. Stop the job first: this cannot see it.
+    That the stream still has what comes again is judged by when the checkpoint was committed, not by how far the
+    job was behind then.
     """
     settings = load(config)
     lake, job = Lake(settings.lake_address), job_of(path)
@@ -38,7 +40,12 @@ def rewind(config: Path, path: str, *, yes: bool) -> None:
         msg = f"{path}: only a name that Flink gave says whose it is: JOB_ID/chk-N or savepoint-…"
         raise StoreError(msg)
     checkpoint = lake.checkpoint_id(path)
-    steps, at = planned({table: lake.history(table) for table in TABLES}, job, checkpoint)
+    histories = {table: lake.history(table) for table in TABLES}
+    if "/savepoint-" in path and any(one.job.startswith(job) for one in beyond(histories, job, checkpoint)):
+        # rows of such a savepoint are committed with the next checkpoint, and their manifests deleted
+        msg = f"{path}: its job ran on, and Iceberg has deleted what its restore would read; take a chk-N"
+        raise StoreError(msg)
+    steps, at = planned(histories, job, checkpoint)
     if not steps:
         click.echo(f"the tables hold nothing that came after checkpoint {checkpoint} of job {job}")
         return

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from ops import diagnose, report, sample
+from ops.flink_client import FINAL_STATES
 from ops.ledger import unbalanced
 from ops.local import Stack
 from ops.machine import Ports
@@ -92,7 +93,7 @@ def at_rest(console: Console, settings: Settings, stack: Stack, job: str, outcom
             if (found.records >= outcomes and found.at_rest) or time.monotonic() > deadline:
                 return found
             state = stack.flink.job_state(job)
-            if state in {"FAILED", "CANCELED", "FINISHED"}:
+            if state in FINAL_STATES:
                 msg = f"job {job} is {state}: {stack.flink.root_cause(job)}"
                 raise StackError(msg)
             if state == "RESTARTING":
@@ -119,7 +120,7 @@ def balanced(console: Console, settings: Settings) -> bool:
     while (left := unbalanced(settings)) and time.monotonic() < deadline:
         time.sleep(1)
     for one in left:
-        console.print(f"[red]RESIDUAL[/] {' '.join(one.account)}: counted {one.counted:,}, found {one.found:,}")
+        console.print(f"[red]RESIDUAL[/] {one}")
     console.print(f"ledger: {len(left):,} residuals between the job's own counts, tables and usage")
     return not left
 

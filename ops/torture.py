@@ -9,11 +9,12 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from random import Random
@@ -98,7 +99,7 @@ class Cluster(NamedTuple):
 @contextmanager
 def cluster(name: str = "torture") -> Iterator[Cluster]:
     """A stack whose state is on an object store behind a proxy, with small disks where this process is root."""
-    port, folder = free_port(), ROOT / "var" / f"{name}-disks"
+    port, folder = free_port(), ROOT / "var" / f"{name}-disks-{os.getpid()}"
     with ExitStack() as block:
         objects, disks = block.enter_context(Proxy(port)), None
         options = OPTIONS | {"s3.endpoint": objects.endpoint}
@@ -116,7 +117,7 @@ def torture(cluster: Cluster, seed: int, only: Sequence[str] = ()) -> Line:
     try:
         with prepared(cluster, seed, on_disk=WAREHOUSE_FULL in line.faults) as target:
             _strike(target, planned, line)
-    except (StackError, StoreError) as error:
+    except (StackError, StoreError, OSError, sqlite3.Error) as error:
         line.trouble = str(error)
     line.seconds = round(time.monotonic() - begin, 1)
     return line
@@ -154,7 +155,7 @@ def prepared(cluster: Cluster, seed: int, *, on_disk: bool = False) -> Iterator[
             for proxy in (kinesis, dynamodb, cluster.objects):
                 if proxy:
                     proxy.mend()
-            if _known(stack, target.job) and stack.flink.job_state(target.job) not in FINAL_STATES:
+            with suppress(StackError):  # it may be away, and would hide why the run has ended
                 stack.flink.cancel(target.job)
     shutil.rmtree(folder)
 
@@ -174,7 +175,7 @@ def _strike(target: Target, planned: Sequence[tuple[float, str]], line: Line) ->
         FAULTS[name](target)
         target.wait_until_well()
         line.recovery.append(round(time.monotonic() - begin, 1))
-    feed.join(timeout=300)
+    feed.finish(seconds=300)
 
     settings = load(target.settings_path, direct(target.stack))
     deadline = time.monotonic() + _SECONDS_TO_REST
@@ -192,7 +193,7 @@ def _strike(target: Target, planned: Sequence[tuple[float, str]], line: Line) ->
         time.sleep(1)
     line.records = found.records
     line.wrong = [str(one) for one in wrong[:10]]
-    line.wrong += [f"{' '.join(one.account)}: counted {one.counted}, found {one.found}" for one in residual[:10]]
+    line.wrong += [str(one) for one in residual[:10]]
     line.missing = sum(max(0, one.fed - one.found) for one in wrong)
     line.extra = sum(max(0, one.found - one.fed) for one in wrong)
     line.residual = sum(abs(one.counted - one.found) for one in residual)

@@ -61,12 +61,11 @@ def upgrade(stack: Stack, base: str, seed: int) -> list[str]:
     savepoint = stack.flink.stop(job)
     job = stack.submit(stack.settings_path, "-s", savepoint)
     wait_until_restored(stack, job)
-    feed.join()
+    feed.finish(seconds=300)
     found = run.at_rest(_QUIET, settings, stack, job, made.truth.outcomes)
     wrong = run.differences(found, made.truth)
     run.balanced(_QUIET, settings)
-    residuals = unbalanced(settings)
-    return wrong + [f"{' '.join(one.account)}: counted {one.counted}, found {one.found}" for one in residuals]
+    return wrong + [str(one) for one in unbalanced(settings)]
 
 
 def packaged(revision: str, target: Path) -> Path:

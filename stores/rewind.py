@@ -69,4 +69,7 @@ def planned(histories: Histories, job: str, checkpoint: int) -> Plan:
             msg = f"table {table} cannot be set back to checkpoint {checkpoint}: that snapshot has expired"
             raise StoreError(msg)
         steps.append(Step(table, history[0], history[count] if count < len(history) else None))
+    # the one with the job's first commit last: what was stopped halfway is planned alike when it is repeated
+    own = {table: [one.at for one in history if one.job.startswith(job)] for table, history in histories.items()}
+    steps.sort(key=lambda step: min(own[step.table], default=histories[step.table][0].at), reverse=True)
     return Plan(steps, max((one.at for one in commits if one not in later), default=commits[0].at))

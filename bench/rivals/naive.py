@@ -137,6 +137,7 @@ def stored(tables: StreamTableEnvironment, events: DataStream) -> Table:
     kinds = [_TYPES[kind] for kind in _COLUMNS.values()]
     rows = events.map(row, Types.ROW_NAMED(list(_COLUMNS), kinds))
     tables.create_temporary_view("first_copies", tables.from_data_stream(rows))
+    # a SQL_TIMESTAMP of a DataStream does not fit TIMESTAMP(6): ClassCastException on the workers
     columns = ", ".join(
         f"CAST(CAST(`{name}` AS TIMESTAMP(6)) AS TIMESTAMP_LTZ(6)) AS `{name}`"
         if kind is datetime
@@ -146,15 +147,11 @@ def stored(tables: StreamTableEnvironment, events: DataStream) -> Table:
     )
     return tables.sql_query(f"""
         SELECT {columns}, FALSE AS popup_trigger,
-            {_time("arrival")} AS arrival, 'shardId-000000000000' AS shard, '0' AS sequence,
+            CAST(CAST(arrival AS TIMESTAMP(6)) AS TIMESTAMP_LTZ(6)) AS arrival,
+            'shardId-000000000000' AS shard, '0' AS sequence,
             CAST(NULL AS BIGINT) AS sub_index
         FROM first_copies
     """)  # noqa: S608
-
-
-def _time(name: str) -> str:
-    # a SQL_TIMESTAMP of a DataStream does not fit TIMESTAMP(6): ClassCastException on the workers
-    return f"CAST(CAST(`{name}` AS TIMESTAMP(6)) AS TIMESTAMP_LTZ(6))"
 
 
 if __name__ == "__main__":

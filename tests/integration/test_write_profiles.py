@@ -1,11 +1,14 @@
 """The writer of profiles against a real table: two of them at once, and an item that cannot be read."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
+
 from stores.dynamodb import TablesAddress
 from stores.profiles import Profiles
-from udfs.profile import Clock, Update
+from udfs.profile import Clock, Profile, Update
 from udfs.write_profiles import Change, ProfileMerger, Written
 
 
@@ -49,3 +52,21 @@ def test_an_item_of_no_known_layout_stops_nobody_else(tmp_path: Path, dynamodb_e
     found = {key[1]: one for key, one in table.read([(1, "odd"), (1, "fine")]).items()}
     assert (found["odd"].merge, found["odd"].version) == ('{"version":99}', 2)
     assert found["fine"].properties == '{"logins":1}'
+
+
+def raising(error: Exception) -> Callable[..., bool]:
+    def apply(*_: object) -> bool:
+        raise error
+
+    return apply
+
+
+def test_an_update_is_left_out_by_a_fault_of_ours_and_not_for_want_of_memory(
+    tmp_path: Path, dynamodb_endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    merger = ProfileMerger(profiles(tmp_path, dynamodb_endpoint))
+    monkeypatch.setattr(Profile, "apply", raising(KeyError("no such shelf")))
+    assert merger.merge([change("u", 1)]).failed == 1
+    monkeypatch.setattr(Profile, "apply", raising(MemoryError()))
+    with pytest.raises(MemoryError):
+        merger.merge([change("u", 2)])

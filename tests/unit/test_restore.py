@@ -4,9 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from jobs.restore import DRAINED, refusal
+from jobs.restore import DRAINED, later, refusal
 from stores.lake import LEDGER, Commit, job_of
-from stores.rewind import beyond
 
 JOB, BEFORE, AFTER = "3afa9e268c8c91f8c9cf2501c97fbfc8", "b" * 32, "c" * 32
 
@@ -34,7 +33,7 @@ def commits(*given: tuple[str, int]) -> list[Commit]:
 
 
 def judged(checkpoint: int, *given: tuple[str, int]) -> str:
-    return refusal("p", checkpoint, beyond({LEDGER: commits(*given)[::-1]}, JOB, checkpoint))
+    return refusal("p", checkpoint, later({LEDGER: commits(*given)[::-1]}, JOB, checkpoint))
 
 
 def test_what_is_newer_than_all_that_is_committed_may_be_restored() -> None:
@@ -55,3 +54,9 @@ def test_what_is_older_or_drained_may_not() -> None:
 
 def test_what_another_job_has_gone_on_from_may_not_be_restored_again() -> None:
     assert f"and 6 of job {AFTER} is committed already" in judged(5, (JOB, 5), (AFTER, 6))
+
+
+def test_a_job_without_a_commit_is_judged_by_the_one_that_has_committed_last() -> None:
+    assert f"and 20 of job {AFTER} is committed already" in judged(11, (AFTER, 12), (AFTER, 20))
+    # restored from it, and stopped before its first commit
+    assert not judged(21, (AFTER, 12), (AFTER, 20))

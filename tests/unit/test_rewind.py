@@ -167,3 +167,29 @@ def test_a_path_that_does_not_say_whose_it_is_is_refused(tmp_path: Path) -> None
     assert str(refused) == (
         "s3://bucket/before-the-upgrade: only a name that Flink gave says whose it is: JOB_ID/chk-N or savepoint-…"
     )
+
+
+def test_a_savepoint_whose_job_ran_on_is_refused(lake: Lake, tmp_path: Path) -> None:
+    for table in TABLES:
+        lake.create(table, COLUMNS[table], [])
+    for checkpoint in (3, 5):
+        commit(lake, A, checkpoint, 1)
+    config, folder = tmp_path / "job.toml", tmp_path / "savepoint-aaaaaa-0123456789ab"
+    config.write_text(
+        f'[lake]\ncatalog_uri = "{lake.address.catalog_uri}"\nwarehouse = "{lake.address.warehouse}"\n'
+    )
+    folder.mkdir()
+    (folder / "_metadata").write_bytes(struct.pack(">IIQ", 0x4960672D, 4, 4))
+    refused = CliRunner().invoke(rewind, ["--config", str(config), str(folder)]).exception
+    assert str(refused) == (
+        f"{folder}: its job ran on, and Iceberg has deleted what its restore would read; take a chk-N"
+    )
+    assert stored(lake) == [3, 5]
+
+
+def test_what_was_stopped_halfway_is_planned_alike_again() -> None:
+    histories = {EVENT_COUNTS: history((A, 5, 5), (A, 6, 6)), LEDGER: history((A, 5, 4), (A, 6, 7))}
+    first, second = planned(histories, A, 4).steps
+    assert (first.table, second.table) == (EVENT_COUNTS, LEDGER)
+    histories[EVENT_COUNTS] = []
+    assert planned(histories, A, 4).steps == [second]
