@@ -25,8 +25,8 @@ class StackError(Exception):
 class Process:
     """A process that leads its own session, so that a signal to its group reaches all it has started.
 
-    That matters for a TaskManager: its Python workers outlive a `kill -9` of the JVM for a second or more, and are
-    found again by the group only. Ctrl-C in a terminal does not reach the group; if the starting Python thread
+    That matters for a TaskManager: its Python workers outlive a `kill -9` of the JVM, and are found again by
+    the group only. Ctrl-C in a terminal does not reach the group; if the starting Python thread
     dies, Linux sends the process a TERM (elsewhere it stays behind, and the taken port tells).
     """
 

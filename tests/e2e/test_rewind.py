@@ -1,8 +1,6 @@
 """The newest checkpoint cannot be read: the tables go back to the one before, and the job goes on from there."""
 
-import os
 import re
-import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -96,21 +94,3 @@ def test_the_job_goes_on_from_the_last_checkpoint_that_can_be_read(
     while wrong := [*run.differences(report.read(settings), made.truth), *unbalanced(settings)]:
         assert time.monotonic() < deadline, wrong
         time.sleep(1)
-
-
-def test_the_workers_of_a_killed_taskmanager_end_by_themselves(stack: Stack) -> None:
-    workers = stack.workers()
-    assert workers
-    os.kill(stack.pid("taskmanager"), signal.SIGKILL)
-    deadline = time.monotonic() + 30  # at rest it takes a second
-    while running := [pid for pid in workers if alive(pid)]:
-        assert time.monotonic() < deadline, running
-        time.sleep(0.2)
-
-
-def alive(pid: int) -> bool:
-    """Whether a process runs; one that has ended may wait for its parent to notice."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
