@@ -8,9 +8,7 @@ from rich.console import Console
 
 from bench import alerts, decode, figures, latency, processes, throughput, users, writes
 from bench.figures import Figure
-from ops.process import StackError
-from settings import SettingsError
-from stores.errors import StoreError
+from ops.terminal import one_line_errors
 
 WHICH = ("throughput", "latency", "decode", "users", "writes", "alerts")
 POSITIVE = click.IntRange(1)
@@ -64,8 +62,5 @@ def main(  # noqa: PLR0913, PLR0917  one argument per option
 
 
 if __name__ == "__main__":
-    try:
+    with one_line_errors("bench"):
         main()
-    except (SettingsError, StoreError, StackError) as error:
-        click.echo(f"bench: {error}", err=True)
-        sys.exit(2)

@@ -82,9 +82,18 @@ def reset_peak(pid: int) -> None:
 
 def peak_mb(pid: int) -> float | None:
     """VmHWM of a process in MB; None when it is gone."""
+    return _status_mb(pid, "VmHWM")
+
+
+def resident_mb(pid: int) -> float | None:
+    """VmRSS of a process in MB; None when it is gone."""
+    return _status_mb(pid, "VmRSS")
+
+
+def _status_mb(pid: int, field: str) -> float | None:
     with contextlib.suppress(OSError):
         for line in Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines():
-            if line.startswith("VmHWM:"):
+            if line.startswith(f"{field}:"):
                 return int(line.split()[1]) * 1024 / 1e6
     return None
 

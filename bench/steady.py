@@ -28,7 +28,7 @@ from rich.console import Console
 
 from bench.events import events
 from bench.figures import Figure, show
-from bench.processes import machine
+from bench.processes import machine, resident_mb
 from bench.throughput import DUPLICATES, PROJECTS, SEED, register_projects
 from ops import package
 from ops.flink_client import FINAL_STATES
@@ -248,9 +248,9 @@ def memory(stack: Stack) -> dict[str, float]:
     found = {}
     for name, pid in (stack.pids() | {f"Python worker {pid}": pid for pid in stack.workers()}).items():
         with suppress(OSError):
-            command, status = (Path(f"/proc/{pid}/{file}").read_bytes() for file in ("cmdline", "status"))
-            if pid in stack.pids().values() or b"fn_execution" in command:  # else a shell around a worker
-                found[name] = int(status.partition(b"VmRSS:")[2].split()[0]) * 1024 / 1e6
+            worker = b"fn_execution" in Path(f"/proc/{pid}/cmdline").read_bytes()  # else a shell around one
+            if (worker or pid in stack.pids().values()) and (mb := resident_mb(pid)) is not None:
+                found[name] = mb
     return found
 
 

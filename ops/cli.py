@@ -16,27 +16,20 @@ from ops.diagnose import diagnose
 from ops.explain import explain_record
 from ops.ledger import ledger
 from ops.machine import Ports
-from ops.process import StackError
 from ops.profile import profile
 from ops.projects import projects
 from ops.replay import replay
 from ops.rewind import rewind
+from ops.terminal import one_line_errors
 from ops.usage import usage
 from ops.usage_explain import explain
 from ops.watch import watch
-from settings import SettingsError
-from stores.errors import StoreError
 
 
 def main() -> None:
     """Run the command; a person's mistake is one line, never a stack trace."""
-    try:
+    with one_line_errors("amplitude-bridge"):
         commands()
-    except (SettingsError, StoreError, StackError) as error:
-        click.echo(f"amplitude-bridge: {error}", err=True)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit(130)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

@@ -3,7 +3,6 @@
 The answer comes from the generator, which counts what it makes and knows nothing of the job's rules.
 """
 
-import signal
 import threading
 import time
 from collections import Counter
@@ -16,13 +15,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ops import diagnose, report, sample
 from ops.flink_client import FINAL_STATES
-from ops.ledger import unbalanced
+from ops.ledger import Residual, unbalanced
 from ops.local import Stack
 from ops.machine import Ports
 from ops.process import StackError
 from ops.report import Report
 from ops.sample import Sample, Truth
 from ops.sample_others import COHORTS, MISSING, PROJECTS
+from ops.terminal import stop_on_signals
 from ops.usage import alerts_table
 from settings import Settings, load
 from stores.alerts import Alerts
@@ -40,8 +40,7 @@ def run(console: Console, ports: Ports, records: int, *, once: bool) -> bool:
 
     Unless `once`, everything stays up until Ctrl-C. Raises StackError, StoreError or SettingsError.
     """
-    for number in (signal.SIGINT, signal.SIGTERM):  # a shell starts background jobs with SIGINT ignored
-        signal.signal(number, signal.default_int_handler)
+    stop_on_signals()
     # a checkpoint is when rows become visible: more often here than in production, for somebody who waits
     with Stack(ports=ports, flink_options={"execution.checkpointing.interval": "5s"}, brief=once) as stack:
         settings = load(stack.write_settings())
@@ -114,11 +113,17 @@ def _conclude(console: Console, stack: Stack, found: Report, truth: Truth) -> bo
     return not wrong
 
 
-def balanced(console: Console, settings: Settings) -> bool:
-    """Whether ledger, tables and usage come to agree; rows of the ledger show with the next checkpoint."""
+def residuals(settings: Settings) -> list[Residual]:
+    """In what ledger, tables and usage do not come to agree; rows of the ledger show with the next checkpoint."""
     deadline = time.monotonic() + SECONDS_TO_BALANCE
     while (left := unbalanced(settings)) and time.monotonic() < deadline:
         time.sleep(1)
+    return left
+
+
+def balanced(console: Console, settings: Settings) -> bool:
+    """Whether there are none of these; prints them."""
+    left = residuals(settings)
     for one in left:
         console.print(f"[red]RESIDUAL[/] {one}")
     console.print(f"ledger: {len(left):,} residuals between the job's own counts, tables and usage")

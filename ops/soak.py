@@ -5,7 +5,6 @@ rules: it proves that the running job follows them whatever the bytes, loses not
 never restarts.
 """
 
-import signal
 import sys
 import time
 from collections import Counter, deque
@@ -39,8 +38,8 @@ from ops.sample_events import (
     with_shape,
 )
 from ops.sample_others import COHORTS, PROJECTS, UNKNOWN_APP, UNKNOWN_COHORT
-from settings import Settings, SettingsError, load
-from stores.errors import StoreError
+from ops.terminal import one_line_errors, stop_on_signals
+from settings import Settings, load
 from stores.lake import COHORT_MESSAGES, DEAD_LETTERS, EVENT_STORE, USER_UPDATES, Lake
 from stores.project import Project
 from stores.stream import Stream
@@ -234,15 +233,9 @@ def residuals(fed: Counter[Outcome], come: Counter[Outcome]) -> Counter[Outcome]
 @click.option("--seed", default=1, help="The same seed makes the same traffic.")
 def main(minutes: float, seed: int) -> None:
     """Soak the local stack; exit 0 only when every record fed is accounted for and the job never restarted."""
-    for number in (signal.SIGINT, signal.SIGTERM):  # so that the stack is stopped whoever ends this
-        signal.signal(number, signal.default_int_handler)
-    try:
+    stop_on_signals()
+    with one_line_errors("soak"):
         right = soak(Console(), minutes, seed)
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except (SettingsError, StoreError, StackError) as error:
-        click.echo(f"soak: {error}", err=True)
-        sys.exit(2)
     sys.exit(0 if right else 1)
 
 

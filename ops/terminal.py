@@ -1,10 +1,13 @@
-"""What commands share at the terminal: the option `--config`, and text that strangers have written.
+"""What programs share at the terminal: how they end, the option `--config`, and text that strangers have written.
 
 Nothing in such a text may steer the terminal or count as markup.
 """
 
+import signal
+import sys
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from re import fullmatch
 from typing import Final
@@ -12,6 +15,10 @@ from typing import Final
 import click
 import msgspec
 from rich.text import Text
+
+from ops.process import StackError
+from settings import SettingsError
+from stores.errors import StoreError
 
 PROJECT_ID: Final = click.IntRange(0, 2**63 - 1)
 """Amplitude's project id, as `udfs.attribute` takes it."""
@@ -34,6 +41,27 @@ config_option: Final = click.option(
     show_default=True,
     help="The job's settings; the default are those of `make run`.",
 )
+
+
+@contextmanager
+def one_line_errors(program: str) -> Iterator[None]:
+    """A person's mistake ends the program in one line with exit code 2, Ctrl-C with 130."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except (SettingsError, StoreError, StackError) as error:
+        click.echo(f"{program}: {error}", err=True)
+        sys.exit(2)
+
+
+def stop_on_signals() -> None:
+    """Let INT and TERM unwind the program, so that its stack is stopped whoever ends it.
+
+    A shell starts background jobs with INT ignored.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
 
 
 def printable(text: str, keep: str = "") -> str:

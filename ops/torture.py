@@ -8,7 +8,6 @@ is a line of JSON in the file that `--into` names; docs/scoreboard.md is made of
 import json
 import os
 import shutil
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -35,7 +34,8 @@ from ops.machine import Ports
 from ops.process import StackError, free_port
 from ops.proxy import Proxy
 from ops.target import Disks, Target
-from settings import SettingsError, load
+from ops.terminal import one_line_errors, stop_on_signals
+from settings import load
 from stores.errors import StoreError
 from stores.stream import Stream
 
@@ -130,7 +130,10 @@ def prepared(cluster: Cluster, seed: int, *, on_disk: bool = False) -> Iterator[
     folder = stack.folder / name
     folder.mkdir()
     with Proxy(stack.ports.kinesis) as kinesis, Proxy(stack.ports.dynamodb) as dynamodb:
-        lake = {"catalog_uri": f"sqlite:///{folder}/catalog.db", "warehouse": f"{stack.warehouse}/{name}"}
+        lake: dict[str, str | int] = {
+            "catalog_uri": f"sqlite:///{folder}/catalog.db",
+            "warehouse": f"{stack.warehouse}/{name}",
+        }
         if on_disk and cluster.disks:
             lake["warehouse"] = f"file://{cluster.disks.warehouse.folder}/{name}"
         elif cluster.objects:
@@ -138,7 +141,7 @@ def prepared(cluster: Cluster, seed: int, *, on_disk: bool = False) -> Iterator[
         own: dict[str, dict[str, str | int]] = {
             "kinesis": {"stream": name, "region": stack.region, "shard_discovery_interval_ms": 1_000},
             "dynamodb": {"region": stack.region, "table_prefix": f"{name}-"},
-            "lake": {**lake},
+            "lake": lake,
         }
         # the job goes through the proxies, what feeds and compares does not
         for section, endpoint in (("kinesis", kinesis.endpoint), ("dynamodb", dynamodb.endpoint)):
@@ -246,25 +249,19 @@ def read_lines(path: Path = LINES) -> list[Line]:
 @click.option("--write-scoreboard", is_flag=True, help="Make docs/scoreboard.md of docs/scoreboard.jsonl.")
 def main(runs: int, seed: int, only: Sequence[str], into: Path, *, write_scoreboard: bool) -> None:
     """Strike the product with faults; exit 0 only when every run came out right."""
-    for number in (signal.SIGINT, signal.SIGTERM):  # so that the stack is stopped whoever ends this
-        signal.signal(number, signal.default_int_handler)
+    stop_on_signals()
     if write_scoreboard:
         head, marker, _ = SCOREBOARD.read_text(encoding="utf-8").partition("<!-- made by ops.torture -->\n")
         SCOREBOARD.write_text(head + marker + scoreboard(read_lines()), encoding="utf-8")
         return
     console, lines = Console(), []
-    try:
+    with one_line_errors("torture"):
         for line in _all(range(seed, seed + runs), only):
             lines.append(line)
             with into.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(asdict(line)) + "\n")
             verdict = "[green]RIGHT[/]" if line.right else "[red]WRONG[/]"
             console.print(f"{verdict} {_summary(line)}", soft_wrap=True, highlight=False)
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except (SettingsError, StoreError, StackError) as error:
-        click.echo(f"torture: {error}", err=True)
-        sys.exit(2)
     sys.exit(0 if all(line.right for line in lines) else 1)
 
 

@@ -6,14 +6,11 @@ Nothing may be lost, stored twice or counted twice, and no state left behind: th
 """
 
 import base64
-import contextlib
 import json
 import lzma
 import re
-import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -24,13 +21,12 @@ from rich.console import Console
 
 from ops import run, sample
 from ops.feed import Feed
-from ops.ledger import unbalanced
 from ops.local import ROOT, Stack
 from ops.machine import Ports
 from ops.package import CONTENTS
 from ops.process import StackError
-from settings import SettingsError, load
-from stores.errors import StoreError
+from ops.terminal import one_line_errors, stop_on_signals
+from settings import load
 from stores.stream import Stream
 
 FIXTURES: Final = ROOT / "tests" / "state"
@@ -64,8 +60,7 @@ def upgrade(stack: Stack, base: str, seed: int) -> list[str]:
     feed.finish(seconds=300)
     found = run.at_rest(_QUIET, settings, stack, job, made.truth.outcomes)
     wrong = run.differences(found, made.truth)
-    run.balanced(_QUIET, settings)
-    return wrong + [str(one) for one in unbalanced(settings)]
+    return wrong + [str(one) for one in run.residuals(settings)]
 
 
 def packaged(revision: str, target: Path) -> Path:
@@ -158,8 +153,7 @@ def _git(*arguments: str) -> str:
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 def main() -> None:
     """Restore state of older code, or keep the state of this code for later."""
-    for number in (signal.SIGINT, signal.SIGTERM):  # so that the stack is stopped whoever ends this
-        signal.signal(number, signal.default_int_handler)
+    stop_on_signals()
 
 
 @main.command("test")
@@ -174,7 +168,7 @@ def test(base: str | None, seed: int) -> None:
 
     Exit code 0: every number is right; 1: some are not; 2: the older code does not run, or its state is refused.
     """
-    with _errors():
+    with one_line_errors("upgrade"):
         base = base or default_base()
         with Stack("upgrade", Ports.free(), flink_options=OPTIONS, brief=True) as stack:
             wrong = upgrade(stack, base, seed)
@@ -190,20 +184,12 @@ def test(base: str | None, seed: int) -> None:
 def fixture(seed: int) -> None:
     """Keep the state of this code as a fixture named by the day, when a version is released."""
     folder = FIXTURES / f"{datetime.now(UTC):%Y-%m-%d}"
-    with _errors(), Stack("upgrade", Ports.free(), flink_options=OPTIONS | INLINE, brief=True) as stack:
+    with (
+        one_line_errors("upgrade"),
+        Stack("upgrade", Ports.free(), flink_options=OPTIONS | INLINE, brief=True) as stack,
+    ):
         size = take(stack, folder, seed)
     click.echo(f"{folder.relative_to(ROOT)}: a savepoint of {size:,} bytes")
-
-
-@contextlib.contextmanager
-def _errors() -> Iterator[None]:
-    try:
-        yield
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except (SettingsError, StoreError, StackError) as error:
-        click.echo(f"upgrade: {error}", err=True)
-        sys.exit(2)
 
 
 if __name__ == "__main__":

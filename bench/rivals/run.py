@@ -33,8 +33,8 @@ from ops import package
 from ops.local import Stack
 from ops.machine import Ports
 from ops.process import Process, StackError, useful_line
-from settings import SettingsError, load
-from stores.errors import StoreError
+from ops.terminal import one_line_errors
+from settings import load
 from stores.lake import EVENT_STORE, Lake
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -262,8 +262,5 @@ def _uv(*arguments: str | Path) -> None:
 
 
 if __name__ == "__main__":
-    try:
+    with one_line_errors("bench"):
         main()
-    except (SettingsError, StoreError, StackError) as error:
-        click.echo(f"bench: {error}", err=True)
-        sys.exit(2)

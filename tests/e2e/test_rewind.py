@@ -89,7 +89,7 @@ def test_the_job_goes_on_from_the_last_checkpoint_that_can_be_read(
 
     restored = stack.submit(stack.settings_path, "-s", str(sound))
     stack.flink.wait_until_running(restored, seconds=240)
-    feed.join(timeout=120)
+    feed.finish(seconds=120)
     deadline = time.monotonic() + 120
     while wrong := [*run.differences(report.read(settings), made.truth), *unbalanced(settings)]:
         assert time.monotonic() < deadline, wrong

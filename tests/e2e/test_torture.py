@@ -32,7 +32,7 @@ def test_a_restore_after_which_iceberg_would_skip_every_commit_is_refused(cluste
         feed.wait_for(0.2)
         target.wait_for_checkpoint()
         drained = flink.stop(target.job, "--drain")  # with rows that no checkpoint has committed yet
-        feed.join()
+        feed.finish(seconds=300)
         with pytest.raises(StackError) as refused:
             target.submit("-s", drained)
         assert str(refused.value) == (
