@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyflink.table import FunctionContext, ScalarFunction, TableFunction
 
-from udfs import attribute, classify, clock, cohorts, envelope, events, parse, users
+from udfs import attribute, classify, clock, cohorts, envelope, events, orphan, parse, users
 from udfs.attribute import LiveRegistry, Registry
 from udfs.model import (
     DECODED,
@@ -187,6 +187,7 @@ class Decode(ScalarFunction):  # type: ignore[misc]
         self.open_registry = open_registry
 
     def open(self, function_context: FunctionContext) -> None:
+        orphan.end_with_taskmanager()  # here, for each slot has a worker, and each worker decodes
         self.registry = self.open_registry()
         metrics = function_context.get_metric_group()
         names = (*Kind, *(f"{reason}_records" for reason in Reason), *(f"{repair}_repairs" for repair in Repair))

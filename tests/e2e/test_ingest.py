@@ -1,10 +1,13 @@
 """The whole product as processes, killed while it works: what it leaves behind equals the oracle's count."""
 
+import os
 import re
+import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -85,6 +88,48 @@ def test_the_ledger_has_no_residual_and_finds_what_the_job_has_not_seen(
     assert checked.returncode == 1
     (residual,) = re.findall(r"^RESIDUAL stream .*: counted (\d+), found (\d+)$", checked.stdout, re.MULTILINE)
     assert int(residual[1]) == int(residual[0]) + 1
+
+
+def test_no_python_worker_outlives_its_shell_or_its_taskmanager(stack: Stack, settings: Settings) -> None:
+    """Behind the test above. Flink ends but the shell in front of a worker, a killed JVM not even that."""
+    job = stack.submit(stack.settings_path)
+    stack.flink.wait_until_running(job)
+    at_work(stack, settings)
+    worker = python_worker(stack)
+    os.kill(parent(worker), signal.SIGTERM)
+    wait_until(lambda: not Path(f"/proc/{worker}").exists())
+
+    at_work(stack, settings)
+    successor = python_worker(stack)
+    os.kill(parent(parent(successor)), signal.SIGKILL)
+    wait_until(lambda: not Path(f"/proc/{successor}").exists())
+
+
+def at_work(stack: Stack, settings: Settings) -> None:
+    """Wait until the job has counted one more record: an idle one does not notice what it has lost."""
+    counted = report.read(settings).records
+    assert list(Stream(settings.stream_address).put([("a", b"one more")])) == [1]
+    wait_until(lambda: report.read(settings).records > counted)
+
+
+def python_worker(stack: Stack) -> int:
+    """The one among shells and pipes."""
+    (found,) = (
+        pid for pid in stack.workers() if Path(f"/proc/{pid}/comm").read_text("utf-8").startswith("python")
+    )
+    return found
+
+
+def parent(pid: int) -> int:
+    status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("PPid:"))
+
+
+def wait_until(reached: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 90
+    while not reached():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 def ledger_check(stack: Stack) -> "subprocess.CompletedProcess[str]":

@@ -1,0 +1,48 @@
+"""Ends a Python worker whose TaskManager is gone or has given it up.
+
+Flink starts a worker behind a shell and ends that shell alone (`pyflink-udf-runner.sh`, Flink 1.20). A worker that
+hangs is then left behind beside its successor for as long as the machine runs; one whose TaskManager was killed
+lives on until its channels break.
+"""
+
+import os
+import select
+import threading
+from pathlib import Path
+from typing import Final
+
+import __main__
+
+_WORKER: Final = "pyflink.fn_execution.beam.beam_boot"
+
+
+def end_with_taskmanager() -> None:
+    """Watch the shell and the TaskManager of this worker from now on; either's end is its own.
+
+    Does nothing in a process that is no worker (a mini cluster runs them as threads of the client), nor where the
+    system has no pidfd: Flink's images are Linux, which has.
+    """
+    spec = getattr(__main__, "__spec__", None)
+    if spec is None or spec.name != _WORKER or not hasattr(os, "pidfd_open"):
+        return
+    if not any(thread.name == _WORKER for thread in threading.enumerate()):
+        threading.Thread(target=_watch, name=_WORKER, daemon=True).start()
+
+
+def _watch() -> None:
+    either = select.poll()
+    try:
+        shell = os.getppid()
+        for pid in (shell, _parent(shell)):
+            either.register(os.pidfd_open(pid), select.POLLIN)
+    except OSError:  # gone already
+        os._exit(1)
+    either.poll()
+    # no tidying up: whatever this worker held, Flink counts it as lost
+    os._exit(1)
+
+
+def _parent(pid: int) -> int:
+    """The parent of a process. Raises OSError when it is gone."""
+    # behind the command's name, which may hold blanks: state, parent
+    return int(Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()[1])
