@@ -6,7 +6,7 @@ PYTEST := .venv/bin/pytest --durations=10 --durations-min=0.5
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup run check test lint types unit properties integration e2e soak torture upgrade-test bench bench-rivals lock clean
+.PHONY: help setup run check test lint types unit properties integration e2e soak torture upgrade-test bench figures lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "%-14s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,11 +49,11 @@ torture: setup ## Faults while the sample is fed, everything compared; RUNS=10 S
 upgrade-test: setup ## Older code stopped in mid-feed, its state restored by this code; BASE=revision
 	.venv/bin/python -m ops.upgrade test $(if $(BASE),--base $(BASE))
 
-bench: setup ## The figures in the README
-	.venv/bin/python -m bench
+bench: setup ## Throughput beside SQL, PySpark, Bytewax, plain Python, naive PyFlink (680 MB and 30 min)
+	.venv/bin/python -m bench.throughput
 
-bench-rivals: setup ## The same work by PySpark, Bytewax, plain Python and naive PyFlink (680 MB the first time)
-	.venv/bin/python -m bench.rivals.run
+figures: setup ## The other figures in the README
+	.venv/bin/python -m bench
 
 lock: setup ## Resolve pyproject.toml anew into requirements.lock
 	.tools/bin/uv pip compile pyproject.toml --group dev --python-version 3.11 --universal --generate-hashes \

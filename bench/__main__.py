@@ -1,4 +1,4 @@
-"""`make bench`: every figure of the README in one table, or with `python -m bench WHICH` a part of them."""
+"""`make figures`: latency, decoding, users, writes, alerts in one table; `python -m bench WHICH` a part of it."""
 
 import sys
 from pathlib import Path
@@ -6,18 +6,16 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from bench import alerts, decode, figures, latency, processes, throughput, users, writes
+from bench import alerts, decode, figures, latency, processes, users, writes
 from bench.figures import Figure
 from ops.terminal import one_line_errors
 
-WHICH = ("throughput", "latency", "decode", "users", "writes", "alerts")
+WHICH = ("latency", "decode", "users", "writes", "alerts")
 POSITIVE = click.IntRange(1)
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.argument("which", type=click.Choice((*WHICH, "all")), default="all")
-@click.option("--events", default=1_000_000, type=POSITIVE, help="Throughput: events per round.")
-@click.option("--rounds", default=2, type=POSITIVE, help="Throughput: rounds of ours and of the rival.")
 @click.option("--seconds", default=120, type=POSITIVE, help="Latency: how long to feed.")
 @click.option("--rate", default=100, type=POSITIVE, help="Latency: records per second.")
 @click.option(
@@ -25,18 +23,10 @@ POSITIVE = click.IntRange(1)
     default=(10, 30),
     type=POSITIVE,
     multiple=True,
-    help="Latency: checkpoint intervals, each on a fresh stack; throughput uses the first.",
+    help="Latency: checkpoint intervals, each on a fresh stack.",
 )
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Also write the figures to this file.")
-def main(  # noqa: PLR0913, PLR0917  one argument per option
-    which: str,
-    events: int,
-    rounds: int,
-    seconds: int,
-    rate: int,
-    checkpoint_seconds: tuple[int, ...],
-    json_path: Path | None,
-) -> None:
+def main(which: str, seconds: int, rate: int, checkpoint_seconds: tuple[int, ...], json_path: Path | None) -> None:
     """Measure and print one table; exit 1 when rows were wrong, for then no figure means anything."""
     console, progress = Console(width=120), Console(stderr=True)
     machine = processes.machine()
@@ -52,8 +42,6 @@ def main(  # noqa: PLR0913, PLR0917  one argument per option
         found += writes.measure(progress.print)
     if which in {"alerts", "all"}:
         found += alerts.measure(progress.print)
-    if which in {"throughput", "all"}:
-        found += throughput.measure(events, rounds, checkpoint_seconds[0], progress.print)
     figures.show(found, console)
     if json_path:
         figures.write(found, machine, json_path)

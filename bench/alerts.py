@@ -23,8 +23,8 @@ from typing import Any
 
 import numpy as np
 
-from bench.figures import Figure
-from bench.throughput import DUPLICATES, SEED, Say
+from bench.events import DUPLICATES, SEED
+from bench.figures import Figure, Say
 from ops.local import Stack
 from ops.machine import Ports
 from ops.process import StackError

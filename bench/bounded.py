@@ -3,15 +3,16 @@
 Packaging, planning, deployment and the start of the Python processes come before: `seconds` and CPU count from
 the moment the source task is RUNNING (Flink says so once all its operators are opened and its Python workers,
 if it has any, are connected) until the job is FINISHED. A bounded job that has read everything still waits for
-the next periodic checkpoint, up to a whole interval: `seconds` is no measure of speed, see bench.throughput.
+the next periodic checkpoint, up to a whole interval: `seconds` is no measure of speed, see bench.engines.
 """
 
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bench.processes import Cost, Sampler
+from bench.processes import Cost, Sampler, total
 from ops.flink_client import FINAL_STATES
 from ops.local import Stack
 from ops.process import StackError
@@ -32,19 +33,35 @@ class Run(NamedTuple):
     job_id: str
     seconds: float
     checkpoints: list[Checkpoint]
+    written: dict[str, int]
+    """records that each task has sent to others, by its name"""
     jvm: Cost
     python: Cost
 
 
-def run(stack: Stack, script: Path, archive: Path, arguments: Sequence[str | Path], limit_seconds: float) -> Run:
-    """Submit a script and wait until its job is FINISHED. Raises StackError when it ends otherwise."""
-    job_id = stack.flink.run(("-pyfs", archive, "-py", script), arguments)
+def run(  # noqa: PLR0913, PLR0917  all but the last are what is run, and where
+    stack: Stack,
+    script: Path,
+    archive: Path,
+    arguments: Sequence[str | Path],
+    limit_seconds: float,
+    flink_options: Sequence[str] = (),
+) -> Run:
+    """Submit a script and wait until its job is FINISHED. Raises StackError when it ends otherwise.
+
+    `flink_options` such as -p 2. What it has cost is the sum over all TaskManagers.
+    """
+    job_id = stack.flink.run((*flink_options, "-pyfs", archive, "-py", script), arguments)
     deadline = time.monotonic() + limit_seconds
     _wait(stack, job_id, lambda job: all(v["status"] in _AT_WORK for v in job["vertices"]), deadline)
-    with Sampler(stack.pids()["taskmanager-1"]) as sampler:
+    pids = [pid for name, pid in stack.pids().items() if name.startswith("taskmanager")]
+    with ExitStack() as watched:
+        samplers = [watched.enter_context(Sampler(pid)) for pid in pids]
         job = _wait(stack, job_id, lambda job: job["state"] == "FINISHED", deadline)
     seconds = job["end-time"] / 1000 - _source_running(stack, job)
-    return Run(job_id, seconds, _checkpoints(stack, job_id), sampler.leader, sampler.others)
+    written = {vertex["name"]: vertex["metrics"]["write-records"] for vertex in job["vertices"]}
+    jvm, python = (total(costs) for costs in zip(*((one.leader, one.others) for one in samplers), strict=True))
+    return Run(job_id, seconds, _checkpoints(stack, job_id), written, jvm, python)
 
 
 def _wait(stack: Stack, job_id: str, reached: Any, deadline: float) -> dict[str, Any]:

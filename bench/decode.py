@@ -20,9 +20,8 @@ from pyflink.table import DataTypes
 from pyflink.table.types import to_arrow_type
 from pyflink.table.utils import arrow_to_pandas, pandas_to_arrow
 
-from bench.events import events
+from bench.events import PROJECTS, SEED, events
 from bench.figures import Figure
-from bench.throughput import PROJECTS, SEED
 from jobs.topology import row_type
 from ops import sample_broken, sample_envelopes
 from ops.sample_events import cohort_message, encode, person, user_update
@@ -38,7 +37,11 @@ INSIDE = 100
 """Records in one envelope, users in one cohort message."""
 _DAY = datetime(2026, 3, 13, tzinfo=UTC)
 _ARRIVAL = _DAY.replace(tzinfo=None)
-_REGISTRY: Registry = {project_id: linked(project_id, f"notifly-{project_id}") for project_id in PROJECTS}
+_COHORT = "cohort-1"
+_REGISTRY: Registry = {
+    _COHORT: linked(PROJECTS[0], f"notifly-{PROJECTS[0]}"),
+    **{project_id: linked(project_id, f"notifly-{project_id}") for project_id in PROJECTS},
+}
 _SCHEMA = pa.schema([("row", to_arrow_type(row_type(DECODED)))])
 _KIND = list(DECODED).index("kind")
 
@@ -92,7 +95,7 @@ def _variants(payloads: Sequence[bytes]) -> list[Variant]:
     rng = Random(SEED)
     people = [person(rng) for _ in range(50)]
     updates = [encode(user_update(rng, rng.choice(PROJECTS), rng.choice(people), _DAY)) for _ in range(BATCH)]
-    cohorts = [encode(cohort_message(rng, _DAY, INSIDE)) for _ in range(BATCH // INSIDE)]
+    cohorts = [encode(cohort_message(rng, _COHORT, _DAY, INSIDE)) for _ in range(BATCH // INSIDE)]
     groups = [payloads[at : at + INSIDE] for at in range(0, BATCH, INSIDE)]
     return [
         Variant("event, typical (1.5 KB, Korean, emoji)", payloads, "event"),

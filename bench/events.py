@@ -1,11 +1,18 @@
 """Valid events for benchmarks, fast: precomputed templates filled with unique ids. Deterministic for a seed."""
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from random import Random
 
 from ops.sample_events import DEVICES, clocks, encode, make_event, person
+from settings import Settings
+from stores.project import linked
+from stores.projects import Projects
+
+PROJECTS = range(400_001, 400_051)
+DUPLICATES = 0.05
+SEED = 7
 
 
 def events(
@@ -59,3 +66,11 @@ def _variant(rng: Random) -> dict[bytes, bytes]:
     event["server_upload_time"] = f"{upload:%Y-%m-%d %H:%M:%S.%f}"  # the one form that Amplitude sends
     fields = ("device_id", "user_id", "amplitude_id", "session_id", *clocks(rng, upload))
     return {field.encode(): encode(event[field]) for field in fields}
+
+
+def register(settings: Settings, project_ids: Iterable[int] = PROJECTS) -> None:
+    """Enter the projects of the events into the registry, which is made for that."""
+    projects = Projects(settings.tables_address)
+    projects.create()
+    for project_id in project_ids:
+        projects.add(linked(project_id, f"notifly-{project_id}"))

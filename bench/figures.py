@@ -1,12 +1,15 @@
 """What a benchmark reports: figures with a name and a unit, shown as one table or written as JSON."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from rich.console import Console
 from rich.table import Table
+
+Say = Callable[[str], None]
+"""Tells the person who waits how far it is."""
 
 
 class Figure(NamedTuple):

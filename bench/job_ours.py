@@ -17,6 +17,17 @@ from jobs.ingest import create_tables, ends, table_environment
 from stores.profiles import Key, Stored
 from udfs.write_profiles import ProfileMerger, WriteProfiles
 
+LAKE = (
+    "event_store",
+    "user_updates",
+    "cohort_messages",
+    "cohort_changes",
+    "dead_letters",
+    "ledger",
+    "event_counts",
+)
+"""The ends that are tables of the lake."""
+
 
 def main() -> None:
     """Submit the job."""
@@ -26,6 +37,7 @@ def main() -> None:
     parser.add_argument("--input", required=True)
     parser.add_argument("--follow", action="store_true", help="go on with the files that appear")
     parser.add_argument("--profiles-in-memory", action="store_true")
+    parser.add_argument("--discard", action="store_true", help="tables that keep nothing instead of Iceberg's")
     parser.add_argument("--dedupe-minutes", type=float, help="remember first copies so long instead")
     options = parser.parse_args()
     config = settings.load(options.config, options.overrides)
@@ -38,10 +50,22 @@ def main() -> None:
     rules = topology.Rules(window, config.usage_interval)
     source = followed if options.follow else lines
     given = ends(tables, config, source(tables, options.input))
+    if options.discard:
+        given = topology.Ends(
+            **given._asdict() | {name: discarding(tables, name, getattr(given, name)) for name in LAKE}
+        )
     if options.profiles_in_memory:
         given = given._replace(write_profiles=WriteToMemory(config.tables_address))
     topology.build(env, tables, given, rules)
     env.execute("bench-ours")
+
+
+def discarding(tables: StreamTableEnvironment, name: str, table: str) -> str:
+    """A table of the same columns that keeps nothing."""
+    tables.execute_sql(
+        f"CREATE TEMPORARY TABLE discarded_{name} WITH ('connector' = 'blackhole') LIKE {table} (EXCLUDING ALL)"
+    )
+    return f"discarded_{name}"
 
 
 class MemoryProfiles:

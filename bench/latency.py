@@ -14,10 +14,9 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from bench.events import events
-from bench.figures import Figure
+from bench.events import DUPLICATES, PROJECTS, SEED, events, register
+from bench.figures import Figure, Say
 from bench.processes import peak_mb
-from bench.throughput import DUPLICATES, PROJECTS, SEED, Say, register_projects
 from ops.local import Stack
 from ops.machine import Ports
 from ops.process import StackError
@@ -41,7 +40,7 @@ def _measure(rate: int, seconds: int, interval: int, say: Say) -> list[Figure]:
         settings = load(stack.write_settings())
         stream = Stream(settings.stream_address)
         stream.create(SHARDS)
-        register_projects(settings)
+        register(settings)
         payloads = events(1 + rate * seconds, SEED, PROJECTS, DUPLICATES)
         sum(stream.put([_keyed(next(payloads))]))  # waits for the job: when it is visible, all has started
 

@@ -10,6 +10,7 @@ import platform
 import subprocess
 import sys
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -25,6 +26,12 @@ class Cost(NamedTuple):
 
     cpu_seconds: float
     peak_mb: float
+
+
+def total(costs: Iterable[Cost]) -> Cost:
+    """Of several together; their peaks need not have been at one time."""
+    cpu, peak = zip((0.0, 0.0), *costs, strict=True)
+    return Cost(sum(cpu), sum(peak))
 
 
 class Sampler:
@@ -58,8 +65,7 @@ class Sampler:
     @property
     def others(self) -> Cost:
         """All Python processes of the session together: the workers."""
-        costs = [cost for pid, cost in self._costs.items() if pid != self._leader]
-        return Cost(sum(cost.cpu_seconds for cost in costs), sum(cost.peak_mb for cost in costs))
+        return total(cost for pid, cost in self._costs.items() if pid != self._leader)
 
     def _watch(self) -> None:
         while not self._stop.wait(INTERVAL_SECONDS):

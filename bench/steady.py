@@ -26,10 +26,9 @@ import click
 import numpy as np
 from rich.console import Console
 
-from bench.events import events
+from bench.events import DUPLICATES, PROJECTS, SEED, events, register
 from bench.figures import Figure, show
 from bench.processes import machine, resident_mb
-from bench.throughput import DUPLICATES, PROJECTS, SEED, register_projects
 from ops import package
 from ops.flink_client import FINAL_STATES
 from ops.ledger import unbalanced
@@ -116,7 +115,7 @@ def running(mode: str, rate: int, seconds: int, *more: str) -> Iterator[Bench]:
     """A job that is fed for so many seconds; of a backlog the input is written before, so as not to disturb."""
     with Stack(f"steady-{mode}", Ports.free(), flink_options=FLINK.get(mode)) as stack:
         settings = load(stack.write_settings(ingest={}))
-        register_projects(settings)
+        register(settings)
         live, ended, puts = stack.folder / "input" / "live", Event(), list[float]()
         live.mkdir(parents=True)
         try:

@@ -1,170 +1,188 @@
-"""Events per second of the whole path, file to Iceberg, beside the JVM-only SQL job in interleaved rounds.
+"""`make bench`: the same events through our job and through others, in interleaved rounds, each result verified.
 
-Both run on one cluster of real processes with our flink-conf/ (RocksDB, checkpoints), one after the other, so
-that a machine whose speed drifts favours neither: only ratios within a round count. The clock is the rows' own:
-from the first record's arrival (read from the file) to the last one's, plus the checkpoint that makes the last
-visible; the idle wait in between, until that checkpoint's turn comes, is left out. CPU is that of the whole job.
-
-Each round's rows are read back. Windows on processing time do not fire at the end of bounded input, so totals
-are not checked here; the end-to-end tests do that.
+All start from the same files; only ratios within a round mean something, for a machine's speed drifts. A figure of
+a round whose rows or totals are not the oracle's is no figure.
 """
 
 import shutil
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
-import pyarrow.compute as pc
+import click
+from rich.console import Console
+from rich.table import Table
 
-from bench import bounded
-from bench.bounded import Run
-from bench.events import events
-from bench.figures import Figure
-from bench.processes import peak_mb
-from ops import package
+from bench import engines, processes
+from bench.engines import ROOT, Engine, Outcome, Script
+from bench.figures import Say
+from bench.given import Given, Mix, verdict, write
 from ops.local import Stack
 from ops.machine import Ports
-from settings import Settings, load
-from stores.lake import DEAD_LETTERS, EVENT_STORE, Lake
-from stores.project import linked
-from stores.projects import Projects
+from ops.terminal import one_line_errors
 
-PROJECTS = range(400_001, 400_051)
-DUPLICATES = 0.05
-SEED = 7
-WARM_UP_EVENTS = 50_000
-SLOWEST = 1_000  # events/s; below this something hangs
-JOBS = {name: Path(__file__).with_name(f"job_{name}.py") for name in ("ours", "rival")}
+NOT_GUARANTEED = {
+    "ours": "",
+    "ours-2": "(two TaskManagers)",
+    "ours-no-iceberg": "any row: its tables keep nothing",
+    "sql": "copies without a uuid, unknown fields, dead letters, whose record it is",
+    "plain": "rows and counts together; failover, rescaling, expiry, a table format, a stream's position",
+    "bytewax": "rows that stay (a resume takes some back); expiry, rescaling while running, a table format",
+    "spark": "rows and counts together; whole batches to a reader; rows synced to disk; latency below a batch",
+    "naive": "going on after one bad line; state that survives an edit of the graph",
+}
+"""What is measured, and what it does not promise."""
+MIXES = {
+    "typical": Mix(),
+    "small": Mix(size=500),
+    "large": Mix(size=5000),
+    "copies": Mix(duplicates=0.3),
+    "projects": Mix(projects=1000),
+    "skewed": Mix(skewed=True),
+}
+CHECKPOINTS = "10s"
+WARM_UP_EVENTS = 100_000
 
-Say = Callable[[str], None]
 
+class Amount(NamedTuple):
+    """How much is measured; `naive_events` is the most that naive PyFlink is given."""
 
-class Input(NamedTuple):
-    """A folder with one file of events, how many, and how many of them are distinct."""
-
-    folder: Path
-    records: int
-    distinct: int
-
-
-class Stored(NamedTuple):
-    """What a job has left in the event store; arrivals of the first and last record in seconds of the epoch."""
-
-    verdict: str
-    first: float
-    last: float
+    events: int
+    naive_events: int
+    rounds: int
 
 
 class Round(NamedTuple):
-    """One job over the whole input."""
+    """One run of an engine over what it was given."""
 
-    job: str
-    rate: float
-    run: Run
+    engine: str
+    records: int
+    outcome: Outcome
     verdict: str
 
-
-def measure(count: int, rounds: int, checkpoint_seconds: int, say: Say) -> list[Figure]:
-    """Run a warm-up and `rounds` of each job over `count` events."""
-    options = {"execution.checkpointing.interval": f"{checkpoint_seconds}s"}
-    with Stack("bench", Ports.free(), flink_options=options) as stack:
-        stack.write_settings()
-        say(f"writing {count:,} events")
-        warm_up = write_input(stack.folder / "input" / "warm-up", min(WARM_UP_EVENTS, count))
-        whole = write_input(stack.folder / "input" / "whole", count)
-        try:
-            for job in JOBS:
-                _round(stack, job, 0, warm_up, say)
-            done = [_round(stack, job, n, whole, say) for n in range(1, rounds + 1) for job in JOBS]
-        finally:
-            shutil.rmtree(stack.folder / "input")
-        others = {name: pid for name, pid in stack.pids().items() if not name.startswith("taskmanager")}
-        return [
-            Figure("throughput", "events per round", count),
-            Figure("throughput", "checkpoint interval", checkpoint_seconds, "s"),
-            *_figures(done, count),
-            *(
-                Figure("throughput", f"peak memory of {name}", peak_mb(pid) or 0.0, "MB")
-                for name, pid in others.items()
-            ),
-        ]
+    @property
+    def rate(self) -> float:
+        """Events per second."""
+        return self.records / self.outcome.seconds
 
 
-def write_input(folder: Path, count: int) -> Input:
-    """Write events one per line; the generator repeats exactly `int(count * DUPLICATES)` of them."""
-    folder.mkdir(parents=True)
-    with (folder / "events.jsonl").open("wb") as file:
-        file.writelines(data + b"\n" for data in events(count, SEED, PROJECTS, DUPLICATES))
-    return Input(folder, count, count - int(count * DUPLICATES))
+def measure(names: Sequence[str], mix: Mix, amount: Amount, say: Say) -> list[Round]:
+    """Run every engine some rounds, one after the other, so that a machine that drifts favours none."""
+    work = ROOT / "var" / "throughput"
+    shutil.rmtree(work, ignore_errors=True)
+    with ExitStack() as stack:
+        stack.callback(shutil.rmtree, work, ignore_errors=True)
+        say(f"writing {amount.events:,} events")
+        given = dict.fromkeys(names, write(work / "input", amount.events, mix))
+        warm_up = write(work / "warm-up", min(WARM_UP_EVENTS, amount.events), mix)
+        running = _engines(stack, names, warm_up)
+        if "naive" in names:
+            given["naive"] = write(work / "naive", min(amount.naive_events, amount.events), mix)
+        for name, engine in running.items():
+            if not isinstance(engine, Script):  # a script warms itself up
+                say(f"warming up {name}")
+                short = write(work / "short", given[name].records // 10, mix) if name == "naive" else warm_up
+                engine.run(short, work / f"warm-{name}")
+        done = []
+        for number in range(1, amount.rounds + 1):
+            for name, engine in running.items():
+                one = _round(name, engine, given[name], work / "out")
+                say(f"round {number}, {name}: {one.rate:,.0f} events/s, {one.verdict}")
+                done.append(one)
+        return done
 
 
-def _round(stack: Stack, job: str, number: int, given: Input, say: Say) -> Round:
-    """Run one job into tables of its own and read back what it stored."""
-    overrides = (
-        f"lake.namespace={job}_{number}",
-        f"dynamodb.table_prefix={job}_{number}_",
-        "ingest.usage_interval_seconds=10",
-    )
-    settings = load(stack.settings_path, overrides)
-    register_projects(settings)
-    arguments: list[str | Path] = ["--config", stack.settings_path, "--input", f"file://{given.folder}"]
-    arguments += [part for override in overrides for part in ("--set", override)]
-    run = bounded.run(stack, JOBS[job], package.build(), arguments, 60 + given.records / SLOWEST)
-    found = read_back(settings, given)
-    last = next((c for c in run.checkpoints if c.triggered >= found.last), None)
-    seconds = found.last - found.first + (last.ended - last.triggered if last else 0.0)
-    rate = given.records / seconds
-    say(f"{'round ' + str(number) if number else 'warm-up'}, {job}: {rate:,.0f} events/s, rows {found.verdict}")
-    return Round(job, rate, run, found.verdict)
+def show(title: str, done: Sequence[Round], console: Console) -> None:
+    """One line per engine: medians of its rounds, the spread of its speed, and what it does not promise."""
+    table = Table("engine", title=title)
+    for heading in ("events", "events/s", "min - max", "CPU µs/event", "events per CPU s", "peak MB"):
+        table.add_column(heading, justify="right")
+    table.add_column("verdict")
+    table.add_column("not guaranteed", min_width=30)
+    for name in dict.fromkeys(one.engine for one in done):
+        rounds = [one for one in done if one.engine == name]
+        rates = [one.rate for one in rounds]
+        wrong = [one.verdict for one in rounds if one.verdict != "ok"]
+        table.add_row(
+            name,
+            f"{rounds[0].records:,}",
+            f"{median(rates):,.0f}",
+            f"{min(rates):,.0f} - {max(rates):,.0f}",
+            _cpu(rounds),
+            f"{median(one.records / one.outcome.cpu_seconds for one in rounds):,.0f}",
+            f"{max(one.outcome.peak_mb for one in rounds):,.0f}",
+            wrong[0] if wrong else "ok",
+            NOT_GUARANTEED[name],
+            style="red" if wrong else None,
+        )
+    console.print(table)
 
 
-def register_projects(settings: Settings) -> None:
-    """The registry as ours reads it; the rival knows none."""
-    projects = Projects(settings.tables_address)
-    projects.create()
-    for project_id in PROJECTS:
-        projects.add(linked(project_id, f"notifly-{project_id}"))
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.option("--events", default=1_000_000, type=click.IntRange(1), help="Events per round.")
+@click.option("--naive-events", default=50_000, type=click.IntRange(10), help="At most so many for naive PyFlink.")
+@click.option("--rounds", default=3, type=click.IntRange(1), help="Rounds of each.")
+@click.option("--mix", "mixes", multiple=True, type=click.Choice(tuple(MIXES)), default=["typical"])
+@click.option("--only", multiple=True, type=click.Choice(tuple(NOT_GUARANTEED)), help="This one; repeatable.")
+def main(events: int, naive_events: int, rounds: int, mixes: Sequence[str], only: Sequence[str]) -> None:
+    """Measure and print a table for each mix; exit 1 when rows were wrong, for then no figure means anything.
+
+    Mixes: 1.5 KB, 5 % copies, 50 projects (typical); 0.5 KB (small); 5 KB (large); 30 % copies; 1000 projects; one
+    project with half of the traffic (skewed).
+    """
+    console, progress = Console(width=170), Console(stderr=True)
+    console.print(processes.machine(), highlight=False, soft_wrap=True)
+    right = True
+    for mix in mixes:
+        done = measure(
+            only or tuple(NOT_GUARANTEED), MIXES[mix], Amount(events, naive_events, rounds), progress.print
+        )
+        show(f"{mix}, checkpoints every {CHECKPOINTS}", done, console)
+        right = right and all(one.verdict == "ok" for one in done)
+    if not right:
+        sys.exit(1)
 
 
-def read_back(settings: Settings, given: Input) -> Stored:
-    """ok when the event store holds every distinct event once and nothing became a dead letter."""
-    lake = Lake(settings.lake_address)
-    # event_time is a parsed column that every event has; server_upload_time has forms that `json` makes null
-    rows = lake.rows(EVENT_STORE, ("identity", "event_time", "arrival"))
-    found = {
-        "rows": rows.num_rows,
-        "distinct": pc.count_distinct(rows["identity"]).as_py(),
-        "with event_time": rows.num_rows - rows["event_time"].null_count,
-        "with dead letters": rows.num_rows + lake.rows(DEAD_LETTERS, ("kind",)).num_rows,
+def _engines(stack: ExitStack, names: Sequence[str], warm_up: Given) -> Mapping[str, Engine]:
+    """What these names stand for, with the clusters that they need, in the order of NOT_GUARANTEED."""
+
+    def cluster(taskmanagers: int) -> Stack:
+        name, options = f"bench-{taskmanagers}", {"execution.checkpointing.interval": CHECKPOINTS}
+        started = Stack(name, Ports.free(), taskmanagers=taskmanagers, flink_options=options)
+        stack.enter_context(started).write_settings()
+        return started
+
+    single = cache(lambda: cluster(1))
+    makers: dict[str, Callable[[], Engine]] = {
+        "ours": lambda: engines.ours("ours", single()),
+        "ours-2": lambda: engines.ours("ours-2", cluster(2), "-p", "2"),
+        "ours-no-iceberg": lambda: engines.ours_without_iceberg(single()),
+        "sql": lambda: engines.sql(single()),
+        "plain": lambda: Script("plain", "plain"),
+        "bytewax": lambda: Script("bytewax", "bytewax_flow"),
+        "spark": lambda: Script("spark", "spark", (warm_up.folder,)),
+        "naive": lambda: engines.naive(single()),
     }
-    wrong = [f"{n:,} {what}" for what, n in found.items() if n != given.distinct]
-    arrival = pc.min_max(rows["arrival"]).as_py()
-    verdict = f"WRONG: {', '.join(wrong)} instead of {given.distinct:,}" if wrong else "ok"
-    return Stored(verdict, arrival["min"].timestamp(), arrival["max"].timestamp())
+    return {name: make() for name, make in makers.items() if name in names}
 
 
-def _figures(done: list[Round], count: int) -> list[Figure]:
-    name = "throughput"
-    figures = []
-    ratios = []
-    for number, (ours, rival) in enumerate(zip(done[::2], done[1::2], strict=True), 1):
-        ratios.append(ours.rate / rival.rate)
-        for one in (ours, rival):
-            figures += _of_round(one, f"round {number}, {one.job}", count)
-        figures.append(Figure(name, f"round {number}, ours / rival", ratios[-1], "x"))
-    return [*figures, Figure(name, "median of rounds, ours / rival", median(ratios), "x")]
+def _round(name: str, engine: Engine, given: Given, out: Path) -> Round:
+    shutil.rmtree(out, ignore_errors=True)
+    outcome = engine.run(given, out)
+    return Round(name, given.records, outcome, verdict(given, outcome.found))
 
 
-def _of_round(one: Round, title: str, count: int) -> list[Figure]:
-    jvm, python = one.run.jvm, one.run.python
-    parts: list[tuple[str, float | str, str]] = [
-        ("", one.rate, "events/s"),
-        (": rows", one.verdict, ""),
-        (": source RUNNING to job FINISHED", one.run.seconds, "s"),
-        (": CPU of the TaskManager's JVM", jvm.cpu_seconds / count * 1e6, "µs/event"),
-        (": CPU of its Python workers", python.cpu_seconds / count * 1e6, "µs/event"),
-        (": peak memory of the TaskManager's JVM", jvm.peak_mb, "MB"),
-        (": peak memory of its Python workers", python.peak_mb, "MB"),
-    ]
-    return [Figure("throughput", title + what, value, unit) for what, value, unit in parts]
+def _cpu(rounds: Sequence[Round]) -> str:
+    """JVM + Python where both work, else the sum."""
+    whole = median(one.outcome.cpu_seconds / one.records for one in rounds) * 1e6
+    python = median(one.outcome.python_cpu_seconds / one.records for one in rounds) * 1e6
+    return f"{whole - python:.0f} + {python:.0f}" if python > 1 else f"{whole:.0f}"
+
+
+if __name__ == "__main__":
+    with one_line_errors("bench"):
+        main()

@@ -14,9 +14,10 @@ import pyarrow.compute as pc
 
 from bench import bounded
 from bench.bounded import Run
-from bench.figures import Figure
+from bench.events import PROJECTS, SEED, register
+from bench.figures import Figure, Say
+from bench.given import Mix, write
 from bench.job_ours import MemoryProfiles
-from bench.throughput import PROJECTS, SEED, Say, register_projects, write_input
 from ops import package
 from ops.local import Stack
 from ops.machine import Ports
@@ -92,7 +93,7 @@ def _jobs(stack: Stack, say: Say) -> list[Figure]:
     folders = {
         "updates": _write(stack.folder / "input" / "updates", UPDATES),
         "few updates": _write(stack.folder / "input" / "few", STATE_UPDATES),
-        "events": write_input(stack.folder / "input" / "events", UPDATES).folder,
+        "events": write(stack.folder / "input" / "events", UPDATES, Mix()).folder,
     }
     found = []
     for number in range(3):  # the first round warms up
@@ -136,10 +137,10 @@ def _records(count: int) -> Iterator[bytes]:
 
 
 def _run(stack: Stack, script: str, folder: Path, namespace: str, table: str, *more: str) -> float:
-    """Rows per second, by arrivals and the checkpoint that made the last one visible: see bench.throughput."""
+    """Rows per second, by arrivals and the checkpoint that made the last one visible: see bench.engines."""
     overrides = (f"lake.namespace={namespace}", f"dynamodb.table_prefix={namespace}_")
     settings = load(stack.settings_path, overrides)
-    register_projects(settings)
+    register(settings)
     run = _submit(stack, script, folder, [part for one in overrides for part in ("--set", one)] + list(more))
     arrival = _arrivals(settings, table)
     last = next((one for one in run.checkpoints if one.triggered >= arrival[1]), None)

@@ -18,9 +18,8 @@ from pathlib import Path
 from shutil import rmtree
 from typing import NamedTuple
 
-from bench.events import events
-from bench.figures import Figure
-from bench.throughput import DUPLICATES, SEED, Say
+from bench.events import DUPLICATES, SEED, events
+from bench.figures import Figure, Say
 from ops import package
 from ops.local import ROOT, Stack
 from ops.machine import Ports
@@ -106,7 +105,7 @@ def measure(say: Say) -> list[Figure]:
 
 
 def write_input(folder: Path, phase: Phase, seed: int) -> Path:
-    """Write a file per second and shard, named by both; as large a share is repeated as in bench.throughput."""
+    """Write a file per second and shard, named by both; as large a share is repeated as elsewhere."""
     folder.mkdir()
     projects = range(FIRST_PROJECT, FIRST_PROJECT + phase.projects)
     payloads = events(phase.records, seed, projects, DUPLICATES)

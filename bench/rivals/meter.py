@@ -1,6 +1,6 @@
 """The clock inside a rival: from the first record it reads to its last row durable, over its whole session.
 
-bench.rivals.run starts each rival as the leader of a session, so a JVM that it has started counts as well.
+bench.engines starts each rival as the leader of a session, so a JVM that it has started counts as well.
 """
 
 import json
@@ -50,7 +50,7 @@ class Meter:
 
 
 def report(cost: Mapping[str, float], counts: Counts) -> None:
-    """Tell bench.rivals.run, by one line of standard output."""
+    """Tell bench.engines, by one line of standard output."""
     rows = [[project, month, count] for (project, month), count in sorted(counts.items())]
     sys.stdout.write(json.dumps({**cost, "counts": rows}) + "\n")
     sys.stdout.flush()

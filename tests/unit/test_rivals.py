@@ -11,12 +11,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bench.rivals import given, rows
-from bench.rivals.given import Found, Given, Mix
+from bench import given
+from bench.given import Found, Given, Mix
+from bench.rivals import rows
 from jobs.sinks import COLUMNS
 from stores.lake import EVENT_STORE
 
-LOCKS = sorted(Path(given.__file__).parent.glob("*.lock"))
+LOCKS = sorted(Path(rows.__file__).parent.glob("*.lock"))
 EVENT = {
     "app": 400001,
     "uuid": "u-1",

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench.events import DUPLICATES
 from bench.steady import caught_up, compare, done_with, grown, slope, written
-from bench.throughput import DUPLICATES
 
 
 def test_a_slope_is_per_hour_and_evens_out_what_swings() -> None:
