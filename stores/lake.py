@@ -81,6 +81,13 @@ _TYPES: Final[dict[type, IcebergType]] = {
     datetime: TimestamptzType(),
 }
 
+_PROPERTIES: Final = {
+    "format-version": "2",
+    "write.parquet.compression-codec": "zstd",
+    # columns of unique values, such as ids, give up their dictionary early: to look each value up costs CPU
+    "write.parquet.dict-size-bytes": "65536",
+}
+
 
 class Partition(NamedTuple):
     """One partition field: the day of a time column, or a number of buckets of any column."""
@@ -184,7 +191,7 @@ class Lake:
                 (self.address.namespace, table),
                 schema,
                 partition_spec=spec,
-                properties={"format-version": "2", "write.parquet.compression-codec": "zstd"},
+                properties=_PROPERTIES,
             )
             with existing.update_schema() as update:
                 update.union_by_name(schema)
