@@ -1,7 +1,7 @@
 """What a benchmark reports: figures with a name and a unit, shown as one table or written as JSON."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,6 +32,11 @@ class Figure(NamedTuple):
             return self.value
         digits = 0 if isinstance(self.value, int) or abs(self.value) >= 1000 else 1
         return f"{self.value:,.{2 if abs(self.value) < 10 and digits else digits}f}"
+
+
+def of(benchmark: str, values: Mapping[str, float | str], unit: str = "") -> list[Figure]:
+    """Several figures of one unit by what they are."""
+    return [Figure(benchmark, what, value, unit) for what, value in values.items()]
 
 
 def show(figures: Sequence[Figure], console: Console) -> None:

@@ -11,7 +11,7 @@ under var/state until the next start.
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from statistics import median
@@ -22,6 +22,7 @@ import numpy as np
 import pyarrow.compute as pc
 from rich.console import Console
 
+from bench import figures
 from bench.events import DUPLICATES, PROJECTS, SEED, events, register
 from bench.figures import Figure, Say, show
 from bench.processes import Sampler, machine
@@ -163,7 +164,7 @@ def measure(job: Job, warm_up: int, count: int, loaded: int) -> list[Figure]:
     found = kept(job, sampler)
     job.feed(full)
     failures = job.stack.flink.failures(job.id)
-    found += _figures("restored", job.restore(), "s")
+    found += figures.of("restored", job.restore(), "s")
     job.feed(after)
     failures += job.stack.flink.failures(job.id)
     stored = {phase.name: job.stored(phase) for phase in phases}
@@ -172,11 +173,11 @@ def measure(job: Job, warm_up: int, count: int, loaded: int) -> list[Figure]:
     (records, firsts), (fed, due) = job.counted(), job.fed
     off = {"records in usage, off by": records - fed, "events, off by": firsts - due, "failures": failures}
     return [
-        *_figures("records read", rates, "events/s"),
+        *figures.of("records read", rates, "events/s"),
         Figure("records read", "keys in state to near-empty, target 0.8", rates[full.name] / rates[empty.name]),
         *found,
-        *_figures("rows stored, each once", rows),
-        *_figures("at rest", {what: f"WRONG: {n:,}" if n else 0 for what, n in off.items()}),
+        *figures.of("rows stored, each once", rows),
+        *figures.of("at rest", {what: f"WRONG: {n:,}" if n else 0 for what, n in off.items()}),
     ]
 
 
@@ -191,11 +192,11 @@ def kept(job: Job, sampler: Sampler) -> list[Figure]:
     peaks = {"taskmanager-1, peak": sampler.leader.peak_mb, "Python workers, peaks": sampler.others.peak_mb}
     return [
         Figure("state, keys loaded", "distinct keys", in_state),
-        *_figures("state, keys loaded", {what: n / 1e6 for what, n in size.items()}, "MB"),
-        *_figures("state, keys loaded", {what: n / in_state for what, n in size.items()}, "bytes/key"),
+        *figures.of("state, keys loaded", {what: n / 1e6 for what, n in size.items()}, "MB"),
+        *figures.of("state, keys loaded", {what: n / in_state for what, n in size.items()}, "bytes/key"),
         Figure("its last ten checkpoints", "most that one added", max(added) / 1e6, "MB"),
-        *_figures("its last ten checkpoints", {"p50": median(seconds), "max": max(seconds)}, "s"),
-        *_figures("resident memory, keys loaded", memory(job.stack) | peaks, "MB"),
+        *figures.of("its last ten checkpoints", {"p50": median(seconds), "max": max(seconds)}, "s"),
+        *figures.of("resident memory, keys loaded", memory(job.stack) | peaks, "MB"),
     ]
 
 
@@ -203,10 +204,6 @@ def verdict(found: Numbers, due: Numbers) -> int | str:
     """How many rows there are, or WRONG when they are not those that are due, each once."""
     missing, extra = len(np.setdiff1d(due, found)), len(found) - len(np.intersect1d(due, found))
     return f"WRONG: {missing:,} missing, {extra:,} too many" if missing or extra else len(found)
-
-
-def _figures(name: str, values: Mapping[str, float | str], unit: str = "") -> list[Figure]:
-    return [Figure(name, what, value, unit) for what, value in values.items()]
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})

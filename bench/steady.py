@@ -13,7 +13,7 @@ import signal
 import sys
 import time
 from bisect import bisect
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -26,6 +26,7 @@ import click
 import numpy as np
 from rich.console import Console
 
+from bench import figures
 from bench.events import DUPLICATES, PROJECTS, SEED, events, register
 from bench.figures import Figure, show
 from bench.processes import machine, resident_mb
@@ -195,12 +196,8 @@ def conclude(bench: Bench) -> list[Figure]:
         "events in usage, less those fed": bench.counted()[1] - first,
         "residuals of the ledger": len(unbalanced(bench.settings)),
     }
-    found = _figures("at rest", {what: f"WRONG: {n:,}" if n else 0 for what, n in wrong.items()})
+    found = figures.of("at rest", {what: f"WRONG: {n:,}" if n else 0 for what, n in wrong.items()})
     return [Figure("at rest", "records fed", fed), *found]
-
-
-def _figures(name: str, values: Mapping[str, float | str], unit: str = "") -> list[Figure]:
-    return [Figure(name, what, value, unit) for what, value in values.items()]
 
 
 def soak(minutes: float, rate: int, window: float, into: Path) -> list[Figure]:
@@ -267,11 +264,11 @@ def grown(samples: Sequence[Sample], window: float) -> list[Figure]:
         peak = max(value for _, value in points)
         values = {f"after {first / 60:g} min": early, "at the end": points[-1][1], "peak": peak}
         late = {f"slope after {since / 60:.3g} min": slope([point for point in points if point[0] >= since])}
-        found += _figures(name, values, "MB") + _figures(name, late, "MB/h")
+        found += figures.of(name, values, "MB") + figures.of(name, late, "MB/h")
     seconds = [one["end_to_end_duration"] / 1000 for _, one in done] or [float("nan")]
     lag = [one["put"] - one["read"] for one in samples]
-    found += _figures("duration of a checkpoint", {"p50": median(seconds), "max": max(seconds)}, "s")
-    return found + _figures("records waiting", {"p50": median(lag), "max": max(lag)})
+    found += figures.of("duration of a checkpoint", {"p50": median(seconds), "max": max(seconds)}, "s")
+    return found + figures.of("records waiting", {"p50": median(lag), "max": max(lag)})
 
 
 def outage(bench: Bench, seconds: int) -> tuple[float, float, float]:
@@ -303,7 +300,7 @@ def backlog(seconds: int, rate: int) -> list[Figure]:
             f"from then until at most {SLACK} s behind": f"WRONG: not in {LIMIT} s" if took is None else took,
         }
         counts = {"distinct events waiting then": waiting, "failures": failures}
-        return _figures(name, times, "s") + _figures(name, counts) + found
+        return figures.of(name, times, "s") + figures.of(name, counts) + found
 
 
 def recovery(times: int, rate: int) -> list[Figure]:
@@ -316,7 +313,7 @@ def recovery(times: int, rate: int) -> list[Figure]:
             took.append(well - killed)
         centiles = quantiles(took, n=20, method="inclusive")
         name = f"TaskManager killed to all tasks RUNNING, {times} times, {rate:,}/s"
-        return _figures(name, {"p50": centiles[9], "p95": centiles[18], "max": max(took)}, "s") + conclude(bench)
+        return figures.of(name, {"p50": centiles[9], "p95": centiles[18], "max": max(took)}, "s") + conclude(bench)
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})

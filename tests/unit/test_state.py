@@ -1,0 +1,42 @@
+"""What `python -m bench.state` feeds, and how it judges what is stored."""
+
+import json
+from itertools import islice
+
+import numpy as np
+import pytest
+
+from bench.events import DUPLICATES
+from bench.state import keys, typical, verdict
+from udfs import parse
+
+
+def test_typical_events_say_which_of_them_are_copies() -> None:
+    phase = typical(3, "some", 1000)
+    seen: dict[str, int] = {}
+    for line in phase.lines:
+        event = json.loads(line)
+        seen.setdefault(event["uuid"], event["event_id"])
+    assert sorted(seen.values()) == phase.due.tolist()
+    assert len(phase.due) == 1000 * (1 - DUPLICATES)
+
+
+def test_each_number_is_a_key_of_its_own_and_a_plain_event() -> None:
+    lines = list(islice(keys(range(10**6)), 200))
+    assert len({json.loads(line)["uuid"] for line in lines}) == 200
+    assert max(map(len, lines)) < 200
+    assert all(parse.quick(line) for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("found", "judged"),
+    [
+        ([0, 1, 3], 3),
+        ([3, 1, 0], 3),
+        ([0, 1], "WRONG: 1 missing, 0 too many"),
+        ([0, 1, 3, 3], "WRONG: 0 missing, 1 too many"),
+        ([0, 1, 2], "WRONG: 1 missing, 1 too many"),
+    ],
+)
+def test_rows_are_those_that_are_due_each_once(found: list[int], judged: int | str) -> None:
+    assert verdict(np.array(found), np.array([0, 1, 3])) == judged
