@@ -27,20 +27,18 @@ from bench import bounded
 from bench.bounded import Run
 from bench.events import register
 from bench.given import Found, Given, tally
-from bench.rivals.meter import RESULT
+from bench.rivals.meter import RESULT, Counts
 from ops import package
-from ops.local import Stack
+from ops.local import ROOT, Stack
 from ops.process import Process, StackError, useful_line
 from settings import Settings, load
 from stores.lake import DEAD_LETTERS, EVENT_STORE, Lake
 
-ROOT = Path(__file__).resolve().parents[1]
 _RIVALS = ROOT / "bench" / "rivals"
 _ENVIRONMENTS = ROOT / "build" / "rivals"
 _UV = ROOT / ".tools" / "bin" / "uv"
 _SLOWEST = 200  # events/s; below this something hangs
 _COLUMNS = ("project_id", "month", "identity")
-Counts = dict[tuple[int, str], int]
 
 
 class Outcome(NamedTuple):
@@ -92,10 +90,6 @@ class Script:
         return Outcome(**told, found=tally(stored, totals))
 
 
-Finished = tuple[Settings, Run, Given, Path]
-"""A job that has ended: what it was told, what it has cost, what it was given, and its folder."""
-
-
 class Job:
     """A script for `flink run` on the cluster of a stack, each run into tables of its own."""
 
@@ -104,7 +98,7 @@ class Job:
         name: str,
         stack: Stack,
         script: Path,
-        read: Callable[[Finished], tuple[float, Found]],
+        read: Callable[[Settings, Run, Path], tuple[float, Found]],
         *,
         flink_options: Sequence[str] = (),
         program: Callable[[Path], Sequence[str | Path]] = lambda out: (),
@@ -129,7 +123,7 @@ class Job:
         arguments += self._program(out)
         archive = package.build()
         run = bounded.run(self._stack, self._script, archive, arguments, _limit(given), self._flink_options)
-        seconds, found = self._read((config, run, given, out))
+        seconds, found = self._read(config, run, out)
         cpu, peak = run.jvm.cpu_seconds + run.python.cpu_seconds, run.jvm.peak_mb + run.python.peak_mb
         return Outcome(seconds, cpu, peak, found, run.python.cpu_seconds)
 
@@ -162,13 +156,12 @@ def naive(stack: Stack) -> Job:
     return Job("naive", stack, _RIVALS / "naive.py", _by_totals, program=program)
 
 
-def _by_arrival(finished: Finished) -> tuple[float, Found]:
+def _by_arrival(config: Settings, run: Run, _: Path) -> tuple[float, Found]:
     """By the rows' arrivals. A dead letter counts as a row too many.
 
     Windows on processing time do not fire at the end of bounded input, so totals are not looked at: the end-to-end
     tests do that.
     """
-    config, run, _, _ = finished
     lake = Lake(config.lake_address)
     stored = lake.rows(EVENT_STORE, (*_COLUMNS, "arrival"))
     found = tally(stored)
@@ -177,16 +170,14 @@ def _by_arrival(finished: Finished) -> tuple[float, Found]:
     return _until_visible(run, arrivals["min"].timestamp(), arrivals["max"].timestamp()), found
 
 
-def _by_end(finished: Finished) -> tuple[float, Found]:
+def _by_end(_: Settings, run: Run, __: Path) -> tuple[float, Found]:
     """By the job's end; first copies are what the task that knows them has sent on to be counted."""
-    run = finished[1]
     (copies,) = (count for name, count in run.written.items() if name.startswith("first-copy"))
     return run.seconds, Found(copies, copies)
 
 
-def _by_totals(finished: Finished) -> tuple[float, Found]:
+def _by_totals(config: Settings, run: Run, out: Path) -> tuple[float, Found]:
     """By the first arrival and when the last event was counted."""
-    config, run, _, out = finished
     stored = Lake(config.lake_address).rows(EVENT_STORE, (*_COLUMNS, "arrival"))
     counts, last = _read_totals(out / "totals")
     first = pc.min(stored["arrival"]).as_py().timestamp()
@@ -200,7 +191,7 @@ def _until_visible(run: Run, first: float, last: float) -> float:
 
 def _read_totals(folder: Path) -> tuple[Counts, float]:
     """Naive PyFlink's files: the highest total by project and month, and when the last event was counted."""
-    counts: Counts = {}
+    counts: dict[tuple[int, str], int] = {}
     last = 0.0
     for path in folder.rglob("[!.]*"):
         for line in path.read_text("ascii").splitlines() if path.is_file() else ():

@@ -5,6 +5,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from random import Random
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ops.sample_events import DEVICES, clocks, encode, make_event, person
 from settings import Settings
 from stores.project import linked
@@ -39,6 +42,12 @@ def events(
         data = templates[bits % len(templates)] % variant
         recent.append(data)
         yield data
+
+
+def originals(count: int, duplicate_share: float = DUPLICATES) -> NDArray[np.int64]:
+    """Which of so many events repeat none before, by their numbers, ascending."""
+    copies = (np.arange(count + 1) * duplicate_share).astype(np.int64)
+    return np.flatnonzero(copies[1:] == copies[:-1])
 
 
 _BENCH_START = datetime(2026, 3, 10, tzinfo=UTC)

@@ -6,15 +6,10 @@ looked up once a second: it may have been so for that long. All clocks are this 
 its event_id tells, the number of the record: a shard per file would make the ledger work as it never does.
 """
 
-import os
-import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
-from threading import Event
 from typing import NamedTuple
 
 import click
@@ -23,18 +18,14 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from rich.console import Console
 
-from bench.events import DUPLICATES, PROJECTS, SEED, events, register
+from bench.events import PROJECTS
 from bench.figures import Figure, Say, show
 from bench.processes import machine
-from bench.steady import Bench, conclude, feed
-from ops import package
-from ops.local import ROOT, Stack
-from ops.machine import Ports
+from bench.steady import Bench, conclude, counted, running
 from ops.process import StackError
 from ops.terminal import one_line_errors, stop_on_signals
-from settings import Settings, load
+from settings import Settings
 from stores.lake import EVENT_STORE, Lake
-from stores.usage import UsageTable
 
 WARM_UP = 40  # s of input at the same rate that count for nothing: until its code is compiled a job is slow
 BIG = PROJECTS[0]
@@ -96,45 +87,12 @@ def stored(settings: Settings) -> Rows:
     return Rows(*map(np.concatenate, zip(*pieces, strict=True)))
 
 
-def written(folder: Path, rate: int, seconds: int, projects: Sequence[int]) -> list[Path]:
-    """Files of `rate` events of 1500 bytes each, all of one shard, and on the disk before anything is measured."""
-    payloads = events(rate * seconds, SEED, projects, DUPLICATES)
-    paths = [folder / f"{second:06d}-{0:012d}" for second in range(seconds)]
-    for path in paths:
-        path.write_bytes(b"".join(next(payloads) + b"\n" for _ in range(rate)))
-    os.sync()
-    return paths
-
-
-@contextmanager
-def running(rate: int, seconds: int, projects: Sequence[int]) -> Iterator[Bench]:
-    """A job on a fresh stack as shipped, fed for so many seconds. Raises StackError, of a full disk too."""
-    with Stack("freshness", Ports.free()) as stack:
-        settings = load(stack.write_settings(ingest={}))
-        register(settings)
-        live, ended, puts = stack.folder / "input" / "live", Event(), list[float]()
-        live.mkdir(parents=True)
-        try:
-            files = written(live.parent, rate, seconds, projects)
-            program = "--config", str(stack.settings_path), "--input", f"file://{live}", "--follow"
-            job = stack.flink.run(("-pyfs", package.build(), "-py", ROOT / "bench" / "job_ours.py"), program)
-            stack.flink.wait_until_running(job)
-            feeding = ThreadPoolExecutor(1).submit(feed, files, live, puts, ended)
-            yield Bench(stack, settings, job, rate, live, puts, ended, feeding)
-        except OSError as error:
-            raise StackError(str(error)) from None
-        finally:
-            ended.set()
-            stack.stop()
-            shutil.rmtree(live.parent)
-
-
 def watched(bench: Bench, fed: int) -> tuple[list[float], list[int]]:
     """When the records in usage were looked up, and how many, until all are there or patience is over."""
-    usage, at, totals = UsageTable(bench.settings.tables_address), list[float](), list[int]()
+    at, totals = list[float](), list[int]()
 
     def all_seen() -> bool:
-        totals.append(sum(one.records for one in usage.list()))
+        totals.append(counted(bench.settings)[0])
         at.append(time.time())
         return totals[-1] >= fed
 
@@ -142,10 +100,19 @@ def watched(bench: Bench, fed: int) -> tuple[list[float], list[int]]:
     return at, totals
 
 
+@contextmanager
+def full_disk_told() -> Iterator[None]:
+    """An OSError as a StackError: the input takes gigabytes."""
+    try:
+        yield
+    except OSError as error:
+        raise StackError(str(error)) from None
+
+
 def measured(name: str, rate: int, seconds: int, projects: Sequence[int], say: Say) -> Run:
-    """One run: warm-up, then so many seconds that count."""
+    """One run: warm-up, then so many seconds that count. Raises StackError, of a full disk too."""
     say(f"{name}: {WARM_UP} s of warm-up, then {seconds} s")
-    with running(rate, WARM_UP + seconds, projects) as bench:
+    with full_disk_told(), running("freshness", rate, WARM_UP + seconds, projects=projects) as bench:
         at, totals = watched(bench, (WARM_UP + seconds) * rate)
         checks = [one._replace(benchmark=f"{name}, {one.benchmark}") for one in conclude(bench)]
         restarts = bench.stack.flink.failures(bench.job)

@@ -23,10 +23,10 @@ import pyarrow.compute as pc
 from rich.console import Console
 
 from bench import figures
-from bench.events import DUPLICATES, PROJECTS, SEED, events, register
+from bench.events import DUPLICATES, PROJECTS, SEED, events, originals, register
 from bench.figures import Figure, Say, show
 from bench.processes import Sampler, machine
-from bench.steady import memory
+from bench.steady import counted, memory
 from ops import package
 from ops.local import ROOT, Stack
 from ops.machine import Ports
@@ -34,7 +34,6 @@ from ops.process import StackError
 from ops.terminal import one_line_errors, stop_on_signals
 from settings import load
 from stores.lake import EVENT_STORE, Condition, Lake
-from stores.usage import UsageTable
 
 FILE = 10_000  # lines
 PATIENCE = 600  # s without anything more counted, or until a checkpoint
@@ -59,8 +58,7 @@ class Phase(NamedTuple):
 
 def typical(shard: int, name: str, fed: int) -> Phase:
     """Events as Amplitude sends them, of a seed of their own."""
-    first = np.diff((np.arange(fed + 1) * DUPLICATES).astype(np.int64)) == 0
-    return Phase(shard, name, events(fed, SEED + shard, PROJECTS, DUPLICATES), fed, np.flatnonzero(first))
+    return Phase(shard, name, events(fed, SEED + shard, PROJECTS, DUPLICATES), fed, originals(fed))
 
 
 def keys(numbers: Iterable[int]) -> Iterator[bytes]:
@@ -94,18 +92,15 @@ class Job:
             files[-1].write_bytes(b"\n".join(lines) + b"\n")
         live = [file.rename(self.input / "live" / file.name) for file in files]
         self.fed = self.fed[0] + phase.fed, self.fed[1] + len(phase.due)
-        self._until(self.counted, lambda counted: counted == self.fed)  # else rows are wrong, and show as such
+        self._until(
+            lambda: counted(self.settings), lambda found: found == self.fed
+        )  # else rows are wrong, and show as such
         now = time.time() * 1000  # ms, as Flink's
         if not self._until(self.checkpoints, lambda done: any(one["trigger_timestamp"] > now for one in done)):
             msg = f"no checkpoint of job {self.id} has completed for {PATIENCE} s"
             raise StackError(msg)
         for file in live:
             file.unlink()
-
-    def counted(self) -> tuple[int, int]:
-        """Records and events in the totals. Raises StoreError."""
-        totals = UsageTable(self.settings.tables_address).list()
-        return sum(one.records for one in totals), sum(one.events for one in totals)
 
     def checkpoints(self) -> list[dict[str, Any]]:
         """The complete ones of the last ten, newest first, by REST's names: ms, bytes."""
@@ -170,7 +165,7 @@ def measure(job: Job, warm_up: int, count: int, loaded: int) -> list[Figure]:
     stored = {phase.name: job.stored(phase) for phase in phases}
     rows = {phase.name: verdict(stored[phase.name][0], phase.due) for phase in phases}
     rates = {phase.name: phase.fed / stored[phase.name][1] for phase in (empty, load, full)}
-    (records, firsts), (fed, due) = job.counted(), job.fed
+    (records, firsts), (fed, due) = counted(job.settings), job.fed
     off = {"records in usage, off by": records - fed, "events, off by": firsts - due, "failures": failures}
     return [
         *figures.of("records read", rates, "events/s"),

@@ -8,6 +8,7 @@ When events were read is their arrival in the event store, when tasks run is by 
 """
 
 import json
+import os
 import shutil
 import signal
 import sys
@@ -27,7 +28,7 @@ import numpy as np
 from rich.console import Console
 
 from bench import figures
-from bench.events import DUPLICATES, PROJECTS, SEED, events, register
+from bench.events import DUPLICATES, PROJECTS, SEED, events, originals, register
 from bench.figures import Figure, show
 from bench.processes import machine, resident_mb
 from ops import package
@@ -47,6 +48,7 @@ WARM_UP, LIMIT = 60, 300  # s of input before and after the outage of a backlog
 SLACK = 2  # s of input that a job which keeps up may be behind
 BEHIND = 15  # s that usage may be behind: its interval, and to spare
 PATIENCE = 600  # s to wait for what must come
+INPUT_FIRST = ("backlog", "freshness")
 FLINK = {
     # ms: REST would tell of the records read at the last sample
     "soak": {"metrics.fetcher.update-interval": "100"},
@@ -90,11 +92,6 @@ class Bench(NamedTuple):
             msg = f"job {self.job} is {state}: {self.stack.flink.root_cause(self.job)}"
             raise StackError(msg)
 
-    def counted(self) -> tuple[int, int]:
-        """Records and events in the totals."""
-        totals = UsageTable(self.settings.tables_address).list()
-        return sum(one.records for one in totals), sum(one.events for one in totals)
-
     def column(self, name: str) -> np.ndarray[Any, Any]:
         """Of all rows of the event store."""
         pieces = Lake(self.settings.lake_address).pieces(EVENT_STORE, [name])
@@ -112,8 +109,8 @@ class Bench(NamedTuple):
 
 
 @contextmanager
-def running(mode: str, rate: int, seconds: int, *more: str) -> Iterator[Bench]:
-    """A job that is fed for so many seconds; of a backlog the input is written before, so as not to disturb."""
+def running(mode: str, rate: int, seconds: int, *more: str, projects: Sequence[int] = PROJECTS) -> Iterator[Bench]:
+    """A job that is fed for so many seconds; those of INPUT_FIRST have it on the disk before."""
     with Stack(f"steady-{mode}", Ports.free(), flink_options=FLINK.get(mode)) as stack:
         settings = load(stack.write_settings(ingest={}))
         register(settings)
@@ -123,10 +120,11 @@ def running(mode: str, rate: int, seconds: int, *more: str) -> Iterator[Bench]:
             program = "--config", str(stack.settings_path), "--input", f"file://{live}", "--follow", *more
             job = stack.flink.run(("-pyfs", package.build(), "-py", ROOT / "bench" / "job_ours.py"), program)
             stack.flink.wait_until_running(job)
-            files = written(live.parent, rate, seconds)
-            feeding = ThreadPoolExecutor(1).submit(
-                feed, list(files) if mode == "backlog" else files, live, puts, ended
-            )
+            files: Iterable[Path] = written(live.parent, rate, seconds, projects)
+            if mode in INPUT_FIRST:
+                files = list(files)
+                os.sync()
+            feeding = ThreadPoolExecutor(1).submit(feed, files, live, puts, ended)
             yield Bench(stack, settings, job, rate, live, puts, ended, feeding)
         finally:
             ended.set()
@@ -134,9 +132,9 @@ def running(mode: str, rate: int, seconds: int, *more: str) -> Iterator[Bench]:
             shutil.rmtree(live.parent)
 
 
-def written(folder: Path, rate: int, seconds: int) -> Iterator[Path]:
+def written(folder: Path, rate: int, seconds: int, projects: Sequence[int] = PROJECTS) -> Iterator[Path]:
     """Files of `rate` events, each written when it is asked for; by how their names end all are of one shard."""
-    payloads = events(rate * seconds, SEED, PROJECTS, DUPLICATES)
+    payloads = events(rate * seconds, SEED, projects, DUPLICATES)
     for second in range(seconds):
         path = folder / f"{second:06d}-{0:012d}"
         path.write_bytes(b"".join(next(payloads) + b"\n" for _ in range(rate)))
@@ -153,10 +151,15 @@ def feed(files: Iterable[Path], live: Path, puts: list[float], ended: Event) -> 
         puts.append(time.time())
 
 
+def counted(settings: Settings) -> tuple[int, int]:
+    """Records and events in the totals. Raises StoreError."""
+    totals = UsageTable(settings.tables_address).list()
+    return sum(one.records for one in totals), sum(one.events for one in totals)
+
+
 def compare(found: np.ndarray[Any, Any], fed: int) -> tuple[int, int]:
     """Events missing and rows too many, by the event_id of all rows, which numbers the records fed."""
-    copies = (np.arange(fed + 1) * DUPLICATES).astype(np.int64)
-    expected = np.flatnonzero(copies[1:] == copies[:-1])
+    expected = originals(fed)
     present = len(np.intersect1d(expected, found))
     return len(expected) - present, len(found) - present
 
@@ -186,14 +189,14 @@ def conclude(bench: Bench) -> list[Figure]:
     bench.feeding.result()
     fed = len(bench.puts) * bench.rate
     first, table = fed - int(fed * DUPLICATES), Lake(bench.settings.lake_address).table(EVENT_STORE)
-    bench.until(lambda: bench.counted() == (fed, first) and table.refresh().scan().count() >= first, 2)
+    bench.until(lambda: counted(bench.settings) == (fed, first) and table.refresh().scan().count() >= first, 2)
     missing, extra = compare(bench.column("event_id"), fed)
     bench.until(lambda: not unbalanced(bench.settings), 10)
     wrong = {
         "events missing": missing,
         "rows too many": extra,
-        "records in usage, less those fed": bench.counted()[0] - fed,
-        "events in usage, less those fed": bench.counted()[1] - first,
+        "records in usage, less those fed": counted(bench.settings)[0] - fed,
+        "events in usage, less those fed": counted(bench.settings)[1] - first,
         "residuals of the ledger": len(unbalanced(bench.settings)),
     }
     found = figures.of("at rest", {what: f"WRONG: {n:,}" if n else 0 for what, n in wrong.items()})
@@ -289,7 +292,7 @@ def backlog(seconds: int, rate: int) -> list[Figure]:
     with running("backlog", rate, WARM_UP + seconds + LIMIT) as bench:
         time.sleep(WARM_UP)
         _, started, well = outage(bench, seconds)
-        bench.until(lambda: bench.counted()[0] >= bisect(bench.puts, time.time() - BEHIND) * rate, 0.5)
+        bench.until(lambda: counted(bench.settings)[0] >= bisect(bench.puts, time.time() - BEHIND) * rate, 0.5)
         time.sleep(BEHIND)  # what usage does not show yet
         failures, found = bench.stack.flink.failures(bench.job), conclude(bench)
         read = np.sort(bench.column("arrival")).astype("datetime64[us]").astype(np.int64) / 1e6

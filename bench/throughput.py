@@ -18,10 +18,10 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import engines, processes
-from bench.engines import ROOT, Engine, Outcome, Script
+from bench.engines import Engine, Outcome, Script
 from bench.figures import Say
 from bench.given import Given, Mix, verdict, write
-from ops.local import Stack
+from ops.local import ROOT, Stack
 from ops.machine import Ports
 from ops.terminal import one_line_errors
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from bench.events import PROJECTS
-from bench.freshness import BIG, Rows, centiles, shares, until_counted, waited, written
+from bench.freshness import BIG, Rows, centiles, shares, until_counted, waited
+from bench.steady import written
 
 
 def test_centiles_of_a_hundred_waits_and_of_none() -> None:
@@ -35,7 +36,7 @@ def test_one_project_has_a_hundred_times_each_other() -> None:
 
 
 def test_files_hold_a_second_each_and_are_of_one_shard(tmp_path: Path) -> None:
-    files = written(tmp_path, 20, 3, [BIG])
+    files = list(written(tmp_path, 20, 3, [BIG]))
     assert [file.name for file in files] == [f"00000{second}-000000000000" for second in range(3)]
     lines = [file.read_bytes().splitlines() for file in files]
     assert list(map(len, lines)) == [20, 20, 20]
