@@ -69,6 +69,11 @@ class Round(NamedTuple):
         """Events per second."""
         return self.records / self.outcome.seconds
 
+    @property
+    def per_cpu_second(self) -> float:
+        """Events per CPU second; nan of a run too short for its CPU to be seen."""
+        return self.records / self.outcome.cpu_seconds if self.outcome.cpu_seconds else float("nan")
+
 
 def measure(names: Sequence[str], mix: Mix, amount: Amount, say: Say) -> list[Round]:
     """Run every engine some rounds, one after the other, so that a machine that drifts favours none."""
@@ -113,7 +118,7 @@ def show(title: str, done: Sequence[Round], console: Console) -> None:
             f"{median(rates):,.0f}",
             f"{min(rates):,.0f} - {max(rates):,.0f}",
             _cpu(rounds),
-            f"{median(one.records / one.outcome.cpu_seconds for one in rounds):,.0f}",
+            f"{median(one.per_cpu_second for one in rounds):,.0f}",
             f"{max(one.outcome.peak_mb for one in rounds):,.0f}",
             wrong[0] if wrong else "ok",
             NOT_GUARANTEED[name],
