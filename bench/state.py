@@ -1,4 +1,4 @@
-"""State at scale: what ten million event keys cost the ingest job, `python -m bench.state`.
+"""State at scale: what ten million event keys cost the ingest job, `python -m bench.state [--expire]`.
 
 A phase's files appear at once in the folder that the job follows, with a shard of their own in the event store.
 It is over when usage has counted it and a checkpoint holds that; then its files go. Rates are by the arrivals in
@@ -6,6 +6,9 @@ the event store: when records were read, which the job's slowest task holds back
 events (1.5 KB, 5 % copies) the keys are loaded: events as short as may be, all distinct. Checkpoints are on this
 machine's disk: an object store adds uploads, and downloads to a restore. They and the event store, some GB, stay
 under var/state until the next start.
+
+With `--expire` the clock is compressed instead: keys are remembered for two minutes, not 40 days, and when they
+are over, a trickle of other events goes on. Only RocksDB's compactions forget a key, and those need new ones.
 """
 
 import subprocess
@@ -38,6 +41,7 @@ from stores.lake import EVENT_STORE, Condition, Lake
 FILE = 10_000  # lines
 PATIENCE = 600  # s without anything more counted, or until a checkpoint
 REPEATED, NEW = 5_000, 1_000  # keys after the restore: copies of loaded ones, and ones never seen
+WINDOW, TRICKLES = 2, 10  # minutes that `--expire` remembers a key; how often FILE events come then
 _SCRIPT = ROOT / "bench" / "job_ours.py"
 _KEY = (  # variant 9 of a uuid: no typical event has it
     b'{"app":%d,"event_type":"key","uuid":"00000000-0000-4000-9000-%012x","event_id":%d,'
@@ -69,9 +73,10 @@ def keys(numbers: Iterable[int]) -> Iterator[bytes]:
 class Job:
     """The ingest job on a stack, and what it has been fed: records, first copies."""
 
-    def __init__(self, stack: Stack, say: Say) -> None:
-        """Submit it. Raises StackError, SettingsError, StoreError."""
+    def __init__(self, stack: Stack, say: Say, *program: str) -> None:
+        """Submit it, with more arguments to its script. Raises StackError, SettingsError, StoreError."""
         self.stack, self.settings, self._say = stack, load(stack.write_settings(ingest={})), say
+        self._program = program
         register(self.settings)
         self.input, self.fed = stack.folder / "input", (0, 0)
         (self.input / "live").mkdir(parents=True)
@@ -80,7 +85,8 @@ class Job:
     def submit(self, *flink_args: str) -> None:
         """`flink run`, and wait until all tasks run. Raises StackError."""
         program = ("--config", str(self.stack.settings_path), "--input", f"file://{self.input}/live", "--follow")
-        self.id = self.stack.flink.run((*flink_args, "-pyfs", package.build(), "-py", _SCRIPT), program)
+        code = ("-pyfs", package.build(), "-py", _SCRIPT)
+        self.id = self.stack.flink.run((*flink_args, *code), (*program, *self._program))
         self.stack.flink.wait_until_running(self.id, PATIENCE)
 
     def feed(self, phase: Phase) -> None:
@@ -176,6 +182,24 @@ def measure(job: Job, warm_up: int, count: int, loaded: int) -> list[Figure]:
     ]
 
 
+def expire(job: Job, loaded: int) -> list[Figure]:
+    """Load keys, let them expire, and see what a trickle leaves of their state. Raises as `Job.feed`."""
+    load = Phase(1, "keys", keys(range(loaded)), loaded, np.arange(loaded))
+    trickle = [typical(2 + n, f"typical events, trickle {n + 1} of {TRICKLES}", FILE) for n in range(TRICKLES)]
+    job.feed(load)
+    full = job.checkpoints()[0]["state_size"]
+    time.sleep(WINDOW * 60)
+    for phase in trickle:
+        job.feed(phase)
+    left, name = job.checkpoints()[0]["state_size"], f"{loaded:,} keys, remembered for {WINDOW} min"
+    rows = {phase.name: verdict(job.stored(phase)[0], phase.due) for phase in (load, *trickle)}
+    return [
+        *figures.of(name, {"checkpoint, keys loaded": full / 1e6, "checkpoint, keys expired": left / 1e6}, "MB"),
+        Figure(name, "left of the state", left / full * 100, "%"),
+        *figures.of("rows stored, each once", rows),
+    ]
+
+
 def kept(job: Job, sampler: Sampler) -> list[Figure]:
     """What the state takes in checkpoints, on the TaskManager's disk and in memory; each key so far counts."""
     done, (_, in_state) = job.checkpoints(), job.fed
@@ -205,14 +229,19 @@ def verdict(found: Numbers, due: Numbers) -> int | str:
 @click.option("--keys", "loaded", default=10_000_000, type=click.IntRange(1), help="Distinct keys to load.")
 @click.option("--events", "count", default=1_000_000, type=click.IntRange(FILE), help="Typical events, each time.")
 @click.option("--warm-up", default=200_000, type=click.IntRange(FILE), help="Typical events before all else.")
+@click.option("--expire", "expiring", is_flag=True, help="What is left of the keys when they are over, instead.")
 @click.option("--taskmanager-memory", metavar="SIZE", help="taskmanager.memory.process.size; else as shipped.")
-def main(loaded: int, count: int, warm_up: int, taskmanager_memory: str | None) -> None:
+def main(loaded: int, count: int, warm_up: int, expiring: bool, taskmanager_memory: str | None) -> None:
     """Measure the job with many keys in its state; exit 1 when rows are missing, extra or miscounted."""
     stop_on_signals()
     click.echo(machine())
     options = {"taskmanager.memory.process.size": taskmanager_memory} if taskmanager_memory else {}
+    say = Console(stderr=True).print
     with Stack("state", Ports.free(), flink_options=options) as stack:
-        found = measure(Job(stack, Console(stderr=True).print), warm_up, count, loaded)
+        if expiring:
+            found = expire(Job(stack, say, "--dedupe-minutes", str(WINDOW)), loaded)
+        else:
+            found = measure(Job(stack, say), warm_up, count, loaded)
     show(found, Console(width=130))
     sys.exit(any(one.wrong for one in found))
 
