@@ -65,7 +65,9 @@ COPY --from=build /opt/amplitude /opt/amplitude
 RUN useradd --system --uid 9999 --home-dir /opt/amplitude/var --shell /usr/sbin/nologin flink \
     && mkdir -p var/log var/pids /srv/amplitude \
     && chown -R flink:flink var /srv/amplitude
-ENV FLINK_CONF_DIR=/opt/amplitude/flink-conf \
+# MALLOC_ARENA_MAX: glibc's arenas under RocksDB grow for ever, see docs/operations.md
+ENV MALLOC_ARENA_MAX=1 \
+    FLINK_CONF_DIR=/opt/amplitude/flink-conf \
     FLINK_LOG_DIR=/opt/amplitude/var/log \
     FLINK_PID_DIR=/opt/amplitude/var/pids \
     HOME=/opt/amplitude/var

@@ -1,6 +1,7 @@
 """What may go wrong while the job works: each fault does its harm and mends what people and schedulers would mend.
 
 None waits for the job to be well again, but for those that end it: these submit it anew from where it was.
+`strike` lets several strike upon each other.
 """
 
 import os
@@ -8,9 +9,10 @@ import resource
 import signal
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 from ops.process import StackError
@@ -70,7 +72,7 @@ def _catalog(target: Target) -> Iterator[sqlite3.Connection]:
 def one_of_two_killed(target: Target) -> None:
     """KILL to one of the two TaskManagers that the job runs on; another one comes up."""
     if target.parallelism == 1:
-        rescaled(target)
+        _rescale(target, 2)
         target.wait_until_well()
     taskmanager_killed(target)
 
@@ -139,12 +141,21 @@ def stopped_with_savepoint(target: Target) -> None:
 
 
 def rescaled(target: Target) -> None:
-    """The job goes on with parallelism 2, on two TaskManagers."""
+    """The job goes on with parallelism 2, on two TaskManagers, and then with 1 again."""
+    _rescale(target, 2)
+    target.wait_until_well()
+    _rescale(target, 1)
+
+
+def _rescale(target: Target, parallelism: int) -> None:
     target.wait_for_checkpoint()
     target.stack.flink.cancel(target.job)
-    if target.parallelism == 1:
+    running = sum(name.startswith("taskmanager") for name in target.stack.pids())
+    for _ in range(running, parallelism):
         target.stack.start_taskmanager()
-        target.parallelism = 2
+    for _ in range(parallelism, running):  # an idle one would take the faults that come
+        target.stack.kill_taskmanager()
+    target.parallelism = parallelism
     target.restore()
 
 
@@ -200,7 +211,17 @@ def _full(name: str) -> Callable[[Target], None]:
     return fault
 
 
-def _failing(service: str, failure: Failure, share: float = 1.0, seconds: float = 0) -> Callable[[Target], None]:
+class Fault(NamedTuple):
+    """What strikes, and how it goes with others."""
+
+    strike: Callable[[Target], None]
+    lasts: bool = False
+    """the next one may strike while it lasts"""
+    waits: bool = False
+    """it needs a moment that comes only while the job is well, so it strikes upon no other"""
+
+
+def _failing(service: str, failure: Failure, share: float = 1.0, seconds: float = 0) -> Fault:
     """This share of a service's requests fails for so long, or for a while."""
 
     def fault(target: Target) -> None:
@@ -213,48 +234,63 @@ def _failing(service: str, failure: Failure, share: float = 1.0, seconds: float 
         finally:
             proxy.mend()
 
-    return fault
+    return Fault(fault, lasts=True)
 
 
-FAULTS: Final[dict[str, Callable[[Target], None]]] = {
-    "TaskManager killed": taskmanager_killed,
-    "TaskManager killed in a checkpoint": _in_checkpoint(taskmanager_killed),
-    "TaskManager killed after a checkpoint": killed_after_checkpoint,
-    "TaskManager killed before a commit": killed_before_commit,
-    "TaskManager killed after a commit": killed_after_commit,
-    "TaskManager hangs": taskmanager_stopped,
-    "one of two TaskManagers killed": one_of_two_killed,
-    "Python workers killed": worker_killed,
-    "Python workers killed three times": worker_killed_thrice,
-    "Python workers out of memory": worker_out_of_memory,
-    "Python workers hang": worker_stopped,
-    "JobManager killed": jobmanager_killed,
-    "cancelled and restored": cancelled,
-    "stopped with savepoint": stopped_with_savepoint,
-    "rescaled": rescaled,
-    "shard split": shard_split,
-    "shard split in a checkpoint": _in_checkpoint(shard_split),
-    "shards merged": shards_merged,
-    "shards merged in a checkpoint": _in_checkpoint(shards_merged),
+FAULTS: Final[dict[str, Fault]] = {
+    "TaskManager killed": Fault(taskmanager_killed),
+    "TaskManager killed in a checkpoint": Fault(_in_checkpoint(taskmanager_killed), waits=True),
+    "TaskManager killed after a checkpoint": Fault(killed_after_checkpoint, waits=True),
+    "TaskManager killed before a commit": Fault(killed_before_commit, waits=True),
+    "TaskManager killed after a commit": Fault(killed_after_commit, waits=True),
+    "TaskManager hangs": Fault(taskmanager_stopped, lasts=True),
+    "one of two TaskManagers killed": Fault(one_of_two_killed, waits=True),
+    "Python workers killed": Fault(worker_killed),
+    "Python workers killed three times": Fault(worker_killed_thrice, waits=True),
+    "Python workers out of memory": Fault(worker_out_of_memory, lasts=True),
+    "Python workers hang": Fault(worker_stopped, lasts=True),
+    "JobManager killed": Fault(jobmanager_killed, waits=True),
+    "cancelled and restored": Fault(cancelled, waits=True),
+    "stopped with savepoint": Fault(stopped_with_savepoint, waits=True),
+    "rescaled and back": Fault(rescaled, waits=True),
+    "shard split": Fault(shard_split),
+    "shard split in a checkpoint": Fault(_in_checkpoint(shard_split), waits=True),
+    "shards merged": Fault(shards_merged),
+    "shards merged in a checkpoint": Fault(_in_checkpoint(shards_merged), waits=True),
     "DynamoDB throttled": _failing("dynamodb", "throttled", 0.5),
     "DynamoDB errors": _failing("dynamodb", "errors", 0.5),
     "DynamoDB hangs": _failing("dynamodb", "hanging"),
     "DynamoDB down": _failing("dynamodb", "down"),
     "DynamoDB down for two minutes": _failing("dynamodb", "down", seconds=120),
-    "DynamoDB restarted": dynamodb_restarted,
+    "DynamoDB restarted": Fault(dynamodb_restarted),
     "Kinesis throttled": _failing("kinesis", "throttled", 0.5),
     "Kinesis errors": _failing("kinesis", "errors", 0.5),
     "Kinesis hangs": _failing("kinesis", "hanging"),
     "Kinesis down": _failing("kinesis", "down"),
-    "Kinesis restarted": kinesis_restarted,
+    "Kinesis restarted": Fault(kinesis_restarted),
     "object store throttled": _failing("objects", "throttled", 0.5),
     "object store errors": _failing("objects", "errors", 0.5),
     "object store hangs": _failing("objects", "hanging"),
     "object store down": _failing("objects", "down"),
-    "disk of the TaskManager full": _full("taskmanager"),
-    WAREHOUSE_FULL: _full("warehouse"),
+    # a TaskManager could not start on a full disk
+    "disk of the TaskManager full": Fault(_full("taskmanager")),
+    WAREHOUSE_FULL: Fault(_full("warehouse"), lasts=True),
 }
 """By the word of the scoreboard."""
+
+
+def strike(target: Target, names: Sequence[str]) -> None:
+    """All of these faults, each upon the one before: while that lasts, or as soon as it has struck."""
+    with ThreadPoolExecutor() as pool:
+        lasting = []
+        for fault in (FAULTS[name] for name in names):
+            if fault.lasts:
+                lasting.append(pool.submit(fault.strike, target))
+                time.sleep(target.rng.uniform(1, 4))
+            else:
+                fault.strike(target)
+        for one in lasting:
+            one.result()
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from rich.table import Table
 from ops.terminal import cell
 from settings import Settings
 from stores.cohorts import Cohort, CohortMembers, Cohorts
-from stores.lake import COHORT_MESSAGES, DEAD_LETTERS, EVENT_STORE, USER_UPDATES, Lake
+from stores.lake import COHORT_CHANGES, COHORT_MESSAGES, DEAD_LETTERS, EVENT_STORE, USER_UPDATES, Lake
 from stores.profiles import Profiles
 from stores.project import Project
 from stores.projects import Projects
@@ -37,6 +37,8 @@ class Report:
     """users who have one, by project id"""
     cohort_messages: Counter[int] = field(default_factory=Counter)
     """by project id"""
+    cohort_changes: Counter[str] = field(default_factory=Counter)
+    """users in first copies of cohort messages, by cohort id"""
     cohorts: list[Cohort] = field(default_factory=list)
     members: Counter[str] = field(default_factory=Counter)
     """by cohort id"""
@@ -75,6 +77,7 @@ def read(settings: Settings) -> Report:
         cohorts=cohorts,
         members=Counter({one.cohort_id: members.count(one.project_id, one.cohort_id) for one in cohorts}),
         cohort_messages=Counter(lake.rows(COHORT_MESSAGES, ("project_id",))["project_id"].to_pylist()),
+        cohort_changes=Counter(lake.rows(COHORT_CHANGES, ("cohort_id",))["cohort_id"].to_pylist()),
     )
 
 

@@ -192,6 +192,7 @@ def compared(found: Report, truth: Truth) -> list[Difference]:
         ("profiles by project", found.profiles, truth.profiles),
         ("members by cohort", found.members, truth.members),
         ("cohort messages by project", found.cohort_messages, truth.cohort_messages),
+        ("cohort changes by cohort", found.cohort_changes, truth.cohort_changes),
     ]
     return [
         Difference(name, key, got.get(key, 0), fed.get(key, 0))

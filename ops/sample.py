@@ -68,6 +68,8 @@ class Truth:
     profiles: dict[int, int]
     """users who have one, by project"""
     cohort_messages: dict[int, int]
+    cohort_changes: dict[str, int]
+    """users in the messages, by cohort"""
     members: dict[str, int]
     """by cohort"""
 
@@ -243,6 +245,7 @@ def _tally(items: Sequence[_Item]) -> Truth:
         user_updates=dict(updates),
         profiles=dict(Counter(project for project, _ in known)),
         cohort_messages=dict(by_project("cohort")),
+        cohort_changes=dict(Counter(one.cohort_id for one in labels if one.kind == "cohort" for _ in one.users)),
         members={
             # all messages are of one computation, and who leaves in one of them has left
             cohort_id: len(_users(labels, cohort_id, enters=True) - _users(labels, cohort_id, enters=False))

@@ -25,7 +25,7 @@ from rich.console import Console
 
 from ops import report, run, sample
 from ops.disk import mounted
-from ops.faults import FAULTS, WAREHOUSE_FULL
+from ops.faults import FAULTS, WAREHOUSE_FULL, strike
 from ops.feed import Feed
 from ops.flink_client import FINAL_STATES
 from ops.ledger import unbalanced
@@ -39,8 +39,8 @@ from settings import load
 from stores.errors import StoreError
 from stores.stream import Stream
 
-RECORDS: Final = 800
-PER_SECOND: Final = 80
+RECORDS: Final = 800  # for each strike
+PER_SECOND: Final = 40
 _RUNS_PER_CLUSTER: Final = 8  # the emulators keep all that they were given
 _SECONDS_TO_REST: Final = 240
 OPTIONS: Final = {
@@ -67,7 +67,9 @@ class Line:
     """between ledger, tables and usage"""
     restarts: int = 0
     recovery: list[float] = field(default_factory=list)
-    """seconds from each fault to all tasks running and a checkpoint complete"""
+    """seconds from each strike to all tasks running and a checkpoint complete"""
+    upon: int = 0
+    """faults that struck upon the one before, not when the job was well again"""
     seconds: float = 0.0
     trouble: str = ""
     """why the run has no result"""
@@ -81,11 +83,24 @@ class Line:
         return not (self.missing or self.extra or self.residual or self.trouble)
 
 
-def schedule(seed: int, only: Sequence[str] = ()) -> list[tuple[float, str]]:
-    """Shares of the feed, ascending, and the faults that strike then: one to three."""
+class Strike(NamedTuple):
+    """Faults upon each other, at a share of the feed or once the job is well again after the strike before."""
+
+    share: float
+    faults: list[str]
+
+
+def schedule(seed: int, only: Sequence[str] = ()) -> list[Strike]:
+    """One to three faults, of which two in three strike upon the one before if they can: shares ascend."""
     rng = Random(seed)  # noqa: S311  the same faults each time
-    names = list(only) or rng.choices(list(FAULTS), k=rng.choice((1, 1, 2, 3)))
-    return sorted((rng.uniform(0.05, 0.9), name) for name in names)
+    names = list(only) or rng.sample(list(FAULTS), rng.choice((1, 1, 2, 3)))
+    groups = [names[:1]]
+    for name in names[1:]:
+        if not FAULTS[name].waits and rng.random() < 2 / 3:
+            groups[-1].append(name)
+        else:
+            groups.append([name])
+    return list(map(Strike, sorted(rng.uniform(0.05, 0.9) for _ in groups), groups))
 
 
 class Cluster(NamedTuple):
@@ -113,10 +128,11 @@ def cluster(name: str = "torture") -> Iterator[Cluster]:
 def torture(cluster: Cluster, seed: int, only: Sequence[str] = ()) -> Line:
     """One run. What prevents a result is in its line; only Ctrl-C ends it."""
     begin, planned = time.monotonic(), schedule(seed, only)
-    line = Line(seed, [name for _, name in planned])
+    line = Line(seed, [name for one in planned for name in one.faults])
+    line.upon = len(line.faults) - len(planned)
     try:
         with prepared(cluster, seed, on_disk=WAREHOUSE_FULL in line.faults) as target:
-            _strike(target, planned, line)
+            _fed(target, planned, line)
     except (StackError, StoreError, OSError, sqlite3.Error) as error:
         line.trouble = str(error)
     line.seconds = round(time.monotonic() - begin, 1)
@@ -168,14 +184,14 @@ def direct(stack: Stack) -> tuple[str, ...]:
     return f"kinesis.endpoint={stack.kinesis_endpoint}", f"dynamodb.endpoint={stack.dynamodb_endpoint}"
 
 
-def _strike(target: Target, planned: Sequence[tuple[float, str]], line: Line) -> None:
-    made = sample.generate(RECORDS, seed=line.seed)
+def _fed(target: Target, planned: Sequence[Strike], line: Line) -> None:
+    made = sample.generate(RECORDS * len(planned), seed=line.seed)
     feed = target.feed = Feed(target.stream, made.puts, PER_SECOND)
     feed.start()
-    for share, name in planned:
+    for share, faults in planned:
         feed.wait_for(share)
         begin = time.monotonic()
-        FAULTS[name](target)
+        strike(target, faults)
         target.wait_until_well()
         line.recovery.append(round(time.monotonic() - begin, 1))
     feed.finish(seconds=300)
@@ -208,17 +224,15 @@ def _known(stack: Stack, job: str) -> bool:
 
 
 def scoreboard(lines: Iterable[Line]) -> str:
-    """The scoreboard in Markdown: by fault, and by the number of faults in a run."""
-    runs = sorted(lines, key=lambda one: (len(one.faults), one.faults))
+    """The scoreboard in Markdown: by fault; of several by how many, and whether any struck upon another."""
+    runs = sorted(lines, key=lambda one: (len(one.faults), one.upon > 0, one.faults))
     rows = [
         "| fault | runs | records | missing | extra | residual | no result | recovery p50, s | p95, s |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     groups: dict[str, list[Line]] = {}
     for one in runs:
-        groups.setdefault(one.faults[0] if len(one.faults) == 1 else f"{len(one.faults)} at a time", []).append(
-            one
-        )
+        groups.setdefault(_group(one), []).append(one)
     for name, own in (*groups.items(), ("all", runs)):
         times = [seconds for one in own for seconds in one.recovery]
         centiles = quantiles(times, n=20, method="inclusive") if len(times) > 1 else times * 19
@@ -232,6 +246,12 @@ def scoreboard(lines: Iterable[Line]) -> str:
         )
         rows.append(f"| {name} | {' | '.join(shown)} |")
     return "\n".join(rows) + "\n"
+
+
+def _group(line: Line) -> str:
+    if len(line.faults) == 1:
+        return line.faults[0]
+    return f"{len(line.faults)}, {'upon each other' if line.upon else 'one after the other'}"
 
 
 def read_lines(path: Path = LINES) -> list[Line]:
@@ -284,7 +304,7 @@ def _all(seeds: Sequence[int], only: Sequence[str]) -> Iterator[Line]:
 def _summary(line: Line) -> str:
     counts = f"{line.records:,} records, missing {line.missing}, extra {line.extra}, residual {line.residual}"
     times = ", ".join(f"{seconds:g}" for seconds in line.recovery)
-    words = f"seed {line.seed}: {' + '.join(line.faults)}: {counts}, recovery {times} s, {line.seconds:g} s"
+    words = f"seed {line.seed}: {' + '.join(line.faults)}, {line.upon} upon: {counts}, recovery {times} s"
     return f"{words}; {line.trouble}" if line.trouble else words
 
 

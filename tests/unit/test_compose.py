@@ -169,11 +169,11 @@ def test_the_options_are_those_the_local_stack_gives_and_addresses(stack: Stack)
 
 @pytest.mark.parametrize("service", FLINK)
 def test_flink_sees_the_environment_of_the_local_stack(stack: Stack, service: str) -> None:
-    by_image = dict(re.findall(r"(FLINK_\w+)=(\S+)", stage("flink")))
+    by_image = dict(re.findall(r"^\s*(?:ENV )?([A-Z_]+)=(\S+)", stage("flink"), re.MULTILINE))
     here = by_image | SERVICES[service]["environment"]
     expected = {k: v for k, v in stack._environment(service).items() if k not in INHERITED}
     assert expected.keys() <= here.keys()
-    for name in ("AWS_REGION", "AWS_CBOR_DISABLE", "CBOR_ENABLED"):
+    for name in ("AWS_REGION", "AWS_CBOR_DISABLE", "CBOR_ENABLED", "MALLOC_ARENA_MAX"):
         assert here[name] == expected[name]
 
 

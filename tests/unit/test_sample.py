@@ -40,8 +40,8 @@ def found_in(sample: Sample, arrival: datetime) -> list[dict[str, Any]]:
     return [leaf.columns for put in sample.puts for leaf in leaves(put.data, at, REGISTRY)]
 
 
-def truth_of(puts: int, found: list[dict[str, Any]], members: dict[str, int]) -> Truth:
-    """The truth as the rules tell it; whose members a message changes they do not."""
+def truth_of(puts: int, found: list[dict[str, Any]], told: Truth) -> Truth:
+    """The truth as the rules tell it; of cohorts they tell who sent a message only, the rest is as `told`."""
     copies = [row for row in found if row["kind"] == "event"]
     firsts = {(row["project_id"], row["identity"]): row for row in copies}.values()
     records, distinct = (Counter(row["project_id"] for row in some) for some in (copies, firsts))
@@ -67,27 +67,28 @@ def truth_of(puts: int, found: list[dict[str, Any]], members: dict[str, int]) ->
             }
         ),
         cohort_messages=Counter(row["project_id"] for row in kinds["cohort"]),
-        members=members,
+        cohort_changes=told.cohort_changes,
+        members=told.members,
     )
 
 
 def test_truth_of_the_default_size_is_what_the_rules_find(sample: Sample, found: list[dict[str, Any]]) -> None:
     assert sample.truth.received == 3200
-    assert sample.truth == truth_of(len(sample.puts), found, sample.truth.members)
+    assert sample.truth == truth_of(len(sample.puts), found, sample.truth)
 
 
 @pytest.mark.parametrize("now", [MONTH_START, LEAP_DAY_END, YEAR_END, ARRIVAL])
 @pytest.mark.parametrize("seed", [2, 3])
 def test_truth_holds_for_other_seeds_and_at_month_edges(seed: int, now: datetime) -> None:
     other = generate(400, seed, now)
-    assert other.truth == truth_of(400, found_in(other, now + timedelta(seconds=5)), other.truth.members)
+    assert other.truth == truth_of(400, found_in(other, now + timedelta(seconds=5)), other.truth)
 
 
 @pytest.mark.parametrize("records", [0, 1, 19, 20, 99, 100])
 def test_a_tiny_sample_has_a_truth_too(records: int) -> None:
     tiny = generate(records, now=ARRIVAL)
     assert len(tiny.puts) == records
-    assert tiny.truth == truth_of(records, found_in(tiny, ARRIVAL), tiny.truth.members)
+    assert tiny.truth == truth_of(records, found_in(tiny, ARRIVAL), tiny.truth)
 
 
 def test_shares_and_variety_are_those_of_the_issue(sample: Sample) -> None:

@@ -1,21 +1,50 @@
 """What a seed makes of a run, and how runs become the scoreboard."""
 
-from ops.faults import FAULTS
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from ops import faults
+from ops.faults import FAULTS, Fault
 from ops.torture import SCOREBOARD, Line, read_lines, schedule, scoreboard
 
 
 def test_a_seed_says_what_strikes_and_when() -> None:
     assert schedule(7) == schedule(7)
-    planned = [schedule(seed) for seed in range(200)]
-    assert {len(one) for one in planned} == {1, 2, 3}
-    assert {name for one in planned for _, name in one} == set(FAULTS)
+    planned = [schedule(seed) for seed in range(300)]
+    assert {sum(len(strike.faults) for strike in one) for one in planned} == {1, 2, 3}
+    assert {max(len(strike.faults) for strike in one) for one in planned} == {1, 2, 3}
+    assert {name for one in planned for strike in one for name in strike.faults} == set(FAULTS)
     for one in planned:
         assert one == sorted(one)
-        assert all(0.05 <= share <= 0.9 for share, _ in one)
+        assert all(0.05 <= strike.share <= 0.9 for strike in one)
+        assert not any(FAULTS[name].waits for strike in one for name in strike.faults[1:])
 
 
 def test_only_the_faults_that_are_asked_for() -> None:
-    assert [name for _, name in schedule(1, ["rescaled", "rescaled"])] == ["rescaled", "rescaled"]
+    asked = ["rescaled and back", "cancelled and restored"]  # each waits for a checkpoint
+    assert [strike.faults for strike in schedule(1, asked)] == [asked[:1], asked[1:]]
+
+
+def test_the_next_fault_strikes_while_one_lasts_or_when_it_has_struck(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = list[str]()
+
+    def long(_: Any) -> None:
+        told.append("long begins")
+        time.sleep(0.2)
+        told.append("long ends")
+
+    given = {
+        "long": Fault(long, lasts=True),
+        "one": Fault(lambda _: told.append("one")),
+        "two": Fault(lambda _: told.append("two")),
+    }
+    monkeypatch.setattr(faults, "FAULTS", given)
+    target: Any = SimpleNamespace(rng=SimpleNamespace(uniform=lambda *_: 0.05))
+    faults.strike(target, ["one", "long", "two"])
+    assert told == ["one", "long begins", "two", "long ends"]
 
 
 def test_a_run_is_right_when_nothing_is_missing_extra_or_unexplained() -> None:
@@ -31,14 +60,16 @@ def test_runs_by_fault_and_all_together() -> None:
         Line(2, ["rescaled"], records=900, missing=2, extra=1, recovery=[20.0]),
         Line(3, ["rescaled", "shard split"], records=800, residual=3, recovery=[30.0, 5.0]),
         Line(4, ["shard split"], trouble="no slot"),
+        Line(5, ["DynamoDB down", "shard split"], records=800, recovery=[25.0], upon=1),
     ]
     assert scoreboard(lines) == (
         "| fault | runs | records | missing | extra | residual | no result | recovery p50, s | p95, s |\n"
         "|---|---|---|---|---|---|---|---|---|\n"
         "| rescaled | 2 | 1,700 | 2 | 1 | 0 | 0 | 15 | 20 |\n"
         "| shard split | 1 | 0 | 0 | 0 | 0 | 1 |  |  |\n"
-        "| 2 at a time | 1 | 800 | 0 | 0 | 3 | 0 | 18 | 29 |\n"
-        "| all | 4 | 2,500 | 2 | 1 | 3 | 1 | 15 | 28 |\n"
+        "| 2, one after the other | 1 | 800 | 0 | 0 | 3 | 0 | 18 | 29 |\n"
+        "| 2, upon each other | 1 | 800 | 0 | 0 | 0 | 0 | 25 | 25 |\n"
+        "| all | 5 | 3,300 | 2 | 1 | 3 | 1 | 20 | 29 |\n"
     )
 
 
