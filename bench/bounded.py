@@ -49,12 +49,12 @@ def run(  # noqa: PLR0913, PLR0917  all but the last are what is run, and where
 ) -> Run:
     """Submit a script and wait until its job is FINISHED. Raises StackError when it ends otherwise.
 
-    `flink_options` such as -p 2. What it has cost is the sum over all TaskManagers.
+    `flink_options` such as -p 2. What it has cost is the sum over JobManager and TaskManagers.
     """
     job_id = stack.flink.run((*flink_options, "-pyfs", archive, "-py", script), arguments)
     deadline = time.monotonic() + limit_seconds
     _wait(stack, job_id, lambda job: all(v["status"] in _AT_WORK for v in job["vertices"]), deadline)
-    pids = [pid for name, pid in stack.pids().items() if name.startswith("taskmanager")]
+    pids = [pid for name, pid in stack.pids().items() if name.startswith(("jobmanager", "taskmanager"))]
     with ExitStack() as watched:
         samplers = [watched.enter_context(Sampler(pid)) for pid in pids]
         job = _wait(stack, job_id, lambda job: job["state"] == "FINISHED", deadline)

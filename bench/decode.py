@@ -31,7 +31,7 @@ from udfs.attribute import Registry
 from udfs.decode import Decode, decode, leaves
 from udfs.model import DECODED
 
-BATCH = 2_000  # python.fn-execution.arrow.batch.size in flink-conf/config.yaml
+BATCH = 1_000  # python.fn-execution.arrow.batch.size in flink-conf/config.yaml
 REPEATS = 15
 INSIDE = 100
 """Records in one envelope, users in one cohort message."""

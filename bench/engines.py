@@ -8,8 +8,9 @@ plain.in names lmdb, msgspec and pyarrow, bytewax.in bytewax, msgspec and pyarro
 
 The clock is each one's own, from its first record to its last row durable; processes and JVMs are up before. Of a
 job that is: from the arrival of the first record, when it is read, to the last one's, and the checkpoint that
-makes that visible; the idle wait in between, until that checkpoint's turn comes, is left out. CPU is that of the
-whole job.
+makes that visible; the idle wait in between, until that checkpoint's turn comes, is left out, and with it the time
+in which the last bundle is worked off. CPU and memory are those of all TaskManagers and the JobManager, DynamoDB
+Local's are not.
 """
 
 import json
@@ -128,22 +129,23 @@ class Job:
         return Outcome(seconds, cpu, peak, found, run.python.cpu_seconds)
 
 
-def ours(name: str, stack: Stack, *flink_options: str) -> Job:
-    """The ingest job."""
-    return Job(name, stack, ROOT / "bench" / "job_ours.py", _by_arrival, flink_options=flink_options)
+def ours(name: str, stack: Stack, *flink_options: str, discard: bool = False) -> Job:
+    """The ingest job; with tables that keep nothing, if so it shall be."""
+    return _job(name, stack, "job_ours.py", flink_options, discard)
 
 
-def ours_without_iceberg(stack: Stack) -> Job:
-    """The ingest job with tables that keep nothing: done when the last first copy is counted."""
-    # no commit is waited for, so the end of the input is the end of the job
-    options = ("-D", "execution.checkpointing.checkpoints-after-tasks-finish=false")
-    script = ROOT / "bench" / "job_ours.py"
-    return Job("ours-no-iceberg", stack, script, _by_end, flink_options=options, program=lambda out: ["--discard"])
+def sql(name: str, stack: Stack, *flink_options: str, discard: bool = False) -> Job:
+    """Flink SQL without Python, see bench.job_rival; the same."""
+    return _job(name, stack, "job_rival.py", flink_options, discard)
 
 
-def sql(stack: Stack) -> Job:
-    """Flink SQL without Python, see bench.job_rival."""
-    return Job("sql", stack, ROOT / "bench" / "job_rival.py", _by_arrival)
+def _job(name: str, stack: Stack, script: str, flink_options: tuple[str, ...], discard: bool) -> Job:
+    path = ROOT / "bench" / script
+    if not discard:
+        return Job(name, stack, path, _by_arrival, flink_options=flink_options)
+    # done when the last first copy is counted: no commit is waited for, so the end of the input is that of the job
+    flink_options += ("-D", "execution.checkpointing.checkpoints-after-tasks-finish=false")
+    return Job(name, stack, path, _by_end, flink_options=flink_options, program=lambda out: ["--discard"])
 
 
 def naive(stack: Stack) -> Job:

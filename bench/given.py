@@ -5,7 +5,8 @@ The oracle reads the lines back with `json` and shares no code with any engine.
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -40,6 +41,8 @@ class Given(NamedTuple):
     folder: Path
     records: int
     counts: Counts
+    fingerprint: int
+    """of all events, see `fingerprint`"""
 
     @property
     def distinct(self) -> int:
@@ -54,6 +57,8 @@ class Found(NamedTuple):
     distinct: int
     counts: Counts | None = None
     """None when nothing is stored that could be counted"""
+    fingerprint: int | None = None
+    """of the rows; None likewise"""
     totals: Counts | None = None
     """None where totals are not asked for"""
 
@@ -65,28 +70,36 @@ def write(folder: Path, count: int, mix: Mix) -> Given:
     for number in range(0, count, LINES_PER_FILE):
         with (folder / f"{number:09}.jsonl").open("wb") as file:
             file.writelines(line + b"\n" for line in islice(lines, LINES_PER_FILE))
-    return Given(folder, count, counted(_lines(folder)))
+    return Given(folder, count, *counted(_lines(folder)))
 
 
-def counted(lines: Iterator[bytes]) -> Counts:
-    """Distinct events by project and month of upload; the first copy decides the month."""
+def counted(lines: Iterator[bytes]) -> tuple[Counts, int]:
+    """Distinct events by project and month of upload, of which the first copy decides, and their fingerprint."""
     seen = set()
     counts: Counter[tuple[int, str]] = Counter()
     for line in lines:
         event = json.loads(line)
-        key = (event["app"], event["uuid"], event["event_type"])
+        uuid, name = event["uuid"], event["event_type"]
+        key = (event["app"], f"1|{len(uuid)}:{uuid}|{len(name)}:{name}")
         if key not in seen:
             seen.add(key)
             counts[event["app"], event["server_upload_time"][:7]] += 1
-    return counts
+    return counts, fingerprint(seen)
+
+
+def fingerprint(events: Iterable[tuple[int, str]]) -> int:
+    """64 bits that tell which events these are, in any order: project, and identity as the event store has it."""
+    digests = (blake2b(f"{project} {identity}".encode(), digest_size=8).digest() for project, identity in events)
+    return sum(int.from_bytes(one) for one in digests) % 2**64
 
 
 def tally(stored: pa.Table, totals: Counts | None = None) -> Found:
     """What there is in rows with the columns project_id, month, identity."""
-    distinct = stored.group_by(["project_id", "identity"]).aggregate([]).num_rows
+    distinct = stored.group_by(["project_id", "identity"]).aggregate([])
+    events = zip(distinct["project_id"].to_pylist(), distinct["identity"].to_pylist(), strict=True)
     by_month = stored.group_by(["project_id", "month"]).aggregate([([], "count_all")]).to_pylist()
     counts = {(row["project_id"], row["month"]): row["count_all"] for row in by_month}
-    return Found(stored.num_rows, distinct, counts, totals)
+    return Found(stored.num_rows, distinct.num_rows, counts, fingerprint(events), totals)
 
 
 def verdict(given: Given, found: Found) -> str:
@@ -102,6 +115,8 @@ def verdict(given: Given, found: Found) -> str:
         differ = sum(counts.get(key) != given.counts.get(key) for key in counts.keys() | given.counts.keys())
         if differ:
             wrong.append(f"{differ:,} {what} differ")
+    if found.fingerprint is not None and found.fingerprint != given.fingerprint:
+        wrong.append("other events than those given")
     return f"WRONG: {', '.join(wrong)}" if wrong else "ok"
 
 

@@ -1,10 +1,11 @@
 """The rival: what somebody who stays in SQL would run for the same job, without any Python on the workers.
 
 The same file, parsed by Flink's own `json` format into the same columns of the same Iceberg table; the same
-dedupe on (app, uuid, event_type), whose first copies and all of whose records are counted each second. The
-counts end in a blackhole. It lacks what the rules of udfs/ do beyond that: the identity ladder, unknown fields
-kept, dead letters with a reason, attribution by a registry. Stages are translated as ours are (jobs.stages),
-so that source and dedupe stand in the plan once; rows cross between stages in Flink's internal form.
+dedupe on (app, uuid, event_type), whose first copies and all of whose records are counted as often as ours. The
+counts end in a blackhole, and there is no ledger. It lacks what the rules of udfs/ do beyond that: the identity
+ladder, unknown fields kept, dead letters with a reason, attribution by a registry. Stages are translated as ours
+are (jobs.stages), so that source and dedupe stand in the plan once; rows cross between stages in Flink's internal
+form.
 """
 
 import argparse
@@ -15,6 +16,7 @@ from pyflink.datastream import StreamExecutionEnvironment
 from pyflink.table import StreamTableEnvironment, Table
 
 import settings
+from bench.job_ours import discarding
 from jobs import sinks
 from jobs.ingest import table_environment
 from jobs.stages import Graph
@@ -32,14 +34,15 @@ def main() -> None:
     parser.add_argument("--config", type=Path, required=True)
     parser.add_argument("--set", action="append", default=[], dest="overrides")
     parser.add_argument("--input", required=True)
+    parser.add_argument("--discard", action="store_true", help="a table that keeps nothing instead of Iceberg's")
     options = parser.parse_args()
     config = settings.load(options.config, options.overrides)
     env = StreamExecutionEnvironment.get_execution_environment()
-    build(env, config, options.input)
+    build(env, config, options.input, discard=options.discard)
     env.execute("bench-rival")
 
 
-def build(env: StreamExecutionEnvironment, config: Settings, folder: str) -> None:
+def build(env: StreamExecutionEnvironment, config: Settings, folder: str, *, discard: bool = False) -> None:
     """Add the rival's job over the files of a folder to `env`."""
     sinks.create_tables(Lake(config.lake_address))
     tables = table_environment(env)
@@ -48,7 +51,9 @@ def build(env: StreamExecutionEnvironment, config: Settings, folder: str) -> Non
     parsed = graph.stream("parse", "Events parsed by the json format", parse(tables, folder))
     events = graph.stream("first-copy", "First copies", first_copies(tables, parsed), config.dedupe_window)
     counts = graph.stream("count", "Counts", counted(tables, parsed, events, config.usage_interval))
-    graph.sink("event-store", "Events", stored(tables, events), sinks.lake_table(config.lake_address, EVENT_STORE))
+    store = sinks.lake_table(config.lake_address, EVENT_STORE)
+    store = discarding(tables, EVENT_STORE, store) if discard else store
+    graph.sink("event-store", "Events", stored(tables, events), store)
     counted_events = tables.sql_query(f"SELECT events FROM {counts}")  # noqa: S608
     graph.sink("counts", "Counts", counted_events, sinks.discard(tables, "counts"))
 

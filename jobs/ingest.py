@@ -49,27 +49,29 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     try:
         config = settings.load(options.config, options.overrides)
-        prepare(config)
-        submit(config)
+        submit(config, prepare(config))
     except (SettingsError, StoreError) as error:
         print(f"jobs.ingest: {error}", file=sys.stderr)
         return 2
     return 0
 
 
-def prepare(config: Settings) -> None:
+def prepare(config: Settings) -> int:
     """Make sure of the stream and the tables; missing tables are created. Raises StoreError.
 
-    So it does when records may have expired unread, unless settings say to go on: then it says so and returns.
+    So it does when records may have expired unread, unless settings say to go on: then it says so and returns of
+    how many shards.
     """
     stream = Stream(config.stream_address)
     stream.open_shards()
     create_tables(config)
-    if found := gap.gaps(Lake(config.lake_address), stream, stream.now()):
+    found = gap.gaps(Lake(config.lake_address), stream, stream.now())
+    if found:
         line = gap.described(config.kinesis.stream, found)
         if config.kinesis.on_gap == "stop":
             raise StoreError(line)
         print(f"jobs.ingest: {line}", file=sys.stderr)
+    return len(found)
 
 
 def create_tables(config: Settings) -> None:
@@ -79,14 +81,14 @@ def create_tables(config: Settings) -> None:
     sinks.create_tables(Lake(config.lake_address))
 
 
-def submit(config: Settings) -> None:
+def submit(config: Settings, gap_shards: int) -> None:
     """Build the graph between the production ends and execute it. StoreError: no restore would be exact."""
     env = StreamExecutionEnvironment.get_execution_environment()
     restore.check(env, Lake(config.lake_address))
     tables = table_environment(env)
     records = sources.kinesis_records(tables, config.kinesis)
     rules = topology.Rules(config.dedupe_window, config.usage_interval)
-    topology.build(env, tables, ends(tables, config, records), rules)
+    topology.build(env, tables, ends(tables, config, records)._replace(gap_shards=gap_shards), rules)
     env.execute(NAME)
 
 

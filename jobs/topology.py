@@ -54,6 +54,8 @@ class Ends(NamedTuple):
     """vectorised function of `MEMBER_COLUMNS`"""
     written: Callable[[str], str]
     """a table that takes what a writer of this name returns"""
+    gap_shards: int = 0
+    """of so many shards records may have expired before this start"""
 
 
 PROFILE_COLUMNS = (
@@ -130,7 +132,7 @@ def build(env: StreamExecutionEnvironment, tables: StreamTableEnvironment, ends:
 
 def decode(tables: StreamTableEnvironment, ends: Ends) -> Table:
     """Each record as one row of `model.DECODED`; the payload stays with those that are no event."""
-    function = udf(Decode(ends.open_registry), result_type=row_type(DECODED), func_type="pandas")
+    function = udf(Decode(ends.open_registry, ends.gap_shards), result_type=row_type(DECODED), func_type="pandas")
     tables.create_temporary_function("decode_record", function)
     return tables.sql_query(f"""
         SELECT {_COLUMNS}, {_PAYLOAD}, arrival, shard, sequence, CAST(NULL AS BIGINT) AS sub_index

@@ -180,11 +180,12 @@ def dead_letter(rejection: Rejection, payload: bytes, app: int | None = None, na
 class Decode(ScalarFunction):  # type: ignore[misc]
     """`decode` over an Arrow batch: (payload: bytes, arrival: timestamp) columns → Series of `DECODED` structs.
 
-    `open_registry` is called once on the worker and returns a function that gives the current registry.
+    `open_registry` is called once on the worker and returns a function that gives the current registry. Of so many
+    shards records may have expired before the job was started: a metric for whoever is on call.
     """
 
-    def __init__(self, open_registry: Callable[[], LiveRegistry]) -> None:
-        self.open_registry = open_registry
+    def __init__(self, open_registry: Callable[[], LiveRegistry], gap_shards: int = 0) -> None:
+        self.open_registry, self.gap_shards = open_registry, gap_shards
 
     def open(self, function_context: FunctionContext) -> None:
         orphan.end_with_taskmanager()  # here, for each slot has a worker, and each worker decodes
@@ -193,6 +194,7 @@ class Decode(ScalarFunction):  # type: ignore[misc]
         names = (*Kind, *(f"{reason}_records" for reason in Reason), *(f"{repair}_repairs" for repair in Repair))
         self.counters = {name: metrics.counter(name) for name in names}
         metrics.gauge("registry_age_seconds", self._registry_age)
+        metrics.gauge("gap_shards", lambda: self.gap_shards)
 
     def eval(self, payload: "pd.Series[Any]", arrival: "pd.Series[Any]") -> "pd.Series[Any]":
         registry = self.registry()

@@ -97,10 +97,10 @@ def table(events: Sequence[Any]) -> pa.Table:
 
 
 def write(events: Sequence[Any], path: Path) -> None:
-    """One Parquet file of these events, compressed as Iceberg compresses ours; on disk when this returns."""
+    """One Parquet file of these events, compressed by zstd as ours are; on disk when this returns."""
     draft = path.with_suffix(".part")
     with draft.open("wb") as file:
-        pq.write_table(table(events), file, compression="zstd")
+        pq.write_table(table(events), file, compression="zstd", compression_level=3)  # as parquet-java's
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)

@@ -164,6 +164,6 @@ def test_a_gap_stops_the_start_in_one_line(late: Home, capsys: pytest.CaptureFix
 
 
 def test_a_gap_is_told_of_once_when_the_start_shall_go_on(late: Home, capsys: pytest.CaptureFixture[str]) -> None:
-    prepare(load(late.path, ["kinesis.on_gap=continue"]))
+    assert prepare(load(late.path, ["kinesis.on_gap=continue"])) == len(late.stream.open_shards())
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("jobs.ingest: records of Kinesis stream")

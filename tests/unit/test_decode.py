@@ -171,8 +171,8 @@ class Copies:
         return self.copies.pop(0) if len(self.copies) > 1 else self.copies[0]
 
 
-def opened(metrics: Metrics, kind: type[Decode] = Decode) -> Any:
-    operator = kind(lambda: Copies(WITHOUT_UNKNOWN, age_seconds=12.9))
+def opened(metrics: Metrics, kind: type[Decode] = Decode, gap_shards: int = 0) -> Any:
+    operator = kind(lambda: Copies(WITHOUT_UNKNOWN, age_seconds=12.9), gap_shards)
     operator.open(metrics)
     return operator
 
@@ -242,10 +242,11 @@ def test_every_outcome_has_a_counter_from_the_start() -> None:
     assert metrics.names == [*Kind, *reasons, *repairs]
 
 
-def test_how_old_the_registry_is_can_be_seen() -> None:
+def test_how_old_the_registry_is_and_whether_records_had_expired() -> None:
     metrics = Metrics()
-    opened(metrics)
-    assert {name: value() for name, value in metrics.gauges.items()} == {"registry_age_seconds": 12}
+    opened(metrics, gap_shards=3)
+    found = {name: value() for name, value in metrics.gauges.items()}
+    assert found == {"registry_age_seconds": 12, "gap_shards": 3}
 
 
 def test_parts_are_decoded_and_faults_become_dead_letters() -> None:

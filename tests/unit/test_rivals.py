@@ -100,16 +100,26 @@ def test_the_oracle_counts_each_event_once(tmp_path: Path) -> None:
 def test_the_month_is_that_of_the_first_copy() -> None:
     april = "2026-04-01 00:00:00.000000"
     lines = [line(), line(server_upload_time=april), line(uuid="u-2", server_upload_time=april)]
-    assert given.counted(iter(lines)) == {(400001, "2026-03"): 1, (400001, "2026-04"): 1}
+    counts, fingerprint = given.counted(iter(lines))
+    assert counts == {(400001, "2026-03"): 1, (400001, "2026-04"): 1}
+    identities = ("1|3:u-2|2:구매", "1|3:u-1|2:구매")
+    assert fingerprint == given.fingerprint([(400001, one) for one in identities])
 
 
 @pytest.mark.parametrize(
     ("identities", "totals", "verdict"),
     [
         (["a", "b"], 2, "ok"),
-        (["a"], 2, "WRONG: 1 rows instead of 2, 1 distinct instead of 2, 1 rows by project and month differ"),
+        (["b", "a"], 2, "ok"),
+        (
+            ["a"],
+            2,
+            "WRONG: 1 rows instead of 2, 1 distinct instead of 2, 1 rows by project and month differ, "
+            "other events than those given",
+        ),
         (["a", "b", "b"], 2, "WRONG: 3 rows instead of 2, 1 rows by project and month differ"),
-        (["a", "a"], 2, "WRONG: 1 distinct instead of 2"),
+        (["a", "a"], 2, "WRONG: 1 distinct instead of 2, other events than those given"),
+        (["a", "c"], 2, "WRONG: other events than those given"),
         (["a", "b"], 3, "WRONG: 1 totals differ"),
     ],
 )
@@ -117,4 +127,5 @@ def test_what_is_missing_twice_or_miscounted_is_wrong(identities: list[str], tot
     key = (400001, "2026-03")
     columns = {"project_id": [400001] * len(identities), "month": ["2026-03"] * len(identities)}
     found: Found = given.tally(pa.table(columns | {"identity": identities}), {key: totals})
-    assert given.verdict(Given(Path("input"), 3, {key: 2}), found) == verdict
+    due = given.fingerprint([(400001, "a"), (400001, "b")])
+    assert given.verdict(Given(Path("input"), 3, {key: 2}, due), found) == verdict
