@@ -135,8 +135,8 @@ def decode(tables: StreamTableEnvironment, ends: Ends) -> Table:
     function = udf(Decode(ends.open_registry, ends.gap_shards), result_type=row_type(DECODED), func_type="pandas")
     tables.create_temporary_function("decode_record", function)
     return tables.sql_query(f"""
-        SELECT {_COLUMNS}, {_PAYLOAD}, arrival, shard, sequence, CAST(NULL AS BIGINT) AS sub_index
-        FROM (SELECT decode_record(payload, arrival) AS r, payload, arrival, shard, sequence FROM {ends.records})
+        SELECT {_COLUMNS}, arrival, shard, sequence, CAST(NULL AS BIGINT) AS sub_index
+        FROM (SELECT decode_record(payload, arrival) AS r, arrival, shard, sequence FROM {ends.records})
     """)  # noqa: S608
 
 
@@ -147,9 +147,9 @@ def opened(tables: StreamTableEnvironment, ends: Ends, decoded: Table) -> Table:
     function = udf(DecodePart(ends.open_registry), result_type=row_type(DECODED), func_type="pandas")
     tables.create_temporary_function("decode_part", function)
     return tables.sql_query(f"""
-        SELECT {_COLUMNS}, {_PAYLOAD}, arrival, shard, sequence, sub_index
+        SELECT {_COLUMNS}, arrival, shard, sequence, sub_index
         FROM (
-            SELECT decode_part(part.payload, arrival, part.reason, part.detail) AS r, part.payload AS payload,
+            SELECT decode_part(part.payload, arrival, part.reason, part.detail) AS r,
                 arrival, shard, sequence, part.sub_index AS sub_index
             FROM {decoded} AS envelope,
                 LATERAL TABLE(open_envelope(envelope.payload)) AS part(sub_index, payload, reason, detail)
@@ -158,15 +158,9 @@ def opened(tables: StreamTableEnvironment, ends: Ends, decoded: Table) -> Table:
     """)  # noqa: S608
 
 
-_COLUMNS = ", ".join(f"r.`{name}` AS `{name}`" for name in DECODED if name != "payload_head")
+_COLUMNS = ", ".join(f"r.`{name}` AS `{name}`" for name in DECODED)
 _LINEAGE = ("arrival", "shard", "sequence", "sub_index")
 _STORED_LINEAGE = "CAST(arrival AS TIMESTAMP_LTZ(6)) AS arrival, shard, sequence, sub_index"
-# events and user updates are in their columns; what is uploaded while a project is not linked is not to be kept
-_PAYLOAD = f"""CASE
-    WHEN r.kind IN ('{Kind.EVENT}', '{Kind.USER_UPDATE}', '{Kind.NOT_LINKED}') THEN CAST(NULL AS BYTES)
-    WHEN r.payload_head IS NOT NULL THEN r.payload_head
-    ELSE payload
-END AS payload"""
 _IS_UPDATE = f"kind = '{Kind.USER_UPDATE}'"
 _TIMES = [name for name, kind in EVENT_COLUMNS.items() if kind is datetime]
 

@@ -61,7 +61,7 @@ def dead(
     return [
         dict.fromkeys(DECODED)
         | {"kind": reason.kind, "reason": reason, "detail": detail, "payload_length": len(payload)}
-        | {"project_id": app, "name": name}
+        | {"payload": None if reason.kind is Kind.NOT_LINKED else payload, "project_id": app, "name": name}
     ]
 
 
@@ -100,7 +100,7 @@ def synced(**changes: object) -> tuple[bytes, list[Outcome]]:
     message = cohort(**changes)
     known = identity.by_message_id(message["cohort_id"], message["message_id"])
     row = {"project_id": PROJECT, "notifly_project": "acme", "identity": known.text, "identity_hash": known.hash}
-    return encode(message), other(Kind.COHORT, identity_rung=1, **row)
+    return encode(message), other(Kind.COHORT, identity_rung=1, payload=encode(message), **row)
 
 
 def app_invalid(text: str) -> tuple[bytes, list[Outcome]]:

@@ -144,7 +144,7 @@ BYTES: Rows = {
             b"1" + b"x" * MIB,
             [
                 dead(Reason.INVALID_JSON, "Extra data: line 1 column 2 (char 1)", bytes(MIB + 1))[0]
-                | {"payload_head": b"1" + b"x" * (MIB - 1)}
+                | {"payload": b"1" + b"x" * (MIB - 1)}
                 | {"payload_sha256": sha256(b"1" + b"x" * MIB).hexdigest()}
             ],
         ),
@@ -174,7 +174,7 @@ BYTES: Rows = {
         ),
         "bomb": (
             BOMB,
-            taken() + dead(Reason.INVALID_JSON, f"{NO_NAME}: line 1 column 2 (char 1)", bytes(ROOM))
+            taken() + dead(Reason.INVALID_JSON, f"{NO_NAME}: line 1 column 2 (char 1)", b"{" + bytes(ROOM - 1))
             + dead(Reason.ENVELOPE_TOO_LARGE, "the gzip holds more than 1,048,576 bytes", BOMB),
         ),
     },

@@ -41,7 +41,7 @@ _ARROW_TYPES: Final[dict[type, pa.DataType]] = {
 }
 _FIELDS: Final = [pa.field(name, _ARROW_TYPES[kind]) for name, kind in DECODED.items()]
 _NO_EVENT: Final = (None,) * (len(EVENT_COLUMNS) - 4)
-_NOTHING: Final = (None,) * (len(DECODED) - 3)
+_NOTHING: Final = (None,) * (len(DECODED) - 5)
 
 
 def decode(payload: bytes, arrival: datetime, registry: Registry, *, part: bool = False) -> Row:
@@ -86,7 +86,9 @@ def _careful(payload: bytes, arrival: datetime, registry: Registry, part: bool) 
     found = parse.read(payload)
     if isinstance(found, Rejection):
         form = None if part else envelope.form(payload)
-        return (Kind.ENVELOPE.value, None, form.value, *_NOTHING) if form else dead_letter(found, payload)
+        if form:
+            return (Kind.ENVELOPE.value, None, form.value, None, payload, *_NOTHING)
+        return dead_letter(found, payload)
     kind = classify.classify(found.fields)
     if isinstance(kind, Rejection):
         return dead_letter(kind, payload, attribute.project_id(found.fields.get("app")), _name(found.fields))
@@ -108,7 +110,7 @@ def _cohort(fields: parse.Misfits, payload: bytes, arrival: datetime, registry: 
     if isinstance(owner, Rejection):
         return dead_letter(owner, payload, project.project_id)
     known = cohorts.identify(message, payload)
-    head = (Kind.COHORT.value, None, None, known.hash, None, None, None, None, project.project_id, owner)
+    head = (Kind.COHORT.value, None, None, known.hash, payload, None, None, None, project.project_id, owner)
     return (*head, None, None, known.text, known.rung, *_NO_EVENT[2:])
 
 
@@ -152,20 +154,19 @@ def _name(fields: parse.Misfits, prefix: str = EVENT_PREFIX) -> str | None:
 def dead_letter(rejection: Rejection, payload: bytes, app: int | None = None, name: str | None = None) -> Row:
     """The row of a record that is not taken. What is too long for a table's cell is cut, with its hash.
 
-    `name` counts within a project alone.
+    What is uploaded while a project is not linked is not to be kept. `name` counts within a project alone.
     """
     reason, detail = rejection
-    head, digest = None, None
     if app is None:
         name = None
-    if len(payload) > MAX_PAYLOAD_BYTES:
-        head, digest = payload[:MAX_PAYLOAD_BYTES], sha256(payload).hexdigest()
+    kept = None if reason.kind is Kind.NOT_LINKED else payload[:MAX_PAYLOAD_BYTES]
+    digest = sha256(payload).hexdigest() if len(payload) > MAX_PAYLOAD_BYTES else None
     return (
         reason.kind.value,
         reason.value,
         detail,
         None,
-        head,
+        kept,
         len(payload),
         digest,
         None,

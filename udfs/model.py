@@ -169,7 +169,7 @@ OUTCOME_COLUMNS: Final[dict[str, type]] = {
     "reason": str,
     "detail": str,
     "identity_hash": bytes,
-    "payload_head": bytes,
+    "payload": bytes,
     "payload_length": int,
     "payload_sha256": str,
     "to_profile": bool,

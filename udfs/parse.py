@@ -84,9 +84,9 @@ _FIELDS: Final[list[Any]] = [
     *(_field(column, kind) for column, kind in EXPORT_COLUMNS.items()),
     *((name.strip("$"), _SCALAR, msgspec.field(name=name, default=None)) for name in _WITHOUT_COLUMN),
 ]
-Export: Final = msgspec.defstruct("Export", _FIELDS, forbid_unknown_fields=True)
+Export: Final = msgspec.defstruct("Export", _FIELDS, forbid_unknown_fields=True, gc=False)
 """An event with the fields of `EXPORT_COLUMNS` in their order, then those that have no column."""
-_Grown: Final = msgspec.defstruct("_Grown", _FIELDS)
+_Grown: Final = msgspec.defstruct("_Grown", _FIELDS, gc=False)
 """The same, of a version of Amplitude that has fields which are not documented yet."""
 
 _OTHERS_AT: Final = 2 + len(EXPORT_COLUMNS)

@@ -73,6 +73,7 @@ def test_an_unknown_project_is_quarantined_with_its_id_and_nothing_else() -> Non
         "kind": "quarantined",
         "reason": "unknown_project",
         "detail": "no project has registered app 203138",
+        "payload": encode(event(app=UNKNOWN_PROJECT)),
         "payload_length": len(encode(event(app=UNKNOWN_PROJECT))),
         "project_id": UNKNOWN_PROJECT,
         "name": "amplitude__Play Song",
