@@ -65,7 +65,7 @@ COPY --from=build /opt/amplitude /opt/amplitude
 RUN useradd --system --uid 9999 --home-dir /opt/amplitude/var --shell /usr/sbin/nologin flink \
     && mkdir -p var/log var/pids /srv/amplitude \
     && chown -R flink:flink var /srv/amplitude
-# MALLOC_ARENA_MAX: glibc's arenas under RocksDB grow for ever, see docs/operations.md
+# MALLOC_ARENA_MAX: glibc's arenas under RocksDB fragment, see docs/operations.md
 ENV MALLOC_ARENA_MAX=1 \
     FLINK_CONF_DIR=/opt/amplitude/flink-conf \
     FLINK_LOG_DIR=/opt/amplitude/var/log \

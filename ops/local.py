@@ -337,7 +337,7 @@ class Stack:
             "AWS_REGION": self.region,
             "AWS_CBOR_DISABLE": "true",  # the Kinesis emulator speaks JSON only; AWS SDK 1 of the connector
             "CBOR_ENABLED": "false",  # the same for its AWS SDK 2
-            "MALLOC_ARENA_MAX": "1",  # glibc's arenas under RocksDB grow for ever: docs/operations.md
+            "MALLOC_ARENA_MAX": "1",  # glibc's arenas under RocksDB fragment: docs/operations.md
             "FLINK_CONF_DIR": str(ROOT / "flink-conf"),
             "FLINK_LOG_DIR": str(self.folder / "log" / "flink-ui"),
             "FLINK_PID_DIR": str(self.folder / "pids"),
