@@ -16,7 +16,6 @@ from pyflink.datastream import StreamExecutionEnvironment
 from pyflink.table import StreamTableEnvironment, Table
 
 import settings
-from bench.job_ours import discarding
 from jobs import sinks
 from jobs.ingest import table_environment
 from jobs.stages import Graph
@@ -52,7 +51,11 @@ def build(env: StreamExecutionEnvironment, config: Settings, folder: str, *, dis
     events = graph.stream("first-copy", "First copies", first_copies(tables, parsed), config.dedupe_window)
     counts = graph.stream("count", "Counts", counted(tables, parsed, events, config.usage_interval))
     store = sinks.lake_table(config.lake_address, EVENT_STORE)
-    store = discarding(tables, EVENT_STORE, store) if discard else store
+    if discard:
+        tables.execute_sql(
+            f"CREATE TEMPORARY TABLE discarded WITH ('connector' = 'blackhole') LIKE {store} (EXCLUDING ALL)"
+        )
+        store = "discarded"
     graph.sink("event-store", "Events", stored(tables, events), store)
     counted_events = tables.sql_query(f"SELECT events FROM {counts}")  # noqa: S608
     graph.sink("counts", "Counts", counted_events, sinks.discard(tables, "counts"))
