@@ -149,3 +149,7 @@ def test_the_useful_line_is_the_innermost_cause() -> None:
     trace = "ERROR boom\nE: outer\n\tat a.B.c(B.java:1)\nCaused by: java.io.IOException: disk\n\t... 3 more\n"
     assert useful_line(trace) == "java.io.IOException: disk"
     assert useful_line("first\n\n  last \n") == "last"
+    first = "Traceback (most recent call last):\n  File 'a.py'\nKeyError: 1\n\n"
+    python = f"{first}Traceback (most recent call last):\n  File 'b.py'\nstores.errors.StoreError: table f\n"
+    worker = f"java.lang.A: b\n\tat c\nCaused by: java.lang.D: e: {python}\n\tat g\n"
+    assert useful_line(worker) == "stores.errors.StoreError: table f"

@@ -1,11 +1,14 @@
-"""A slice of `make torture`, whose scoreboard has many runs, and a restore that would lose rows."""
+"""A slice of `make torture`, whose scoreboard has many runs, restores that would lose rows, an end to restarts."""
 
+import re
+import time
 from collections.abc import Iterator
 
 import pytest
 
 from ops import sample, torture
 from ops.feed import Feed
+from ops.flink_client import FINAL_STATES
 from ops.process import StackError
 from ops.torture import Cluster
 
@@ -38,4 +41,21 @@ def test_a_restore_after_which_iceberg_would_skip_every_commit_is_refused(cluste
         assert str(refused.value) == (
             f"flink run failed: jobs.ingest: {drained}: its job was stopped with --drain, after which "
             'Iceberg skips every commit: see docs/operations.md, "Stop, savepoint, restore"'
+        )
+
+
+def test_a_job_that_fails_again_and_again_ends_and_names_the_cause(cluster: Cluster) -> None:
+    fewer = "restart-strategy.exponential-delay.attempts-before-reset-backoff=2"  # 10 as shipped
+    with torture.prepared(cluster, 5) as target:
+        flink = target.stack.flink
+        flink.cancel(target.job)
+        target.submit("-D", fewer)
+        target.dynamodb.fail("down", 1.0)
+        Feed(target.stream, sample.generate(100, seed=5).puts, per_second=80).start()
+        deadline = time.monotonic() + 180
+        while (state := flink.job_state(target.job)) not in FINAL_STATES and time.monotonic() < deadline:
+            time.sleep(1)
+        assert (state, flink.failures(target.job)) == ("FAILED", 3)
+        assert re.match(
+            r"stores.errors.StoreError: DynamoDB table \S+ at \S+ cannot be used", flink.root_cause(target.job)
         )
