@@ -122,8 +122,9 @@ class Process:
 def useful_line(output: str) -> str:
     """The line that tells why: the innermost cause of the last trace, Java or Python, else the last one said."""
     said = re.split(r"^\s+at ", output.rpartition("Caused by: ")[2], maxsplit=1, flags=re.MULTILINE)[0]
-    if "Traceback (most recent call last):" in said:  # of a Python worker: the exception stands below its frames
-        return [line for line in said.splitlines() if line.strip() and not line[0].isspace()][-1]
+    below = [line for line in said.splitlines() if line.strip() and not line[0].isspace()]
+    if "Traceback (most recent call last):" in said and below:  # a Python worker's, the exception below its frames
+        return below[-1]
     lines = [line.strip() for line in output.splitlines()]
     lines = [line for line in lines if line and not re.match(r"(at |\.\.\. \d+ more)", line)]
     causes = [line.removeprefix("Caused by: ") for line in lines if line.startswith("Caused by: ")]
