@@ -272,7 +272,7 @@ FAULTS: Final[dict[str, Fault]] = {
     "object store errors": _failing("objects", "errors", 0.5),
     "object store hangs": _failing("objects", "hanging"),
     "object store down": _failing("objects", "down"),
-    # a TaskManager could not start on a full disk
+    # over before the next one strikes: no TaskManager could start on a full disk
     "disk of the TaskManager full": Fault(_full("taskmanager")),
     WAREHOUSE_FULL: Fault(_full("warehouse"), lasts=True),
 }
@@ -283,7 +283,8 @@ def strike(target: Target, names: Sequence[str]) -> None:
     """All of these faults, each upon the one before: while that lasts, or as soon as it has struck."""
     with ThreadPoolExecutor() as pool:
         lasting = []
-        for fault in (FAULTS[name] for name in names):
+        for name in names:
+            fault = FAULTS[name]
             if fault.lasts:
                 lasting.append(pool.submit(fault.strike, target))
                 time.sleep(target.rng.uniform(1, 4))

@@ -2,8 +2,8 @@
 
 As its guide recommends: one query, `from_json` with a schema, `dropDuplicatesWithinWatermark` over 40 days of
 arrival, and foreachBatch, which writes a batch's rows and their counts into folders of its number: a batch that is
-repeated overwrites its own. What is counted is read back, two columns of it: to persist whole rows for that took
-longer. A small input is run before, so that the JVM is warm.
+repeated overwrites its own. What is counted is read back, two columns of it, so that no rows have to be persisted
+for it. A small input is run before, so that the JVM is warm.
 
 Not guaranteed: each event once only within the watermark's delay. Rows and counts of a batch appear one after the
 other, and a batch that is repeated takes its rows away before it writes them: a table format (another jar) is
@@ -63,7 +63,7 @@ def events(spark: SparkSession, folder: Path) -> DataFrame:
     ]
     lines = spark.readStream.option("maxFilesPerTrigger", FILES_PER_TRIGGER).text(str(folder))
     decoded = lines.select(
-        # without a timestampFormat: its parser by hand reads this form faster than one made of a pattern
+        # without a timestampFormat, which would take a parser made of a pattern in place of Spark's own
         F.from_json("value", StructType(fields)).alias("event"),
         F.current_timestamp().alias("arrival"),
     ).select("event.*", "arrival")
