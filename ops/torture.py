@@ -304,7 +304,8 @@ def _all(seeds: Sequence[int], only: Sequence[str]) -> Iterator[Line]:
 def _summary(line: Line) -> str:
     counts = f"{line.records:,} records, missing {line.missing}, extra {line.extra}, residual {line.residual}"
     times = ", ".join(f"{seconds:g}" for seconds in line.recovery)
-    words = f"seed {line.seed}: {' + '.join(line.faults)}, {line.upon} upon: {counts}, recovery {times} s"
+    faults = " + ".join(line.faults) + (f" ({line.upon} upon the one before)" if line.upon else "")
+    words = f"seed {line.seed}: {faults}: {counts}, recovery {times} s"
     return f"{words}; {line.trouble}" if line.trouble else words
 
 
