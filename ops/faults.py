@@ -120,11 +120,15 @@ def worker_stopped(target: Target) -> None:
 
 
 def jobmanager_killed(target: Target) -> None:
-    """KILL to the JobManager; it comes up again, and a person restores the job from its latest checkpoint."""
+    """KILL to the JobManager; it comes up again.
+
+    With high availability it resumes the job, else a person restores that from its latest checkpoint.
+    """
     target.wait_for_checkpoint()
     target.stack.kill_jobmanager()
     target.stack.start_jobmanager()
-    target.restore()
+    if not target.stack.high_availability:
+        target.restore()
 
 
 def cancelled(target: Target) -> None:

@@ -71,6 +71,7 @@ class Stack:
         self.ready_after: dict[str, float] = {}
         """Seconds from the start to each process answering."""
         self._wanted_taskmanagers = taskmanagers
+        self.high_availability = high_availability
         self._zookeeper_port = free_port() if high_availability else None
         self._options = self._flink_options(flink_options or {})
         self._processes: list[Process] = []  # in order of start

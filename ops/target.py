@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -78,10 +79,16 @@ class Target:
                     self.stack.flink.wait_until_running(self.job, seconds=deadline - time.monotonic())
                     time.sleep(0.1)
             except StackError:
-                if time.monotonic() > deadline or self.stack.flink.job_state(self.job) == "FAILED":
+                if time.monotonic() > deadline or self._has_failed():
                     raise
+                time.sleep(0.2)
             else:
                 return
+
+    def _has_failed(self) -> bool:
+        with suppress(StackError):  # a JobManager that has come up again has not found its jobs yet
+            return self.stack.flink.job_state(self.job) == "FAILED"
+        return False
 
     def until(self, true: Callable[[], bool]) -> None:
         """Look closely until something is so. Raises StackError when it does not come."""

@@ -70,6 +70,8 @@ class Line:
     """seconds from each strike to all tasks running and a checkpoint complete"""
     upon: int = 0
     """faults that struck upon the one before, not when the job was well again"""
+    high_availability: bool = False
+    """whether the JobManager had it"""
     seconds: float = 0.0
     trouble: str = ""
     """why the run has no result"""
@@ -112,7 +114,7 @@ class Cluster(NamedTuple):
 
 
 @contextmanager
-def cluster(name: str = "torture") -> Iterator[Cluster]:
+def cluster(name: str = "torture", *, high_availability: bool = False) -> Iterator[Cluster]:
     """A stack whose state is on an object store behind a proxy, with small disks where this process is root."""
     port, folder = free_port(), ROOT / "var" / f"{name}-disks-{os.getpid()}"
     with ExitStack() as block:
@@ -121,7 +123,15 @@ def cluster(name: str = "torture") -> Iterator[Cluster]:
         if os.geteuid() == 0:
             disks = Disks(*(block.enter_context(mounted(folder / part, 1_500)) for part in Disks._fields))
             options["io.tmp.dirs"] = str(disks.taskmanager.folder)
-        stack = Stack(name, Ports.free(), flink_options=options, objects_port=port, durable=True, brief=True)
+        stack = Stack(
+            name,
+            Ports.free(),
+            flink_options=options,
+            high_availability=high_availability,
+            objects_port=port,
+            durable=True,
+            brief=True,
+        )
         yield Cluster(block.enter_context(stack), objects, disks)
 
 
@@ -130,6 +140,7 @@ def torture(cluster: Cluster, seed: int, only: Sequence[str] = ()) -> Line:
     begin, planned = time.monotonic(), schedule(seed, only)
     line = Line(seed, [name for one in planned for name in one.faults])
     line.upon = len(line.faults) - len(planned)
+    line.high_availability = cluster.stack.high_availability
     try:
         with prepared(cluster, seed, on_disk=WAREHOUSE_FULL in line.faults) as target:
             _fed(target, planned, line)
@@ -225,7 +236,7 @@ def _known(stack: Stack, job: str) -> bool:
 
 def scoreboard(lines: Iterable[Line]) -> str:
     """The scoreboard in Markdown: by fault; of several by how many, and whether any struck upon another."""
-    runs = sorted(lines, key=lambda one: (len(one.faults), one.upon > 0, one.faults))
+    runs = sorted(lines, key=lambda one: (len(one.faults), one.upon > 0, one.faults, one.high_availability))
     rows = [
         "| fault | runs | records | missing | extra | residual | no result | recovery p50, s | p95, s |",
         "|---|---|---|---|---|---|---|---|---|",
@@ -249,9 +260,10 @@ def scoreboard(lines: Iterable[Line]) -> str:
 
 
 def _group(line: Line) -> str:
+    more = ", high availability" if line.high_availability else ""
     if len(line.faults) == 1:
-        return line.faults[0]
-    return f"{len(line.faults)}, {'upon each other' if line.upon else 'one after the other'}"
+        return line.faults[0] + more
+    return f"{len(line.faults)}, {'upon each other' if line.upon else 'one after the other'}{more}"
 
 
 def read_lines(path: Path = LINES) -> list[Line]:
@@ -266,8 +278,11 @@ def read_lines(path: Path = LINES) -> list[Line]:
 @click.option(
     "--into", type=click.Path(path_type=Path), default=ROOT / "var" / "torture.jsonl", help="A line per run."
 )
+@click.option("--high-availability", is_flag=True, help="With ZooKeeper: a JobManager resumes its job by itself.")
 @click.option("--write-scoreboard", is_flag=True, help="Make docs/scoreboard.md of docs/scoreboard.jsonl.")
-def main(runs: int, seed: int, only: Sequence[str], into: Path, *, write_scoreboard: bool) -> None:
+def main(  # noqa: PLR0913  an option each
+    runs: int, seed: int, only: Sequence[str], into: Path, *, high_availability: bool, write_scoreboard: bool
+) -> None:
     """Strike the product with faults; exit 0 only when every run came out right."""
     stop_on_signals()
     if write_scoreboard:
@@ -276,7 +291,7 @@ def main(runs: int, seed: int, only: Sequence[str], into: Path, *, write_scorebo
         return
     console, lines = Console(), []
     with one_line_errors("torture"):
-        for line in _all(range(seed, seed + runs), only):
+        for line in _all(range(seed, seed + runs), only, high_availability=high_availability):
             lines.append(line)
             with into.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(asdict(line)) + "\n")
@@ -285,13 +300,13 @@ def main(runs: int, seed: int, only: Sequence[str], into: Path, *, write_scorebo
     sys.exit(0 if all(line.right for line in lines) else 1)
 
 
-def _all(seeds: Sequence[int], only: Sequence[str]) -> Iterator[Line]:
+def _all(seeds: Sequence[int], only: Sequence[str], *, high_availability: bool) -> Iterator[Line]:
     commit = subprocess.run(
         ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False
     ).stdout.strip()
     left = list(seeds)
     while left:
-        with cluster() as shared:
+        with cluster(high_availability=high_availability) as shared:
             for _ in range(min(_RUNS_PER_CLUSTER, len(left))):
                 line = torture(shared, left.pop(0), only)
                 line.commit = commit

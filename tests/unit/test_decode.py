@@ -1,5 +1,6 @@
 """One record into one row with a named outcome, alone and as the operator over a batch."""
 
+import gc
 import gzip
 import json
 from collections import Counter
@@ -234,6 +235,19 @@ def test_repairs_are_counted_one_by_one() -> None:
     metrics = Metrics()
     opened(metrics).eval(*batch(encode(event(user_id="null", event_id="x")), encode(event(user_id="none"))))
     assert metrics.counts == {"event": 2, "sentinel_id_repairs": 2, "wrong_type_repairs": 1}
+
+
+def test_the_garbage_collector_rests_while_a_batch_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    at_work = []
+
+    def decode(*_: Any) -> Any:
+        at_work.append(gc.isenabled())
+        raise MemoryError
+
+    monkeypatch.setattr("udfs.decode.decode", decode)
+    with pytest.raises(MemoryError):
+        opened(Metrics()).eval(*batch(b"x"))
+    assert (at_work, gc.isenabled()) == ([False], True)
 
 
 def test_every_outcome_has_a_counter_from_the_start() -> None:

@@ -61,15 +61,17 @@ def test_runs_by_fault_and_all_together() -> None:
         Line(3, ["rescaled", "shard split"], records=800, residual=3, recovery=[30.0, 5.0]),
         Line(4, ["shard split"], trouble="no slot"),
         Line(5, ["DynamoDB down", "shard split"], records=800, recovery=[25.0], upon=1),
+        Line(6, ["rescaled"], records=800, recovery=[12.0], high_availability=True),
     ]
     assert scoreboard(lines) == (
         "| fault | runs | records | missing | extra | residual | no result | recovery p50, s | p95, s |\n"
         "|---|---|---|---|---|---|---|---|---|\n"
         "| rescaled | 2 | 1,700 | 2 | 1 | 0 | 0 | 15 | 20 |\n"
+        "| rescaled, high availability | 1 | 800 | 0 | 0 | 0 | 0 | 12 | 12 |\n"
         "| shard split | 1 | 0 | 0 | 0 | 0 | 1 |  |  |\n"
         "| 2, one after the other | 1 | 800 | 0 | 0 | 3 | 0 | 18 | 29 |\n"
         "| 2, upon each other | 1 | 800 | 0 | 0 | 0 | 0 | 25 | 25 |\n"
-        "| all | 5 | 3,300 | 2 | 1 | 3 | 1 | 20 | 29 |\n"
+        "| all | 6 | 4,100 | 2 | 1 | 3 | 1 | 16 | 29 |\n"
     )
 
 
