@@ -42,7 +42,8 @@ MIXES = {
     "small": Mix(size=500),
     "large": Mix(size=5000),
     "copies": Mix(duplicates=0.3),
-    "projects": Mix(projects=1000),
+    "projects-1k": Mix(projects=1_000),
+    "projects-10k": Mix(projects=10_000),
     "skewed": Mix(skewed=True),
 }
 CHECKPOINTS = "10s"
@@ -140,8 +141,8 @@ def show(title: str, done: Sequence[Round], console: Console) -> None:
 def main(events: int, naive_events: int, rounds: int, mixes: Sequence[str], only: Sequence[str]) -> None:
     """Measure and print a table for each mix; exit 1 when rows were wrong, for then no figure means anything.
 
-    Mixes: 1.5 KB, 5 % copies, 50 projects (typical); 0.5 KB (small); 5 KB (large); 30 % copies; 1000 projects; one
-    project with half of the traffic (skewed).
+    Mixes: 1.5 KB, 5 % copies, 50 projects (typical); 0.5 KB (small); 5 KB (large); 30 % copies; 1000 and 10 000
+    projects; one project with half of the traffic (skewed).
     """
     console, progress = Console(width=170), Console(stderr=True)
     console.print(processes.machine(), highlight=False, soft_wrap=True)
