@@ -4,10 +4,11 @@ A total is written as "the value is now X" on the condition that nothing larger 
 restart are harmless, and a writer that lags behind cannot take a number back.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, NamedTuple
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from stores import dynamodb
 from stores.errors import explained
@@ -71,8 +72,26 @@ class UsageTable:
             key = (total.project_id, total.month)
             known = largest.get(key, total)
             largest[key] = Usage(*key, *map(max, total[2:], known[2:]))
-        for _ in self._pool.map(self._raise, largest.values()):
+        groups = dynamodb.in_groups(list(largest.values()), dynamodb.STATEMENTS_AT_ONCE)
+        refused = chain.from_iterable(self._pool.map(self._raise_some, groups))
+        for _ in self._pool.map(self._raise, list(refused)):
             pass
+
+    def _raise_some(self, totals: Sequence[Usage]) -> list[Usage]:
+        """Raise at most 25 in one request; those refused: what is new, or repeats the past, or was throttled."""
+        with explained(f"DynamoDB table {self.table}", self.address.endpoint):
+            refused = dynamodb.refused(self.client, [self._statement(total) for total in totals])
+        return [total for total, is_refused in zip(totals, refused, strict=True) if is_refused]
+
+    def _statement(self, total: Usage) -> dict[str, Any]:
+        sets = " ".join(f'SET "{name}"=?' for name in (*TOTALS, "updated_at"))
+        condition = " AND ".join(f'"{name}"<=?' for name in TOTALS)
+        numbers = [{"N": str(getattr(total, name))} for name in TOTALS]
+        key = [{"N": str(total.project_id)}, {"S": total.month}]
+        return {
+            "Statement": f'UPDATE "{self.table}" {sets} WHERE "project_id"=? AND "month"=? AND {condition}',
+            "Parameters": [*numbers, {"S": dynamodb.now()}, *key, *numbers],
+        }
 
     def _raise(self, total: Usage) -> None:
         # a larger total is there already when this one repeats the past

@@ -46,6 +46,18 @@ def test_requests_that_fail_now_and_then_are_made_until_all_are_acknowledged(
     assert len(TOTALS) * 1.1 < made < len(TOTALS) * 1.5
 
 
+def test_totals_that_are_there_are_raised_25_in_a_request_and_none_is_lowered(
+    usage: UsageTable, seen: list[Request]
+) -> None:
+    usage.raise_totals(TOTALS)
+    del seen[:]
+    higher = [one._replace(records=10) for one in TOTALS]
+    usage.raise_totals(higher)
+    assert Counter(one.operation for one in seen) == {"BatchExecuteStatement": len(TOTALS) / 25}
+    usage.raise_totals(TOTALS)
+    assert usage.list() == higher
+
+
 @pytest.mark.parametrize("failure", ["throttled", "errors", "down"])
 def test_a_table_that_never_answers_well_is_an_error_of_one_line(
     usage: UsageTable, proxy: Proxy, failure: Failure, monkeypatch: pytest.MonkeyPatch

@@ -291,7 +291,8 @@ def test_a_call_that_is_not_allowed_and_a_needless_one_are_noticed() -> None:
     policy = json.loads(json.dumps(POLICIES["taskmanager"]))
     next(one for one in policy["Statement"] if one["Sid"] == "RaiseUsage")["Action"] = ["dynamodb:PutItem"]
     wrong = allowed(policy, "stream", "table") ^ needed("taskmanager")
-    assert wrong == {("dynamodb:UpdateItem", "usage"), ("dynamodb:PutItem", "usage")}
+    actions = ("PartiQLUpdate", "UpdateItem", "PutItem")
+    assert wrong == {(f"dynamodb:{action}", "usage") for action in actions}
 
 
 SOURCE = """
