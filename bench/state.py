@@ -28,8 +28,9 @@ from rich.console import Console
 from bench import figures
 from bench.events import DUPLICATES, PROJECTS, SEED, events, originals, register
 from bench.figures import Figure, Say, show
+from bench.growth import memory
 from bench.processes import Sampler, machine
-from bench.steady import counted, memory
+from bench.steady import counted
 from ops import package
 from ops.local import ROOT, Stack
 from ops.machine import Ports

@@ -16,10 +16,10 @@ import time
 from bisect import bisect
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from random import Random
-from statistics import linear_regression, median, quantiles
+from statistics import quantiles
 from threading import Event
 from typing import Any, NamedTuple
 
@@ -30,7 +30,8 @@ from rich.console import Console
 from bench import figures
 from bench.events import DUPLICATES, PROJECTS, SEED, events, originals, register
 from bench.figures import Figure, show
-from bench.processes import machine, resident_mb
+from bench.growth import Sample, grown, memory
+from bench.processes import machine
 from ops import package
 from ops.flink_client import FINAL_STATES
 from ops.ledger import unbalanced
@@ -50,8 +51,12 @@ BEHIND = 15  # s that usage may be behind: its interval, and to spare
 PATIENCE = 600  # s to wait for what must come
 INPUT_FIRST = ("backlog", "freshness")
 FLINK = {
-    # ms: REST would tell of the records read at the last sample
-    "soak": {"metrics.fetcher.update-interval": "100"},
+    "soak": {
+        "metrics.fetcher.update-interval": "100",  # ms: REST would tell of the records read at the last sample
+        # RocksDB's cache fills its share of managed memory: in a large one, hours in which no leak would show
+        "taskmanager.memory.managed.fraction": "0.06",
+        "taskmanager.memory.process.size": "2200m",
+    },
     # backoff grows with failures that are close together, and ten end the job: each shall count as the first
     "recovery": {"restart-strategy.exponential-delay.reset-backoff-threshold": "10s"},
 }
@@ -60,8 +65,6 @@ CHECKPOINT = ("id", "trigger_timestamp", "end_to_end_duration", "state_size", "c
 """Flink's names; ms and bytes: `state_size` is the whole, `checkpointed_size` what an incremental one added."""
 
 Times = Sequence[float] | np.ndarray[Any, Any]  # seconds of the epoch, ascending
-Sample = dict[str, Any]
-"""at (s of the feed), put, read (records), restarts, rss_mb by process, checkpoints since the last sample."""
 
 
 class Bench(NamedTuple):
@@ -164,11 +167,6 @@ def compare(found: np.ndarray[Any, Any], fed: int) -> tuple[int, int]:
     return len(expected) - present, len(found) - present
 
 
-def slope(points: Sequence[tuple[float, float]]) -> float:
-    """By least squares, per hour, of values by seconds; nan of fewer than two."""
-    return linear_regression(*zip(*points, strict=True)).slope * 3600 if len(points) > 1 else float("nan")
-
-
 def done_with(puts: Times, level: Times, triggered: float) -> int:
     """How many files not even a restart from this checkpoint needs; at `level` less than a file was unread."""
     return bisect(puts, max((at for at in level if at < triggered), default=0.0) - SPARED)
@@ -240,38 +238,6 @@ def sampled(bench: Bench, seconds: int, into: Path) -> Iterator[Sample]:
                 path.unlink()
             deleted = useless
         yield sample
-
-
-def memory(stack: Stack) -> dict[str, float]:
-    """Resident MB of every process by its name, of a Python worker with its id."""
-    found = {}
-    for name, pid in (stack.pids() | {f"Python worker {pid}": pid for pid in stack.workers()}).items():
-        with suppress(OSError):
-            worker = b"fn_execution" in Path(f"/proc/{pid}/cmdline").read_bytes()  # else a shell around one
-            if (worker or pid in stack.pids().values()) and (mb := resident_mb(pid)) is not None:
-                found[name] = mb
-    return found
-
-
-def grown(samples: Sequence[Sample], window: float) -> list[Figure]:
-    """What became of memory, state, checkpoints and lag; the window in seconds."""
-    done = [(sample["at"], one) for sample in samples for one in sample["checkpoints"]]
-    state = [(at, one["state_size"] / 1e6) for at, one in done]
-    mb = {"state in a checkpoint": (state, window, window)} if done else {}
-    for name in samples[-1]["rss_mb"]:
-        points = [(one["at"], one["rss_mb"][name]) for one in samples if name in one["rss_mb"]]
-        mb[f"memory of {name}"] = (points, 600, samples[-1]["at"] / 4)
-    found = []
-    for name, (points, first, since) in mb.items():
-        early = next((value for at, value in points if at >= first), float("nan"))
-        peak = max(value for _, value in points)
-        values = {f"after {first / 60:g} min": early, "at the end": points[-1][1], "peak": peak}
-        late = {f"slope after {since / 60:.3g} min": slope([point for point in points if point[0] >= since])}
-        found += figures.of(name, values, "MB") + figures.of(name, late, "MB/h")
-    seconds = [one["end_to_end_duration"] / 1000 for _, one in done] or [float("nan")]
-    lag = [one["put"] - one["read"] for one in samples]
-    found += figures.of("duration of a checkpoint", {"p50": median(seconds), "max": max(seconds)}, "s")
-    return found + figures.of("records waiting", {"p50": median(lag), "max": max(lag)})
 
 
 def outage(bench: Bench, seconds: int) -> tuple[float, float, float]:

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from bench.events import DUPLICATES
-from bench.steady import caught_up, compare, done_with, grown, slope, written
+from bench.growth import grown, slope
+from bench.steady import caught_up, compare, done_with, written
 
 
 def test_a_slope_is_per_hour_and_evens_out_what_swings() -> None:
