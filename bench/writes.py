@@ -28,7 +28,7 @@ from ops.proxy import Proxy, Request
 from settings import load
 from stores.project import linked
 from stores.projects import Projects
-from stores.usage import TABLE, TOTALS, UsageTable
+from stores.usage import TABLE, UsageTable
 
 INTERVAL = 10  # s, the default of ingest.usage_interval_seconds
 INTERVALS = 2  # of input in each phase
@@ -78,15 +78,18 @@ class Counted(NamedTuple):
 
 
 def counted(request: Request) -> Counted:
-    """What of a request is counted. Of statements only totals' have their keys read, see stores.usage."""
+    """What of a request is counted. Of statements only totals' have their keys read."""
     asked = json.loads(request.body)
     if statements := asked.get("Statements"):
         (table,) = {one["Statement"].split('"')[1] for one in statements}
-        at = len(TOTALS) + 1
-        keys = [_values(one["Parameters"][at : at + 2]) for one in statements]
-        return Counted(request.at, request.operation, table, keys)
+        return Counted(request.at, request.operation, table, [_key(**one) for one in statements])
     key = _values(asked.get("Key", {}).values())
     return Counted(request.at, request.operation, asked.get("TableName", ""), [key])
+
+
+def _key(Statement: str, Parameters: Sequence[Mapping[str, str]]) -> Key:  # noqa: N803 - names of the API
+    at = Statement.partition("project_id")[0].count("?")
+    return _values(Parameters[at : at + 2])
 
 
 def _values(given: Iterable[Mapping[str, str]]) -> Key:

@@ -4,9 +4,10 @@ A total is written as "the value is now X" on the condition that nothing larger 
 restart are harmless, and a writer that lags behind cannot take a number back.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -72,18 +73,21 @@ class UsageTable:
             key = (total.project_id, total.month)
             known = largest.get(key, total)
             largest[key] = Usage(*key, *map(max, total[2:], known[2:]))
-        groups = dynamodb.in_groups(list(largest.values()), dynamodb.STATEMENTS_AT_ONCE)
-        refused = chain.from_iterable(self._pool.map(self._raise_some, groups))
-        for _ in self._pool.map(self._raise, list(refused)):
+        left = list(largest.values())
+        for statement in (self._update, self._insert):
+            groups = dynamodb.in_groups(left, dynamodb.STATEMENTS_AT_ONCE)
+            left = list(chain.from_iterable(self._pool.map(partial(self._refused, statement), groups)))
+        for _ in self._pool.map(self._raise, left):
             pass
 
-    def _raise_some(self, totals: Sequence[Usage]) -> list[Usage]:
-        """Raise at most 25 in one request; those refused: what is new, or repeats the past, or was throttled."""
+    def _refused(self, statement: Callable[[Usage], dict[str, Any]], totals: Sequence[Usage]) -> list[Usage]:
+        """Write at most 25 in one request; which of them were refused."""
         with explained(f"DynamoDB table {self.table}", self.address.endpoint):
-            refused = dynamodb.refused(self.client, [self._statement(total) for total in totals])
+            refused = dynamodb.refused(self.client, [statement(total) for total in totals])
         return [total for total, is_refused in zip(totals, refused, strict=True) if is_refused]
 
-    def _statement(self, total: Usage) -> dict[str, Any]:
+    def _update(self, total: Usage) -> dict[str, Any]:
+        """Raises one that is there."""
         sets = " ".join(f'SET "{name}"=?' for name in (*TOTALS, "updated_at"))
         condition = " AND ".join(f'"{name}"<=?' for name in TOTALS)
         numbers = [{"N": str(getattr(total, name))} for name in TOTALS]
@@ -93,7 +97,12 @@ class UsageTable:
             "Parameters": [*numbers, {"S": dynamodb.now()}, *key, *numbers],
         }
 
+    def _insert(self, total: Usage) -> dict[str, Any]:
+        """Writes one that is new."""
+        return dynamodb.insert(self.table, dynamodb.as_item(total._asdict() | {"updated_at": dynamodb.now()}))
+
     def _raise(self, total: Usage) -> None:
+        """Write one that was refused twice: throttled, which here is tried again, or as below."""
         # a larger total is there already when this one repeats the past
         repeated = suppress(self.client.exceptions.ConditionalCheckFailedException)
         with explained(f"DynamoDB table {self.table}", self.address.endpoint), repeated:

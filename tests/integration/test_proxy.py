@@ -13,7 +13,8 @@ from stores.dynamodb import TablesAddress
 from stores.errors import StoreError
 from stores.usage import Usage, UsageTable
 
-TOTALS = [Usage(project_id, "2026-03", 9, 8, 3, 2) for project_id in range(200)]
+TOTALS = [Usage(project_id, "2026-03", 9, 8, 3, 2) for project_id in range(2_500)]
+BATCHES = 2 * len(TOTALS) // 25  # of new ones: to raise what is there, and to insert what is not
 
 
 @pytest.fixture
@@ -42,20 +43,30 @@ def test_requests_that_fail_now_and_then_are_made_until_all_are_acknowledged(
     usage.raise_totals(TOTALS)
     proxy.mend()
     assert usage.list() == TOTALS
-    made = Counter(one.operation for one in seen)["UpdateItem"]
-    assert len(TOTALS) * 1.1 < made < len(TOTALS) * 1.5
+    made = Counter(one.operation for one in seen)["BatchExecuteStatement"]
+    assert BATCHES * 1.1 < made < BATCHES * 1.5
 
 
-def test_totals_that_are_there_are_raised_25_in_a_request_and_none_is_lowered(
-    usage: UsageTable, seen: list[Request]
-) -> None:
+def test_totals_go_25_in_a_request_and_none_is_lowered(usage: UsageTable, seen: list[Request]) -> None:
+    del seen[:]
     usage.raise_totals(TOTALS)
+    assert Counter(one.operation for one in seen) == {"BatchExecuteStatement": BATCHES}
+    assert usage.list() == TOTALS
     del seen[:]
     higher = [one._replace(records=10) for one in TOTALS]
     usage.raise_totals(higher)
-    assert Counter(one.operation for one in seen) == {"BatchExecuteStatement": len(TOTALS) / 25}
-    usage.raise_totals(TOTALS)
+    assert Counter(one.operation for one in seen) == {"BatchExecuteStatement": BATCHES / 2}
+    usage.raise_totals(TOTALS[::10])
     assert usage.list() == higher
+
+
+def test_a_total_that_is_throttled_within_a_request_is_written_alone(
+    usage: UsageTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stores.dynamodb.refused", lambda _, statements: [True] * len(statements))
+    usage.raise_totals(TOTALS[:30])
+    usage.raise_totals([one._replace(events=9 - one.project_id % 2 * 2) for one in TOTALS[:30]])
+    assert usage.list() == [one._replace(events=9 - one.project_id % 2) for one in TOTALS[:30]]
 
 
 @pytest.mark.parametrize("failure", ["throttled", "errors", "down"])

@@ -291,7 +291,7 @@ def test_a_call_that_is_not_allowed_and_a_needless_one_are_noticed() -> None:
     policy = json.loads(json.dumps(POLICIES["taskmanager"]))
     next(one for one in policy["Statement"] if one["Sid"] == "RaiseUsage")["Action"] = ["dynamodb:PutItem"]
     wrong = allowed(policy, "stream", "table") ^ needed("taskmanager")
-    actions = ("PartiQLUpdate", "UpdateItem", "PutItem")
+    actions = ("PartiQLInsert", "PartiQLUpdate", "UpdateItem", "PutItem")
     assert wrong == {(f"dynamodb:{action}", "usage") for action in actions}
 
 
