@@ -56,6 +56,7 @@ FLINK = {
         # RocksDB's cache fills its share of managed memory: in a large one, hours in which no leak would show
         "taskmanager.memory.managed.fraction": "0.06",
         "taskmanager.memory.process.size": "2200m",
+        "state.backend.rocksdb.writebuffer.size": "8mb",
     },
     # backoff grows with failures that are close together, and ten end the job: each shall count as the first
     "recovery": {"restart-strategy.exponential-delay.reset-backoff-threshold": "10s"},

@@ -192,6 +192,7 @@ class Decode(ScalarFunction):  # type: ignore[misc]
     def open(self, function_context: FunctionContext) -> None:
         worker.end_with_taskmanager()  # here, for each slot has a worker, and each worker decodes
         worker.answer_soon()
+        worker.end_bundles_at_once()
         self.registry = self.open_registry()
         metrics = function_context.get_metric_group()
         names = (*Kind, *(f"{reason}_records" for reason in Reason), *(f"{repair}_repairs" for repair in Repair))

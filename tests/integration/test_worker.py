@@ -2,6 +2,9 @@
 
 import threading
 
+import pytest
+from apache_beam.runners.worker.statesampler import StateSampler
+from apache_beam.utils.counters import CounterFactory
 from pyflink.fn_execution.beam.beam_stream_fast import BeamTimeBasedOutputStream
 from pyflink.fn_execution.utils.operation_utils import PeriodicThread
 
@@ -23,3 +26,23 @@ def test_results_are_kept_back_for_30_ms() -> None:
     finally:
         results.close()
         other.cancel()
+
+
+def test_the_end_of_a_bundle_does_not_wait_for_a_sampler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(StateSampler, "run", StateSampler.run)  # put back afterwards
+
+    def sampled() -> int:
+        """How many threads sample a bundle, once those that do nothing have ended."""
+        here = set(threading.enumerate())
+        sampler = StateSampler("bundle", CounterFactory())
+        sampler.start()
+        begun = set(threading.enumerate()) - here
+        for thread in begun:
+            thread.join(0.5)
+        alive = sum(thread.is_alive() for thread in begun)
+        sampler.stop()
+        return alive
+
+    assert sampled() == 1
+    worker.end_bundles_at_once()
+    assert sampled() == 0
