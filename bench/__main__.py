@@ -8,7 +8,7 @@ from rich.console import Console
 
 from bench import alerts, decode, figures, latency, processes, users, writes
 from bench.figures import Figure
-from ops.terminal import one_line_errors
+from ops.terminal import one_line_errors, stop_on_signals
 
 WHICH = ("latency", "decode", "users", "writes", "alerts")
 POSITIVE = click.IntRange(1)
@@ -28,6 +28,7 @@ POSITIVE = click.IntRange(1)
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Also write the figures to this file.")
 def main(which: str, seconds: int, rate: int, checkpoint_seconds: tuple[int, ...], json_path: Path | None) -> None:
     """Measure and print one table; exit 1 when rows were wrong, for then no figure means anything."""
+    stop_on_signals()
     console, progress = Console(width=120), Console(stderr=True)
     machine = processes.machine()
     console.print(machine, highlight=False, soft_wrap=True)

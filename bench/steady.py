@@ -10,7 +10,6 @@ When events were read is their arrival in the event store, when tasks run is by 
 import json
 import os
 import shutil
-import signal
 import sys
 import time
 from bisect import bisect
@@ -38,8 +37,8 @@ from ops.ledger import unbalanced
 from ops.local import ROOT, Stack
 from ops.machine import Ports
 from ops.process import StackError
-from settings import Settings, SettingsError, load
-from stores.errors import StoreError
+from ops.terminal import one_line_errors, stop_on_signals
+from settings import Settings, load
 from stores.lake import EVENT_STORE, Lake
 from stores.usage import UsageTable
 
@@ -296,21 +295,18 @@ def recovery(times: int, rate: int) -> list[Figure]:
 @click.option("--times", default=10, type=click.IntRange(2), help="Recovery: how many kills.")
 def main(mode: str, rate: int | None, **options: Any) -> None:
     """Run one of the long measures; exit 1 when anything is missing, extra or unexplained."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the stack is stopped whoever ends this
+    stop_on_signals()
     click.echo(machine())
-    try:
-        if mode == "soak":
-            found = soak(options["minutes"], rate or 1_000, options["dedupe_minutes"], options["into"])
-        elif mode == "backlog":
-            found = backlog(options["seconds"], rate or 9_000)
-        else:
-            found = recovery(options["times"], rate or 500)
-    except (SettingsError, StoreError, StackError, OSError) as error:
-        click.echo(f"steady: {error}", err=True)
-        sys.exit(2)
+    if mode == "soak":
+        found = soak(options["minutes"], rate or 1_000, options["dedupe_minutes"], options["into"])
+    elif mode == "backlog":
+        found = backlog(options["seconds"], rate or 9_000)
+    else:
+        found = recovery(options["times"], rate or 500)
     show(found, Console(width=130))
     sys.exit(any(one.wrong for one in found))
 
 
 if __name__ == "__main__":
-    main()
+    with one_line_errors("steady"):
+        main()

@@ -23,7 +23,7 @@ from bench.figures import Say
 from bench.given import Given, Mix, verdict, write
 from ops.local import ROOT, Stack
 from ops.machine import Ports
-from ops.terminal import one_line_errors
+from ops.terminal import one_line_errors, stop_on_signals
 
 NOT_GUARANTEED = {
     "ours": "",
@@ -144,6 +144,7 @@ def main(events: int, naive_events: int, rounds: int, mixes: Sequence[str], only
     Mixes: 1.5 KB, 5 % copies, 50 projects (typical); 0.5 KB (small); 5 KB (large); 30 % copies; 1000 and 10 000
     projects; one project with half of the traffic (skewed).
     """
+    stop_on_signals()
     console, progress = Console(width=170), Console(stderr=True)
     console.print(processes.machine(), highlight=False, soft_wrap=True)
     right = True
