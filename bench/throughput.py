@@ -161,23 +161,24 @@ def main(events: int, naive_events: int, rounds: int, mixes: Sequence[str], only
 def _engines(stack: ExitStack, names: Sequence[str], warm_up: Given) -> Mapping[str, Engine]:
     """What these names stand for, with the clusters that they need, in the order of NOT_GUARANTEED."""
 
-    def cluster(taskmanagers: int) -> Stack:
-        name, options = f"bench-{taskmanagers}", {"execution.checkpointing.interval": CHECKPOINTS}
+    def cluster(name: str, taskmanagers: int = 1) -> Stack:
+        options = {"execution.checkpointing.interval": CHECKPOINTS}
         started = Stack(name, Ports.free(), taskmanagers=taskmanagers, flink_options=options)
         stack.enter_context(started).write_settings()
         return started
 
-    single = cache(lambda: cluster(1))
+    single = cache(lambda: cluster("bench"))
     makers: dict[str, Callable[[], Engine]] = {
         "ours": lambda: engines.ours("ours", single()),
-        "ours-2": lambda: engines.ours("ours-2", cluster(2), "-p", "2"),
+        "ours-2": lambda: engines.ours("ours-2", cluster("bench-2", 2), "-p", "2"),
         "ours-no-iceberg": lambda: engines.ours("ours-no-iceberg", single(), discard=True),
         "sql": lambda: engines.sql("sql", single()),
         "sql-no-iceberg": lambda: engines.sql("sql-no-iceberg", single(), discard=True),
         "plain": lambda: Script("plain", "plain"),
         "bytewax": lambda: Script("bytewax", "bytewax_flow"),
         "spark": lambda: Script("spark", "spark", (warm_up.folder,)),
-        "naive": lambda: engines.naive(single()),
+        # its jobs would leave the JVM's compiler with a profile that is not that of whoever comes next
+        "naive": lambda: engines.naive(cluster("bench-naive")),
     }
     return {name: make() for name, make in makers.items() if name in names}
 
