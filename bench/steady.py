@@ -129,6 +129,8 @@ def running(mode: str, rate: int, seconds: int, *more: str, projects: Sequence[i
                 os.sync()
             feeding = ThreadPoolExecutor(1).submit(feed, files, live, puts, ended)
             yield Bench(stack, settings, job, rate, live, puts, ended, feeding)
+        except OSError as error:  # of the input, mostly: its disk is full
+            raise StackError(str(error)) from error
         finally:
             ended.set()
             stack.stop()

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from shutil import rmtree
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from bench.events import DUPLICATES, SEED, events
 from bench.figures import Figure, Say
@@ -82,14 +82,14 @@ def counted(request: Request) -> Counted:
     asked = json.loads(request.body)
     if statements := asked.get("Statements"):
         (table,) = {one["Statement"].split('"')[1] for one in statements}
-        return Counted(request.at, request.operation, table, [_key(**one) for one in statements])
+        return Counted(request.at, request.operation, table, [_key(one) for one in statements])
     key = _values(asked.get("Key", {}).values())
     return Counted(request.at, request.operation, asked.get("TableName", ""), [key])
 
 
-def _key(Statement: str, Parameters: Sequence[Mapping[str, str]]) -> Key:  # noqa: N803 - names of the API
-    at = Statement.partition("project_id")[0].count("?")
-    return _values(Parameters[at : at + 2])
+def _key(statement: Mapping[str, Any]) -> Key:
+    at = statement["Statement"].partition("project_id")[0].count("?")
+    return _values(statement["Parameters"][at : at + 2])
 
 
 def _values(given: Iterable[Mapping[str, str]]) -> Key:
