@@ -4,6 +4,7 @@ Clients are made where they are used (they do not travel to workers); the addres
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
@@ -50,20 +51,24 @@ class TablesAddress(NamedTuple):
 
 
 def create_table(client: "DynamoDBClient", name: str, keys: list[tuple[str, str]]) -> None:
-    """Create an on-demand table unless it is there; keys are (attribute, type), the partition key first."""
+    """Create an on-demand table unless it is there; keys are (attribute, type), the partition key first.
+
+    Returns when the table can be used, whoever has created it: another starter, or a request that was repeated.
+    """
     try:
         client.describe_table(TableName=name)
     except client.exceptions.ResourceNotFoundException:
-        client.create_table(
-            TableName=name,
-            BillingMode="PAY_PER_REQUEST",
-            AttributeDefinitions=[{"AttributeName": key, "AttributeType": kind} for key, kind in keys],  # type: ignore[typeddict-item]
-            KeySchema=[
-                {"AttributeName": key, "KeyType": role}  # type: ignore[typeddict-item]
-                for (key, _), role in zip(keys, ("HASH", "RANGE"), strict=False)
-            ],
-        )
-        client.get_waiter("table_exists").wait(TableName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+        with suppress(client.exceptions.ResourceInUseException):
+            client.create_table(
+                TableName=name,
+                BillingMode="PAY_PER_REQUEST",
+                AttributeDefinitions=[{"AttributeName": key, "AttributeType": kind} for key, kind in keys],  # type: ignore[typeddict-item]
+                KeySchema=[
+                    {"AttributeName": key, "KeyType": role}  # type: ignore[typeddict-item]
+                    for (key, _), role in zip(keys, ("HASH", "RANGE"), strict=False)
+                ],
+            )
+    client.get_waiter("table_exists").wait(TableName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
 
 
 def now() -> str:

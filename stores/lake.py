@@ -6,11 +6,12 @@ must call it `CATALOG`.
 
 import re
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from itertools import islice
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 import pyarrow as pa
@@ -45,7 +46,7 @@ from pyiceberg.types import (
     StringType,
     TimestamptzType,
 )
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
 
 from stores import aws
 from stores.errors import StoreError
@@ -64,6 +65,10 @@ TABLES: Final = (
 )
 """All that the job writes to."""
 
+_T = TypeVar("_T")
+_LOOKS: Final = 5
+"""How often to look: catalog, namespace, table and columns may be created by another at the same moment."""
+_MET: Final = (IntegrityError, ProgrammingError, CommitFailedException)
 _FILES_AT_ONCE: Final = 32
 # as Flink names them: checkpoints under the job's id, savepoints with its first six digits
 _JOB: Final = re.compile(r"/([0-9a-f]{32})/chk-\d+/*$|/savepoint-([0-9a-f]{6})-[0-9a-f]+/*$")
@@ -168,10 +173,7 @@ class Lake:
             properties |= {"s3.endpoint": address.s3_endpoint, "s3.force-virtual-addressing": "false"}
         if aws.emulated(address.s3_endpoint):
             properties |= {"s3.access-key-id": "local", "s3.secret-access-key": "local"}
-        try:
-            self.catalog = SqlCatalog(CATALOG, **properties)
-        except SQLAlchemyError as error:
-            raise StoreError(self._unusable(error)) from None
+        self.catalog = self._repeated(partial(SqlCatalog, CATALOG, **properties))
 
     def create(self, table: str, columns: Mapping[str, type], partitions: Sequence[Partition]) -> None:
         """Create a table with optional columns of these Python types, unless it is there.
@@ -185,18 +187,26 @@ class Lake:
             )
         )
         spec = PartitionSpec(*(p.field(schema, 1000 + i) for i, p in enumerate(partitions)))
+        self._repeated(partial(self._create, (self.address.namespace, table), schema, spec))
+
+    def _create(self, name: tuple[str, str], schema: Schema, spec: PartitionSpec) -> None:
+        self.catalog.create_namespace_if_not_exists(name[0])
+        existing = self.catalog.create_table_if_not_exists(
+            name, schema, partition_spec=spec, properties=_PROPERTIES
+        )
+        with existing.update_schema() as update:
+            update.union_by_name(schema)
+
+    def _repeated(self, create: Callable[[], _T], looks: int = _LOOKS) -> _T:
+        """What `create` gives; one that meets another starter on its way finds what that has made, and goes on."""
         try:
-            self.catalog.create_namespace_if_not_exists(self.address.namespace)
-            existing = self.catalog.create_table_if_not_exists(
-                (self.address.namespace, table),
-                schema,
-                partition_spec=spec,
-                properties=_PROPERTIES,
-            )
-            with existing.update_schema() as update:
-                update.union_by_name(schema)
-        except SQLAlchemyError as error:
-            raise StoreError(self._unusable(error)) from None
+            return create()
+        except (SQLAlchemyError, CommitFailedException) as error:
+            # not where the catalog is away or locked: that has taken its time already
+            met = isinstance(error, _MET) or "already exists" in str(error)
+            if not met or looks == 1:
+                raise StoreError(self._unusable(error)) from None
+        return self._repeated(create, looks - 1)
 
     def table(self, name: str) -> Table:
         """One table as of now. Raises StoreError when it does not exist yet."""
@@ -302,7 +312,7 @@ class Lake:
         except SQLAlchemyError as error:
             raise StoreError(self._unusable(error)) from None
 
-    def _unusable(self, error: SQLAlchemyError) -> str:
+    def _unusable(self, error: Exception) -> str:
         uri = urlsplit(self.address.catalog_uri)
         place = uri.path if uri.scheme == "sqlite" else f"{uri.hostname}:{uri.port}{uri.path}"
         reason = " ".join(str(error.__cause__ or error).split())

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -69,9 +69,10 @@ class Stream:
         self.client = address.client()
 
     def create(self, shards: int) -> None:
-        """Create the stream and wait until it takes records."""
+        """Create the stream unless it is there, and wait until it takes records."""
         with self._explained():
-            self.client.create_stream(StreamName=self.address.name, ShardCount=shards)
+            with suppress(self.client.exceptions.ResourceInUseException):
+                self.client.create_stream(StreamName=self.address.name, ShardCount=shards)
             self.wait_until_active()
 
     def wait_until_active(self) -> None:
