@@ -7,6 +7,15 @@ UV_VERSION=0.13.9
 
 fail() { echo "bootstrap: $*" >&2; exit 1; }
 
+# attempt WHAT-FAILED COMMAND… : runs the command quietly; when it fails, says so in one line, then what it said last
+attempt() {
+    failed=$1; shift; mkdir -p build
+    "$@" >build/bootstrap.log 2>&1 && return
+    echo "bootstrap: $failed. The last lines of build/bootstrap.log:" >&2
+    tail -n 15 build/bootstrap.log >&2
+    exit 1
+}
+
 missing=""
 python=$(command -v python3.11 || command -v python3 || true)
 [ -n "$python" ] && "$python" -c 'import venv, ensurepip' 2>/dev/null || missing="$missing python3 python3-venv"
@@ -14,8 +23,8 @@ command -v java >/dev/null || missing="$missing openjdk-17-jre-headless"
 command -v mvn >/dev/null || missing="$missing maven"
 if [ -n "$missing" ]; then
     command -v apt-get >/dev/null && [ "$(id -u)" = 0 ] || fail "missing:$missing. Install them and run again."
-    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null ||
-        fail "apt-get could not install:$missing"
+    attempt "apt-get could not update its lists" apt-get update -qq
+    attempt "apt-get could not install:$missing" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing
     python=$(command -v python3.11 || command -v python3)
 fi
 major=$(java -version 2>&1 | sed -n 's/.*version "\([0-9]*\).*/\1/p')
@@ -28,21 +37,28 @@ stale() { name=$1; shift; [ ! -e "build/.$name" ] && return 0; for f in "$@"; do
 
 if [ ! -x .venv/bin/python ] || stale python requirements.lock pyproject.toml; then
     echo "bootstrap: Python environment (about a minute)"
-    [ -x .tools/bin/uv ] || { "$python" -m venv .tools && .tools/bin/python -m pip install -q --disable-pip-version-check "uv==$UV_VERSION"; }
-    [ -x .venv/bin/python ] || .tools/bin/uv venv -q --python 3.11 .venv || fail "no Python 3.11 found and none could be installed; Flink 1.20 supports up to 3.11."
-    .tools/bin/uv pip sync -q --compile-bytecode --python .venv/bin/python requirements.lock
-    .tools/bin/uv pip install -q --python .venv/bin/python --no-deps --no-build-isolation -e .
+    if [ ! -x .tools/bin/uv ]; then
+        attempt "$python could not make the environment .tools" "$python" -m venv .tools
+        attempt "pip could not install uv" .tools/bin/python -m pip install -q --disable-pip-version-check "uv==$UV_VERSION"
+    fi
+    [ -x .venv/bin/python ] || attempt "no Python 3.11 found and none could be installed; Flink 1.20 supports up to 3.11" \
+        .tools/bin/uv venv -q --python 3.11 .venv
+    attempt "uv could not install requirements.lock" \
+        .tools/bin/uv pip sync -q --compile-bytecode --python .venv/bin/python requirements.lock
+    attempt "uv could not install the project" \
+        .tools/bin/uv pip install -q --python .venv/bin/python --no-deps --no-build-isolation -e .
     stamp python
 fi
 if [ ! -d jars/dynamodb-local ] || stale jars pom.xml; then
     echo "bootstrap: jars (about 230 MB; some minutes the first time)"
     for profile in flink flink-s3 dynamodb-local; do
-        mvn -q -B -ntp -P "$profile" dependency:copy-dependencies || fail "Maven could not fetch the jars of profile $profile; see its lines above."
+        attempt "Maven could not fetch the jars of profile $profile" mvn -q -B -ntp -P "$profile" dependency:copy-dependencies
     done
     stamp jars
 fi
 if [ ! -d emulators/node_modules ] || stale emulators emulators/package-lock.json; then
     echo "bootstrap: Kinesis emulator"
-    PATH="$PWD/.venv/bin:$PATH" npm ci --prefix emulators --silent --no-audit --no-fund || fail "npm could not install the Kinesis emulator."
+    attempt "npm could not install the Kinesis emulator" \
+        env PATH="$PWD/.venv/bin:$PATH" npm ci --prefix emulators --loglevel error --no-audit --no-fund
     stamp emulators
 fi

@@ -139,6 +139,12 @@ def test_paths_in_backticks_exist(page: Path) -> None:
             assert (ROOT / path).exists(), f"{page.name}: {path}"
 
 
+def test_the_contents_of_operations_name_every_heading() -> None:
+    contents, _, below = text("docs/operations.md").partition("\n## ")
+    headings = re.findall(r"^##+ (.+)$", f"## {below}", re.MULTILINE)
+    assert re.findall(r"\[([^\]]+)\]\(#", contents) == headings, "docs/operations.md: mend the list at its top"
+
+
 def test_a_decision_is_short() -> None:
     decisions = sorted((ROOT / "docs" / "decisions").glob("*.md"))
     lengths = {path.name: len(path.read_text(encoding="utf-8").splitlines()) for path in decisions}
