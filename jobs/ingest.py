@@ -13,7 +13,7 @@ from pyflink.datastream import StreamExecutionEnvironment
 from pyflink.table import StreamTableEnvironment, Table
 
 import settings
-from jobs import gap, restore, sinks, sources, topology
+from jobs import gap, gateway, restore, sinks, sources, topology
 from settings import Settings, SettingsError
 from stores import registry
 from stores.alerts import Alerts
@@ -115,6 +115,7 @@ def ends(tables: StreamTableEnvironment, config: Settings, records: Table) -> to
 
 def table_environment(env: StreamExecutionEnvironment) -> StreamTableEnvironment:
     """A table environment with what the SQL's meaning rests on; all else is the cluster's configuration."""
+    gateway.stay_in_one_java_thread()
     tables = StreamTableEnvironment.create(env)
     tables.get_config().set_local_timezone("UTC")
     # with mini-batch the dedupe is no longer insert-only, and append sinks refuse it
