@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from ops.patience import scaled
 from ops.process import StackError
 from ops.sample import Put
 from stores.stream import Stream
@@ -30,9 +31,9 @@ class Feed(threading.Thread):
 
     def finish(self, seconds: float) -> None:
         """Return once all puts are acknowledged. Raises StackError when they are not."""
-        self.join(seconds)
+        self.join(scaled(seconds))
         if self.done < len(self.puts):
-            msg = f"the feed has put {self.done} of {len(self.puts)} within {seconds:.0f} s"
+            msg = f"the feed has put {self.done} of {len(self.puts)} within {scaled(seconds):.0f} s"
             raise StackError(msg)
 
     @contextmanager

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ops.patience import Deadline, scaled
 from ops.process import StackError, useful_line
 
 FINAL_STATES = frozenset({"FINISHED", "CANCELED", "FAILED", "SUSPENDED"})
@@ -59,10 +60,10 @@ class FlinkClient:
             done = subprocess.run(
                 command, env=self._env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                 # Python looks for modules where it starts, and only then in -pyfs: there must be none
-                stdin=subprocess.DEVNULL, timeout=seconds, check=False, cwd=self._home,
+                stdin=subprocess.DEVNULL, timeout=scaled(seconds), check=False, cwd=self._home,
             )  # fmt: skip
-        except subprocess.TimeoutExpired:
-            msg = f"flink {action} did not return within {seconds:.0f} s"
+        except subprocess.TimeoutExpired as error:
+            msg = f"flink {action} did not return within {error.timeout:.0f} s"
             raise StackError(msg) from None
         if done.returncode != 0:
             msg = f"flink {action} failed: {_reason(done.stdout)}"
@@ -73,7 +74,7 @@ class FlinkClient:
         """What the REST API answers at a path such as /jobs/overview, as parsed JSON (None when empty)."""
         request = urllib.request.Request(self.url + path, method=method)  # noqa: S310  http://127.0.0.1
         try:
-            with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+            with urllib.request.urlopen(request, timeout=scaled(10)) as answer:  # noqa: S310
                 body = answer.read()
         except urllib.error.HTTPError as error:
             msg = f"Flink REST {method} {path}: {error.code} {error.reason}"
@@ -97,8 +98,8 @@ class FlinkClient:
 
     def wait_until_running(self, job_id: str, seconds: float = 120) -> None:
         """Return once every task of the job runs; raise StackError with the root cause if it ends before."""
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
+        deadline = Deadline(seconds)
+        while not deadline.over:
             job = self.rest(f"/jobs/{job_id}")
             if job["vertices"] and all(vertex["status"] == "RUNNING" for vertex in job["vertices"]):
                 return
@@ -106,7 +107,7 @@ class FlinkClient:
                 msg = f"job {job_id} is {job['state']}: {self.root_cause(job_id)}"
                 raise StackError(msg)
             time.sleep(0.2)
-        msg = f"job {job_id} does not run after {seconds:.0f} s: {self.root_cause(job_id)}"
+        msg = f"job {job_id} does not run after {deadline.elapsed:.0f} s: {self.root_cause(job_id)}"
         raise StackError(msg)
 
     def failures(self, job_id: str) -> int:
@@ -121,10 +122,10 @@ class FlinkClient:
     def cancel(self, job_id: str, seconds: float = 60) -> None:
         """Cancel a job without a savepoint and wait until it has ended; its last checkpoints stay."""
         self.rest(f"/jobs/{job_id}?mode=cancel", method="PATCH")
-        deadline = time.monotonic() + seconds
+        deadline = Deadline(seconds)
         while self.job_state(job_id) not in FINAL_STATES:
-            if time.monotonic() > deadline:
-                msg = f"job {job_id} still {self.job_state(job_id)} {seconds:.0f} s after cancelling it"
+            if deadline.over:
+                msg = f"job {job_id} still {self.job_state(job_id)} {deadline.elapsed:.0f} s after cancelling it"
                 raise StackError(msg)
             time.sleep(0.1)
 

@@ -14,6 +14,8 @@ import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from ops.patience import Deadline, scaled
+
 PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
@@ -92,11 +94,11 @@ class Process:
         self._end_group()
 
     def _end_group(self) -> None:
-        deadline = time.monotonic() + 5
-        while _signal_group(self.pid, signal.SIGKILL) and time.monotonic() < deadline:
+        deadline = Deadline(5)
+        while _signal_group(self.pid, signal.SIGKILL) and not deadline.over:
             self._process.poll()
             time.sleep(0.02)
-        self._process.wait(5)
+        self._process.wait(scaled(5))
 
     def check(self) -> None:
         """Raise StackError with the reason in its log when it has ended."""
@@ -106,11 +108,11 @@ class Process:
 
     def wait_until(self, ready: Callable[[], bool], seconds: float) -> None:
         """Return once `ready` says so; raise StackError when the process ends before, or the time is over."""
-        deadline = time.monotonic() + seconds
+        deadline = Deadline(seconds)
         while not ready():
             self.check()
-            if time.monotonic() > deadline:
-                msg = f"{self.name} is not ready after {seconds:.0f} s: {self._reason()}"
+            if deadline.over:
+                msg = f"{self.name} is not ready after {deadline.elapsed:.0f} s: {self._reason()}"
                 raise StackError(msg)
             time.sleep(0.1)
 
@@ -134,7 +136,7 @@ def useful_line(output: str) -> str:
 def answers(url: str) -> bool:
     """Whether an HTTP server answers there, with whatever status."""
     try:
-        urllib.request.urlopen(url, timeout=2).close()  # noqa: S310  our own http://127.0.0.1 addresses
+        urllib.request.urlopen(url, timeout=scaled(2)).close()  # noqa: S310  our own http://127.0.0.1 addresses
     except urllib.error.HTTPError:
         return True
     except OSError:

@@ -18,6 +18,7 @@ from ops.flink_client import FINAL_STATES
 from ops.ledger import Residual, unbalanced
 from ops.local import Stack
 from ops.machine import Ports
+from ops.patience import Deadline
 from ops.process import StackError
 from ops.report import Report
 from ops.sample import Sample, Truth
@@ -83,13 +84,13 @@ def _feed(console: Console, settings: Settings, made: Sample) -> None:
 
 def at_rest(console: Console, settings: Settings, stack: Stack, job: str, outcomes: int) -> Report:
     """Wait until every record has an outcome and the tables agree; what there is when time is over."""
-    deadline = time.monotonic() + SECONDS_TO_REST
+    deadline = Deadline(SECONDS_TO_REST)
     with progress_bar(console) as progress:
         task = progress.add_task("records with an outcome", total=outcomes)
         while True:
             found = report.read(settings)
             progress.update(task, completed=found.records)
-            if (found.records >= outcomes and found.at_rest) or time.monotonic() > deadline:
+            if (found.records >= outcomes and found.at_rest) or deadline.over:
                 return found
             state = stack.flink.job_state(job)
             if state in FINAL_STATES:
@@ -115,8 +116,8 @@ def _conclude(console: Console, stack: Stack, found: Report, truth: Truth) -> bo
 
 def residuals(settings: Settings) -> list[Residual]:
     """In what ledger, tables and usage do not come to agree; rows of the ledger show with the next checkpoint."""
-    deadline = time.monotonic() + SECONDS_TO_BALANCE
-    while (left := unbalanced(settings)) and time.monotonic() < deadline:
+    deadline = Deadline(SECONDS_TO_BALANCE)
+    while (left := unbalanced(settings)) and not deadline.over:
         time.sleep(1)
     return left
 
@@ -134,11 +135,11 @@ def told(console: Console, settings: Settings, usage: Mapping[tuple[int, str], i
     """Whether each threshold that the sample has reached, and no other, comes to be told of."""
     table, terms = Alerts(settings.tables_address), {one.project_id: one.terms for one in PROJECTS}
     expected = {(*at, one) for at, events in usage.items() for one in terms[at[0]].reached(events)}
-    deadline = time.monotonic() + SECONDS_TO_BALANCE
+    deadline = Deadline(SECONDS_TO_BALANCE)
     while True:
         found = table.list()
         right = {one[:3] for one in found if one.notified_at} == expected and len(found) == len(expected)
-        if right or time.monotonic() > deadline:
+        if right or deadline.over:
             break
         time.sleep(1)
     console.print(alerts_table(one._asdict() for one in found))

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 from ops.disk import Disk
 from ops.feed import Feed
 from ops.local import Stack
+from ops.patience import Deadline
 from ops.process import StackError
 from ops.proxy import Proxy
 from stores.stream import Stream
@@ -70,16 +71,16 @@ class Target:
 
     def wait_until_well(self) -> None:
         """Return once all tasks run and one more checkpoint is complete. Raises StackError otherwise."""
-        deadline = time.monotonic() + _RECOVERY
+        deadline = Deadline(_RECOVERY)
         while True:
             try:
-                self.stack.flink.wait_until_running(self.job, seconds=deadline - time.monotonic())
+                self.stack.flink.wait_until_running(self.job, seconds=deadline.left)
                 before = self.latest()
                 while self.latest() == before:
-                    self.stack.flink.wait_until_running(self.job, seconds=deadline - time.monotonic())
+                    self.stack.flink.wait_until_running(self.job, seconds=deadline.left)
                     time.sleep(0.1)
             except StackError:
-                if time.monotonic() > deadline or self._has_failed():
+                if deadline.over or self._has_failed():
                     raise
                 time.sleep(0.2)
             else:
@@ -92,9 +93,9 @@ class Target:
 
     def until(self, true: Callable[[], bool]) -> None:
         """Look closely until something is so. Raises StackError when it does not come."""
-        deadline = time.monotonic() + _PATIENCE
+        deadline = Deadline(_PATIENCE)
         while not true():
-            if time.monotonic() > deadline:
-                msg = f"waited {_PATIENCE} s in vain: {self.stack.flink.root_cause(self.job)}"
+            if deadline.over:
+                msg = f"waited {deadline.elapsed:.0f} s in vain: {self.stack.flink.root_cause(self.job)}"
                 raise StackError(msg)
             time.sleep(0.01)

@@ -31,6 +31,7 @@ from ops.flink_client import FINAL_STATES
 from ops.ledger import unbalanced
 from ops.local import ROOT, Stack
 from ops.machine import Ports
+from ops.patience import Deadline
 from ops.process import StackError, free_port
 from ops.proxy import Proxy
 from ops.target import Disks, Target
@@ -208,11 +209,11 @@ def _fed(target: Target, planned: Sequence[Strike], line: Line) -> None:
     feed.finish(seconds=300)
 
     settings = load(target.settings_path, direct(target.stack))
-    deadline = time.monotonic() + _SECONDS_TO_REST
+    deadline = Deadline(_SECONDS_TO_REST)
     while True:
         found = report.read(settings)
         wrong = list(run.compared(found, made.truth))
-        late = time.monotonic() > deadline
+        late = deadline.over
         residual = unbalanced(settings) if late or not wrong else []
         if not (wrong or residual) or late:
             break

@@ -1,8 +1,7 @@
 """What the end-to-end tests do to a running stack: kill its TaskManager."""
 
-import time
-
 from ops.local import Stack
+from ops.patience import wait_until
 
 OPTIONS = {
     "execution.checkpointing.interval": "3s",
@@ -16,8 +15,5 @@ def crash(stack: Stack, job: str) -> None:
     before = stack.flink.failures(job)
     stack.kill_taskmanager()
     stack.start_taskmanager()
-    deadline = time.monotonic() + 120
-    while stack.flink.failures(job) == before:
-        assert time.monotonic() < deadline, "the job has not noticed that its TaskManager is gone"
-        time.sleep(0.2)
+    wait_until(lambda: stack.flink.failures(job) > before, 120, lambda: "the job has not noticed the kill")
     stack.flink.wait_until_running(job)

@@ -5,7 +5,7 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from ops import report, sample
 from ops.feed import Feed
 from ops.local import Stack
 from ops.machine import Ports
+from ops.patience import Deadline, scaled, wait_until
 from ops.run import differences
 from settings import Settings
 from stores.lake import DEAD_LETTERS, EVENT_STORE, Lake
@@ -47,7 +48,7 @@ def test_two_kills_and_a_shard_split_lose_nothing_and_count_nothing_twice(
     stream.split(stream.open_shards()[0])
     feed.wait_for(0.6)
     crash(stack, job)
-    feed.join(timeout=300)
+    feed.finish(seconds=300)
 
     found = at_rest(stack, settings, job, made.truth.outcomes)
     assert len(stream.open_shards()) == 3
@@ -63,13 +64,13 @@ def test_two_kills_and_a_shard_split_lose_nothing_and_count_nothing_twice(
 
 def at_rest(stack: Stack, settings: Settings, job: str, outcomes: int) -> report.Report:
     """What the tables say once every record has an outcome and totals and event store agree."""
-    deadline = time.monotonic() + 180
+    deadline = Deadline(180)
     while True:
         found = report.read(settings)
         if found.records >= outcomes and found.at_rest:
             return found
         assert stack.flink.job_state(job) in {"RUNNING", "RESTARTING"}, stack.flink.root_cause(job)
-        assert time.monotonic() < deadline, f"not at rest: {found}"
+        assert not deadline.over, f"not at rest after {deadline.elapsed:.0f} s: {found}"
         time.sleep(1)
 
 
@@ -77,11 +78,8 @@ def test_the_ledger_has_no_residual_and_finds_what_the_job_has_not_seen(
     stack: Stack, settings: Settings, job: str
 ) -> None:
     """Behind the test above: after kills and a split, tables, totals and stream agree with the counts."""
-    deadline = time.monotonic() + 60
-    while (checked := ledger_check(stack)).returncode:
-        assert time.monotonic() < deadline, checked.stdout
-        time.sleep(2)
-    assert checked.stdout.endswith("residual 0\n")
+    wait_until(lambda: ledger_check(stack).returncode == 0, 60, lambda: ledger_check(stack).stdout, pause=2)
+    assert ledger_check(stack).stdout.endswith("residual 0\n")
     stack.flink.cancel(job)
     assert list(Stream(settings.stream_address).put([("a", b"not seen")])) == [1]
     checked = ledger_check(stack)
@@ -97,19 +95,19 @@ def test_no_python_worker_outlives_its_shell_or_its_taskmanager(stack: Stack, se
     at_work(stack, settings)
     worker = python_worker(stack)
     os.kill(parent(worker), signal.SIGTERM)
-    wait_until(lambda: not Path(f"/proc/{worker}").exists())
+    wait_until(lambda: not Path(f"/proc/{worker}").exists(), 90)
 
     at_work(stack, settings)
     successor = python_worker(stack)
     os.kill(parent(parent(successor)), signal.SIGKILL)
-    wait_until(lambda: not Path(f"/proc/{successor}").exists())
+    wait_until(lambda: not Path(f"/proc/{successor}").exists(), 90)
 
 
 def at_work(stack: Stack, settings: Settings) -> None:
     """Wait until the job has counted one more record: an idle one does not notice what it has lost."""
     counted = report.read(settings).records
     assert list(Stream(settings.stream_address).put([("a", b"one more")])) == [1]
-    wait_until(lambda: report.read(settings).records > counted)
+    wait_until(lambda: report.read(settings).records > counted, 90)
 
 
 def python_worker(stack: Stack) -> int:
@@ -125,13 +123,6 @@ def parent(pid: int) -> int:
     return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("PPid:"))
 
 
-def wait_until(reached: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 90
-    while not reached():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-
-
 def ledger_check(stack: Stack) -> "subprocess.CompletedProcess[str]":
     command = [".venv/bin/amplitude-bridge", "ledger", "--config", str(stack.settings_path), "check", "--stream"]
-    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=scaled(120))

@@ -18,6 +18,7 @@ from ops.feed import Feed
 from ops.ledger import unbalanced
 from ops.local import Stack
 from ops.machine import Ports
+from ops.patience import wait_until
 from ops.process import free_port
 from ops.sample import Put
 from ops.sample_events import encode, make_event, person, uuid
@@ -145,23 +146,19 @@ def test_each_threshold_is_told_once_whatever_is_killed_and_whoever_does_not_ans
     receiver.down()
     down_until = time.monotonic() + DOWN
     crash(stack, job)
-    alerts, deadline = Alerts(settings.tables_address), time.monotonic() + 60
-    while not any(one.last_error == "no connection" for one in alerts.pending()):
-        assert time.monotonic() < deadline, alerts.list()
-        time.sleep(0.5)
+    alerts = Alerts(settings.tables_address)
+    wait_until(lambda: any(one.last_error == "no connection" for one in alerts.pending()), 60, alerts.list)
     time.sleep(max(0.0, down_until - time.monotonic()))
     receiver.up()
-    feed.join(timeout=300)
+    feed.finish(seconds=300)
 
-    deadline = time.monotonic() + 120
-    while sum(one.notified_at is not None for one in alerts.list()) < len(CUSTOMER.terms.thresholds):
-        assert time.monotonic() < deadline, (alerts.list(), alerts.pending())
-        time.sleep(0.5)
-    while unbalanced(settings) or UsageTable(settings.tables_address).list()[0].records < len(puts):
-        assert time.monotonic() < deadline, unbalanced(settings)
-        time.sleep(1)
+    thresholds, usage = len(CUSTOMER.terms.thresholds), UsageTable(settings.tables_address)
+    wait_until(
+        lambda: sum(one.notified_at is not None for one in alerts.list()) == thresholds, 120, alerts.pending
+    )
+    wait_until(lambda: usage.list()[0].records == len(puts) and not unbalanced(settings), 120, usage.list, pause=1)
 
-    (total,) = UsageTable(settings.tables_address).list()
+    (total,) = usage.list()
     assert (total.project_id, total.month, total.events) == (CUSTOMER.project_id, month, DISTINCT)
     events = Lake(settings.lake_address).rows(EVENT_STORE).to_pylist()
     expected = expect([(put.data, datetime.now(UTC)) for put in puts], link_times([CUSTOMER]))

@@ -5,14 +5,12 @@ import re
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
-
 from ops.machine import Ports
+from ops.patience import scaled, wait_until
 from ops.process import is_free
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,7 +36,7 @@ def started(command: str, log: Path) -> Iterator[subprocess.Popen[bytes]]:
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGTERM)
-            process.wait(60)
+            process.wait(scaled(60))
 
 
 def test_both_commands_of_the_first_block_are_make_targets() -> None:
@@ -51,9 +49,9 @@ def test_make_run_stays_up_for_other_tools_until_ctrl_c(tmp_path: Path) -> None:
         wait_for(log, "Running until Ctrl-C.", process)
         assert "RIGHT all numbers equal the count of the 3,200 records fed" in log.read_text()
         for command in commands("While it runs"):
-            subprocess.run(command.split(), cwd=ROOT, check=True, timeout=60)
+            subprocess.run(command.split(), cwd=ROOT, check=True, timeout=scaled(60))
         os.killpg(process.pid, signal.SIGINT)  # what Ctrl-C in a terminal does
-        process.wait(60)
+        process.wait(scaled(60))
     assert [port for port in PORTS if not is_free(port)] == []
     assert not (ROOT / "var" / "stack.json").exists()
 
@@ -61,7 +59,7 @@ def test_make_run_stays_up_for_other_tools_until_ctrl_c(tmp_path: Path) -> None:
 def test_make_run_once_checks_the_numbers_and_exits(tmp_path: Path) -> None:
     log = tmp_path / "log"
     with started("make run ONCE=1", log) as process:
-        assert process.wait(300) == 0, log.read_text()
+        assert process.wait(scaled(300)) == 0, log.read_text()
     assert "RIGHT all numbers" in log.read_text()
 
 
@@ -71,7 +69,9 @@ def test_a_taken_port_is_one_line(tmp_path: Path) -> None:
         taken.listen()
         port = taken.getsockname()[1]
         command = [ROOT / ".venv/bin/amplitude-bridge", "run", "--once", "--flink-port", str(port)]
-        refused = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+        refused = subprocess.run(
+            command, cwd=ROOT, capture_output=True, text=True, timeout=scaled(60), check=False
+        )
     assert refused.returncode == 2
     assert refused.stderr == (
         f"amplitude-bridge: port {port} is taken (Flink REST); stop what uses it or pass --flink-port\n"
@@ -79,8 +79,5 @@ def test_a_taken_port_is_one_line(tmp_path: Path) -> None:
 
 
 def wait_for(log: Path, text: str, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 300
-    while text not in log.read_text():
-        if process.poll() is not None or time.monotonic() > deadline:
-            pytest.fail(log.read_text())
-        time.sleep(0.5)
+    wait_until(lambda: text in log.read_text() or process.poll() is not None, 300, log.read_text)
+    assert text in log.read_text()

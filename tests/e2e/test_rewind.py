@@ -1,7 +1,6 @@
 """The newest checkpoint cannot be read: the tables go back to the one before, and the job goes on from there."""
 
 import re
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from ops.feed import Feed
 from ops.ledger import unbalanced
 from ops.local import Stack
 from ops.machine import Ports
+from ops.patience import wait_until
 from ops.process import StackError
 from settings import Settings
 from stores.lake import EVENT_STORE, TABLES, Lake
@@ -41,10 +41,11 @@ def rows(lake: Lake) -> dict[str, int]:
 
 def wait_for_commits(stack: Stack, lake: Lake, job: str) -> None:
     """Return when the job has committed events of three checkpoints and more."""
-    deadline = time.monotonic() + 120
-    while len({one.checkpoint for one in lake.history(EVENT_STORE) if one.job == job}) < 3:
-        assert time.monotonic() < deadline, stack.flink.root_cause(job)
-        time.sleep(0.1)
+
+    def commits() -> int:
+        return len({one.checkpoint for one in lake.history(EVENT_STORE) if one.job == job})
+
+    wait_until(lambda: commits() >= 3, 120, lambda: stack.flink.root_cause(job))
 
 
 def test_the_job_goes_on_from_the_last_checkpoint_that_can_be_read(
@@ -90,7 +91,8 @@ def test_the_job_goes_on_from_the_last_checkpoint_that_can_be_read(
     restored = stack.submit(stack.settings_path, "-s", str(sound))
     stack.flink.wait_until_running(restored, seconds=240)
     feed.finish(seconds=120)
-    deadline = time.monotonic() + 120
-    while wrong := [*run.differences(report.read(settings), made.truth), *unbalanced(settings)]:
-        assert time.monotonic() < deadline, wrong
-        time.sleep(1)
+
+    def wrong() -> list[object]:
+        return [*run.differences(report.read(settings), made.truth), *unbalanced(settings)]
+
+    wait_until(lambda: not wrong(), 120, wrong, pause=1)

@@ -1,7 +1,6 @@
 """A slice of `make torture`, whose scoreboard has many runs, restores that would lose rows, an end to restarts."""
 
 import re
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -9,6 +8,7 @@ import pytest
 from ops import sample, torture
 from ops.feed import Feed
 from ops.flink_client import FINAL_STATES
+from ops.patience import wait_until
 from ops.process import StackError
 from ops.torture import Cluster
 
@@ -52,10 +52,8 @@ def test_a_job_that_fails_again_and_again_ends_and_names_the_cause(cluster: Clus
         target.submit("-D", fewer)
         target.dynamodb.fail("down", 1.0)
         Feed(target.stream, sample.generate(100, seed=5).puts, per_second=80).start()
-        deadline = time.monotonic() + 180
-        while (state := flink.job_state(target.job)) not in FINAL_STATES and time.monotonic() < deadline:
-            time.sleep(1)
-        assert (state, flink.failures(target.job)) == ("FAILED", 3)
+        wait_until(lambda: flink.job_state(target.job) in FINAL_STATES, 180, pause=1)
+        assert (flink.job_state(target.job), flink.failures(target.job)) == ("FAILED", 3)
         assert re.match(
             r"stores.errors.StoreError: DynamoDB table \S+ at \S+ cannot be used", flink.root_cause(target.job)
         )

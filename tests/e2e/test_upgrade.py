@@ -15,6 +15,7 @@ import pytest
 from ops import package, report, run, sample, upgrade
 from ops.local import ROOT, Stack
 from ops.machine import Ports
+from ops.patience import Deadline
 from ops.report import Report
 from ops.sample import Truth
 from settings import load
@@ -50,8 +51,8 @@ def test_first_copies_and_totals_of_an_older_version_live_on(stack: Stack, fixtu
     job = stack.flink.run(("-s", str(savepoint), *program), ("--config", stack.settings_path))
     stack.flink.wait_until_running(job)
     expected = continued(before.truth, new.truth)
-    deadline = time.monotonic() + SECONDS_TO_REST
-    while (found := counts(report.read(settings))) != expected and time.monotonic() < deadline:
+    deadline = Deadline(SECONDS_TO_REST)
+    while (found := counts(report.read(settings))) != expected and not deadline.over:
         assert stack.flink.job_state(job) == "RUNNING", stack.flink.root_cause(job)
         time.sleep(1)
     assert found == expected

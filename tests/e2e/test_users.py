@@ -13,6 +13,7 @@ from ops import sample_users
 from ops.feed import Feed
 from ops.local import Stack
 from ops.machine import Ports
+from ops.patience import Deadline, scaled
 from ops.sample import Put
 from ops.sample_envelopes import array, lines
 from ops.sample_events import cohort_message, encode, uuid
@@ -61,7 +62,7 @@ def test_a_kill_in_the_middle_leaves_profiles_and_members_exact(
     crash(stack, job)
     feed.wait_for(0.7)
     crash(stack, job)
-    feed.join(timeout=120)
+    feed.finish(seconds=120)
 
     lake = Lake(settings.lake_address)
     entries = sum(len(oracle_users.read(message)["users"]) for message in set(syncs))
@@ -103,7 +104,7 @@ def test_what_waits_for_a_registration_is_applied_by_a_replay(stack: Stack, sett
 
 def bridge(stack: Stack, group: str, *arguments: str) -> str:
     command = [".venv/bin/amplitude-bridge", group, "--config", str(stack.settings_path), *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=scaled(60)).stdout
 
 
 def assert_profiles(stack: Stack, job: str, settings: Settings, expected: oracle_users.Profiles) -> None:
@@ -118,8 +119,8 @@ def assert_profiles(stack: Stack, job: str, settings: Settings, expected: oracle
 
 def wait_until(stack: Stack, job: str, count: Callable[[], Any], wanted: int) -> None:
     """Return when there are as many as wanted."""
-    deadline = time.monotonic() + 180
+    deadline = Deadline(180)
     while (found := count()) != wanted:
         assert stack.flink.job_state(job) in {"RUNNING", "RESTARTING"}, stack.flink.root_cause(job)
-        assert time.monotonic() < deadline, f"{found:,} instead of {wanted:,}"
+        assert not deadline.over, f"{found:,} instead of {wanted:,}"
         time.sleep(1)

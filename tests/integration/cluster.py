@@ -17,6 +17,7 @@ from pyflink.table import StreamTableEnvironment
 import settings
 from jobs import ingest, topology
 from ops import report
+from ops.patience import Deadline
 from ops.report import Report
 from settings import Settings
 from stores.cohorts import Cohorts
@@ -143,10 +144,10 @@ def at_rest(where: Place, job: Any, records: int) -> Report:
 
 def until(read: Callable[[], Any], done: Callable[[Any], bool], job: Any) -> Any:
     """Read until it is as wanted. Fails with the last reading, or with the reason why the job has ended."""
-    deadline = time.monotonic() + SECONDS
+    deadline = Deadline(SECONDS)
     while not done(found := read()):
         if job.get_job_status().result().name == "FAILED":
             job.get_job_execution_result().result()
-        assert time.monotonic() < deadline, f"not at rest after {SECONDS} s: {found}"
+        assert not deadline.over, f"not at rest after {deadline.elapsed:.0f} s: {found}"
         time.sleep(0.3)
     return found

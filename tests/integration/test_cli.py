@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from ops.cli import commands
+from ops.patience import scaled
 from stores.dynamodb import TablesAddress
 from stores.usage import Usage, UsageTable
 
@@ -28,7 +29,7 @@ def config(tmp_path: Path, dynamodb_endpoint: str) -> Path:
 
 def bridge(config: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [Path(sys.executable).parent / "amplitude-bridge", "projects", "--config", config, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=scaled(60), check=False)
 
 
 def printed(config: Path, *arguments: str) -> str:
@@ -175,7 +176,7 @@ def test_a_table_that_is_away_is_one_line(config: Path) -> None:
 )
 def test_the_job_refuses_to_start_in_one_line(config: Path, override: str, message: str) -> None:
     command = [sys.executable, "-m", "jobs.ingest", "--config", config, "--set", override]
-    refused = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, cwd=ROOT)
+    refused = subprocess.run(command, capture_output=True, text=True, timeout=scaled(120), check=False, cwd=ROOT)
     assert (refused.returncode, refused.stdout) == (2, "")
     assert message in refused.stderr
     assert refused.stderr.startswith("jobs.ingest: ")

@@ -2,11 +2,11 @@
 
 import gc
 import threading
-import time
 from collections.abc import Callable
 
 import pytest
 
+from ops.patience import wait_until
 from stores.errors import StoreError
 from stores.project import Project, linked
 from stores.registry import CachedRegistry, Registry
@@ -72,10 +72,7 @@ def copy(table: Table, clock: Clock) -> CachedRegistry:
 
 def until(true: Callable[[], bool]) -> None:
     """Wait for what a thread does."""
-    deadline = time.monotonic() + 10
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
+    wait_until(true, 10, pause=0.001)
 
 
 def said(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
