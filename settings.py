@@ -137,6 +137,11 @@ class Settings(_Section):
         return timedelta(hours=self.metering.close_after_hours)
 
     @property
+    def lease_seconds(self) -> int:
+        """How long a job holds its tables without a sign of life; it gives one whenever it reads the registry."""
+        return 3 * max(10, self.ingest.projects_refresh_seconds)
+
+    @property
     def dedupe_window(self) -> timedelta:
         """How long the first copy of an event is remembered, from its arrival."""
         return timedelta(days=self.ingest.dedupe_days)

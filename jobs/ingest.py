@@ -1,4 +1,4 @@
-"""The ingest job: `flink run -pym jobs.ingest --config FILE [--set section.key=value …]`.
+"""The ingest job: `flink run -pym jobs.ingest --config FILE [--set section.key=value …] [--take-over]`.
 
 Checks everything that it needs before it touches anything, then hands the graph to the cluster.
 """
@@ -6,6 +6,7 @@ Checks everything that it needs before it touches anything, then hands the graph
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from pyflink.datastream import StreamExecutionEnvironment
 from pyflink.table import StreamTableEnvironment, Table
 
 import settings
-from jobs import gap, gateway, restore, sinks, sources, topology
+from jobs import gap, gateway, lease, restore, sinks, sources, topology
 from settings import Settings, SettingsError
 from stores import registry
 from stores.alerts import Alerts
@@ -29,6 +30,7 @@ from stores.lake import (
     USER_UPDATES,
     Lake,
 )
+from stores.leases import Lease, Leases
 from stores.profiles import Profiles
 from stores.projects import Projects
 from stores.statements import Statements
@@ -46,10 +48,11 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="jobs.ingest", description=__doc__)
     parser.add_argument("--config", type=Path, required=True, help="settings, like flink-conf/job.reference.toml")
     parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", dest="overrides")
+    parser.add_argument("--take-over", action="store_true", help="whatever job holds the tables is gone")
     options = parser.parse_args(arguments)
     try:
         config = settings.load(options.config, options.overrides)
-        submit(config, prepare(config))
+        submit(config, prepare(config), take_over=options.take_over)
     except (SettingsError, StoreError) as error:
         print(f"jobs.ingest: {error}", file=sys.stderr)
         return 2
@@ -76,29 +79,49 @@ def prepare(config: Settings) -> int:
 
 def create_tables(config: Settings) -> None:
     """Create what is missing of the tables. Raises StoreError."""
-    for table in (Projects, Cohorts, UsageTable, Alerts, Statements, Profiles, CohortMembers):
+    for table in (Projects, Cohorts, UsageTable, Alerts, Statements, Profiles, CohortMembers, Leases):
         table(config.tables_address).create()
     sinks.create_tables(Lake(config.lake_address))
 
 
-def submit(config: Settings, gap_shards: int) -> None:
-    """Build the graph between the production ends and execute it. StoreError: no restore would be exact."""
+def submit(config: Settings, gap_shards: int, *, take_over: bool = False) -> None:
+    """Build the graph between the production ends and execute it.
+
+    Raises StoreError when another job holds the tables, unless that is taken over, or no restore would be exact.
+    """
     env = StreamExecutionEnvironment.get_execution_environment()
-    restore.check(env, Lake(config.lake_address))
+    leases, cluster = Leases(config.tables_address), lease.cluster(env)
+    held = Lease(lease.job_id(env), config.kinesis.stream, config.lease_seconds)
+    lease.take(leases, held, cluster.jobs, over=take_over)
+    try:
+        restore.check(env, Lake(config.lake_address))
+        _execute(env, config, held, gap_shards)
+    except BaseException:
+        with suppress(StoreError):  # it runs out by itself
+            leases.release(held.job_id)
+        raise
+    where = f", Flink UI: {cluster.url}" if cluster.url else ""
+    print(f"jobs.ingest: job {held.job_id}{where}", file=sys.stderr)
+
+
+def _execute(env: StreamExecutionEnvironment, config: Settings, held: Lease, gap_shards: int) -> None:
     tables = table_environment(env)
     records = sources.kinesis_records(tables, config.kinesis)
     rules = topology.Rules(config.dedupe_window, config.usage_interval)
-    topology.build(env, tables, ends(tables, config, records)._replace(gap_shards=gap_shards), rules)
+    between = ends(tables, config, records, held)._replace(gap_shards=gap_shards)
+    topology.build(env, tables, between, rules)
     env.execute(NAME)
 
 
-def ends(tables: StreamTableEnvironment, config: Settings, records: Table) -> topology.Ends:
-    """The production ends behind a table of records."""
+def ends(
+    tables: StreamTableEnvironment, config: Settings, records: Table, held: Lease | None = None
+) -> topology.Ends:
+    """The production ends behind a table of records; the workers renew the lease that the job holds."""
     lake, dynamodb = config.lake_address, config.tables_address
     sinks.use_lake(tables, lake)
     return topology.Ends(
         records=records,
-        open_registry=partial(registry.open_registry, dynamodb, config.ingest.projects_refresh_seconds),
+        open_registry=partial(registry.open_registry, dynamodb, config.ingest.projects_refresh_seconds, held),
         event_store=sinks.lake_table(lake, EVENT_STORE),
         user_updates=sinks.lake_table(lake, USER_UPDATES),
         cohort_messages=sinks.lake_table(lake, COHORT_MESSAGES),

@@ -20,6 +20,7 @@ from ops.profile import profile
 from ops.projects import projects
 from ops.replay import replay
 from ops.rewind import rewind
+from ops.submit import submit
 from ops.terminal import one_line_errors
 from ops.usage import usage
 from ops.usage_explain import explain
@@ -62,3 +63,4 @@ commands.add_command(dead_letters)
 dead_letters.add_command(replay)
 commands.add_command(explain_record)
 commands.add_command(rewind)
+commands.add_command(submit)

@@ -128,7 +128,7 @@ def jobmanager_killed(target: Target) -> None:
     target.stack.kill_jobmanager()
     target.stack.start_jobmanager()
     if not target.stack.high_availability:
-        target.restore()
+        target.restore("--take-over")  # the new JobManager does not know that the job is gone
 
 
 def cancelled(target: Target) -> None:

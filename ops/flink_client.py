@@ -36,12 +36,7 @@ class FlinkClient:
         Raises StackError with the one line of the output that tells why there is no job.
         """
         python = Path(sys.executable)
-        output = self.cli("run", "-d", "-pyexec", python, "-pyclientexec", python, *flink_args, *program)
-        submitted = re.search(r"JobID ([0-9a-f]{32})", output)
-        if submitted is None:
-            msg = f"flink run started no job: {_reason(output)}"
-            raise StackError(msg)
-        return submitted[1]
+        return submitted(self.cli("run", "-d", "-pyexec", python, "-pyclientexec", python, *flink_args, *program))
 
     def stop(self, job_id: str, *more: str) -> str:
         """Stop a job with a savepoint, and return its path. Raises StackError."""
@@ -56,19 +51,7 @@ class FlinkClient:
         """Run one action of Flink's CLI (run, stop, savepoint, list …) and return its output."""
         address = self.url.removeprefix("http://")
         command = [self._home / "bin" / "flink", action, "-m", address, *self._options, *args]
-        try:
-            done = subprocess.run(
-                command, env=self._env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                # Python looks for modules where it starts, and only then in -pyfs: there must be none
-                stdin=subprocess.DEVNULL, timeout=scaled(seconds), check=False, cwd=self._home,
-            )  # fmt: skip
-        except subprocess.TimeoutExpired as error:
-            msg = f"flink {action} did not return within {error.timeout:.0f} s"
-            raise StackError(msg) from None
-        if done.returncode != 0:
-            msg = f"flink {action} failed: {_reason(done.stdout)}"
-            raise StackError(msg)
-        return done.stdout
+        return call(command, self._env, self._home, seconds)
 
     def rest(self, path: str, method: str = "GET") -> Any:
         """What the REST API answers at a path such as /jobs/overview, as parsed JSON (None when empty)."""
@@ -128,6 +111,33 @@ class FlinkClient:
                 msg = f"job {job_id} still {self.job_state(job_id)} {deadline.elapsed:.0f} s after cancelling it"
                 raise StackError(msg)
             time.sleep(0.1)
+
+
+def call(command: Sequence[str | Path], env: Mapping[str, str], home: Path, seconds: float) -> str:
+    """Run Flink's CLI, `command[1]` its action, and return its output. Raises StackError with the reason."""
+    action = f"flink {command[1]}"
+    try:
+        done = subprocess.run(
+            command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            # Python looks for modules where it starts, and only then in -pyfs: there must be none
+            stdin=subprocess.DEVNULL, timeout=scaled(seconds), check=False, cwd=home,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired as error:
+        msg = f"{action} did not return within {error.timeout:.0f} s"
+        raise StackError(msg) from None
+    if done.returncode != 0:
+        msg = f"{action} failed: {_reason(done.stdout)}"
+        raise StackError(msg)
+    return done.stdout
+
+
+def submitted(output: str) -> str:
+    """The id of the job that `flink run` has submitted. Raises StackError with the reason when it has not."""
+    found = re.search(r"JobID ([0-9a-f]{32})", output)
+    if found is None:
+        msg = f"flink run started no job: {_reason(output)}"
+        raise StackError(msg)
+    return found[1]
 
 
 def _reason(output: str) -> str:

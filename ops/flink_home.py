@@ -12,6 +12,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 COPIED = ("bin", "plugins", "opt")
+LOGS = "log"
+"""Where the scripts that start a cluster write, unless FLINK_LOG_DIR says otherwise."""
 
 
 def build(root: Path = ROOT) -> Path:
@@ -31,6 +33,7 @@ def build(root: Path = ROOT) -> Path:
     _link(home / "lib", _libraries(root, package))
     _link(home / "plugins" / "s3-fs-hadoop", sorted((root / "jars" / "flink-s3").glob("*.jar")))
     (home / "conf").symlink_to(root / "flink-conf")
+    (home / LOGS).mkdir()
     stamp.write_text(wanted, encoding="utf-8")
     return home
 
@@ -51,7 +54,7 @@ def _libraries(root: Path, package: Path) -> list[Path]:
 
 def _inputs(root: Path, package: Path) -> str:
     jars = [*_libraries(root, package), *sorted((root / "jars" / "flink-s3").glob("*.jar"))]
-    return "".join(f"{jar} {jar.stat().st_size}\n" for jar in jars)
+    return "".join([f"{LOGS}\n", *(f"{jar} {jar.stat().st_size}\n" for jar in jars)])
 
 
 def _link(folder: Path, jars: list[Path]) -> None:

@@ -1,7 +1,7 @@
 """A running job and all that a fault may strike."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,17 +45,18 @@ class Target:
     jobs: list[str] = field(default_factory=list)
     """all that were submitted, the newest last"""
 
-    def submit(self, *flink_args: str) -> None:
+    def submit(self, *flink_args: str, program_args: Sequence[str] = ()) -> None:
         """Submit the job and wait until it runs."""
-        self.job = self.stack.submit(self.settings_path, "-p", str(self.parallelism), *flink_args)
+        parallelism = ("-p", str(self.parallelism))
+        self.job = self.stack.submit(self.settings_path, *parallelism, *flink_args, program_args=program_args)
         self.jobs.append(self.job)
         self.stack.flink.wait_until_running(self.job)
 
-    def restore(self) -> None:
+    def restore(self, *program_args: str) -> None:
         """Submit the job from its latest complete checkpoint, whichever job has left it."""
         for job in reversed(self.jobs):
             if checkpoint := self.stack.checkpoints.latest(job):
-                self.submit("-s", checkpoint)
+                self.submit("-s", checkpoint, program_args=program_args)
                 return
         msg = "no checkpoint is complete yet: nothing to restore from"
         raise StackError(msg)

@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+
+_CREDENTIALS = "no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give this machine a role"
 
 
 class StoreError(Exception):
@@ -17,6 +19,6 @@ def explained(what: str, endpoint: str | None) -> Iterator[None]:
         yield
     except (BotoCoreError, ClientError) as error:
         where = f" at {endpoint}" if endpoint else ""
-        reason = " ".join(str(error).split())
+        reason = _CREDENTIALS if isinstance(error, NoCredentialsError) else " ".join(str(error).split())
         msg = f"{what}{where} cannot be used: {reason}"
         raise StoreError(msg) from None

@@ -206,6 +206,9 @@ class Lake:
             met = isinstance(error, _MET) or "already exists" in str(error)
             if not met or looks == 1:
                 raise StoreError(self._unusable(error)) from None
+        except OSError as error:
+            msg = f"warehouse {self.address.warehouse} cannot be written: {' '.join(str(error).split())}"
+            raise StoreError(msg) from None
         return self._repeated(create, looks - 1)
 
     def table(self, name: str) -> Table:

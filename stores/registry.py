@@ -3,7 +3,7 @@
 Projects are found by Amplitude's project id, and by the id of every cohort that is registered for one.
 
 It stays in use when the table is away, and tells how old it is. One that could never be read stops the job at
-start.
+start. Each reading renews the job's lease; once that is lost, there is no copy for the job any more.
 """
 
 import logging
@@ -17,6 +17,7 @@ from botocore.config import Config
 
 from stores import aws, dynamodb
 from stores.cohorts import Cohorts
+from stores.leases import Lease, LeaseLostError, Leases
 from stores.project import Project
 from stores.projects import Projects
 
@@ -33,15 +34,19 @@ log = logging.getLogger(__name__)
 class CachedRegistry:
     """A worker's copy of the registry: a call gives it, at once and whatever the tables do.
 
-    Raises StoreError at construction when the table cannot be read; later failures keep the last good copy.
+    Raises StoreError at construction when the table cannot be read; later failures keep the last good copy. A call
+    raises LeaseLostError for good once a reading has.
     """
 
     def __init__(self, read: Callable[[], Registry], now: Callable[[], float] = time.monotonic) -> None:
         self._read, self._now = read, now
         self._failing = False
+        self._lost: LeaseLostError | None = None
         self._load()
 
     def __call__(self) -> Registry:
+        if self._lost:
+            raise self._lost
         return self._copy
 
     @property
@@ -53,6 +58,9 @@ class CachedRegistry:
         """Read the table again. Never raises: one warning when it begins to fail, one line when it is over."""
         try:
             self._load()
+        except LeaseLostError as lost:
+            log.error("%s", lost)
+            self._lost = lost
         except Exception as error:
             # also what no store raises: a thread that dies would leave a copy that grows old in silence
             if not self._failing:
@@ -91,9 +99,17 @@ def read(projects: Projects, cohorts: Cohorts) -> Registry:
     return known | {cohort_id: project for cohort_id, project in owned.items() if project}
 
 
-def open_registry(address: dynamodb.TablesAddress, refresh_seconds: float) -> CachedRegistry:
-    """The registry as a worker opens it."""
+def open_registry(
+    address: dynamodb.TablesAddress, refresh_seconds: float, lease: Lease | None = None
+) -> CachedRegistry:
+    """The registry as a worker opens it, with the lease that its job holds. Raises StoreError, LeaseLostError."""
     client = aws.client("dynamodb", address.region, address.endpoint, _IMPATIENT)
-    registry = CachedRegistry(lambda: read(Projects(address, client), Cohorts(address, client)))
+
+    def fresh() -> Registry:
+        if lease:
+            Leases(address, client).renew(lease)
+        return read(Projects(address, client), Cohorts(address, client))
+
+    registry = CachedRegistry(fresh)
     registry.refresh_every(refresh_seconds)
     return registry

@@ -18,11 +18,12 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 PORTS = (Ports.kinesis, Ports.dynamodb, Ports.flink_rest)
 
 
-def commands(heading: str) -> list[str]:
-    """The command lines of the first shell block below a heading."""
-    block = re.search(rf"^#+ {heading}\n.*?```sh\n(.*?)```", README, re.DOTALL | re.MULTILINE)
-    assert block, f"README has no shell block below {heading!r}"
-    return [line.split("  #")[0].strip() for line in block[1].splitlines() if line.strip()]
+def commands(heading: str, block: int = 0) -> list[str]:
+    """The command lines of a shell block below a heading, the first one unless said otherwise."""
+    section = re.search(rf"^#+ {heading}\n(.*?)(?=^## |\Z)", README, re.DOTALL | re.MULTILINE)
+    blocks = re.findall(r"```sh\n(.*?)```", section[1], re.DOTALL) if section else []
+    assert len(blocks) > block, f"README has no such shell block below {heading!r}"
+    return [line.split("  #")[0].strip() for line in blocks[block].splitlines() if line.strip()]
 
 
 @contextmanager

@@ -6,9 +6,12 @@ from pathlib import Path
 from threading import Barrier
 from uuid import uuid4
 
+import pytest
+
 from jobs import sinks
 from ops import emulators
 from stores.dynamodb import TablesAddress, create_table
+from stores.errors import StoreError
 from stores.lake import TABLES, Lake, LakeAddress
 from stores.stream import Stream, StreamAddress
 
@@ -63,3 +66,9 @@ def test_a_stream(kinesis_endpoint: str) -> None:
 def test_a_bucket_of_the_local_object_store(objects_port: int) -> None:
     at_once(lambda: emulators.s3(objects_port, "ap-northeast-2").create_dir("at-once"))
     at_once(lambda: emulators.s3(objects_port, "ap-northeast-2").create_dir("at-once"))
+
+
+def test_a_warehouse_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    lake = Lake(LakeAddress(f"sqlite:///{tmp_path}/c.db", "file:///proc/none", "amplitude", None, "eu-west-1"))
+    with pytest.raises(StoreError, match=r"^warehouse file:///proc/none cannot be written: .+$"):
+        lake.create("events", {"a": int}, [])

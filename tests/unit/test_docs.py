@@ -9,6 +9,7 @@ from jobs import sinks
 from ops.reasons import REASONS, REPAIRS
 from stores.alerts import Alert, Notification
 from stores.lake import EVENT_STORE
+from stores.leases import Lease
 from stores.statements import Statement
 from udfs.model import EVENT_COLUMNS, Kind, Reason, Repair
 
@@ -92,9 +93,10 @@ def test_every_attribute_in_dynamodb_is_documented(name: str, module: str, patte
         ("alerts", {*Alert._fields, "month_threshold"}),
         ("notifications", set(Notification._fields)),
         ("statements", set(Statement._fields)),
+        ("leases", {*Lease._fields, "lease"}),
     ],
 )
-def test_every_attribute_of_the_metering_is_documented(name: str, attributes: set[str]) -> None:
+def test_every_attribute_of_the_metering_and_the_lease_is_documented(name: str, attributes: set[str]) -> None:
     assert set(first_cells(section(text("docs/data.md"), f"`{name}` (DynamoDB)"))) == attributes
 
 

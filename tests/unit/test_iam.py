@@ -148,9 +148,11 @@ def modules(*patterns: str) -> list[Path]:
 COMMANDS = set(re.findall(r"^from ops\.(\w+) import", (ROOT / "ops/cli.py").read_text("utf-8"), re.MULTILINE))
 MODULES = {
     "taskmanager": modules("udfs/*.py", "stores/registry.py"),
-    "client": modules("jobs/*.py", "ops/rewind.py"),
+    "client": modules("jobs/*.py", "ops/rewind.py", "ops/submit.py"),
     "watch": modules("ops/watch.py", "ops/month_close.py"),
-    "operator": modules(*(f"ops/{name}.py" for name in COMMANDS - {"rewind", "watch"})),  # `run` is for emulators
+    "operator": modules(
+        *(f"ops/{name}.py" for name in COMMANDS - {"rewind", "submit", "watch"})
+    ),  # `run` is for emulators
 }
 USED = {role: set().union(*(used(path.read_text("utf-8")) for path in MODULES[role])) for role in MODULES}
 ONLY_LOCAL = {("Stream", method) for method in ("create", "split", "merge", "wait_until_active")}

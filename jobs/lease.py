@@ -1,0 +1,112 @@
+"""One ingest job at a time: a start takes the lease on the tables, by the id that its job will have.
+
+The cluster that the job goes to knows whether the holder has ended. A holder that this cluster does not know may
+run on another one: it is gone when its lease has run out.
+"""
+
+import sys
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any, Final, NamedTuple
+from uuid import uuid4
+
+from pyflink.datastream import StreamExecutionEnvironment
+from pyflink.java_gateway import get_gateway
+
+from stores.errors import StoreError
+from stores.leases import Lease, Leases
+
+_ENDED: Final = {"FINISHED", "CANCELED", "FAILED"}
+_SECONDS: Final = 10
+"""How long the cluster may take to name its jobs."""
+
+
+class Cluster(NamedTuple):
+    """What the cluster says that a job goes to."""
+
+    url: str
+    """of the Flink UI; empty where it does not answer"""
+    jobs: Mapping[str, str]
+    """the state of each job, by id"""
+
+
+def job_id(env: StreamExecutionEnvironment) -> str:
+    """The id that the job will have; fixed here, unless Flink has (application mode with high availability)."""
+    configuration = env._j_stream_execution_environment.getConfiguration()
+    option = get_gateway().jvm.org.apache.flink.configuration.PipelineOptionsInternal.PIPELINE_FIXED_JOB_ID
+    found: str | None = configuration.get(option)
+    if found is None:
+        found = uuid4().hex
+        configuration.set(option, found)
+    return found
+
+
+def cluster(env: StreamExecutionEnvironment) -> Cluster:
+    """The cluster that the environment leads to; one without an answer, and in application mode, knows no jobs."""
+    jvm: Any = get_gateway().jvm
+    configuration = env._j_stream_execution_environment.getConfiguration()
+    try:
+        loader = jvm.org.apache.flink.client.deployment.DefaultClusterClientServiceLoader()
+        factory = loader.getClusterClientFactory(configuration)
+        descriptor = factory.createClusterDescriptor(configuration)
+        client = descriptor.retrieve(factory.getClusterId(configuration)).getClusterClient()
+        listed = client.listJobs().get(_SECONDS, jvm.java.util.concurrent.TimeUnit.SECONDS)
+        return Cluster(
+            client.getWebInterfaceURL(),
+            {one.getJobId().toHexString(): one.getJobState().name() for one in listed},
+        )
+    except Exception:  # py4j's: the submission that follows says what is wrong with the cluster
+        return Cluster("", {})
+
+
+def take(
+    leases: Leases,
+    mine: Lease,
+    jobs: Mapping[str, str],
+    *,
+    over: bool = False,
+    pause: Callable[[float], object] = time.sleep,
+) -> None:
+    """Take the lease for a job, `over` whoever holds it; `jobs` are the states that the cluster knows, by id.
+
+    Waits for the lease of a holder that the cluster does not know to run out. Raises StoreError in one line when
+    the holder lives.
+    """
+    first, now = leases.read()
+    held = first
+    said = False
+    while not (_free(held, mine, jobs, now, over=over) and leases.take(mine, held)):
+        if held and not over and (held != first or held.job_id in jobs):
+            raise StoreError(_refusal(held, jobs.get(held.job_id), now))
+        if held and not said:
+            print(f"jobs.ingest: {_waiting(held, now)}", file=sys.stderr)
+            said = True
+        pause(1)
+        held, now = leases.read()
+
+
+def _free(held: Lease | None, mine: Lease, jobs: Mapping[str, str], now: datetime, *, over: bool) -> bool:
+    if over or held is None or held.job_id == mine.job_id:
+        return True
+    state = jobs.get(held.job_id)
+    return state in _ENDED if state else held.left(now).total_seconds() < 0
+
+
+def _refusal(held: Lease, state: str | None, now: datetime) -> str:
+    seen = f"{state} on this cluster" if state else f"seen {_seconds(held.idle(now))} ago, not on this cluster"
+    return (
+        f"job {held.job_id} holds these tables ({seen}) and reads stream {held.stream}: stop it first, "
+        f'flink stop {held.job_id}; if it is gone: --take-over (docs/operations.md, "Another ingest job")'
+    )
+
+
+def _waiting(held: Lease, now: datetime) -> str:
+    return (
+        f"job {held.job_id} held these tables {_seconds(held.idle(now))} ago, and this cluster does not know it: "
+        f"waiting up to {_seconds(held.left(now))} for a sign of it (--take-over does not wait)"
+    )
+
+
+def _seconds(time: timedelta) -> str:
+    return f"{max(0, round(time.total_seconds()))} s"

@@ -1,0 +1,114 @@
+"""The lease, DynamoDB table `leases`: which ingest job holds the tables of an installation.
+
+Two jobs would store each event twice and overwrite each other's totals. The job's workers renew the lease. All
+times in it are DynamoDB's, so no two machines' clocks are compared.
+"""
+
+from contextlib import AbstractContextManager, suppress
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from stores import aws, dynamodb
+from stores.errors import StoreError, explained
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+TABLE: Final = "leases"
+_KEY: Final = {"lease": {"S": "ingest"}}
+
+
+class Lease(NamedTuple):
+    """What a job holds the tables by."""
+
+    job_id: str
+    """Flink's"""
+    stream: str
+    """that the job reads"""
+    valid_seconds: int
+    """how long the lease stays the job's without being renewed"""
+    renewed_at: str = ""
+    """ISO 8601, UTC"""
+
+    def idle(self, now: datetime) -> timedelta:
+        """How long ago the job was seen."""
+        return now - datetime.fromisoformat(self.renewed_at)
+
+    def left(self, now: datetime) -> timedelta:
+        """How long the lease still stays the job's; negative when it has run out."""
+        return timedelta(seconds=self.valid_seconds) - self.idle(now)
+
+
+class LeaseLostError(StoreError):
+    """Another job holds the lease: the job that had it must not write any more."""
+
+
+class Leases:
+    """The table of the lease. Methods raise StoreError in one line when it cannot be used."""
+
+    def __init__(self, address: dynamodb.TablesAddress, client: "DynamoDBClient | None" = None) -> None:
+        self.address = address
+        self.client = client or address.client()
+        self.table = address.table(TABLE)
+
+    def create(self) -> None:
+        """Create the table unless it is there."""
+        with self._explained():
+            dynamodb.create_table(self.client, self.table, [("lease", "S")])
+
+    def read(self) -> tuple[Lease | None, datetime]:
+        """The lease, None while nobody holds it, and what DynamoDB takes for the present."""
+        with self._explained():
+            found = self.client.get_item(TableName=self.table, Key=_KEY, ConsistentRead=True)
+        item = dynamodb.from_item(found.get("Item", {}))
+        return Lease(**{name: item[name] for name in Lease._fields}) if item else None, aws.date(found)
+
+    def take(self, lease: Lease, before: Lease | None) -> bool:
+        """Take the lease unless it has changed since it was read; whether it was taken."""
+        condition, values = "attribute_not_exists(job_id)", {}
+        if before:
+            condition = "job_id = :job_id AND renewed_at = :renewed_at"
+            values = {":job_id": {"S": before.job_id}, ":renewed_at": {"S": before.renewed_at}}
+        return self._put(lease, condition, values)
+
+    def renew(self, lease: Lease) -> None:
+        """Say that the job lives. Raises LeaseLostError when another one holds the lease."""
+        mine = self._put(
+            lease, "attribute_not_exists(job_id) OR job_id = :job_id", {":job_id": {"S": lease.job_id}}
+        )
+        if not mine:
+            held, _ = self.read()
+            other = f"job {held.job_id}, which reads stream {held.stream}" if held else "another job"
+            msg = (
+                f"job {lease.job_id} has lost its lease on these tables to {other}, and writes no more: "
+                f'cancel it (docs/operations.md, "Another ingest job")'
+            )
+            raise LeaseLostError(msg)
+
+    def release(self, job_id: str) -> None:
+        """Give the lease up, if this job holds it."""
+        with self._explained(), suppress(self.client.exceptions.ConditionalCheckFailedException):
+            self.client.delete_item(
+                TableName=self.table,
+                Key=_KEY,
+                ConditionExpression="job_id = :job_id",
+                ExpressionAttributeValues={":job_id": {"S": job_id}},
+            )
+
+    def _put(self, lease: Lease, condition: str, values: dict[str, dict[str, str]]) -> bool:
+        _, now = self.read()
+        dated = lease._replace(renewed_at=now.isoformat())
+        with self._explained():
+            try:
+                self.client.put_item(
+                    TableName=self.table,
+                    Item=_KEY | dynamodb.as_item(dated._asdict()),
+                    ConditionExpression=condition,
+                    **({"ExpressionAttributeValues": values} if values else {}),  # type: ignore[arg-type]
+                )
+            except self.client.exceptions.ConditionalCheckFailedException:
+                return False
+        return True
+
+    def _explained(self) -> AbstractContextManager[None]:
+        return explained(f"DynamoDB table {self.table}", self.address.endpoint)
