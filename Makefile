@@ -8,7 +8,7 @@ STAGES := lint types unit properties integration e2e
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup run check test lint types unit properties integration e2e soak torture upgrade-test bench figures lock clean
+.PHONY: help setup run picture check test lint types unit properties integration e2e soak torture upgrade-test bench figures lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "%-14s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,6 +18,9 @@ setup: ## Install what is missing or stale: Python environment, jars, Kinesis em
 
 run: setup ## Start the local stack and feed it a sample; ONCE=1 checks the numbers and exits
 	.venv/bin/amplitude-bridge run $(if $(ONCE),--once)
+
+picture: setup ## docs/flink-ui.png anew, from the job that `make run` runs beside this; needs Chromium
+	.venv/bin/python -m ops.picture
 
 check: lint types unit properties ## Everything that needs no JVM, under a minute
 

@@ -2,7 +2,8 @@
 
 SQL operators have no uid of their own, so an edit anywhere in the graph would orphan the stream position and
 the dedupe keys at an upgrade. Each stage is translated on its own, and what the planner made of it is labelled
-before the next one follows: the uid is the stage and the operator's kind, whatever stands before it.
+before the next one follows: the uid is the stage and the operator's kind, whatever stands before it. The name is
+`stage: kind` where the operator does the stage's work.
 """
 
 import re
@@ -32,6 +33,8 @@ _KINDS = {
     "IcebergStreamWriter": "writer",
     "IcebergFilesCommitter": "committer",
 }
+
+_CONVERTERS = frozenset({"select", "not-null", "out", "end"})
 
 
 class Graph:
@@ -76,7 +79,7 @@ class Graph:
             uid = f"{stage}-{kind}" + (f"-{seen[kind]}" if seen[kind] > 1 else "")
             operator.setUid(uid)
             operator.setDescription(f"{title} / {operator.getDescription() or kind}")
-            operator.setName(f"{stage}: {kind}")
+            operator.setName(_name(stage, kind))
             self._labelled.add(operator.getId())
 
     def _new_operators(self) -> Iterator[JavaObject]:
@@ -94,6 +97,13 @@ def operators(j_stream_env: JavaObject) -> list[JavaObject]:
         for operator in array_list(last.getTransitivePredecessors())
     }
     return [found[key] for key in sorted(found)]
+
+
+def _name(stage: str, kind: str) -> str:
+    """What the UI calls an operator; brief where it only converts, because a task is called by its whole chain."""
+    if kind in _CONVERTERS:
+        return kind
+    return f"to {stage}" if kind == "in" else f"{stage}: {kind.removeprefix(f'{stage}-')}"
 
 
 def _kind(generated: str) -> str:

@@ -18,6 +18,7 @@ from ops.ledger import ledger
 from ops.machine import Ports
 from ops.profile import profile
 from ops.projects import projects
+from ops.put import put
 from ops.replay import replay
 from ops.rewind import rewind
 from ops.submit import submit
@@ -62,5 +63,6 @@ commands.add_command(profile)
 commands.add_command(dead_letters)
 dead_letters.add_command(replay)
 commands.add_command(explain_record)
+commands.add_command(put)
 commands.add_command(rewind)
 commands.add_command(submit)

@@ -4,7 +4,6 @@ Everything a stack leaves on disk is under var/<name>: logs, checkpoints, savepo
 A start wipes what the last run of that name left. Nothing here needs more than `./bootstrap.sh` installs.
 """
 
-import fcntl
 import json
 import os
 import re
@@ -19,7 +18,7 @@ from typing import IO, Any, Self
 
 from pyarrow.fs import LocalFileSystem
 
-from ops import emulators, flink_home, machine, package, zookeeper
+from ops import emulators, flink_home, lock, machine, package, zookeeper
 from ops.checkpoints import Checkpoints
 from ops.emulators import Emulator
 from ops.flink_client import FlinkClient
@@ -97,8 +96,9 @@ class Stack:
         Raises StackError with one line: a port that is taken, something not installed, a full disk, or the
         process that did not come up with the last line of its log.
         """
-        machine.check(ROOT, self.ports)
         try:
+            self._lock = lock.take(self.folder.with_suffix(".lock"), self.name)
+            machine.check(ROOT, self.ports)
             self._prepare_folder()
             self._start_processes()
         except BaseException:
@@ -222,14 +222,7 @@ class Stack:
         return path
 
     def _prepare_folder(self) -> None:
-        """Take the name for this run and empty its folder; another run under the same name keeps it."""
-        self.folder.parent.mkdir(exist_ok=True)
-        self._lock = self.folder.with_suffix(".lock").open("a")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            msg = f"a stack named {self.name} is running already (it holds {self._lock.name})"
-            raise StackError(msg) from None
+        """Empty the folder of what the last run has left."""
         shutil.rmtree(self.folder, ignore_errors=True)
         for part in ("log/flink-ui", "tmp", "pids", "checkpoints", "savepoints", "warehouse"):
             (self.folder / part).mkdir(parents=True)

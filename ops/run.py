@@ -7,6 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -58,7 +59,7 @@ def run(console: Console, ports: Ports, records: int, *, once: bool) -> bool:
         right &= told(console, settings, made.truth.usage)
         _explain_what_is_missing(console, settings)
         if not once:
-            _stay(console)
+            _stay(console, stack, job)
     return right
 
 
@@ -203,12 +204,23 @@ def compared(found: Report, truth: Truth) -> list[Difference]:
     ]
 
 
-def _stay(console: Console) -> None:
+def _stay(console: Console, stack: Stack, job: str) -> None:
     console.print("Running until Ctrl-C.")
     try:
+        console.print(f"[red]STOPPED[/] {_end(stack, job)}; the rest runs on until Ctrl-C.", soft_wrap=True)
         threading.Event().wait()
     except KeyboardInterrupt:
         console.print("stopping")
+
+
+def _end(stack: Stack, job: str) -> str:
+    """Wait until the job has stopped; how it has."""
+    while "jobmanager" in stack.pids():
+        with suppress(StackError):  # a busy JobManager may not answer in time
+            if (state := stack.flink.job_state(job)) in FINAL_STATES:
+                return f"job {job} is {state} {stack.flink.root_cause(job)}".rstrip()
+        time.sleep(1)
+    return f"job {job} has no JobManager any more"
 
 
 def progress_bar(console: Console) -> Progress:

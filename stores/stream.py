@@ -19,6 +19,8 @@ PUT_RECORDS_MAX: Final = 500
 """Records that one PutRecords call takes (contract §4.4)."""
 PUT_BYTES_MAX: Final = 4 * 2**20
 """Bytes of data in one call; older clients of Kinesis refuse more than 5 MiB (contract §4.4)."""
+RECORD_BYTES_MAX: Final = 10 * 2**20
+"""Bytes of one record, where the stream allows as much as Kinesis can (contract §4.4)."""
 GET_RECORDS_MAX: Final = 10_000
 """Records that one GetRecords call gives."""
 
@@ -161,6 +163,21 @@ class Stream:
             size += len(data)
         if batch:
             yield self._put(batch)
+
+    def put_one(self, key: str, data: bytes) -> tuple[str, str]:
+        """Put one record; the shard and the sequence number that it has there. Raises StoreError."""
+        if len(data) > RECORD_BYTES_MAX:
+            msg = f"a record of more than {RECORD_BYTES_MAX:,} bytes: Kinesis takes none"
+            raise StoreError(msg)
+        with self._explained():
+            answer = self.client.put_records(
+                StreamName=self.address.name, Records=[{"PartitionKey": key, "Data": data}]
+            )
+        (result,) = answer["Records"]
+        if result.get("ErrorCode"):
+            msg = f"Kinesis stream {self.address.name} refused the record: {result['ErrorMessage']}"
+            raise StoreError(msg)
+        return result["ShardId"], result["SequenceNumber"]
 
     def _put(self, batch: list[tuple[str, bytes]]) -> int:
         waiting = batch

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ops.flink_client import FlinkClient
 from ops.machine import Ports
 from ops.patience import scaled, wait_until
 from ops.process import is_free
@@ -51,10 +52,20 @@ def test_make_run_stays_up_for_other_tools_until_ctrl_c(tmp_path: Path) -> None:
         assert "RIGHT all numbers equal the count of the 3,200 records fed" in log.read_text()
         for command in commands("While it runs"):
             subprocess.run(command.split(), cwd=ROOT, check=True, timeout=scaled(60))
+        second = subprocess.run(["make", "run"], cwd=ROOT, capture_output=True, text=True, check=False)
+        assert "amplitude-bridge: a stack named local is running already, as process " in second.stderr
+        cancel_the_job()
+        wait_for(log, " is CANCELED; the rest runs on until Ctrl-C.", process)
         os.killpg(process.pid, signal.SIGINT)  # what Ctrl-C in a terminal does
         process.wait(scaled(60))
     assert [port for port in PORTS if not is_free(port)] == []
     assert not (ROOT / "var" / "stack.json").exists()
+
+
+def cancel_the_job() -> None:
+    flink = FlinkClient(ROOT / "build" / "flink", Ports.flink_rest, {}, {})
+    (job,) = flink.rest("/jobs/overview")["jobs"]
+    flink.cancel(job["jid"])
 
 
 def test_make_run_once_checks_the_numbers_and_exits(tmp_path: Path) -> None:

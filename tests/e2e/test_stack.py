@@ -88,8 +88,11 @@ def test_the_written_settings_are_the_job_s_and_name_this_stack(stack: Stack) ->
 
 
 def test_a_second_stack_of_the_same_name_leaves_the_first_alone(stack: Stack) -> None:
-    with pytest.raises(StackError, match="a stack named test-stack is running already"):
-        Stack("test-stack", Ports.free()).start()
+    with pytest.raises(StackError) as refused:
+        Stack("test-stack", stack.ports).start()
+    assert str(refused.value) == (
+        f"a stack named test-stack is running already, as process {os.getpid()}: use that one, or end it first"
+    )
     assert "taskmanager-1" in stack.pids()
     assert (stack.folder / "log" / "jobmanager.log").exists()
 

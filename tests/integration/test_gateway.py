@@ -8,6 +8,7 @@ from pyflink.datastream import StreamExecutionEnvironment
 from pyflink.java_gateway import get_gateway
 
 from jobs import ingest
+from jobs.stages import Graph
 
 SECONDS_OF_A_CALL = 3
 
@@ -22,6 +23,16 @@ def another_thread_calling() -> Iterator[None]:
     assert caller.is_alive()
     yield
     caller.join()
+
+
+def test_a_stage_is_planned_in_the_java_thread_that_made_the_environment() -> None:
+    tables = ingest.table_environment(StreamExecutionEnvironment.get_execution_environment())
+    graph = Graph(tables, StreamExecutionEnvironment.get_execution_environment())
+    tables.execute_sql("CREATE TEMPORARY TABLE numbers (a INT) WITH ('connector' = 'datagen')")
+    query = tables.sql_query("SELECT b FROM (SELECT a + 1 AS b FROM numbers) WHERE b > 1")
+    with another_thread_calling():
+        stage = graph.stream("decode", "Numbers", query)
+    assert stage.get_schema().get_field_names() == ["b"]
 
 
 def test_a_python_thread_stays_in_its_java_thread() -> None:

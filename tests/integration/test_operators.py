@@ -11,6 +11,7 @@ from pyflink.java_gateway import get_gateway
 
 from bench import job_rival
 from jobs.stages import operators
+from ops import picture
 from tests.integration import cluster
 
 # What state is addressed by: a uid that changes leaves the state of running jobs behind.
@@ -36,18 +37,34 @@ STATEFUL = {
 
 
 @pytest.fixture(scope="module")
-def graph(tmp_path_factory: pytest.TempPathFactory, dynamodb_endpoint: str) -> dict[str, Any]:
+def environment(tmp_path_factory: pytest.TempPathFactory, dynamodb_endpoint: str) -> Any:
     where = cluster.place(tmp_path_factory.mktemp("graph"), dynamodb_endpoint, [])
-    env = cluster.build(where, 1, timedelta(days=40))
-    found = operators(env._j_stream_execution_environment)
-    return {operator.getUid(): operator for operator in found}
+    return cluster.build(where, 1, timedelta(days=40))._j_stream_execution_environment
+
+
+@pytest.fixture(scope="module")
+def graph(environment: Any) -> dict[str, Any]:
+    return {operator.getUid(): operator for operator in operators(environment)}
 
 
 def test_every_operator_has_a_uid_a_name_and_a_description(graph: dict[str, Any]) -> None:
     for uid, operator in graph.items():
         assert uid
-        assert re.fullmatch(r"[a-z-]+: [a-z0-9-]+", operator.getName()), operator.getName()
+        name = operator.getName()
+        assert re.fullmatch(r"[a-z-]+: [a-z]+|to [a-z-]+|select|not-null|out|end", name), name
         assert " / " in operator.getDescription()
+
+
+def test_the_picture_in_the_docs_is_of_these_tasks(environment: Any) -> None:
+    vertices = environment.getStreamGraph(False).getJobGraph().getVerticesSortedTopologicallyFromSources()
+    tasks = [vertex.getName() for vertex in get_gateway().jvm.java.util.ArrayList(vertices)]
+    shown = picture.tasks_of(picture.PICTURE.read_bytes())
+    assert sorted(map(first, shown)) == sorted(map(first, tasks)), "`make run`, and beside it `make picture`"
+
+
+def first(task: str) -> str:
+    """The operator that a task begins with."""
+    return task.split(" -> ", maxsplit=1)[0]
 
 
 def test_no_uid_carries_a_number_of_the_planner(graph: dict[str, Any]) -> None:

@@ -108,13 +108,19 @@ def test_every_attribute_of_cohorts_and_their_members_is_documented() -> None:
     }
 
 
-def test_every_stage_is_in_the_picture() -> None:
-    stages = re.findall(r'graph\.(?:stream|sink)\(\s*"([a-z-]+)"', text("jobs/topology.py"))
-    picture = re.search(r"```\n(.*?)```", text("docs/architecture.md"), re.DOTALL)
-    assert len(stages) > 1
+def stages() -> list[str]:
+    """The stages of the graph, as `jobs/topology.py` adds them."""
+    found = re.findall(r'graph\.(?:stream|sink)\(\s*"([a-z-]+)"', text("jobs/topology.py"))
+    assert len(found) > 1
+    return found
+
+
+@pytest.mark.parametrize(("page", "heading"), [("README.md", "The graph"), ("docs/architecture.md", "The graph")])
+def test_every_stage_is_in_the_picture(page: str, heading: str) -> None:
+    picture = re.search(r"```\n(.*?)```", section(text(page), heading), re.DOTALL)
     assert picture
-    missing = [stage for stage in stages if not re.search(rf"(?<![\w-]){stage}(?![\w-])", picture[1])]
-    assert not missing, f"docs/architecture.md: not in the picture: {', '.join(missing)}"
+    missing = [stage for stage in stages() if not re.search(rf"(?<![\w-]){stage}(?![\w-])", picture[1])]
+    assert not missing, f"{page}: not in the picture: {', '.join(missing)}"
 
 
 def anchors(page: Path) -> set[str]:
