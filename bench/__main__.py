@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from bench import alerts, decode, figures, latency, processes, users, writes
+from bench import alerts, decode, figures, latency, lists, processes, users, writes
 from bench.figures import Figure
 from ops.terminal import one_line_errors, stop_on_signals
 
@@ -25,8 +25,17 @@ POSITIVE = click.IntRange(1)
     multiple=True,
     help="Latency: checkpoint intervals, each on a fresh stack.",
 )
+@click.option("--lists", "only_lists", is_flag=True, help="Users: list operators of one user, in this process.")
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Also write the figures to this file.")
-def main(which: str, seconds: int, rate: int, checkpoint_seconds: tuple[int, ...], json_path: Path | None) -> None:
+def main(  # noqa: PLR0913  by name
+    *,
+    which: str,
+    seconds: int,
+    rate: int,
+    checkpoint_seconds: tuple[int, ...],
+    only_lists: bool,
+    json_path: Path | None,
+) -> None:
     """Measure and print one table; exit 1 when rows were wrong, for then no figure means anything."""
     stop_on_signals()
     console, progress = Console(width=120), Console(stderr=True)
@@ -38,7 +47,8 @@ def main(which: str, seconds: int, rate: int, checkpoint_seconds: tuple[int, ...
     if which in {"latency", "all"}:
         found += latency.measure(rate, seconds, checkpoint_seconds, progress.print)
     if which in {"users", "all"}:
-        found += users.measure(progress.print)
+        found += lists.measure(progress.print)
+        found += [] if only_lists else users.measure(progress.print)
     if which in {"writes", "all"}:
         found += writes.measure(progress.print)
     if which in {"alerts", "all"}:

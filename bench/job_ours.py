@@ -80,7 +80,7 @@ class MemoryProfiles:
         """What there is of these users."""
         return {key: self.items.get(key, Stored(*key)) for key in keys}
 
-    def write(self, profiles: Iterable[Stored]) -> list[Key]:
+    def write(self, profiles: Iterable[Stored], _: object = None) -> list[Key]:
         """Keep them; nobody is ever overtaken."""
         self.items |= {one.key: one._replace(version=one.version + 1) for one in profiles}
         return []

@@ -4,12 +4,12 @@ Amplitude's cohort messages name no project, so a cohort id is registered for on
 says so: its clock must stay, or an older message that comes later would bring the person back.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 from decimal import Decimal
 from hashlib import sha256
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from stores import dynamodb
@@ -153,11 +153,11 @@ class CohortMembers:
             elif member.computed_time == known.computed_time and member.in_cohort != known.in_cohort:
                 newest[key] = known._replace(in_cohort=False)
                 tied.add(key)
-        # the first sync of a cohort is all new members; who leaves is there already
+        # the first sync of a cohort is all new members; who leaves is there already, and who enters again
         entering = [member for member in newest.values() if member.in_cohort]
-        left = [member for member in newest.values() if not member.in_cohort]
-        for some in self._pool.map(self._insert, dynamodb.in_groups(entering, dynamodb.STATEMENTS_AT_ONCE)):
-            left += some
+        there = [member for member in newest.values() if not member.in_cohort]
+        there += self._refused(self._insert, entering)
+        left = self._refused(self._update, there)
         met = zip(left, self._pool.map(self._write, left), strict=True)
         return len(tied | {(one.project_id, one.cohort_id, one.user_id) for one, tie in met if tie})
 
@@ -186,12 +186,30 @@ class CohortMembers:
             **more,
         )
 
-    def _insert(self, members: Sequence[Member]) -> list[Member]:
-        """Write those whom the table does not know yet; the others are left over."""
-        with self._explained():
-            statements = [dynamodb.insert(self.table, _item(member)) for member in members]
-            answers = dynamodb.refused(self.client, statements)
-        return [member for member, refused in zip(members, answers, strict=True) if refused]
+    def _refused(self, statement: Callable[[Member], Any], members: Sequence[Member]) -> list[Member]:
+        """Write members in requests of 25; those that were refused, for whatever reason."""
+
+        def written(some: Sequence[Member]) -> list[bool]:
+            with self._explained():
+                return dynamodb.refused(self.client, [statement(member) for member in some])
+
+        answers = self._pool.map(written, dynamodb.in_groups(members, dynamodb.STATEMENTS_AT_ONCE))
+        return [member for member, refused in zip(members, chain.from_iterable(answers), strict=True) if refused]
+
+    def _insert(self, member: Member) -> dict[str, Any]:
+        """Writes a member whom the table does not know yet."""
+        return dynamodb.insert(self.table, _item(member))
+
+    def _update(self, member: Member) -> dict[str, Any]:
+        """Writes over an older computation. What is not older is left to `_write`, which tells ties."""
+        item = _item(member)
+        changed = {name: item[name] for name in ("in_cohort", "computed_time", "updated_at")}
+        sets = " ".join(f'SET "{name}"=?' for name in changed)
+        where = '"cohort"=? AND "member"=? AND "computed_time"<?'
+        return {
+            "Statement": f'UPDATE "{self.table}" {sets} WHERE {where}',
+            "Parameters": [*changed.values(), item["cohort"], item["member"], item["computed_time"]],
+        }
 
     def _write(self, member: Member) -> bool:
         """Write one unless a newer one is there; whether one of the same time was there that says the opposite."""

@@ -9,9 +9,9 @@ import json
 import secrets
 import time
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from hashlib import sha256
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -91,8 +91,12 @@ class Profiles:
         whole = self._pool.map(lambda name: self._whole(wanted[name], heads.get(name)), names)
         return {profile.key: profile for profile in whole}
 
-    def write(self, profiles: Iterable[Stored]) -> list[Key]:
+    def write(
+        self, profiles: Iterable[Stored], watched: Callable[[Key], AbstractContextManager[Any]] = nullcontext
+    ) -> list[Key]:
         """Write each as the next version, and return when all are acknowledged: the users that were overtaken.
+
+        A profile that needs requests of its own is written within the context that `watched` makes for its user.
 
         Of these nothing is written, because another version than the one given is there: read them again. One
         profile per user. Raises StoreError when one could not be written: what others became is not known then.
@@ -104,8 +108,13 @@ class Profiles:
         large = [profile for profile in given if _size(profile) > LARGEST_TEXT]
         heads = [(profile, _head(profile)) for profile in given if _size(profile) <= LARGEST_TEXT]
         left = self._pool.map(self._write_some, dynamodb.in_groups(heads, dynamodb.STATEMENTS_AT_ONCE))
-        single = self._pool.map(lambda pair: self._write_one(*pair), list(chain.from_iterable(left)))
-        spilled = self._pool.map(self._write_large, large)
+
+        def alone(write: Callable[..., Key | None], profile: Stored, *head: _Item) -> Key | None:
+            with watched(profile.key):
+                return write(profile, *head)
+
+        single = self._pool.map(lambda pair: alone(self._write_one, *pair), list(chain.from_iterable(left)))
+        spilled = self._pool.map(lambda profile: alone(self._write_large, profile), large)
         return [key for key in (*single, *spilled) if key is not None]
 
     def _read_some(self, names: Sequence[str]) -> list[_Item]:

@@ -1,13 +1,12 @@
 """Amplitude's identify operators (contract §2.3) as functions on JSON values, and the reading of an update.
 
 A value is JSON text as it was sent, or None where the property is unset; null is a value like any other.
-What no arithmetic touches keeps its spelling, and elements of lists are equal when their JSON is, whatever
-its blanks, escapes and order of keys: 1, true and "1" differ, and so do 1 and 1.0.
+What no arithmetic touches keeps its spelling; `lists` says which elements are equal.
 
 Within one update they apply in this order: `$clearAll`, `$unset`, plain properties, `$set`, then `RELATIVE`.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from decimal import (
     MAX_EMAX,
     MIN_EMIN,
@@ -24,14 +23,15 @@ from typing import Final, NamedTuple, TypeAlias
 import msgspec
 from msgspec import Raw
 
+from udfs import lists
+from udfs.lists import Elements
+
 MAX_DIGITS: Final = 4300
 """Digits of the longest number that `$add` takes or makes; Python's own limit, and 1e999999999 fits no memory."""
 
 Value: TypeAlias = Raw | None
 
-_encode: Final = msgspec.json.encode
 _object: Final = msgspec.json.Decoder(dict[str, Raw]).decode
-_list: Final = msgspec.json.Decoder(list[Raw]).decode
 _exact: Final = Context(
     prec=MAX_DIGITS,
     Emax=MAX_EMAX,
@@ -40,20 +40,17 @@ _exact: Final = Context(
 )
 
 
+_NO_NUMBER: Final = "no number"
+
+
 class RefusedError(ValueError):
     """The operator means nothing for this value and operand: the value stays."""
-
-
-def set_once(value: Value, operand: Raw) -> Raw:
-    """`$setOnce`: the operand where the property is unset."""
-    return operand if value is None else value
 
 
 def add(value: Value, operand: Raw) -> Raw:
     """`$add`: the exact sum, from 0 where unset. RefusedError if one is no number, or it is too long."""
     if not (is_number(operand) and (value is None or is_number(value))):
-        msg = "no number"
-        raise RefusedError(msg)
+        raise RefusedError(_NO_NUMBER)
     terms = ("0" if value is None else bytes(value).decode(), bytes(operand).decode())
     try:
         return Raw(str(_exact.add(*map(_exact.create_decimal, terms))).encode())
@@ -62,43 +59,90 @@ def add(value: Value, operand: Raw) -> Raw:
         raise RefusedError(msg) from error
 
 
-def append(value: Value, operand: Raw) -> Raw:
-    """`$append`: the operand, or each element of it, behind those of the list."""
-    return _grown(value, after=_elements(operand))
+class Current:
+    """The value of a property while operators are applied to it one after the other.
+
+    An operator's method tells whether it changed the value. It takes the operand as the update spells it.
+    """
+
+    def __init__(self, value: Value) -> None:
+        self._value = value
+        self._elements: Elements | None = None  # once an operator has taken the value as a list
+        self._encoded = True
+
+    @property
+    def value(self) -> Value:
+        """The value behind all operators so far."""
+        if self._elements is not None and not self._encoded:
+            self._value, self._encoded = self._elements.encoded(), True
+        return self._value
+
+    def apply(self, rank: int, operand: Raw) -> bool:
+        """Apply a relative operator, given its place in `NAMES`. RefusedError: the value stays."""
+        return _functions[rank](self, operand)
+
+    def set_once(self, operand: Raw) -> bool:
+        """`$setOnce`: the operand where the property is unset."""
+        if self._value is not None or self._elements is not None:
+            return False
+        self._value = operand
+        return True
+
+    def add(self, operand: Raw) -> bool:
+        """`$add`: the exact sum, from 0 where unset. RefusedError if one is no number, or it is too long."""
+        if self._elements is not None:
+            raise RefusedError(_NO_NUMBER)
+        before, self._value = self._value, add(self._value, operand)
+        return self._value != before
+
+    def append(self, operand: Raw) -> bool:
+        """`$append`: the operand, or each element of it, behind those of the list."""
+        return self._grown(Elements.append, lists.elements(operand))
+
+    def prepend(self, operand: Raw) -> bool:
+        """`$prepend`: the operand, or its elements in their order, before those of the list."""
+        return self._grown(Elements.prepend, lists.elements(operand))
+
+    def pre_insert(self, operand: Raw) -> bool:
+        """`$preInsert`: `$prepend` of what the list lacks."""
+        return self._grown(Elements.prepend, self._list().lacking(lists.elements(operand)))
+
+    def post_insert(self, operand: Raw) -> bool:
+        """`$postInsert`: `$append` of what the list lacks."""
+        return self._grown(Elements.append, self._list().lacking(lists.elements(operand)))
+
+    def remove(self, operand: Raw) -> bool:
+        """`$remove`: the list without any element that equals the operand or an element of it."""
+        if not self._is_list() or not self._list().remove(lists.elements(operand)):
+            return False
+        self._encoded = False
+        return True
+
+    def _grown(self, grow: Callable[[Elements, list[Raw]], None], added: list[Raw]) -> bool:
+        if self._is_list() and not added:
+            return False
+        grow(self._list(), added)
+        self._encoded = False
+        return True
+
+    def _is_list(self) -> bool:
+        """Whether the value is a list already; the operators that grow one make one of any other value."""
+        return not self._encoded or (self._value is not None and lists.is_list(self._value))
+
+    def _list(self) -> Elements:
+        if self._elements is None:
+            self._elements = Elements(self._value)
+        return self._elements
 
 
-def prepend(value: Value, operand: Raw) -> Raw:
-    """`$prepend`: the operand, or its elements in their order, before those of the list."""
-    return _grown(value, before=_elements(operand))
-
-
-def pre_insert(value: Value, operand: Raw) -> Raw:
-    """`$preInsert`: `$prepend` of what the list lacks."""
-    return _grown(value, before=_lacking(value, operand))
-
-
-def post_insert(value: Value, operand: Raw) -> Raw:
-    """`$postInsert`: `$append` of what the list lacks."""
-    return _grown(value, after=_lacking(value, operand))
-
-
-def remove(value: Value, operand: Raw) -> Value:
-    """`$remove`: the list without any element that equals the operand or an element of it."""
-    if value is None or not _is_list(value):
-        return value
-    elements, gone = _list(value), set(map(_canonical, _elements(operand)))
-    kept = [element for element in elements if _canonical(element) not in gone]
-    return value if len(kept) == len(elements) else Raw(_encode(kept))
-
-
-RELATIVE: Final[dict[str, Callable[[Value, Raw], Value]]] = {
-    "$setOnce": set_once,
-    "$add": add,
-    "$append": append,
-    "$prepend": prepend,
-    "$preInsert": pre_insert,
-    "$postInsert": post_insert,
-    "$remove": remove,
+RELATIVE: Final[dict[str, Callable[[Current, Raw], bool]]] = {
+    "$setOnce": Current.set_once,
+    "$add": Current.add,
+    "$append": Current.append,
+    "$prepend": Current.prepend,
+    "$preInsert": Current.pre_insert,
+    "$postInsert": Current.post_insert,
+    "$remove": Current.remove,
 }
 """The operators whose result depends on the value before, in the order in which one update's apply."""
 NAMES: Final = tuple(RELATIVE)
@@ -142,57 +186,10 @@ def read(properties: str, snapshot: bool = False) -> Changes:
     return Changes(clears, values, taken, list(operands.values()).count(None) + len(asked) - len(taken))
 
 
-def apply(value: Value, rank: int, operand: Raw) -> Value:
-    """The value behind one relative operator; RefusedError is raised to the caller."""
-    return _functions[rank](value, operand)
-
-
 def is_number(value: Raw) -> bool:
     """Whether the JSON text spells a number."""
-    return _first(value) in "-0123456789"
-
-
-def _first(value: Raw) -> str:
-    return chr(memoryview(value)[0])  # bytes(value) would copy all of it
+    return lists.first(value) in "-0123456789"
 
 
 def _operands(text: Raw) -> dict[str, Raw] | None:
-    return _object(text) if _first(text) == "{" else None
-
-
-def _is_list(value: Raw) -> bool:
-    return _first(value) == "["
-
-
-def _elements(value: Value) -> list[Raw]:
-    if value is None:
-        return []
-    return _list(value) if _is_list(value) else [value]
-
-
-def _grown(value: Value, before: Iterable[Raw] = (), after: Iterable[Raw] = ()) -> Raw:
-    if value is not None and _is_list(value) and not before and not after:
-        return value
-    return Raw(_encode([*before, *_elements(value), *after]))
-
-
-def _lacking(value: Value, operand: Raw) -> list[Raw]:
-    """The different elements of the operand that the value has not, in the operand's order."""
-    present = set(map(_canonical, _elements(value)))
-    lacking: dict[bytes, Raw] = {}
-    for element in _elements(operand):
-        lacking.setdefault(_canonical(element), element)
-    return [element for spelled, element in lacking.items() if spelled not in present]
-
-
-def _canonical(value: Raw) -> bytes:
-    """One spelling for all texts of the same JSON; numbers keep theirs."""
-    match _first(value):
-        case '"':
-            return _encode(msgspec.json.decode(value)) if b"\\" in bytes(value) else bytes(value)
-        case "[":
-            return b"[%s]" % b",".join(map(_canonical, _list(value)))
-        case "{":
-            fields = sorted((_encode(name), _canonical(field)) for name, field in _object(value).items())
-            return b"{%s}" % b",".join([b"%s:%s" % field for field in fields])
-    return bytes(value)
+    return _object(text) if lists.first(text) == "{" else None

@@ -5,16 +5,16 @@ open in clock order so that a late update finds its place. The oldest are folded
 arrives for an earlier place is taken at the end of the base, and short identities tell that it is no copy.
 """
 
-from bisect import bisect_left
-from collections.abc import Iterable
+from collections import Counter
 from operator import itemgetter
-from typing import Final, Literal, NamedTuple, Self, TypeAlias
+from typing import Final, Literal, NamedTuple, Self
 
 import msgspec
 from msgspec import Raw
 
 from udfs import operators
 from udfs.operators import Value
+from udfs.property import Property, Stamp
 
 HORIZON: Final = 28 * 60 * 60 * 10**6
 """Microseconds that an operator stays open: Amplitude's 4 h of retries and a day's margin (contract §8.1)."""
@@ -60,89 +60,6 @@ class Explained(NamedTuple):
     sequence: int
 
 
-class _Stamp(NamedTuple):
-    """An update as profiles remember it. Stamps sort by clock, then identity."""
-
-    uploaded: int
-    processed: int
-    event_id: int
-    sequence: int
-    sub_index: int
-    identity: bytes
-    source: str
-
-
-_Open: TypeAlias = tuple[_Stamp, int, Raw]
-"""An operator that is not folded yet: its update, rank and operand; they sort as they apply."""
-
-
-class _Property:
-    """A base, its updates and the operators behind it; `value` is what they all come to."""
-
-    __slots__ = ("absolute", "base", "by", "open", "value")
-
-    def __init__(
-        self, base: Value, absolute: _Stamp | None, by: _Stamp | None, opened: list[_Open], value: Value
-    ) -> None:
-        self.base, self.absolute, self.by, self.open, self.value = base, absolute, by, opened, value
-
-    def set(self, value: Value, stamp: _Stamp) -> bool:
-        """Sets or unsets; False when that was older than the last absolute operation."""
-        if self.absolute is not None and stamp <= self.absolute:
-            return False
-        self.base, self.absolute, self.by = value, stamp, stamp
-        self._forget_before(stamp)
-        return True
-
-    def clear(self, stamp: _Stamp) -> None:
-        """Drops what is older than the stamp."""
-        if self.absolute is None or self.absolute < stamp:
-            self.base = self.absolute = self.by = None
-            self._forget_before(stamp)
-
-    def _forget_before(self, stamp: _Stamp) -> None:
-        if self.open:
-            self.open = self.open[bisect_left(self.open, (stamp,)) :]
-        self.value = _after(self.base, self.open)
-
-    def operate(self, stamp: _Stamp, rank: int, operand: Raw) -> bool:
-        """Puts an operator at its place; False when it is refused by the value that it meets there."""
-        place = bisect_left(self.open, (stamp, rank))
-        later = self.open[place:]
-        before = _after(self.base, self.open[:place]) if later else self.value
-        self.open.insert(place, (stamp, rank, operand))
-        try:
-            value, accepted = operators.apply(before, rank, operand), True
-        except operators.RefusedError:
-            value, accepted = before, False
-        self.value = _after(value, later)
-        return accepted
-
-    def fold(self) -> None:
-        """Makes the oldest open operator a part of the base."""
-        oldest = self.open.pop(0)
-        value = _after(self.base, [oldest])
-        if value != self.base:
-            self.base, self.by = value, oldest[0]
-
-    def changed_by(self) -> _Stamp | None:
-        """The last update that changed the value."""
-        value, by = self.base, self.by
-        for opened in self.open:
-            before, value = value, _after(value, [opened])
-            by = by if value == before else opened[0]
-        return by
-
-
-def _after(value: Value, opened: Iterable[_Open]) -> Value:
-    for _, rank, operand in opened:
-        try:
-            value = operators.apply(value, rank, operand)
-        except operators.RefusedError:
-            continue
-    return value
-
-
 class _Written(msgspec.Struct, omit_defaults=True):
     """The merge text of a property that needs more than the index of the update which set its value."""
 
@@ -157,7 +74,7 @@ class _Layout(msgspec.Struct, omit_defaults=True):
     """The merge text. Numbers that are no times or counts are indexes into `updates`; -1 is none."""
 
     version: Literal[1]
-    updates: list[_Stamp]
+    updates: list[Stamp]
     properties: dict[str, int | _Written]
     cleared: int = -1
     applied: bytes = b""
@@ -168,14 +85,16 @@ _layout: Final = msgspec.json.Decoder(_Layout).decode
 
 
 class Profile:
-    """One user's properties. `refused` counts the operators that updates since `load` had in vain."""
+    """One user's properties. What updates come to is worked out when it is asked for, not with each of them."""
 
     def __init__(self) -> None:
-        self.refused = 0
-        self._properties: dict[str, _Property] = {}
-        self._cleared: _Stamp | None = None
+        self._refused = 0
+        self._properties: dict[str, Property] = {}
+        self._cleared: Stamp | None = None
+        self._to_clear = False
         self._newest = _LONG_AGO
         self._applied = b""
+        self._identities: set[bytes] | None = None  # of open operators, made for the first update that has some
 
     @classmethod
     def load(cls, properties: str, merge: str) -> Self:
@@ -196,6 +115,8 @@ class Profile:
 
     def dump(self) -> tuple[str, str]:
         """The properties as a JSON object, and the JSON text of what merging needs besides."""
+        self._settle()
+        self._fold()
         updates, properties, values = _Updates(), dict[str, int | _Written](), dict[str, Raw]()
         for name, known in sorted(self._properties.items(), key=itemgetter(0)):
             properties[name] = updates.write(known)
@@ -210,8 +131,8 @@ class Profile:
         changes = operators.read(update.properties, update.snapshot)
         if changes.operations and self._knows(update.identity):
             return False
-        stamp = _Stamp(*update.clock, update.identity, update.source[:MAX_SOURCE])
-        self.refused += changes.refused
+        stamp = Stamp(*update.clock, update.identity, update.source[:MAX_SOURCE])
+        self._refused += changes.refused
         changed = changes.clears and self._clear(stamp)
         if self._cleared is not None and stamp < self._cleared:
             return False
@@ -221,11 +142,17 @@ class Profile:
             changed |= self._operate(stamp, operation)
         if changed:
             self._newest = max(self._newest, stamp.uploaded)
-            self._fold()
         return changed
+
+    def take_refused(self) -> int:
+        """How many operators updates had in vain since `load`, or since this was last asked."""
+        self._settle()
+        refused, self._refused = self._refused, 0
+        return refused
 
     def explained(self) -> list[Explained]:
         """Each property by name, with the update that its value is from."""
+        self._settle()
         found = []
         for name, known in sorted(self._properties.items(), key=itemgetter(0)):
             by = known.changed_by()
@@ -234,35 +161,43 @@ class Profile:
                 found.append(Explained(name, value, by.source, by.uploaded, by.sequence))
         return found
 
-    def _property(self, name: str) -> _Property:
+    def _property(self, name: str) -> Property:
         known = self._properties.get(name)
         if known is None:
-            known = self._properties[name] = _Property(None, None, None, [], None)
+            known = self._properties[name] = Property(None, None, None, [], None)
         return known
 
-    def _clear(self, stamp: _Stamp) -> bool:
+    def _clear(self, stamp: Stamp) -> bool:
         if self._cleared is not None and stamp <= self._cleared:
             return False
-        self._cleared = stamp
-        for known in self._properties.values():
-            known.clear(stamp)
-        self._properties = {
-            name: known for name, known in self._properties.items() if known.absolute is not None or known.open
-        }
+        self._cleared, self._to_clear = stamp, True
         return True
 
-    def _operate(self, stamp: _Stamp, operation: operators.Operation) -> bool:
+    def _settle(self) -> None:
+        """Works out what the updates since the last time come to."""
+        if self._to_clear and self._cleared is not None:
+            for known in self._properties.values():
+                known.clear(self._cleared)
+            self._properties = {
+                name: known for name, known in self._properties.items() if known.absolute is not None or known.open
+            }
+            self._to_clear = False
+        self._refused += sum([known.settle() for known in self._properties.values()])
+
+    def _operate(self, stamp: Stamp, operation: operators.Operation) -> bool:
         known = self._property(operation.name)
         if known.absolute is not None and stamp < known.absolute:
             return False
-        self.refused += not known.operate(stamp, operation.rank, operation.operand)
+        known.operate(stamp, operation.rank, operation.operand)
+        if self._identities is not None:
+            self._identities.add(stamp.identity)
         return True
 
     def _knows(self, identity: bytes) -> bool:
-        """Whether an operator of the update is open, or folded not long ago."""
-        return self._has_applied(identity[:_SHORT]) or any(
-            opened[0].identity == identity for known in self._properties.values() for opened in known.open
-        )
+        """Whether an operator of the update was open since the last dump, or folded not long before."""
+        if self._identities is None:
+            self._identities = {opened[0].identity for known in self._properties.values() for opened in known.open}
+        return identity in self._identities or self._has_applied(identity[:_SHORT])
 
     def _has_applied(self, short: bytes) -> bool:
         at = self._applied.find(short)
@@ -280,24 +215,23 @@ class Profile:
         oldest_first = sorted(
             [(stamp, rank, known) for known in holders for stamp, rank, _ in known.open], key=itemgetter(0, 1)
         )
-        folded: dict[bytes, None] = {}
-        for number, (stamp, _, known) in enumerate(oldest_first):
-            if number >= excess and stamp.uploaded >= horizon:
-                break
-            known.fold()
-            folded[stamp.identity[:_SHORT]] = None
-        applied = self._applied + b"".join([short for short in folded if not self._has_applied(short)])
-        self._applied = applied[-_SHORT * MAX_APPLIED :]
+        late = [stamp.uploaded >= horizon for stamp, *_ in oldest_first].count(False)
+        folded = oldest_first[: max(excess, late)]
+        for known, count in Counter(known for *_, known in folded).items():
+            known.fold(count)
+        shorts = dict.fromkeys(stamp.identity[:_SHORT] for stamp, *_ in folded)
+        applied = self._applied + b"".join([short for short in shorts if not self._has_applied(short)])
+        self._applied, self._identities = applied[-_SHORT * MAX_APPLIED :], None
 
 
 class _Updates:
     """The updates that a merge text refers to, each once, in the order of the first reference."""
 
     def __init__(self) -> None:
-        self.stamps: list[_Stamp] = []
+        self.stamps: list[Stamp] = []
         self._indexes: dict[int, int] = {}
 
-    def index(self, stamp: _Stamp | None) -> int:
+    def index(self, stamp: Stamp | None) -> int:
         """Where the update stands in `stamps`, added when it is new; -1 for none."""
         if stamp is None:
             return -1
@@ -307,7 +241,7 @@ class _Updates:
             self.stamps.append(stamp)
         return index
 
-    def write(self, known: _Property) -> int | _Written:
+    def write(self, known: Property) -> int | _Written:
         """A property for the merge text: the index alone where one update says all."""
         index = self.index(known.absolute)
         if not known.open and known.by is known.absolute:
@@ -321,14 +255,14 @@ class _Updates:
         )
 
 
-def _read(written: int | _Written, value: Value, stamps: list[_Stamp | None]) -> _Property:
+def _read(written: int | _Written, value: Value, stamps: list[Stamp | None]) -> Property:
     """What `_Updates.write` wrote; the last of the stamps is None, for -1."""
     if isinstance(written, int):
-        return _Property(value, stamps[written], stamps[written], [], value)
+        return Property(value, stamps[written], stamps[written], [], value)
     base = value if written.base is None else next(iter(written.base), None)
     opened = [
         (stamp, operators.NAMES.index(operator), operand)
         for index, operator, operand in written.open
         if (stamp := stamps[index]) is not None
     ]
-    return _Property(base, stamps[written.set], stamps[written.by], opened, value)
+    return Property(base, stamps[written.set], stamps[written.by], opened, value)

@@ -1,8 +1,11 @@
 """The writer of cohort memberships: a batch of users in, acknowledged by DynamoDB before it returns."""
 
-from collections.abc import Iterable
+import logging
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import pandas as pd
 from pyflink.table import FunctionContext, ScalarFunction
@@ -10,6 +13,11 @@ from pyflink.table import FunctionContext, ScalarFunction
 from stores.cohorts import CohortMembers, Cohorts, Member
 from stores.dynamodb import TablesAddress
 from udfs import clock
+
+log = logging.getLogger(__name__)
+
+SLOW: Final = 1.0
+"""Seconds of a batch from which on the cohort that has most of it is named in the log."""
 
 
 class _Name(NamedTuple):
@@ -28,9 +36,11 @@ class WriteMembers(ScalarFunction):  # type: ignore[misc]
     def open(self, function_context: FunctionContext) -> None:
         self.members, self.cohorts = CohortMembers(self.address), Cohorts(self.address)
         self.names: dict[str, _Name] = {}
-        self.ties = function_context.get_metric_group().counter("members_tied")
+        metrics = function_context.get_metric_group()
+        self.ties, self.slow = metrics.counter("members_tied"), metrics.counter("slow_cohorts")
 
     def eval(self, *columns: "pd.Series[Any]") -> "pd.Series[Any]":
+        begin = time.monotonic()
         rows = list(zip(*(column.tolist() for column in columns), strict=True))
         at = [clock.microseconds(datetime.fromisoformat(row[4])) for row in rows]
         self.ties.inc(
@@ -40,7 +50,16 @@ class WriteMembers(ScalarFunction):  # type: ignore[misc]
             )
         )
         self._rename((row[1], _Name(time, row[2])) for row, time in zip(rows, at, strict=True) if row[2])
+        if (took := time.monotonic() - begin) > SLOW:
+            self._tell_slow(rows, took)
         return columns[0]
+
+    def _tell_slow(self, rows: Sequence[tuple[Any, ...]], took: float) -> None:
+        """Name the cohort that has most of a batch, for whoever asks why others wait."""
+        ((project_id, cohort_id), most), *_ = Counter(row[:2] for row in rows).most_common(1)
+        words = "cohort %r of project %d has %d of %d members of a batch that took %.1f s to write"
+        log.warning(words, cohort_id, project_id, most, len(rows), took)
+        self.slow.inc()
 
     def _rename(self, names: Iterable[tuple[str, _Name]]) -> None:
         """Keep the newest name of each cohort, unless it is the one that this worker has written last."""

@@ -2,11 +2,17 @@
 
 An item is written only over the version that it was merged from. A worker that was overtaken, by another one or
 by its own predecessor that was believed dead, reads and merges again: nothing counts twice, see `udfs.profile`.
+
+All users of a batch wait for the slowest of them, so what one user may cost has a bound: the updates of a batch
+are merged together, in time that grows with their bytes, into a profile that is written once and has a largest
+size.
 """
 
 import logging
+import time
 from collections import OrderedDict, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
@@ -22,8 +28,12 @@ from udfs.profile import Clock, Profile, Update
 
 log = logging.getLogger(__name__)
 
-CACHED_PROFILES: Final = 10_000
-"""Users that a worker need not read again; a few KB each."""
+CACHED_PROFILES, CACHED_CHARACTERS = 10_000, 2**25
+"""Users that a worker need not read again, a few KB each: no more than either of these."""
+LARGEST: Final = 2 * 2**20
+"""Characters of a profile and of what merging needs; an update that makes more of it is left out."""
+SLOW: Final = 1.0
+"""Seconds of a batch from which on one user is named in the log."""
 _ATTEMPTS: Final = 50  # a user is overtaken by as many workers as there are, not for ever
 
 
@@ -42,6 +52,44 @@ class Merged(NamedTuple):
     stored: Stored
     profile: Profile
 
+    @property
+    def size(self) -> int:
+        """Characters of its texts."""
+        return len(self.stored.properties) + len(self.stored.merge)
+
+
+class Known:
+    """Profiles that need not be read again: those used last, as many as fit."""
+
+    def __init__(self, profiles: int, characters: int) -> None:
+        self.profiles, self.characters = profiles, characters
+        self._held: OrderedDict[Key, Merged] = OrderedDict()
+        self._size = 0
+
+    def __contains__(self, key: Key) -> bool:
+        return key in self._held
+
+    def use(self, key: Key) -> Merged:
+        """A profile that is known, now the one used last."""
+        self._held.move_to_end(key)
+        return self._held[key]
+
+    def put(self, key: Key, merged: Merged) -> None:
+        """Know this of a user from now on."""
+        self.drop(key)
+        self._held[key] = merged
+        self._size += merged.size
+
+    def drop(self, key: Key) -> None:
+        """Know nothing of a user any more."""
+        if key in self._held:
+            self._size -= self._held.pop(key).size
+
+    def forget(self) -> None:
+        """Drop those used longest ago until the others fit."""
+        while len(self._held) > self.profiles or self._size > self.characters:
+            self._size -= self._held.popitem(last=False)[1].size
+
 
 class Written(NamedTuple):
     """What came of a batch."""
@@ -51,15 +99,20 @@ class Written(NamedTuple):
     refused: int
     """operators that no value took"""
     failed: int
-    """updates kept out by an item of no known layout or by a bug of ours; they are in the history"""
+    """updates kept out by an item of no known layout, by a profile's largest size or by a bug of ours; they are in
+    the history"""
+    slow: int = 0
+    """users who took more than `SLOW` seconds each"""
 
 
 class ProfileMerger:
     """Merges changes into the table of profiles. Not for several threads."""
 
-    def __init__(self, table: Profiles, cached: int = CACHED_PROFILES) -> None:
-        self.table, self.cached = table, cached
-        self._known: OrderedDict[Key, Merged] = OrderedDict()
+    def __init__(self, table: Profiles) -> None:
+        self.table = table
+        self._known = Known(CACHED_PROFILES, CACHED_CHARACTERS)
+        self._failed = 0
+        self._slow: set[Key] = set()
 
     def merge(self, changes: Iterable[Change]) -> Written:
         """Write the profiles that the changes make, and return when all are acknowledged. Raises StoreError."""
@@ -68,19 +121,21 @@ class ProfileMerger:
             pending[change.key].append(change)
         written = overtaken = refused = 0
         self._failed = 0
+        self._slow.clear()
         for _ in range(_ATTEMPTS):
             made = self._made(pending)
-            lost = self.table.write(stored for stored, _ in made.values())
+            lost = self.table.write((stored for stored, _ in made.values()), self._watched)
             for key in lost:
-                del made[key], self._known[key]
+                del made[key]
+                self._known.drop(key)
             for key, (stored, profile) in made.items():
-                self._known[key] = Merged(stored._replace(version=stored.version + 1), profile)
-                refused, profile.refused = refused + profile.refused, 0
+                self._known.put(key, Merged(stored._replace(version=stored.version + 1), profile))
+                refused += profile.take_refused()
             written, overtaken = written + len(made), overtaken + len(lost)
             pending = {key: pending[key] for key in lost}
             if not pending:
-                self._forget()
-                return Written(written, overtaken, refused, self._failed)
+                self._known.forget()
+                return Written(written, overtaken, refused, self._failed, len(self._slow))
         msg = f"DynamoDB table {self.table.table}: {len(pending)} profiles change faster than they can be merged"
         raise StoreError(msg)
 
@@ -92,14 +147,49 @@ class ProfileMerger:
             if key not in self._known:
                 self._failed += len(changes)
                 continue
-            self._known.move_to_end(key)
-            stored, profile = self._known[key]
-            changed = [change for change in changes if self._applied(profile, change)]
-            if changed or not stored.version:
-                properties, merge = profile.dump()
-                stored = _with_ids(stored, changes)._replace(properties=properties, merge=merge)
-                made[key] = Merged(stored, profile)
+            with self._watched(key):
+                merged = self._merged(key, changes)
+            if merged is not None:
+                made[key] = merged
         return made
+
+    def _merged(self, key: Key, changes: Sequence[Change]) -> Merged | None:
+        """The profile with the changes; None when there is nothing to write."""
+        stored, profile = self._known.use(key)
+        changed = [change for change in changes if self._applied(profile, change)]
+        if stored.version and not changed:
+            return None
+        try:
+            properties, merge = profile.dump()
+        except MemoryError:
+            raise
+        except Exception:
+            log.exception("updates of project %d were not merged, see user_updates", key[0])
+            self._leave_out(key, len(changed))
+            return None
+        size, before = len(properties) + len(merge), len(stored.properties) + len(stored.merge)
+        if size > max(LARGEST, before):
+            words = (
+                "%d updates of user %r of project %d are left out, see user_updates: a profile of %d characters"
+            )
+            log.error(f"{words} is larger than %d", len(changed), key[1], key[0], size, LARGEST)
+            self._leave_out(key, len(changed))
+            return None
+        return Merged(_with_ids(stored, changes)._replace(properties=properties, merge=merge), profile)
+
+    def _leave_out(self, key: Key, changed: int) -> None:
+        self._failed += changed
+        self._known.drop(key)  # it holds what is left out: the next batch reads it again
+
+    @contextmanager
+    def _watched(self, key: Key) -> Iterator[None]:
+        """Name a user who takes long, for whoever asks why others wait."""
+        begin = time.monotonic()
+        yield
+        took = time.monotonic() - begin
+        if took > SLOW:
+            log.warning("user %r of project %d took %.1f s of a batch of updates", key[1], key[0], took)
+            self._slow.add(key)
 
     def _read(self, keys: Iterable[Key]) -> None:
         """Know these users, but for those whose item is of no known layout: one of them must not stop all."""
@@ -109,7 +199,7 @@ class ProfileMerger:
             except ValueError as error:
                 log.error("the profile of a user of project %d is left alone, see user_updates: %s", key[0], error)
             else:
-                self._known[key] = Merged(stored, profile)
+                self._known.put(key, Merged(stored, profile))
 
     def _applied(self, profile: Profile, change: Change) -> bool:
         try:
@@ -120,10 +210,6 @@ class ProfileMerger:
             log.exception("an update of project %d was not merged, see user_updates", change.key[0])
             self._failed += 1
             return False
-
-    def _forget(self) -> None:
-        while len(self._known) > self.cached:
-            self._known.popitem(last=False)
 
 
 def _with_ids(stored: Stored, changes: Sequence[Change]) -> Stored:
@@ -145,8 +231,8 @@ class WriteProfiles(ScalarFunction):  # type: ignore[misc]
     def open(self, function_context: FunctionContext) -> None:
         self.merger = ProfileMerger(Profiles(self.address))
         metrics = function_context.get_metric_group()
-        self.counters = [metrics.counter(f"profiles_{name}") for name in ("written", "overtaken")]
-        self.counters += [metrics.counter(name) for name in ("refused_operators", "failed_updates")]
+        names = ("profiles_written", "profiles_overtaken", "refused_operators", "failed_updates", "slow_users")
+        self.counters = [metrics.counter(name) for name in names]
 
     def eval(self, *columns: "pd.Series[Any]") -> "pd.Series[Any]":
         written = self.merger.merge(change(*row) for row in zip(*(one.tolist() for one in columns), strict=True))

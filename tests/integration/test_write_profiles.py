@@ -1,5 +1,6 @@
 """The writer of profiles against a real table: two of them at once, and an item that cannot be read."""
 
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -7,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from stores.dynamodb import TablesAddress
-from stores.profiles import Profiles
+from stores.profiles import Profiles, Stored
+from udfs import write_profiles
 from udfs.profile import Clock, Profile, Update
-from udfs.write_profiles import Change, ProfileMerger, Written
+from udfs.write_profiles import LARGEST, Change, Known, Merged, ProfileMerger, Written
 
 
 def change(user: str, number: int) -> Change:
@@ -70,3 +72,59 @@ def test_an_update_is_left_out_by_a_fault_of_ours_and_not_for_want_of_memory(
     monkeypatch.setattr(Profile, "apply", raising(MemoryError()))
     with pytest.raises(MemoryError):
         merger.merge([change("u", 2)])
+
+
+def setting(user: str, number: int, properties: str) -> Change:
+    one = change(user, number)
+    return one._replace(update=one.update._replace(properties=properties))
+
+
+def test_an_update_that_makes_a_profile_too_large_is_left_out(
+    tmp_path: Path, dynamodb_endpoint: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    table = profiles(tmp_path, dynamodb_endpoint)
+    merger = ProfileMerger(table)
+    large = f'{{"note":"{"x" * (LARGEST + 1)}"}}'
+    written = merger.merge([setting("big", 1, '{"a":1}'), setting("other", 2, '{"a":1}')])
+    assert written == Written(profiles=2, overtaken=0, refused=0, failed=0)
+    written = merger.merge(
+        [setting("big", 3, large), setting("big", 4, '{"b":1}'), setting("other", 5, '{"b":1}')]
+    )
+    assert written == Written(profiles=1, overtaken=0, refused=0, failed=2)
+    assert "2 updates of user 'big' of project 1 are left out, see user_updates" in caplog.text
+    merger.merge([setting("big", 6, '{"c":1}')])
+    found = {key[1]: one.properties for key, one in table.read([(1, "big"), (1, "other")]).items()}
+    assert found == {"big": '{"a":1,"c":1}', "other": '{"a":1,"b":1}'}
+
+
+def test_a_profile_that_is_too_large_already_may_shrink(
+    tmp_path: Path, dynamodb_endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = profiles(tmp_path, dynamodb_endpoint)
+    ProfileMerger(table).merge([setting("big", 1, f'{{"a":"{"x" * 500}","b":"{"y" * 500}"}}')])
+    monkeypatch.setattr(write_profiles, "LARGEST", 900)
+    written = ProfileMerger(table).merge([setting("big", 2, '{"$unset":{"a":"-"}}')])
+    assert (written.profiles, written.failed) == (1, 0)
+    (found,) = table.read([(1, "big")]).values()
+    assert found.properties == f'{{"b":"{"y" * 500}"}}'
+
+
+def test_a_user_who_takes_long_is_named(
+    tmp_path: Path, dynamodb_endpoint: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    merger = ProfileMerger(profiles(tmp_path, dynamodb_endpoint))
+    monkeypatch.setattr(write_profiles, "SLOW", 0.0)
+    assert merger.merge([change("u", 1), change("v", 2), change("u", 3)]).slow == 2
+    assert re.search(r"user 'u' of project 1 took \d+\.\d s of a batch of updates", caplog.text)
+
+
+def test_what_is_known_is_bounded_by_its_characters_too() -> None:
+    known = Known(profiles=3, characters=100)
+    for user, size in (("a", 40), ("b", 40), ("c", 10), ("b", 60)):
+        known.put((1, user), Merged(Stored(1, user, 1, "x" * size), Profile()))
+        known.forget()
+    assert [user for user in "abc" if (1, user) in known] == ["b", "c"]
+    known.use((1, "c"))
+    known.put((1, "d"), Merged(Stored(1, "d", 1, "x" * 50), Profile()))
+    known.forget()
+    assert [user for user in "bcd" if (1, user) in known] == ["c", "d"]

@@ -83,7 +83,9 @@ def raw(text: str | None) -> Raw | None:
 
 @pytest.mark.parametrize(("operator", "value", "operand", "result"), MEANINGS.values(), ids=MEANINGS)
 def test_meaning(operator: str, value: str | None, operand: str, result: str | None) -> None:
-    assert operators.RELATIVE[operator](raw(value), Raw(operand)) == raw(result)
+    current = operators.Current(raw(value))
+    assert current.apply(operators.NAMES.index(operator), Raw(operand)) == (raw(result) != raw(value))
+    assert current.value == raw(result)
 
 
 def test_every_relative_operator_has_a_meaning_here() -> None:

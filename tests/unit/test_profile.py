@@ -1,11 +1,12 @@
 """How updates of a user merge, what a profile stores, and within which bounds."""
 
 import json
+from random import Random
 from typing import Any
 
 import pytest
 
-from udfs import profile
+from udfs import lists, profile
 from udfs.profile import Clock, Profile, Update
 
 START = 1767600000000000
@@ -123,9 +124,9 @@ def test_refused_operators_are_counted_since_load() -> None:
     known = Profile()
     known.apply(update(0, {"$add": {"a": "1", "b": 1}, "$append": 1, "c": "text"}))
     known.apply(update(1, {"$add": {"c": 1}}))
-    assert known.refused == 3
+    assert known.take_refused() == 3
     assert properties(known) == {"b": 1, "c": "text"}
-    assert Profile.load(*known.dump()).refused == 0
+    assert Profile.load(*known.dump()).take_refused() == 0
 
 
 def test_a_refused_operator_counts_once_a_late_value_lets_it() -> None:
@@ -265,6 +266,79 @@ def test_a_thousand_properties_and_a_large_value() -> None:
         update(0, {"$set": dict.fromkeys(names, "x"), "$append": {"list": ["x" * 64] * 2**14}}),
         update(1, {"$add": dict.fromkeys(names, 1), "$postInsert": {"list": ["x" * 64, "y"]}}),
     )
-    assert known.refused == 0  # counted since load
+    assert known.take_refused() == 0  # counted since load
     assert properties(known) == dict.fromkeys(names, "x") | {"list": ["x" * 64] * 2**14 + ["y"]}
     assert opened(known) == profile.MAX_OPEN
+
+
+class Calls:
+    """A function that counts how often it is called."""
+
+    def __init__(self, function: Any) -> None:
+        self.function, self.count = function, 0
+
+    def __call__(self, *arguments: Any) -> Any:
+        self.count += 1
+        return self.function(*arguments)
+
+
+LIST_OPERATORS = ("$append", "$prepend", "$preInsert", "$postInsert", "$remove")
+ORDERS = {
+    "in order": lambda count: range(1, count + 1),
+    "each pair swapped": lambda count: [at for pair in range(1, count, 2) for at in (pair + 1, pair)],
+    "reversed": lambda count: range(count, 0, -1),
+    "shuffled": lambda count: Random(count).sample(range(1, count + 1), count),
+}
+
+
+def counted(operator: str, order: Any, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, int, int]:
+    """2 048 operators on a list of 10 000: the list, how often a list was decoded, and elements compared."""
+    known = Profile()
+    known.apply(update(0, {"l": [f"item-{at}" for at in range(10_000)]}))
+    decoded, compared = Calls(lists._list), Calls(lists.canonical)
+    monkeypatch.setattr(lists, "_list", decoded)
+    monkeypatch.setattr(lists, "canonical", compared)
+    for at in order(2048):
+        known.apply(update(at, {operator: {"l": f"item-{at * 2}" if at % 2 else f"new-{at}"}}))
+    found = properties(known)["l"]
+    monkeypatch.undo()
+    return found, decoded.count, compared.count
+
+
+@pytest.mark.parametrize("operator", LIST_OPERATORS)
+def test_late_operators_cost_what_they_cost_in_order(operator: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    in_order = counted(operator, ORDERS["in order"], monkeypatch)
+    _, decoded, compared = in_order
+    assert decoded == 2  # the value, and the base that the operators beyond MAX_OPEN are folded into
+    assert compared <= 10_000 + 4 * 2 * 2048
+    for order in ORDERS.values():
+        assert counted(operator, order, monkeypatch) == in_order
+
+
+def test_copies_are_found_without_a_look_at_every_property(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = merged(update(0, {"$add": {f"p{at}": 1 for at in range(500)}}))
+    looked = Calls(known._properties.values)
+    monkeypatch.setattr(known, "_properties", Watched(known._properties, looked))
+    for at in range(1, 1000):
+        known.apply(update(at, {"$add": {"p0": 1}}))
+    assert looked.count == 1
+
+
+class Watched(dict[str, Any]):
+    """Properties of which it is counted how often all are looked at."""
+
+    def __init__(self, properties: dict[str, Any], looked: Calls) -> None:
+        super().__init__(properties)
+        self.looked = looked
+
+    def values(self) -> Any:
+        return self.looked()
+
+
+def test_late_clears_cost_nothing_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = merged(update(10_000, {f"p{at}": at for at in range(500)}))
+    looked = Calls(known._properties.values)
+    monkeypatch.setattr(known, "_properties", Watched(known._properties, looked))
+    assert all(known.apply(update(at, {"$clearAll": "-"})) for at in range(1, 1000))
+    assert looked.count == 0
+    assert properties(known) == {f"p{at}": at for at in range(500)}
