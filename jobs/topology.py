@@ -205,7 +205,7 @@ def cohort_changes(tables: StreamTableEnvironment, messages: Table) -> Table:
     return tables.sql_query(f"""
         SELECT project_id, notifly_project, {", ".join(COHORT_COLUMNS)}, {", ".join(_LINEAGE)}
         FROM {messages} AS message,
-            LATERAL TABLE(cohort_changes(message.payload)) AS change({", ".join(COHORT_COLUMNS)})
+            LATERAL TABLE(cohort_changes(message.payload, message.arrival)) AS change({", ".join(COHORT_COLUMNS)})
     """)  # noqa: S608
 
 

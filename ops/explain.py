@@ -27,7 +27,7 @@ from stores.registry import read
 from udfs import envelope, text
 from udfs.attribute import Registry
 from udfs.envelope import Limits, Part
-from udfs.model import DECODED, EVENT_PREFIX, Kind, Reason, Rejection
+from udfs.model import DECODED, EVENT_PREFIX, Kind, Reason, Rejection, Repair
 
 ARCHIVE: Final = Limits(opened_bytes=2**40, parts=10**9)
 """Bounds that no archive meets, but the ratio: it stops decompression bombs."""
@@ -100,6 +100,7 @@ class Summary:
         self.first.setdefault(outcome, at)
         if outcome == "accepted":
             self.names[row["name"]] += 1
+        if outcome != "duplicate":
             self.repairs.update((row["repairs"] or "").split())
         if row["reason"]:
             key = (Reason(row["reason"]), row["project_id"])
@@ -258,7 +259,7 @@ def _print(summary: Summary, size: int) -> None:
         Console().print(names)
         _say_more(len(summary.names) - _SHOWN, "names")
     for repair, n in summary.repairs.items():
-        click.echo(f"mended: {repair}, {_records(n)}. {REPAIRS[repair]}")
+        click.echo(f"mended: {repair}, {_records(n)}. {REPAIRS[Repair.named(repair)]}")
     for group in list(summary.groups.values())[:_SHOWN]:
         title = f"{group.reason.kind}: {group.reason}, {_records(group.records)}, the first is {group.first}"
         click.echo(f"\n{click.style(title, bold=True)}")
@@ -295,9 +296,11 @@ def _print_one(summary: Summary) -> None:
             profile = f"merged into the profile of {row['user_id']}"
             to = profile if row["to_profile"] else "kept in the history, for it names no user"
             click.echo(f"user update of {printable(owner)}: {printable(to)}")
+            echo_fields(list(_mended(row)))
         case Kind.COHORT:
             owner = f"project {row['project_id']}, {row['notifly_project']}"
             click.echo(f"cohort message of {printable(owner)}")
+            echo_fields(list(_mended(row)))
         case _:
             (group,) = summary.groups.values()
             click.echo(click.style(f"{group.reason.kind}: {group.reason}", bold=True))
@@ -311,5 +314,10 @@ def _event(row: Row) -> Iterator[tuple[str, str]]:
     yield "project", f"{row['project_id']}, {row['notifly_project']}"
     yield "month", row["month"]
     yield "identity", f"rung {row['identity_rung']}: {row['identity']}"
+    yield from _mended(row)
+
+
+def _mended(row: Row) -> Iterator[tuple[str, str]]:
+    """What was mended in a record, by name."""
     for repair in (row["repairs"] or "").split():
-        yield f"mended: {repair}", REPAIRS[repair]
+        yield f"mended: {repair}", REPAIRS[Repair.named(repair)]

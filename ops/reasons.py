@@ -59,6 +59,23 @@ REASONS: Final[Mapping[str, Meaning]] = {
         "another system writes to this stream",
         "find the sender by shard and time and have it write elsewhere; nothing of Amplitude's is lost",
     ),
+    Reason.MERGED_IDS: Meaning(
+        "Amplitude's row of two users that it has merged: it names no project, and is no event",
+        "the file of merged ids of an S3 or warehouse export was put on this stream",
+        "have the sender leave that file out; profiles go by `user_id` and need no merges",
+    ),
+    Reason.API_REQUEST: Meaning(
+        "the body of a request to one of Amplitude's APIs (HTTP V2, Batch, Identify, User Mapping): it names no "
+        "project, and Amplitude has not seen it",
+        "a sender that should post to Amplitude writes to this stream",
+        "have the sender post it to Amplitude, which then sends the events here; the payload may hold an API key: "
+        "pass it on to nobody",
+    ),
+    Reason.DELETION: Meaning(
+        "a request to Amplitude to delete users, or the state of one: nobody is deleted here by it",
+        "a sender forwards what it exchanges with Amplitude's User Privacy API",
+        "have these users deleted where their data is kept, and the sender leave such requests out",
+    ),
     Reason.APP_MISSING: Meaning(
         "an event without `app`, or with null",
         "not sent by Amplitude's event destination",
@@ -168,11 +185,14 @@ REPAIRS: Final[Mapping[str, str]] = {
     Repair.FIELD_RENAMED: "`event_name` was read as `event_type`, or `created_at` as `event_time`.",
     Repair.SENTINEL_ID: 'A `uuid`, `user_id`, `device_id` or `$insert_id` such as "null", "unknown" or "0" '
     "counts as none; what was sent stands in `extra`.",
+    Repair.ID_FROM_NUMBER: "An integer for a `uuid`, `user_id`, `device_id` or `$insert_id` became the text of "
+    "its digits.",
     Repair.INTEGER_BEYOND_INT64: "An integer beyond 64 bits stands in `extra` as written; its column is null.",
     Repair.FLOAT_NOT_FINITE: "A number too large for a double stands in `extra` as written; its column is null.",
     Repair.TIMESTAMP_UNREADABLE: "What is no timestamp stands in `extra`; its column is null.",
-    Repair.TIMESTAMP_IMPLAUSIBLE: "A `server_upload_time` more than a day after arrival stands in `extra`; the "
-    "arrival counts instead.",
+    Repair.TIMESTAMP_IMPLAUSIBLE: "A `server_upload_time` before 2012 or more than a day after arrival stands in "
+    "`extra`; the arrival counts instead. Such a `computed_time` of a cohort counts as the arrival where users "
+    "leave, and as a day before it where they enter.",
     Repair.CONTAINER_EXPECTED: "What is no object where one belongs stands in `extra`; its column is `{}`.",
     Repair.WRONG_TYPE: "A value of another type than its column stands in `extra`; its column is null.",
 }

@@ -79,8 +79,14 @@ def _unusable(example: Record) -> dict[str, list[bytes]]:
         "foreign": [
             b'{"hello":"world"}',
             b"{}",
-            encode({"scope": 7, "amplitude_id": 1, "merged_amplitude_id": 2}),
         ],
+        "merged_ids": [encode({"scope": 7, "amplitude_id": 1, "merged_amplitude_id": 2})],
+        "api_request": [
+            encode({"api_key": "0" * 32, "events": [{"user_id": "user-1", "event_type": "Play Song"}]}),
+            encode({"api_key": "0" * 32, "identification": [{"user_id": "user-1"}]}),
+            encode({"user_id": "user-1", "global_user_id": "user-2"}),
+        ],
+        "deletion": [encode({"user_ids": ["user-1"], "requester": "a@example.com"})],
     }
 
 

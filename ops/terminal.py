@@ -79,7 +79,7 @@ def cell(text: object) -> Text:
 
 def echo_fields(fields: Sequence[tuple[str, str]]) -> None:
     """Print names and values in two columns."""
-    width = max(len(name) for name, _ in fields)
+    width = max((len(name) for name, _ in fields), default=0)
     for name, value in fields:
         click.echo(f"  {click.style(name.ljust(width), bold=True)}  {printable(value)}")
 

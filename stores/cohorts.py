@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, suppress
 from decimal import Decimal
 from hashlib import sha256
 from itertools import chain, islice
+from time import time
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from stores import dynamodb
@@ -22,6 +23,8 @@ TABLE: Final = "cohorts"
 MEMBERS_TABLE: Final = "cohort_members"
 _LONGEST_ID: Final = 1000  # bytes of a user id in a sort key, of the 1024 that DynamoDB allows
 _THREADS: Final = 16
+_FAR_AHEAD: Final = 2 * 86_400
+"""Seconds: a message's time is at most a day ahead of its arrival, and clocks differ."""
 
 
 class Cohort(NamedTuple):
@@ -109,12 +112,14 @@ class Cohorts:
                 Key={"cohort_id": {"S": cohort_id}},
                 UpdateExpression="SET #name = :name, named_at = :named_at",
                 ConditionExpression=(
-                    "attribute_exists(cohort_id) AND (attribute_not_exists(named_at) OR named_at < :named_at)"
+                    "attribute_exists(cohort_id) AND "
+                    "(attribute_not_exists(named_at) OR named_at < :named_at OR named_at > :ahead)"
                 ),
                 ExpressionAttributeNames={"#name": "name"},  # a reserved word
                 ExpressionAttributeValues={
                     ":name": {"S": name},
                     ":named_at": {"N": _seconds(computed_time)},
+                    ":ahead": _ahead(),
                 },
             )
 
@@ -167,8 +172,8 @@ class CohortMembers:
             pages: Any = self._query(project_id, cohort_id)
             found = (item for page in pages for item in page["Items"])
             for item in islice(found, limit):
-                time = int(Decimal(item["computed_time"]["N"]).scaleb(6))
-                yield Member(project_id, cohort_id, item["user_id"]["S"], True, time)
+                computed = int(Decimal(item["computed_time"]["N"]).scaleb(6))
+                yield Member(project_id, cohort_id, item["user_id"]["S"], True, computed)
 
     def count(self, project_id: int, cohort_id: str) -> int:
         """How many are in a cohort. Raises StoreError."""
@@ -213,9 +218,9 @@ class CohortMembers:
 
     def _write(self, member: Member) -> bool:
         """Write one unless a newer one is there; whether one of the same time was there that says the opposite."""
-        time = {"N": _seconds(member.computed_time)}
-        values: Any = {":time": time}
-        condition = "attribute_not_exists(computed_time) OR computed_time < :time"
+        computed = {"N": _seconds(member.computed_time)}
+        values: Any = {":time": computed, ":ahead": _ahead()}
+        condition = "attribute_not_exists(computed_time) OR computed_time < :time OR computed_time > :ahead"
         if not member.in_cohort:
             condition += " OR (computed_time = :time AND in_cohort = :in)"
             values[":in"] = {"BOOL": True}
@@ -233,7 +238,7 @@ class CohortMembers:
                 response: Any = error.response
                 there = response["Item"]
         return bool(there) and (
-            Decimal(there["computed_time"]["N"]) == Decimal(time["N"])
+            Decimal(there["computed_time"]["N"]) == Decimal(computed["N"])
             and there["in_cohort"]["BOOL"] != member.in_cohort
         )
 
@@ -263,6 +268,11 @@ def _sort_key(user_id: str) -> str:
     if not 0 < len(encoded) <= _LONGEST_ID or user_id.startswith("#"):
         return f"#{sha256(encoded).hexdigest()}"
     return user_id
+
+
+def _ahead() -> Any:
+    """The first time that no message of today can have; older versions stored whatever stood in one."""
+    return {"N": str(round(time()) + _FAR_AHEAD)}
 
 
 def _seconds(microseconds: int) -> str:

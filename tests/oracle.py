@@ -167,7 +167,8 @@ def judge(data: bytes, arrival: datetime, registered: Registered) -> Outcome:
     arrival, uploaded = arrival.astimezone(UTC), _instant(record.get("server_upload_time"))
     if kind == "cohort":
         return _cohort(record, arrival, registered)
-    at = uploaded if uploaded and uploaded - arrival <= timedelta(days=1) else arrival
+    possible = uploaded and uploaded.year >= 2012 and uploaded - arrival <= timedelta(days=1)
+    at = uploaded if possible else arrival
     if reason := _flaw(record, kind) or _not_linked(project_id, at, registered):
         return DeadLetter(reason, project_id)
     if kind == "user_update":
@@ -237,7 +238,20 @@ def _kind(record: Record) -> str:
     somebody = user is not None or record.get("device_id") is not None
     if (somebody and "user_properties" in record) or record.keys() >= GROUP_UPDATE:
         return "user_update"
-    return "foreign" if app is None else "event_type_missing"
+    return _of_amplitude(set(record)) or ("foreign" if app is None else "event_type_missing")
+
+
+def _of_amplitude(keys: set[str]) -> str:
+    """What has such keys of all that Amplitude has elsewhere and never on a stream; empty when nothing has."""
+    if {"amplitude_id", "merged_amplitude_id"} <= keys:
+        return "merged_ids"
+    if "api_key" in keys and keys & {"events", "event", "identification"}:
+        return "api_request"
+    if "user_id" in keys and keys & {"global_user_id", "unmap"}:
+        return "api_request"
+    about = {"requester", "delete_from_org", "ignore_invalid_id", "include_mapped_user_ids"}
+    of_users = keys == {"user_ids"} or ("user_ids" in keys and keys & about)
+    return "deletion" if "amplitude_ids" in keys or of_users else ""
 
 
 def _project(app: object) -> int | None:

@@ -13,8 +13,14 @@ Record: TypeAlias = dict[str, Any]
 WITHOUT_DUPLICATES = ("app", "uuid", "event_type", "user_id")
 WITHOUT_DUPLICATES_IF_NO_UUID = ("device_id", "$insert_id", "event_id", "client_event_time")
 DEEPEST = 64
-NO_IDS = ("", "anonymous", "null", "none", "n/a", "undefined", "unknown", "{}", "0", "-1",
+NO_IDS = ("", "anonymous", "nil", "null", "none", "n/a", "na", "undefined", "unknown", "{}", "lmy47d", "0", "-1",
           "00000000-0000-0000-0000-000000000000")  # fmt: skip
+
+
+class Huge(float):
+    """A number of thousands of digits: Python refuses to make an integer of it. No rule looks at its size."""
+
+    digits: str
 
 
 def parsed(data: bytes) -> Record | Fault:
@@ -44,8 +50,12 @@ def parsed(data: bytes) -> Record | Fault:
 
 
 def identifier(record: Record, key: str) -> str:
-    """Empty when the value is none, or a word that stands for none."""
+    """Empty when the value is none, or a word that stands for none; of an integer its digits."""
     value = record.get(key)
+    if isinstance(value, Huge):
+        return value.digits
+    if type(value) is int:
+        value = str(value)
     return clean(value) if isinstance(value, str) and value.lower() not in NO_IDS else ""
 
 
@@ -70,9 +80,12 @@ def _read(text: str, object_of: Callable[[list[tuple[str, Any]]], object]) -> ob
         return Fault("invalid_json")
 
 
-def _int(digits: str) -> int | float:
-    """Python refuses to convert more than 4300 digits; no rule here looks at a number of that size."""
-    return int(digits) if len(digits) < 4000 else float(digits)
+def _int(digits: str) -> int | Huge:
+    if len(digits) < 4000:
+        return int(digits)
+    huge = Huge(digits)
+    huge.digits = digits
+    return huge
 
 
 def _depth(text: str) -> int:

@@ -50,9 +50,11 @@ def named(event_type: str, **columns: object) -> list[Outcome]:
     return taken(name=f"amplitude__{event_type}", identity=known.text, identity_hash=known.hash, **columns)
 
 
-def extra(repairs: str | None, **columns: object) -> list[Outcome]:
+def extra(repair: str, **columns: object) -> list[Outcome]:
     """The plain event with one value that stays in `extra`, its column null."""
-    return taken(**dict.fromkeys(columns, None), extra=json.dumps(columns, separators=(",", ":")), repairs=repairs)
+    (field,) = columns
+    spelled = json.dumps(columns, separators=(",", ":"))
+    return taken(**dict.fromkeys(columns, None), extra=spelled, repairs=f"{repair}:{field}")
 
 
 def dead(

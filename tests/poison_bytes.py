@@ -45,7 +45,7 @@ BYTES: Rows = {
         ),
         "more digits than Python takes": (
             spelled(event_id=NINES),
-            taken(event_id=None, extra=f'{{"event_id":{NINES}}}', repairs="integer_beyond_int64"),
+            taken(event_id=None, extra=f'{{"event_id":{NINES}}}', repairs="integer_beyond_int64:event_id"),
         ),
         "in a property, beyond a double": properties(f'{{"n":{2**53 + 1}}}'),
         "in a property, any size": properties(f'{{"n":[{NINES},-{NINES}]}}'),
@@ -57,7 +57,7 @@ BYTES: Rows = {
         "0.0 in a property": properties('{"cost":0.0,"b":-0.0,"c":1.50,"d":1E2}'),
         "1e400": (
             spelled(location_lat="1e400"),
-            taken(extra='{"location_lat":1e400}', repairs="float_not_finite"),
+            taken(extra='{"location_lat":1e400}', repairs="float_not_finite:location_lat"),
         ),
         "1e400 in a property": properties('{"cost":1e400}'),
         "1e-400": (spelled(location_lng="1e-400"), taken(location_lng=0.0)),

@@ -73,26 +73,26 @@ def project_id(app: object) -> int | None:
     return number if 0 <= number <= MAX_PROJECT_ID else None
 
 
-def owner(registry: Registry, app: int, uploaded: datetime) -> str | Rejection:
-    """The Notifly project of a record that Amplitude uploaded at this time, or why it has none."""
+def owner(registry: Registry, app: int, at: datetime, clock: str = "uploaded") -> str | Rejection:
+    """The Notifly project of a record that Amplitude uploaded at this time, or why it has none; see `link_at`."""
     project = registry.get(app)
     if project is None:
         return Rejection(Reason.UNKNOWN_PROJECT, f"no project has registered app {app}")
-    return link_at(project, app, uploaded)
+    return link_at(project, app, at, clock)
 
 
-def link_at(project: Project, app: int, uploaded: datetime) -> str | Rejection:
-    """The Notifly project that a project was linked to at this time, or why to none."""
+def link_at(project: Project, app: int, at: datetime, clock: str) -> str | Rejection:
+    """The Notifly project that a project was linked to at a time, or why to none; `clock` says whose it is."""
     latest = project.links[-1]
-    if latest.unlinked_at is None and latest.linked_at <= uploaded:
+    if latest.unlinked_at is None and latest.linked_at <= at:
         return latest.notifly_project
     for link in project.links:
-        if uploaded < link.linked_at:
+        if at < link.linked_at:
             break
-        if link.unlinked_at is None or uploaded < link.unlinked_at:
+        if link.unlinked_at is None or at < link.unlinked_at:
             return link.notifly_project
     first = project.links[0].linked_at
-    if uploaded < first:
-        return Rejection(Reason.BEFORE_LINK, f"uploaded {uploaded} UTC, app {app} was linked {first} UTC")
-    ended = max(link.unlinked_at for link in project.links if link.unlinked_at and link.unlinked_at <= uploaded)
-    return Rejection(Reason.UNLINKED, f"uploaded {uploaded} UTC, app {app} was unlinked {ended} UTC")
+    if at < first:
+        return Rejection(Reason.BEFORE_LINK, f"{clock} {at} UTC, app {app} was linked {first} UTC")
+    ended = max(link.unlinked_at for link in project.links if link.unlinked_at and link.unlinked_at <= at)
+    return Rejection(Reason.UNLINKED, f"{clock} {at} UTC, app {app} was unlinked {ended} UTC")

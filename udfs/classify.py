@@ -10,6 +10,13 @@ USER_UPDATE_TYPES: Final = frozenset({"$identify", "_identify", "$groupidentify"
 APPBOY_PREFIX: Final = "[Appboy] "
 """Braze's own events, sent to Amplitude by Currents; taken as a customer's events they would loop (§7, §8.1)."""
 _GROUP_IDENTIFY: Final = {"group_type", "group_value", "group_properties"}
+_REQUESTS: Final = (
+    *({"api_key", "events"}, {"api_key", "event"}, {"api_key", "identification"}),
+    *({"user_id", "global_user_id"}, {"user_id", "unmap"}),
+)
+"""Bodies of HTTP V2 and Batch, of the older HTTP API, of both Identify APIs, of User Mapping (§2.3, §5, §6)."""
+_DELETION: Final = {"requester", "delete_from_org", "ignore_invalid_id", "include_mapped_user_ids"}
+"""What a request to delete users may have beside the ids (§5)."""
 _TEST_MARKS: Final = {"event_type": "test_event_type", "user_id": "some user id", "app": "some app id"}
 SPECIAL: Final = (*USER_UPDATE_TYPES, EXPORT_PREFIX, APPBOY_PREFIX, _TEST_MARKS["event_type"])
 """With no other beginning does the name alone tell that an event is a customer's: no other rule can apply."""
@@ -52,6 +59,17 @@ def _user_update(record: Record) -> bool:
     return (identified and "user_properties" in record) or record.keys() >= _GROUP_IDENTIFY
 
 
+def _request(record: Record) -> bool:
+    return any(record.keys() >= names for names in _REQUESTS)
+
+
+def _deletion(record: Record) -> bool:
+    """A request to delete users, or the state of one; a list of users alone may be nothing else."""
+    return "amplitude_ids" in record or (
+        "user_ids" in record and (len(record) == 1 or bool(record.keys() & _DELETION))
+    )
+
+
 _RULES: Final[list[tuple[Callable[[Record], bool], Kind | Rejection]]] = [
     (_cohort, Kind.COHORT),
     (_test, Rejection(Reason.TEST_RECORD, "Amplitude's test of the connection")),
@@ -59,6 +77,13 @@ _RULES: Final[list[tuple[Callable[[Record], bool], Kind | Rejection]]] = [
     (_named(APPBOY_PREFIX), Rejection(Reason.APPBOY_EVENT, "an event that Braze has sent to Amplitude")),
     (_user_update, Kind.USER_UPDATE),
     (lambda record: record.get("event_type") is not None, Kind.EVENT),
+    (
+        lambda record: record.keys() >= {"amplitude_id", "merged_amplitude_id"},
+        Rejection(Reason.MERGED_IDS, "a row of Amplitude's exports of merged users"),
+    ),
+    # its parts have no app: whose they are only the API key tells, which no registry knows
+    (_request, Rejection(Reason.API_REQUEST, "the body of a request to one of Amplitude's APIs")),
+    (_deletion, Rejection(Reason.DELETION, "a deletion of users, as Amplitude's User Privacy API has it")),
     (
         lambda record: record.get("app") is not None,
         Rejection(Reason.EVENT_TYPE_MISSING, "no event_type, or null"),

@@ -10,6 +10,8 @@ from typing import Final
 
 import msgspec
 
+EARLIEST: Final = datetime.fromisoformat("2012-01-01")
+"""Amplitude was founded in 2012: it has uploaded and computed nothing before."""
 AHEAD: Final = timedelta(days=1)
 """How far Amplitude's clock may stand ahead of Kinesis': beyond it somebody else wrote the time."""
 
@@ -52,6 +54,6 @@ def _spelled(year: int, month: int) -> str:
     return f"{year:04}-{month:02}"
 
 
-def implausible(uploaded: datetime, arrival: datetime) -> bool:
-    """Whether an upload is later than its arrival by more than clocks differ; both naive UTC."""
-    return uploaded > arrival and uploaded - arrival > AHEAD
+def implausible(at: datetime, arrival: datetime) -> bool:
+    """Whether a time of Amplitude's own clock is none that it can have shown before `arrival`; both naive UTC."""
+    return at < EARLIEST or at - arrival > AHEAD

@@ -1,18 +1,18 @@
 """Cohort messages of Amplitude (contract §3.1): what a whole message says, and its users one by one.
 
-A message names a cohort and no project: whose it is follows from the cohort's registration alone. All users of a
+A message names a cohort and no project: the cohort's registration alone determines the owner. All users of a
 message enter or leave together; order is restored by the time at which Amplitude computed the cohort.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from udfs import clock, identity, parse, text, users
+from udfs import clock, identity, ids, parse, text, users
 from udfs.identity import Identity
-from udfs.model import Reason, Rejection
+from udfs.model import Reason, Rejection, Repair
 
 _UNITS: Final = ((10**11, 1), (10**14, 1_000), (10**17, 1_000_000))
 """Numbers below this one count so many to a second: 10 ** 11 seconds are the year 5138, milliseconds 1973."""
@@ -23,13 +23,14 @@ LONGEST_NAME: Final = 1_000
 
 
 class Message(NamedTuple):
-    """The head of a cohort message."""
+    """The head of a cohort message, and what was mended in it and in its users."""
 
     cohort_id: str
     cohort_name: str | None
     in_cohort: bool
     computed_time: datetime
     message_id: str | None
+    repairs: frozenset[str] = frozenset()
 
 
 class Entry(NamedTuple):
@@ -40,8 +41,8 @@ class Entry(NamedTuple):
     entry: str | None = None
 
 
-def read(fields: Mapping[str, Any]) -> Message | Rejection:
-    """The head of a message, or what is wrong with it."""
+def read(fields: Mapping[str, Any], arrival: datetime) -> Message | Rejection:
+    """The head of a message that arrived then, in naive UTC, or what is wrong with it."""
     cohort_id, in_cohort, name = fields.get("cohort_id"), fields.get("in_cohort"), fields.get("cohort_name")
     spelled = fields.get("computed_time", fields.get("compute_time"))
     computed = computed_time(spelled)
@@ -56,7 +57,31 @@ def read(fields: Mapping[str, Any]) -> Message | Rejection:
         return _invalid(f"users is {parse.shown(fields.get('users'))}, not a list")
     named = isinstance(message_id, str) and message_id
     shown = name[:LONGEST_NAME] if isinstance(name, str) and name else None
-    return Message(cohort_id, shown, in_cohort, computed, message_id if named else None)
+    at = _plausible(computed, arrival, in_cohort)
+    repairs = frozenset(_repairs(computed != at, fields["users"]))
+    return Message(cohort_id, shown, in_cohort, at, message_id if named else None, repairs)
+
+
+def _plausible(computed: datetime, arrival: datetime, in_cohort: bool) -> datetime:
+    """When a cohort was computed; a moment of the day before its arrival where it cannot have been then.
+
+    Nobody knows which moment of that day: entering counts from its beginning and leaving from its end, so that in
+    doubt a user has left. Not to message somebody is the smaller error.
+    """
+    if not clock.implausible(computed, arrival):
+        return computed
+    return arrival - clock.AHEAD if in_cohort else arrival
+
+
+def _repairs(clock_mended: bool, entries: Iterable[object]) -> Iterator[str]:
+    if clock_mended:
+        yield Repair.TIMESTAMP_IMPLAUSIBLE.of("computed_time")
+    if any(isinstance(user, dict) and _from_number(user.get("user_id")) for user in entries):
+        yield Repair.ID_FROM_NUMBER.of("user_id")
+
+
+def _from_number(user_id: object) -> bool:
+    return not isinstance(user_id, str) and ids.somebody(user_id) is not None
 
 
 def computed_time(spelled: object) -> datetime | None:
@@ -79,10 +104,10 @@ def identify(message: Message, payload: bytes) -> Identity:
     return identity.by_message_id(message.cohort_id, message.message_id)
 
 
-def entries(payload: bytes) -> Iterator[tuple[Message, Entry]]:
+def entries(payload: bytes, arrival: datetime) -> Iterator[tuple[Message, Entry]]:
     """The users of a message that `read` has accepted, in their order."""
     found = parse.read(payload)
-    message = found if isinstance(found, Rejection) else read(found.fields)
+    message = found if isinstance(found, Rejection) else read(found.fields, arrival)
     if isinstance(found, Rejection) or isinstance(message, Rejection):
         return
     for user in found.fields["users"]:
@@ -90,12 +115,11 @@ def entries(payload: bytes) -> Iterator[tuple[Message, Entry]]:
 
 
 def _entry(user: object) -> Entry:
-    user_id = user.get("user_id") if isinstance(user, dict) else None
-    if not isinstance(user, dict) or not isinstance(user_id, str) or parse.means_nobody(user_id):
+    fields = user if isinstance(user, dict) else {}
+    user_id = (ids.somebody(fields.get("user_id")) or "").replace("\0", "")
+    if not users.can_be_id(user_id):
         return Entry(None, None, _json(user))
-    if not users.can_be_id(user_id := user_id.replace("\0", "")):
-        return Entry(None, None, _json(user))
-    properties = user.get("user_properties")
+    properties = fields.get("user_properties")
     return Entry(user_id, _json(properties) if isinstance(properties, dict) else None)
 
 

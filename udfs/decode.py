@@ -8,7 +8,7 @@ as metrics. `Open` is the third one, for the few records that hold several.
 import gc
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, Final
 
@@ -54,10 +54,10 @@ def decode(payload: bytes, arrival: datetime, registry: Registry, *, part: bool 
         if (parsed := parse.quick(payload)) is None:
             return _careful(payload, arrival, registry, part)
         export = parsed[0]
-        uploaded = export.server_upload_time
-        if uploaded is None or uploaded > arrival:
-            uploaded = _uploaded(uploaded, arrival)
-        owner = attribute.owner(registry, export.app, uploaded)
+        uploaded, says = export.server_upload_time, "uploaded"
+        if uploaded is None or not clock.EARLIEST <= uploaded <= arrival:
+            uploaded, says = _uploaded(uploaded, arrival)
+        owner = attribute.owner(registry, export.app, uploaded, says)
         if isinstance(owner, Rejection):
             return dead_letter(owner, payload, export.app, EVENT_PREFIX + export.event_type)
         to_profile = users.snapshot_to_profile(registry[export.app], export, uploaded)
@@ -94,25 +94,26 @@ def _careful(payload: bytes, arrival: datetime, registry: Registry, part: bool) 
     if isinstance(kind, Rejection):
         return dead_letter(kind, payload, attribute.project_id(found.fields.get("app")), _name(found.fields))
     if kind is Kind.COHORT:
-        return _cohort(found.fields, payload, arrival, registry)
+        return _cohort(found, payload, arrival, registry)
     return _attributed(kind, found, payload, arrival, registry)
 
 
-def _cohort(fields: parse.Misfits, payload: bytes, arrival: datetime, registry: Registry) -> Row:
-    """The row of a cohort message: whose it is says the cohort's registration."""
-    message = cohorts.read(fields)
+def _cohort(found: parse.Record, payload: bytes, arrival: datetime, registry: Registry) -> Row:
+    """The row of a cohort message: the cohort's registration determines the owner."""
+    message = cohorts.read(found.fields, arrival)
     if isinstance(message, Rejection):
         return dead_letter(message, payload)
     project = registry.get(message.cohort_id)
     if project is None:
         detail = f"no project has registered cohort {parse.shown(message.cohort_id)}"
         return dead_letter(Rejection(Reason.UNKNOWN_COHORT, detail), payload)
-    owner = attribute.link_at(project, project.project_id, arrival)
+    owner = attribute.link_at(project, project.project_id, arrival, "arrived")
     if isinstance(owner, Rejection):
         return dead_letter(owner, payload, project.project_id)
     known = cohorts.identify(message, payload)
     head = (Kind.COHORT.value, None, None, known.hash, payload, None, None, None, project.project_id, owner)
-    return (*head, None, None, known.text, known.rung, *_NO_EVENT[2:])
+    repairs = " ".join(sorted(found.repairs | message.repairs)) or None
+    return (*head, None, None, known.text, known.rung, *_NO_EVENT[3:], repairs)
 
 
 def _attributed(kind: Kind, found: parse.Record, payload: bytes, arrival: datetime, registry: Registry) -> Row:
@@ -129,8 +130,8 @@ def _attributed(kind: Kind, found: parse.Record, payload: bytes, arrival: dateti
     if isinstance(parsed, Rejection):
         return dead_letter(parsed, payload, app, name)
     export = parsed[0]
-    uploaded = _uploaded(export.server_upload_time, arrival)
-    owner = attribute.owner(registry, export.app, uploaded)
+    uploaded, says = _uploaded(export.server_upload_time, arrival, fields.get("server_upload_time"))
+    owner = attribute.owner(registry, export.app, uploaded, says)
     if isinstance(owner, Rejection):
         return dead_letter(owner, payload, app, name)
     if kind is Kind.USER_UPDATE:
@@ -139,11 +140,17 @@ def _attributed(kind: Kind, found: parse.Record, payload: bytes, arrival: dateti
     return events.event_row(parsed, payload, owner, arrival, repairs, to_profile)
 
 
-def _uploaded(server_upload_time: datetime | None, arrival: datetime) -> datetime:
-    """When Amplitude uploaded a record; arrival where it does not say so, or cannot have said so."""
-    if server_upload_time is None or clock.implausible(server_upload_time, arrival):
-        return arrival
-    return server_upload_time
+def _uploaded(server_upload_time: datetime | None, arrival: datetime, sent: object = None) -> tuple[datetime, str]:
+    """When Amplitude uploaded a record, and for a detail by which clock.
+
+    The arrival counts where `server_upload_time`, `sent` as this, is no time or none that it can have been.
+    """
+    if server_upload_time is None:
+        why = "absent" if sent is None else f"no timestamp: {parse.shown(sent)}"
+        return arrival, f"arrived (server_upload_time is {why})"
+    if clock.implausible(server_upload_time, arrival):
+        return arrival, f"arrived (server_upload_time is implausible: {server_upload_time})"
+    return server_upload_time, "uploaded"
 
 
 def _name(fields: parse.Misfits, prefix: str = EVENT_PREFIX) -> str | None:
@@ -212,7 +219,7 @@ class Decode(ScalarFunction):  # type: ignore[misc]
                 self.counters[kind].inc(n)
                 if reason:
                     self.counters[f"{reason}_records"].inc(n)
-                for repair in repairs.split() if repairs else ():
+                for repair in {Repair.named(one) for one in repairs.split()} if repairs else ():
                     self.counters[f"{repair}_repairs"].inc(n)
             return as_series(rows)
         finally:
@@ -255,10 +262,10 @@ class Open(TableFunction):  # type: ignore[misc]
 
 
 class CohortChanges(TableFunction):  # type: ignore[misc]
-    """payload of a cohort message → a row of `COHORT_COLUMNS` for each of its users, times as text."""
+    """payload of a cohort message, arrival → a row of `COHORT_COLUMNS` for each of its users, times as text."""
 
-    def eval(self, payload: bytes) -> Iterator[tuple[Any, ...]]:
-        for message, entry in cohorts.entries(payload):
+    def eval(self, payload: bytes, arrival: datetime) -> Iterator[tuple[Any, ...]]:
+        for message, entry in cohorts.entries(payload, arrival.astimezone(UTC).replace(tzinfo=None)):
             yield (
                 message.cohort_id,
                 message.cohort_name,

@@ -48,7 +48,7 @@ def event_row(  # noqa: PLR0913, PLR0917  what makes a row
     payload: bytes,
     owner: str,
     arrival: datetime,
-    repairs: Collection[Repair] = (),
+    repairs: Collection[str] = (),
     to_profile: bool = False,
 ) -> Row:
     """The values of `model.DECODED` for an event of the Notifly project `owner`; `arrival` in UTC."""
@@ -59,7 +59,7 @@ def event_row(  # noqa: PLR0913, PLR0917  what makes a row
 
 
 def update_row(
-    parsed: parse.Parsed, payload: bytes, owner: str, arrival: datetime, repairs: Collection[Repair]
+    parsed: parse.Parsed, payload: bytes, owner: str, arrival: datetime, repairs: Collection[str]
 ) -> Row:
     """The same for a user update."""
     export = parsed[0]
@@ -75,13 +75,13 @@ def _row(  # noqa: PLR0913, PLR0917
     parsed: parse.Parsed,
     owner: str,
     arrival: datetime,
-    repairs: Collection[Repair],
+    repairs: Collection[str],
 ) -> Row:
     export, objects, misfits = parsed
     uploaded = export.server_upload_time
-    if uploaded is not None and uploaded > arrival and clock.implausible(uploaded, arrival):
+    if uploaded is not None and not clock.EARLIEST <= uploaded <= arrival and clock.implausible(uploaded, arrival):
         misfits = misfits | {"server_upload_time": uploaded.isoformat(" ")}
-        repairs = {*repairs, Repair.TIMESTAMP_IMPLAUSIBLE}
+        repairs = {*repairs, Repair.TIMESTAMP_IMPLAUSIBLE.of("server_upload_time")}
         export.server_upload_time = uploaded = None
     values, extra = parse.split(export)
     if misfits:
@@ -110,14 +110,14 @@ def _row(  # noqa: PLR0913, PLR0917
     return tuple(map(_without_nul, row, DECODED.values())) if Repair.NUL_REMOVED in repairs else row
 
 
-def _no_objects(objects: list[str], extra: parse.Misfits) -> Iterator[Repair]:
+def _no_objects(objects: list[str], extra: parse.Misfits) -> Iterator[str]:
     """Make what is no object an empty one. Null means empty; any other value stays in `extra`."""
     for at, spelled in enumerate(objects):
         if spelled[0] != "{":
             objects[at] = "{}"
             if spelled != "null":
                 extra[_OBJECTS[at]] = msgspec.Raw(spelled.encode())
-                yield Repair.CONTAINER_EXPECTED
+                yield Repair.CONTAINER_EXPECTED.of(_OBJECTS[at])
 
 
 def _without_nul(value: object, kind: type) -> object:

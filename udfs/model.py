@@ -43,6 +43,9 @@ class Reason(StrEnum):
     NOT_AN_OBJECT = "not_an_object"
     DUPLICATE_KEY = "duplicate_key"
     FOREIGN = "foreign"
+    MERGED_IDS = "merged_ids"
+    API_REQUEST = "api_request"
+    DELETION = "deletion"
     APP_MISSING = "app_missing"
     APP_INVALID = "app_invalid"
     EVENT_TYPE_MISSING = "event_type_missing"
@@ -89,7 +92,10 @@ class Rejection(NamedTuple):
 
 
 class Repair(StrEnum):
-    """What was mended in a record that is taken all the same; the event store's column `repairs`."""
+    """What was mended in a record that is taken all the same; the event store's column `repairs`.
+
+    One that is about a single documented field names it: `wrong_type:city`.
+    """
 
     BOM_REMOVED = "bom_removed"
     NAN_TO_NULL = "nan_to_null"
@@ -98,12 +104,22 @@ class Repair(StrEnum):
     DUPLICATE_FIELD = "duplicate_field"
     FIELD_RENAMED = "field_renamed"
     SENTINEL_ID = "sentinel_id"
+    ID_FROM_NUMBER = "id_from_number"
     INTEGER_BEYOND_INT64 = "integer_beyond_int64"
     FLOAT_NOT_FINITE = "float_not_finite"
     TIMESTAMP_UNREADABLE = "timestamp_unreadable"
     TIMESTAMP_IMPLAUSIBLE = "timestamp_implausible"
     CONTAINER_EXPECTED = "container_expected"
     WRONG_TYPE = "wrong_type"
+
+    def of(self, field: str) -> str:
+        """This repair of a field, by the field's JSON name, as column `repairs` spells it."""
+        return f"{self}:{field}"
+
+    @classmethod
+    def named(cls, spelled: str) -> "Repair":
+        """The repair of a word in column `repairs`, without its field."""
+        return cls(spelled.partition(":")[0])
 
 
 # The event store's columns that decode fills, in order; the documented fields of an Export-API event

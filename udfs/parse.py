@@ -16,7 +16,7 @@ from typing import Annotated, Any, Final, NamedTuple
 
 import msgspec
 
-from udfs import attribute, classify, clock, text
+from udfs import attribute, classify, clock, ids, text
 from udfs.model import EXPORT_COLUMNS, Reason, Rejection, Repair
 from udfs.text import Fields
 
@@ -154,7 +154,7 @@ def quick(payload: bytes) -> Parsed | None:
         objects = [str(value, "utf-8") for value in _objects(export)]
     except Exception:
         return None
-    event_type, sentinels = export.event_type, _SENTINELS
+    event_type, sentinels = export.event_type, ids.SENTINELS
     if (
         not event_type
         or event_type.startswith(classify.SPECIAL)
@@ -190,22 +190,6 @@ _objects: Final = attrgetter(*(name for name, kind in EXPORT_COLUMNS.items() if 
 _QUOTED_IDS: Final = (b'"device_id"', b'"$insert_id"', b'"event_id"', b'"client_event_time"')
 
 
-def _spellings(*ids: str) -> frozenset[str]:
-    return frozenset(form for one in ids for form in (one, one.upper(), one.title(), one.capitalize()))
-
-
-# What senders without an id really send, in any of these cases; Amplitude refuses them (contract §6).
-_SENTINELS: Final = _spellings(
-    *("anonymous", "null", "none", "n/a", "undefined", "unknown", "{}", "0", "-1"),
-    "00000000-0000-0000-0000-000000000000",
-)
-
-
-def means_nobody(spelled: str) -> bool:
-    """Whether an id is empty, or a word that stands for none."""
-    return not spelled or spelled in _SENTINELS
-
-
 _ID_FIELDS: Final = frozenset({"uuid", "user_id", "device_id", "$insert_id"})
 
 
@@ -231,7 +215,7 @@ class Record(NamedTuple):
     """A JSON object read the careful way: its fields by JSON name, and what was mended so far."""
 
     fields: Misfits
-    repairs: set[Repair]
+    repairs: set[str]
 
 
 def read(payload: bytes) -> Record | Rejection:
@@ -248,19 +232,18 @@ def fields_of(fields: Fields) -> Misfits | Rejection:
     record = dict(fields.pairs)
     if len(record) < len(fields.pairs):
         keys = [key for key, _ in fields.pairs]
-        uuid = record.get("uuid")
-        by_uuid = isinstance(uuid, str) and uuid and uuid not in _SENTINELS
+        by_uuid = ids.somebody(record.get("uuid")) is not None
         for key in _ONCE_KEYS if by_uuid else (*_ONCE_KEYS, *_IDENTITY_KEYS):
             if keys.count(key) > 1:
                 return Rejection(Reason.DUPLICATE_KEY, f"{key} stands {keys.count(key)} times")
     for name, alias in _ALIASES.items():
         if record.get(name) is None and record.get(alias) is not None:
             record[name] = record.pop(alias)
-            fields.repairs.add(Repair.FIELD_RENAMED)
+            fields.repairs.add(Repair.FIELD_RENAMED.of(name))
     return record
 
 
-def careful(record: Misfits, repairs: set[Repair]) -> Parsed | Rejection:
+def careful(record: Misfits, repairs: set[str]) -> Parsed | Rejection:
     """An event or a user update, or why the fields are none; adds to `repairs`."""
     app, event_type = record.get("app"), record.get("event_type")
     project_id = attribute.project_id(app)
@@ -287,22 +270,29 @@ _IDENTITY_KEYS: Final = ("device_id", "$insert_id", "event_id", "client_event_ti
 _ALIASES: Final = {"event_type": "event_name", "event_time": "created_at"}
 
 
-def _fill(export: Any, name: str, value: Any, repairs: set[Repair]) -> bool:
+def _fill(export: Any, name: str, value: Any, repairs: set[str]) -> bool:
     """Put a field into its column; False when there is no column for it or the value is of another type."""
     if value is None:
         return True
-    if name in _ID_FIELDS and isinstance(value, str) and value in _SENTINELS:
-        repairs.add(Repair.SENTINEL_ID)
-        return False
     column = _COLUMN_OF.get(name)
     if column is None:
         return False
-    fitting = _fitting(EXPORT_COLUMNS[column], value)
+    fitting = _id(value) if name in _ID_FIELDS else _fitting(EXPORT_COLUMNS[column], value)
     if isinstance(fitting, Repair):
-        repairs.add(fitting)
+        repairs.add(fitting.of(name))
         return False
+    if name in _ID_FIELDS and not isinstance(value, str):
+        repairs.add(Repair.ID_FROM_NUMBER.of(name))
     setattr(export, column, fitting)
     return True
+
+
+def _id(value: Any) -> str | Repair:
+    """The text of an id, empty as it came, or a `Repair` that says why it is none."""
+    spelled = ids.spelled(value)
+    if spelled is None:
+        return Repair.WRONG_TYPE
+    return Repair.SENTINEL_ID if spelled in ids.SENTINELS else spelled
 
 
 def _fitting(kind: type, value: Any) -> Any:
@@ -317,7 +307,7 @@ def _fitting(kind: type, value: Any) -> Any:
             return Repair.FLOAT_NOT_FINITE if number is None else number
         return float(value) if type(value) is int else Repair.WRONG_TYPE
     if kind is int:
-        beyond = isinstance(value, msgspec.Raw) and bytes(value).lstrip(b"-").isdigit()
+        beyond = isinstance(value, msgspec.Raw) and ids.is_integer(value)
         return value if type(value) is int else Repair.INTEGER_BEYOND_INT64 if beyond else Repair.WRONG_TYPE
     return value if isinstance(value, str) else Repair.WRONG_TYPE
 

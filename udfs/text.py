@@ -27,7 +27,7 @@ class Fields(NamedTuple):
     """The fields of one JSON object in their order, duplicates kept, and what was mended in reading them."""
 
     pairs: list[tuple[str, Any]]
-    repairs: set[Repair]
+    repairs: set[str]
 
 
 def read(payload: bytes) -> Fields | Rejection:
@@ -36,7 +36,7 @@ def read(payload: bytes) -> Fields | Rejection:
         return Rejection(Reason.TOO_LARGE, f"{len(payload):,} bytes")
     if not payload.removeprefix(BOM).strip(BLANKS):
         return Rejection(Reason.EMPTY, f"{len(payload)} bytes")
-    repairs = {Repair.BOM_REMOVED} if payload.startswith(BOM) else set[Repair]()
+    repairs: set[str] = {Repair.BOM_REMOVED} if payload.startswith(BOM) else set()
     try:
         spelled = payload.decode().removeprefix("\ufeff")
         value, pairs = _parse(spelled, repairs)
@@ -77,7 +77,7 @@ _STEPS: Final = bytes.maketrans(b"{[]}", b"\x01\x01\xff\xff")  # one up, one dow
 _NO_SHAPE: Final = bytes(sorted(set(range(256)) - set(b'{[]}"')))
 
 
-def _parse(text: str, repairs: set[Repair]) -> tuple[Any, list[tuple[str, Any]]]:
+def _parse(text: str, repairs: set[str]) -> tuple[Any, list[tuple[str, Any]]]:
     """The value, and the pairs of the outermost object. Raises ValueError and RecursionError as `json` does."""
     last: list[tuple[str, Any]] = []
 
@@ -128,7 +128,7 @@ _HIGH, _LOW = r"u[dD][89abAB][0-9a-fA-F]{2}", r"u[dD][c-fC-F][0-9a-fA-F]{2}"
 _ESCAPE: Final = re.compile(rf"\\(?:{_HIGH}\\{_LOW}|(?P<lone>{_HIGH}|{_LOW})|(?P<nul>u0000)|.)", re.DOTALL)
 
 
-def _with_whole_characters(text: str, repairs: set[Repair]) -> str:
+def _with_whole_characters(text: str, repairs: set[str]) -> str:
     r"""Half an escaped emoji becomes `\ufffd`, for it has no UTF-8 (§8.3). NULs are seen; the row drops them."""
     if "\\u" not in text:
         return text

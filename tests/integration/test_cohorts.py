@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from hashlib import sha256
 from itertools import permutations
 from pathlib import Path
@@ -18,8 +19,12 @@ from stores.dynamodb import TablesAddress
 from stores.errors import StoreError
 from stores.project import linked
 from stores.projects import Projects
+from udfs import clock
+from udfs.cohorts import entries
 
 JANUARY = 1_767_225_600_000_000  # microseconds
+FAR_AHEAD = 99_999_999_999_000_000  # the year 5138
+FUTURE = Path(__file__).resolve().parents[1] / "fixtures" / "reported" / "cohort_future_time.ndjson"
 LONG = "é" * 600  # 1200 bytes
 MANY = 8  # at the same moment, so that some do meet
 
@@ -131,6 +136,14 @@ def test_a_name_registers_nothing(registry: Cohorts) -> None:
     assert registry.list() == []
 
 
+def test_a_name_of_a_time_far_ahead_gives_way(registry: Cohorts) -> None:
+    registry.add("c", 1)
+    registry.rename("c", "of an older version", FAR_AHEAD)
+    registry.rename("c", "today's", JANUARY)
+    registry.rename("c", "older", JANUARY - 1)
+    assert registry.get("c").name == "today's"
+
+
 # Who is in it
 
 
@@ -180,6 +193,26 @@ def test_who_has_left_does_not_return_with_an_older_message(members: CohortMembe
     assert (who(members), members.count(1, "c")) == ([], 0)
     members.write([joins("u", 4)])
     assert (who(members), members.count(1, "c")) == (["u"], 1)
+
+
+def test_a_time_far_ahead_of_an_older_version_gives_way(members: CohortMembers) -> None:
+    ahead = FAR_AHEAD - JANUARY
+    members.write([joins("u", ahead), leaves("v", ahead)])
+    assert members.write([leaves("u", 1), joins("v", 1)]) == 0
+    assert who(members) == ["v"]
+    members.write([joins("u", 0), leaves("v", 0)])  # older than what counts now
+    assert who(members) == ["v"]
+
+
+def test_who_entered_by_a_clock_far_ahead_can_leave_and_enter_again(members: CohortMembers) -> None:
+    arrival = datetime.fromisoformat("2026-11-27 07:30:00")
+    for payload in FUTURE.read_bytes().splitlines():
+        for message, entry in entries(payload, arrival):
+            at = clock.microseconds(message.computed_time)
+            members.write([Member(1, "gs72ns", str(entry.user_id), message.in_cohort, at)])
+    assert (who(members, 1, "gs72ns"), len(items(members))) == ([], 1)
+    members.write([Member(1, "gs72ns", "user-b", True, clock.microseconds(arrival))])
+    assert who(members, 1, "gs72ns") == ["user-b"]
 
 
 @pytest.mark.parametrize(

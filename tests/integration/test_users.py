@@ -90,6 +90,8 @@ ODD: list[dict[str, Any]] = [
     cohort(
         message_id="odd", users=[{"user_id": "in"}, {"user_id": ""}, {"user_id": 7}, "x", {"user_id": "u" * 5000}]
     ),
+    cohort(message_id="ahead", computed_time="99999999999", users=[{"user_id": "ahead"}]),
+    cohort(message_id="left", computed_time="1773565200", in_cohort=False, users=[{"user_id": "ahead"}]),
     cohort(message_id="number", computed_time=MISSING, compute_time=1685748246, users=[{"user_id": "later"}]),
     event(uuid="snapshot", user_id="seen", user_properties={"$set": 1, "grade": "VIP"}),
     event(uuid="backfill", user_id="seen", event_time="2026-01-01 00:00:00", user_properties={"grade": "old"}),
@@ -118,10 +120,13 @@ def test_odd_users_have_their_outcomes_and_stop_nothing(tmp_path: Path, dynamodb
             lambda found: found == {(PROJECT, user): properties for user, properties in expected.items()},
             job,
         )
-        cluster.until(lambda: present(where.settings, "gs72ns"), lambda found: found == {"in", "later"}, job)
+        cluster.until(lambda: present(where.settings, "gs72ns"), lambda found: found == {"in", "7", "later"}, job)
     lake = Lake(where.settings.lake_address)
     history = {row["uuid"]: row["to_profile"] for row in lake.rows(USER_UPDATES).to_pylist()}
     assert {uuid for uuid, merged in history.items() if not merged} == {"device", "sentinel", "long", "group"}
-    entries = [row["entry"] for row in lake.rows(COHORT_CHANGES).to_pylist() if row["user_id"] is None]
-    assert sorted(map(len, entries)) == [3, 13, 14, len('{"user_id":""}') + 5000]
+    changes = lake.rows(COHORT_CHANGES).to_pylist()
+    entries = [row["entry"] for row in changes if row["user_id"] is None]
+    assert sorted(map(len, entries)) == [3, 14, len('{"user_id":""}') + 5000]
+    (ahead,) = [row for row in changes if row["message_id"] == "ahead"]
+    assert ahead["computed_time"] == ahead["arrival"] - timedelta(days=1)
     assert report.read(where.settings).records == len(ODD)

@@ -90,7 +90,7 @@ any_bytes = st.binary(max_size=16).map(anything)
 objects_of_anything = st.binary(max_size=12).map(object_of)
 
 texts = st.sampled_from(
-    ("a", "밤편지 😀", "\0\n", '\\"/', "", "{}", "7", "\ud83d", "\udc00b", "a\\ud83d", "Unknown", "-1")
+    ("a", "밤편지 😀", "\0\n", '\\"/', "", "{}", "7", "\ud83d", "\udc00b", "a\\ud83d", "Unknown", "lMY47d", "-1")
 ) | st.text(max_size=8)
 integers = st.sampled_from((0, -1, 1752748588583, 2**63 - 1, -(2**63))) | st.integers(-(2**63), 2**63 - 1)
 floats = st.sampled_from((0.0, -0.0, 1.0, 0.1, 1e300)) | st.floats(allow_nan=False, allow_infinity=False)

@@ -15,6 +15,10 @@ APPBOY = Rejection(Reason.APPBOY_EVENT, "an event that Braze has sent to Amplitu
 NAMELESS = Rejection(Reason.EVENT_TYPE_MISSING, "no event_type, or null")
 FOREIGN = Rejection(Reason.FOREIGN, "neither an event, a user update nor a cohort message")
 
+MERGED = Rejection(Reason.MERGED_IDS, "a row of Amplitude's exports of merged users")
+REQUEST = Rejection(Reason.API_REQUEST, "the body of a request to one of Amplitude's APIs")
+DELETION = Rejection(Reason.DELETION, "a deletion of users, as Amplitude's User Privacy API has it")
+
 IDENTIFY_API = {"user_id": "user-1", "device_id": "d-1", "user_properties": {"plan": "pro", "logins": "17"}}
 GROUP = {"group_type": "org", "group_value": "acme", "group_properties": {"seats": 3}}
 SAMPLE = {"event_type": "test_event_type", "user_id": "some user id", "app": "some app id"}
@@ -68,7 +72,25 @@ OUTCOMES: dict[str, tuple[Record, Kind | Rejection]] = {
     "not Braze's event": (event(event_type="x [Appboy] y"), Kind.EVENT),
     "app and nothing else": ({"app": PROJECT}, NAMELESS),
     "app that is none": ({"app": True, "event_type": None}, NAMELESS),
-    "deletion of a user": ({"amplitude_id": 1, "user_id": "u"}, FOREIGN),
+    "merged ids of an organisation": (
+        {"scope": 1, "merge_time": "t", "merge_server_time": "t", "amplitude_id": 1, "merged_amplitude_id": 2},
+        MERGED,
+    ),
+    "merged ids of a warehouse": ({"amplitude_id": 1, "merged_amplitude_id": 2, "merge_event_time": "t"}, MERGED),
+    "merged ids with an app": ({"app": PROJECT, "amplitude_id": 1, "merged_amplitude_id": 2}, MERGED),
+    "event with merged ids": (event(merged_amplitude_id=2), Kind.EVENT),
+    "HTTP V2": ({"api_key": "k", "events": [event()], "options": {"min_id_length": 1}}, REQUEST),
+    "the older HTTP API": ({"api_key": "k", "event": event()}, REQUEST),
+    "a request to identify": ({"api_key": "k", "identification": [IDENTIFY_API]}, REQUEST),
+    "user mapping": ({"user_id": "u", "global_user_id": "g"}, REQUEST),
+    "user mapping undone": ({"user_id": "u", "unmap": True}, REQUEST),
+    "event with an API key": (event(api_key="k"), Kind.EVENT),
+    "an API key of another": ({"api_key": "k", "hello": "world"}, FOREIGN),
+    "deletion": ({"user_ids": [1000, 2999], "requester": "a@example.com", "delete_from_org": "True"}, DELETION),
+    "deletion, its state": ({"day": "2026-01-05", "amplitude_ids": [], "status": "staging", "app": "1"}, DELETION),
+    "deletion and no more": ({"user_ids": ["u"]}, DELETION),
+    "users of something else": ({"user_ids": ["u"], "campaign": 1, "status": "sent"}, FOREIGN),
+    "ids and nothing else": ({"amplitude_id": 1, "user_id": "u"}, FOREIGN),
     "properties of nobody": ({"user_id": None, "user_properties": {}}, FOREIGN),
     "part of a group": ({"group_type": "org", "group_value": "acme"}, FOREIGN),
     "nothing": ({}, FOREIGN),

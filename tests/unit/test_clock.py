@@ -107,13 +107,25 @@ MOMENT = timedelta(microseconds=1)
 @pytest.mark.parametrize(
     ("uploaded", "implausible"),
     [
-        (at("0001-01-01"), False),
+        (at("0001-01-01"), True),
+        (clock.EARLIEST - MOMENT, True),
+        (clock.EARLIEST, False),
         (ARRIVAL.replace(tzinfo=None), False),
         (ARRIVAL.replace(tzinfo=None) + clock.AHEAD, False),
         (ARRIVAL.replace(tzinfo=None) + clock.AHEAD + MOMENT, True),
         (at("9999-12-31 23:59:59.999999"), True),
     ],
-    ids=["first instant", "now", "a day ahead", "a moment more", "last instant"],
+    ids=[
+        "first instant",
+        "a moment before Amplitude",
+        "as old as Amplitude",
+        "now",
+        "a day ahead",
+        "a moment more",
+        "last instant",
+    ],
 )
-def test_an_upload_cannot_be_a_day_after_its_arrival(uploaded: datetime, implausible: bool) -> None:
+def test_amplitudes_clock_shows_no_time_before_amplitude_and_none_a_day_after_arrival(
+    uploaded: datetime, implausible: bool
+) -> None:
     assert clock.implausible(uploaded, ARRIVAL.replace(tzinfo=None)) is implausible

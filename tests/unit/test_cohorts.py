@@ -1,6 +1,7 @@
 """Cohort messages: their head, the clock in whatever unit, and their users one by one."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -10,12 +11,16 @@ from udfs.cohorts import Entry, Message
 from udfs.model import Reason, Rejection
 
 COMPUTED = datetime.fromisoformat("2023-06-02 23:24:05")
+ARRIVAL = datetime.fromisoformat("2026-11-27 09:00:00.250")
+DAY, MOMENT = timedelta(days=1), timedelta(microseconds=1)
+FIXTURES = Path(__file__).resolve().parents[1] / "fixtures" / "reported"
+IMPLAUSIBLE = {"timestamp_implausible:computed_time"}
 
 
 def read(**changes: object) -> Message | Rejection:
     record = parse.read(encode(cohort(**changes)))
     assert not isinstance(record, Rejection)
-    return cohorts.read(record.fields)
+    return cohorts.read(record.fields, ARRIVAL)
 
 
 def test_a_message_as_documented() -> None:
@@ -31,7 +36,7 @@ def test_a_message_as_documented() -> None:
         ("1685748245000", COMPUTED),
         (1685748245000000, COMPUTED),
         ("1685748245.25", COMPUTED.replace(microsecond=250_000)),
-        (0, datetime.fromisoformat("1970-01-01")),
+        (1325376000, datetime.fromisoformat("2012-01-01")),
     ],
 )
 def test_seconds_milliseconds_and_microseconds_are_told_by_their_size(time: object, computed: datetime) -> None:
@@ -46,6 +51,49 @@ def test_what_is_no_time_since_1970_is_refused(time: object) -> None:
     found = read(computed_time=time)
     assert isinstance(found, Rejection)
     assert found.reason is Reason.COHORT_INVALID
+
+
+@pytest.mark.parametrize(
+    ("clock", "enters", "leaves"),
+    [
+        (datetime.fromisoformat("2012-01-01"), None, None),
+        (ARRIVAL + DAY, None, None),
+        (ARRIVAL + DAY + MOMENT, ARRIVAL - DAY, ARRIVAL),
+        (datetime.fromisoformat("5138-11-16"), ARRIVAL - DAY, ARRIVAL),
+        (datetime.fromisoformat("2012-01-01") - MOMENT, ARRIVAL - DAY, ARRIVAL),
+        (datetime.fromisoformat("1970-01-01"), ARRIVAL - DAY, ARRIVAL),
+    ],
+    ids=["2012", "a day ahead", "a moment more", "far ahead", "before 2012", "1970"],
+)
+def test_a_clock_that_cannot_be_is_in_doubt_one_by_which_users_have_left(
+    clock: datetime, enters: datetime | None, leaves: datetime | None
+) -> None:
+    micros = int((clock - datetime.fromisoformat("1970-01-01")) / MOMENT)
+    time = str(micros) if micros > 10**14 else micros / 10**6
+    for in_cohort, instead in ((True, enters), (False, leaves)):
+        message = read(computed_time=time, in_cohort=in_cohort)
+        assert isinstance(message, Message)
+        assert message.computed_time == (instead or clock)
+        assert message.repairs == (IMPLAUSIBLE if instead else set())
+
+
+def test_who_entered_by_a_clock_far_ahead_can_leave_and_enter_again() -> None:
+    lines = (FIXTURES / "cohort_future_time.ndjson").read_bytes().splitlines()
+    entering, leaving = (
+        list(cohorts.entries(line, at)) for line, at in zip(lines, (ARRIVAL, ARRIVAL), strict=True)
+    )
+    ((enters, who),), ((leaves, same),) = entering, leaving
+    assert (
+        (who.user_id, enters.in_cohort, leaves.in_cohort) == (same.user_id, True, False) == ("user-b", True, False)
+    )
+    assert enters.computed_time < leaves.computed_time == datetime.fromisoformat("2026-11-27 07:20:00")
+
+
+def test_integers_are_user_ids_and_seen_as_mended() -> None:
+    payload = (FIXTURES / "cohort_integer_user.json").read_bytes()
+    found = list(cohorts.entries(payload, ARRIVAL))
+    assert [entry.user_id for _, entry in found] == ["12345", "user-a"]
+    assert found[0][0].repairs == {"id_from_number:user_id"}
 
 
 @pytest.mark.parametrize(("name", "kept"), [("밤" * 2000, "밤" * 1000), ("", None), (7, None), (None, None)])
@@ -63,14 +111,19 @@ def test_a_name_is_text_and_not_endless(name: object, kept: str | None) -> None:
         ({"user_id": USER, "user_properties": "a"}, Entry(USER, None)),
         ({"user_id": "a\0b"}, Entry("ab", None)),
         ({"user_id": "unknown"}, Entry(None, None, '{"user_id":"unknown"}')),
-        ({"user_id": 7}, Entry(None, None, '{"user_id":7}')),
+        ({"user_id": 7}, Entry("7", None)),
+        ({"user_id": -(2**64)}, Entry(str(-(2**64)), None)),
+        ({"user_id": 0}, Entry(None, None, '{"user_id":0}')),
+        ({"user_id": 7.0}, Entry(None, None, '{"user_id":7.0}')),
+        ({"user_id": True}, Entry(None, None, '{"user_id":true}')),
+        ({"user_id": "NIL"}, Entry(None, None, '{"user_id":"NIL"}')),
         ("user", Entry(None, None, '"user"')),
         (None, Entry(None, None, "null")),
     ],
 )
 def test_an_entry_names_a_user_or_is_kept_as_it_is(user: object, entry: Entry) -> None:
-    assert [one for _, one in cohorts.entries(encode(cohort(users=[user])))] == [entry]
+    assert [one for _, one in cohorts.entries(encode(cohort(users=[user])), ARRIVAL)] == [entry]
 
 
 def test_a_message_that_is_none_has_no_entries() -> None:
-    assert list(cohorts.entries(b"[]")) == []
+    assert list(cohorts.entries(b"[]", ARRIVAL)) == []

@@ -233,7 +233,8 @@ def test_outcomes_are_counted_by_kind_and_by_reason() -> None:
 
 def test_repairs_are_counted_one_by_one() -> None:
     metrics = Metrics()
-    opened(metrics).eval(*batch(encode(event(user_id="null", event_id="x")), encode(event(user_id="none"))))
+    mended = {"user_id": "null", "device_id": "nil", "event_id": "x"}
+    opened(metrics).eval(*batch(encode(event(**mended)), encode(event(user_id="none"))))
     assert metrics.counts == {"event": 2, "sentinel_id_repairs": 2, "wrong_type_repairs": 1}
 
 

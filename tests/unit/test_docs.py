@@ -11,6 +11,7 @@ from stores.alerts import Alert, Notification
 from stores.lake import EVENT_STORE
 from stores.leases import Lease
 from stores.statements import Statement
+from udfs import ids
 from udfs.model import EVENT_COLUMNS, Kind, Reason, Repair
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -64,6 +65,12 @@ def test_every_repair_is_documented_and_no_other() -> None:
         ["repair", "what was mended"],
         *([f"`{repair}`", REPAIRS[repair]] for repair in Repair),
     ]
+
+
+def test_every_id_that_means_nobody_is_documented_and_no_other() -> None:
+    listed = re.search(r"\*\*Ids that mean nobody\*\*(.*?)\.", section(text("docs/data.md"), "Repairs"), re.DOTALL)
+    assert listed
+    assert tuple(re.findall("`([^`]+)`", listed[1])) == ids.NOBODY
 
 
 def test_every_kind_has_its_counter_documented() -> None:

@@ -91,8 +91,9 @@ def test_a_whole_row_in_which_much_was_mended() -> None:
     text = json.dumps(event(**change)).replace("Infinity", "1e400")
     row = row_of(b"\xef\xbb\xbf" + text.replace('"price": 0.5', '"price": 0.50').encode())
     assert row["repairs"] == (
-        "bom_removed container_expected float_not_finite integer_beyond_int64 nul_removed sentinel_id "
-        "surrogate_replaced timestamp_implausible timestamp_unreadable wrong_type"
+        "bom_removed container_expected:plan float_not_finite:location_lat integer_beyond_int64:session_id "
+        "nul_removed sentinel_id:user_id surrogate_replaced timestamp_implausible:server_upload_time "
+        "timestamp_unreadable:event_time wrong_type:city"
     )
     assert (row["name"], row["event_properties"]) == ("amplitude__PlaySong", '{"\ufffd":"ab"}')
     assert json.loads(row["extra"], parse_int=str, parse_float=str) == {
@@ -148,7 +149,7 @@ def test_an_object_column_holds_an_object(name: str, value: object, column: str,
     row = row_of(encode(event(**{name: value})))
     assert row[name] == column
     assert row["extra"] == (None if extra is None else json.dumps({name: extra}, separators=(",", ":")))
-    assert row["repairs"] == (None if extra is None else "container_expected")
+    assert row["repairs"] == (None if extra is None else f"container_expected:{name}")
 
 
 def test_an_object_stays_as_it_was_written() -> None:
@@ -173,10 +174,12 @@ def test_keys_that_differ_in_case_are_two_keys() -> None:
         ({"insert_id": "a", "extra": "b", "kind": "c"}, {"insert_id": "a", "extra": "b", "kind": "c"}),
         ({"data": [1], "price": 1}, {"data": [1], "price": 1}),
         ({"amplitude_attribution_ids": ["a", "b"]}, {"amplitude_attribution_ids": ["a", "b"]}),
-        ({"uuid": 7}, {"uuid": 7}),
+        ({"uuid": 7.0}, {"uuid": 7.0}),
+        ({"uuid": 7}, None),
     ],
     ids=[
-        "nothing", "unknown", "wrong types", "epoch", "no column", "names of our columns", "mixed", "list", "uuid",
+        "nothing", "unknown", "wrong types", "epoch", "no column", "names of our columns", "mixed", "list",
+        "uuid", "a number",
     ],
 )  # fmt: skip
 def test_what_has_no_column_stays_in_extra(change: Record, extra: object) -> None:
@@ -207,13 +210,21 @@ def test_an_upload_that_is_ahead_of_its_arrival_by_more_than_a_day_counts_as_non
     row = row_of(encode(event(server_upload_time=uploaded.isoformat(" "))), arrival)
     plausible = ahead <= timedelta(days=1)
     assert (row["server_upload_time"], row["month"]) == (uploaded if plausible else None, month)
-    assert row["repairs"] == (None if plausible else "timestamp_implausible")
+    assert row["repairs"] == (None if plausible else "timestamp_implausible:server_upload_time")
     assert row["extra"] == (None if plausible else f'{{"server_upload_time":"{uploaded}"}}')
 
 
+@pytest.mark.parametrize("uploaded", ["0001-01-01 00:00:00", "2011-12-31 23:59:59.999999"])
+def test_an_upload_before_there_was_amplitude_counts_as_none(uploaded: str) -> None:
+    row = row_of(encode(event(server_upload_time=uploaded)))
+    assert (row["server_upload_time"], row["month"]) == (None, "2026-03")
+    assert row["repairs"] == "timestamp_implausible:server_upload_time"
+    assert row["extra"] == f'{{"server_upload_time":"{uploaded}"}}'
+
+
 def test_an_old_upload_is_as_good_as_any() -> None:
-    row = row_of(encode(event(server_upload_time="0001-01-01 00:00:00")))
-    assert (row["server_upload_time"], row["month"], row["repairs"]) == (at("0001-01-01"), "0001-01", None)
+    row = row_of(encode(event(server_upload_time="2012-01-01 00:00:00")))
+    assert (row["server_upload_time"], row["month"], row["repairs"]) == (at("2012-01-01"), "2012-01", None)
 
 
 def test_nul_leaves_names_and_values_and_nothing_else() -> None:
@@ -236,7 +247,7 @@ def test_the_hash_of_an_identity_still_knows_the_nul() -> None:
 
 def test_repairs_are_named_once_and_in_order() -> None:
     row = row_of(b'{"app":1,"event_type":"a","x":NaN,"y":NaN,"city":1,"dma":2,"city":3}')
-    assert row["repairs"] == "duplicate_field nan_to_null wrong_type"
+    assert row["repairs"] == "duplicate_field nan_to_null wrong_type:city wrong_type:dma"
 
 
 def test_a_plain_event_has_no_repairs() -> None:

@@ -65,13 +65,13 @@ accepted: stored as an event, unless the job has had the same before
             encode(EVENT_A | {"location_lat": float("nan"), "groups": [], "event_type": "[b]\x1b[2J"}),
             0,
             rf"""accepted: stored as an event, unless the job has had the same before
-  Amplitude's name            [b]\x1b[2J
-  stored as                   amplitude__[b]\x1b[2J
-  project                     {APP}, acme
-  month                       2025-07
-  identity                    rung 1: 1|36:3e702190-9dcb-483a-94d8-58e93ce10000|7:[b]\x1b[2J
-  mended: container_expected  What is no object where one belongs stands in `extra`; its column is `{{}}`.
-  mended: nan_to_null         NaN or Infinity, which JSON does not know, became null.
+  Amplitude's name                   [b]\x1b[2J
+  stored as                          amplitude__[b]\x1b[2J
+  project                            {APP}, acme
+  month                              2025-07
+  identity                           rung 1: 1|36:3e702190-9dcb-483a-94d8-58e93ce10000|7:[b]\x1b[2J
+  mended: container_expected:groups  What is no object where one belongs stands in `extra`; its column is `{{}}`.
+  mended: nan_to_null                NaN or Infinity, which JSON does not know, became null.
 """,
         ),
         (
@@ -138,7 +138,7 @@ All are taken.
 │ accepted  │       2 │     0 │ stored as events                                               │
 │ duplicate │       1 │     1 │ the same event of the same project stands earlier in this file │
 └───────────┴─────────┴───────┴────────────────────────────────────────────────────────────────┘
-{NAMES.format(2)}mended: sentinel_id, 1 record. {REPAIRS["sentinel_id"]}
+{NAMES.format(2)}mended: sentinel_id:user_id, 1 record. {REPAIRS["sentinel_id"]}
 
 {EVERYONE}""",
     )

@@ -47,6 +47,15 @@ EXAMPLES: dict[Reason, tuple[bytes, str]] = {
     Reason.NOT_AN_OBJECT: (b"7", "starts with '7'"),
     Reason.DUPLICATE_KEY: (b'{"app":1,"event_type":"a","app":2}', "app stands 2 times"),
     Reason.FOREIGN: (b'{"a":1}', "neither an event, a user update nor a cohort message"),
+    Reason.MERGED_IDS: (
+        b'{"amplitude_id":1,"merged_amplitude_id":2}',
+        "a row of Amplitude's exports of merged users",
+    ),
+    Reason.API_REQUEST: (b'{"api_key":"k","events":[]}', "the body of a request to one of Amplitude's APIs"),
+    Reason.DELETION: (
+        b'{"user_ids":[1],"requester":"r"}',
+        "a deletion of users, as Amplitude's User Privacy API has it",
+    ),
     Reason.APP_MISSING: (encode(event(app=MISSING)), "no app, or null"),
     Reason.APP_INVALID: (encode(event(app=True)), "app is true, not a project id"),
     Reason.EVENT_TYPE_MISSING: (b'{"app":1}', "no event_type, or null"),

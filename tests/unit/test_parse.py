@@ -7,8 +7,8 @@ import msgspec
 import pytest
 
 from tests.builders import EVENT_A, EVENT_B, EVENT_C, MISSING, Record, encode, event
-from udfs import parse
-from udfs.model import EXPORT_COLUMNS, Reason, Rejection, Repair
+from udfs import ids, parse
+from udfs.model import EXPORT_COLUMNS, Reason, Rejection
 
 VALID = encode(event())
 HEAD = b'{"app":1,"event_type":"a",'
@@ -20,7 +20,7 @@ class Found(NamedTuple):
     export: Any
     objects: list[str]
     misfits: parse.Misfits
-    repairs: set[Repair]
+    repairs: set[str]
 
 
 def careful(payload: bytes) -> Found | Rejection:
@@ -36,6 +36,12 @@ def parsed(payload: bytes) -> Found:
     either = Found(*found, set()) if found else careful(payload)
     assert not isinstance(either, Rejection), either
     return either
+
+
+def named(repair: str | None, field: str) -> set[str]:
+    """A repair as it is spelled: only what is about a field names it."""
+    about_text = {None: set(), "nan_to_null": {"nan_to_null"}, "surrogate_replaced": {"surrogate_replaced"}}
+    return about_text.get(repair, {f"{repair}:{field}"})
 
 
 def shown(misfits: parse.Misfits) -> Any:
@@ -62,8 +68,8 @@ REFUSED = {
     "two event ids, the uuid says nothing": (
         HEAD + b'"uuid":"null","event_id":1,"event_id":2}', Reason.DUPLICATE_KEY, "event_id stands 2 times"
     ),
-    "two times, the uuid is a number": (
-        HEAD + b'"uuid":7,"client_event_time":1,"client_event_time":2}',
+    "two times, the uuid is no id": (
+        HEAD + b'"uuid":7.5,"client_event_time":1,"client_event_time":2}',
         Reason.DUPLICATE_KEY,
         "client_event_time stands 2 times",
     ),
@@ -109,8 +115,10 @@ FITTING = {
 MISFITS = {
     "integer for text": ("city", "7", "7", "wrong_type"),
     "list for text": ("city", '["a"]', ["a"], "wrong_type"),
-    "uuid as number": ("uuid", "7", "7", "wrong_type"),
-    "user id as number": ("user_id", "12345", "12345", "wrong_type"),
+    "uuid as float": ("uuid", "7.0", "7.0", "wrong_type"),
+    "user id as float": ("user_id", "12345e0", "12345e0", "wrong_type"),
+    "user id as boolean": ("user_id", "true", True, "wrong_type"),
+    "zero for a user id": ("user_id", "-0", "0", "sentinel_id"),
     "user id as object": ("user_id", '{"a":1}', {"a": "1"}, "wrong_type"),
     "text for an integer": ("event_id", '"135"', "135", "wrong_type"),
     "whole float for an integer": ("event_id", "1.0", "1.0", "wrong_type"),
@@ -159,7 +167,7 @@ def test_any_other_value_stays_under_its_own_name(name: str, text: str, value: o
     payload = HEAD + f'"{name}":{text}}}'.encode()
     found = careful(payload)
     assert isinstance(found, Found)
-    assert (shown(found.misfits), found.repairs) == ({name: value}, {repair} if repair else set())
+    assert (shown(found.misfits), found.repairs) == ({name: value}, named(repair, name))
     quick = parse.quick(payload)
     if quick and name not in {"data", "user_properties"}:  # whether these are objects is seen with the row
         assert (shown(quick[2]), repair) == ({name: value}, None)
@@ -201,16 +209,25 @@ def test_the_quick_way_leaves_to_the_careful_one(change: Record) -> None:
 @pytest.mark.parametrize("field", ["uuid", "user_id", "device_id", "$insert_id"])
 @pytest.mark.parametrize(
     "word",
-    ["anonymous", "null", "none", "n/a", "N/A", "undefined", "UNKNOWN", "Unknown", "{}", "0", "-1",
-     "00000000-0000-0000-0000-000000000000"],
+    [*ids.NOBODY, "N/A", "UNKNOWN", "Unknown", "uNkNoWn", "LMY47D", "LMY47d"],
 )  # fmt: skip
 def test_an_id_that_means_nobody_is_none_and_stays_readable(field: str, word: str) -> None:
     found = parsed(encode(event(**{field: word})))
-    assert (found.misfits, found.repairs) == ({field: word}, {"sentinel_id"})
+    assert (found.misfits, found.repairs) == ({field: word}, {f"sentinel_id:{field}"})
     assert not getattr(found.export, field.strip("$"))
 
 
-@pytest.mark.parametrize("word", ["nobody", "anonymous ", "00", "-10", "null@example.com"])
+@pytest.mark.parametrize("field", ["uuid", "user_id", "device_id", "$insert_id"])
+@pytest.mark.parametrize("number", ["7", "-7", str(2**63 - 1), str(2**63), "9" * 5000])
+def test_an_integer_is_an_id_by_its_digits(field: str, number: str) -> None:
+    payload = HEAD + f'"{field}":{number}}}'.encode()
+    assert parse.quick(payload) is None
+    found = parsed(payload)
+    assert (getattr(found.export, field.strip("$")), found.misfits) == (number, {})
+    assert found.repairs == {f"id_from_number:{field}"}
+
+
+@pytest.mark.parametrize("word", ["nobody", "anonymous ", "00", "-10", "null@example.com", "nada", "[]", "true"])
 def test_an_id_that_only_looks_like_nobody_is_one(word: str) -> None:
     found = parsed(encode(event(user_id=word)))
     assert (found.export.user_id, found.misfits, found.repairs) == (word, {}, set())
@@ -221,7 +238,7 @@ def test_amplitudes_other_names_are_read(name: object) -> None:
     record = event(event_type=name, event_time=name, event_name="Play", created_at="2026-03-15 09:30:28.583000")
     found = parsed(encode(record))
     assert (found.export.event_type, str(found.export.event_time)) == ("Play", "2026-03-15 09:30:28.583000")
-    assert (found.misfits, found.repairs) == ({}, {"field_renamed"})
+    assert (found.misfits, found.repairs) == ({}, {"field_renamed:event_type", "field_renamed:event_time"})
 
 
 def test_amplitudes_other_names_stay_fields_beside_the_documented_ones() -> None:

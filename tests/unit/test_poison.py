@@ -31,7 +31,8 @@ from tests.poison import (
     updated,
 )
 from tests.poison_bytes import BYTES, Rows
-from udfs.model import Reason
+from udfs import ids
+from udfs.model import Reason, Repair
 
 CONTRACT = Path(__file__).resolve().parents[1] / "fixtures" / "contract_8_3.md"
 MIB = 2**20
@@ -40,11 +41,12 @@ UPDATE = user_update(user_properties={"$set": {"a": 1}, "plain": 2})
 IDENTIFY = {"app": PROJECT, "user_id": "u", "user_properties": {"$add": {}, "x": 1}}
 SAMPLE = {"event_type": "test_event_type", "user_id": "some user id", "app": "some app id"}
 TEST = "Amplitude's test of the connection"
+ID_FROM_NUMBER = "id_from_number:user_id"
 
 
 def container(**columns: object) -> list[Outcome]:
     """The plain event with one value that is no object: an empty one in its place, the value in `extra`."""
-    return [extra("container_expected", **columns)[0] | dict.fromkeys(columns, "{}")]
+    return [extra(Repair.CONTAINER_EXPECTED, **columns)[0] | dict.fromkeys(columns, "{}")]
 
 
 FIELDS: Rows = {
@@ -119,7 +121,7 @@ FIELDS: Rows = {
         ),
         "year 1, of Amplitude": (
             spelled(server_upload_time='"0001-01-01 00:00:00"'),
-            taken(server_upload_time=at("0001-01-01"), month="0001-01"),
+            extra("timestamp_implausible", server_upload_time="0001-01-01 00:00:00"),
         ),
     },
     "very long `event_type`": {
@@ -129,8 +131,13 @@ FIELDS: Rows = {
     "empty or sentinel ids": {
         **{
             f"user_id {word!r}": (encode(event(user_id=word)), extra("sentinel_id", user_id=word))
-            for word in ("anonymous", "null", "NONE", "n/a", "Undefined", "unknown", "{}", "0", "-1")
+            for word in (*ids.NOBODY, "NONE", "nA", "uNDEFINED")
         },
+        "user_id an integer": (spelled(user_id="2016192872"), taken(user_id="2016192872", repairs=ID_FROM_NUMBER)),
+        "user_id beyond 64 bits": (spelled(user_id="9" * 20), taken(user_id="9" * 20, repairs=ID_FROM_NUMBER)),
+        "user_id a number for none": (spelled(user_id="-1"), extra("sentinel_id", user_id=-1)),
+        "user_id a float": (spelled(user_id="7.0"), extra("wrong_type", user_id=7.0)),
+        "user_id true": (spelled(user_id="true"), extra("wrong_type", user_id=True)),
         "user_id empty": (encode(event(user_id="")), taken(user_id=None)),
         "device_id of zeros": (
             encode(event(device_id="00000000-0000-0000-0000-000000000000")),
@@ -138,7 +145,7 @@ FIELDS: Rows = {
         ),
         "insert_id": (
             encode(event(**{"$insert_id": "null"})),
-            taken(insert_id=None, extra='{"$insert_id":"null"}', repairs="sentinel_id"),
+            taken(insert_id=None, extra='{"$insert_id":"null"}', repairs="sentinel_id:$insert_id"),
         ),
     },
     "Identify operator + plain mix": {

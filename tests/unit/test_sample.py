@@ -17,7 +17,7 @@ from tests.builders import ARRIVAL, LEAP_DAY_END, MONTH_START, YEAR_END
 from tests.compare import link_times
 from tests.leaves import leaves
 from tests.oracle import expect
-from udfs.model import Reason
+from udfs.model import Reason, Repair
 
 REGISTERED = {project.project_id for project in PROJECTS}
 # a bug of ours, and a link that has ended: no record of the sample has either
@@ -111,7 +111,7 @@ def test_every_rung_is_used_and_tenants_share_ids(found: list[dict[str, Any]]) -
 
 
 def test_the_repairs_of_what_senders_really_send_are_in_it(found: list[dict[str, Any]]) -> None:
-    repairs = {repair for row in found if row["repairs"] for repair in row["repairs"].split()}
+    repairs = {Repair.named(repair) for row in found if row["repairs"] for repair in row["repairs"].split()}
     assert repairs >= {"bom_removed", "nan_to_null", "surrogate_replaced", "sentinel_id"}
 
 

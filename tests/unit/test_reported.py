@@ -1,0 +1,74 @@
+"""Inputs of the kinds that others have reported, each with its right row: tests/fixtures/reported."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stores.project import Link, Project, linked
+from tests.builders import ARRIVAL, PROJECT, encode, event
+from udfs.attribute import Registry
+from udfs.decode import decode
+from udfs.model import DECODED
+
+FIXTURES = Path(__file__).resolve().parents[1] / "fixtures" / "reported"
+ACME: Registry = {PROJECT: linked(PROJECT, "acme"), "gs72ns": linked(PROJECT, "acme")}
+LATER: Registry = {PROJECT: Project(PROJECT, (Link("acme", datetime.fromisoformat("2026-03-16")),))}
+ARRIVED = "arrived (server_upload_time is {}) 2026-03-15 09:30:33.250000 UTC, "
+LINKED = "app 434735 was linked 2026-03-16 00:00:00 UTC"
+
+
+def decoded(payload: bytes, registry: Registry = ACME) -> dict[str, Any]:
+    return dict(zip(DECODED, decode(payload, ARRIVAL.replace(tzinfo=None), registry), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("uploaded", "why"),
+    [
+        ("2022:05:27 01:02:42.047099", 'no timestamp: "2022:05:27 01:02:42.047099"'),
+        (1653613362, "no timestamp: 1653613362"),
+        ("2026-03-17 00:00:00", "implausible: 2026-03-17 00:00:00"),
+        ("2011-12-31 23:59:59.5", "implausible: 2011-12-31 23:59:59.500000"),
+        (None, "absent"),
+    ],
+)
+def test_a_dead_letter_by_arrival_says_what_is_wrong_with_the_upload(uploaded: object, why: str) -> None:
+    for city in ("Seoul", 7):  # by the quick way and by the careful one
+        row = decoded(encode(event(server_upload_time=uploaded, city=city)), LATER)
+        assert (row["reason"], row["detail"]) == ("before_link", ARRIVED.format(why) + LINKED)
+
+
+def test_an_upload_of_another_form_is_named_with_its_field() -> None:
+    row = decoded((FIXTURES / "c1_upload.json").read_bytes())
+    assert (row["kind"], row["month"], row["server_upload_time"]) == ("event", "2026-03", None)
+    assert row["repairs"] == "timestamp_unreadable:processed_time timestamp_unreadable:server_upload_time"
+
+
+def test_an_integer_names_the_user_whom_an_update_is_about() -> None:
+    row = decoded((FIXTURES / "identify_integer_user.json").read_bytes())
+    assert (row["kind"], row["user_id"], row["to_profile"]) == ("user_update", "2016192872", True)
+    assert row["repairs"].split()[0] == "id_from_number:user_id"
+
+
+@pytest.mark.parametrize(
+    ("name", "repairs"),
+    [
+        ("cohort_integer_user.json", "id_from_number:user_id"),
+        ("cohort_future_time.ndjson", "timestamp_implausible:computed_time"),
+    ],
+)
+def test_what_is_mended_in_a_cohort_message_is_seen(name: str, repairs: str) -> None:
+    row = decoded((FIXTURES / name).read_bytes().splitlines()[0])
+    assert (row["kind"], row["repairs"]) == ("cohort", repairs)
+
+
+REQUEST = {"api_key": "5ec2e7", "events": [event()]}
+
+
+def test_rows_of_amplitude_that_are_no_stream_have_reasons_of_their_own() -> None:
+    merged = decoded((FIXTURES / "c4_merge_ids.json").read_bytes())
+    assert (merged["kind"], merged["reason"]) == ("rejected", "merged_ids")
+    request = decoded(encode(REQUEST))
+    assert (request["reason"], request["project_id"]) == ("api_request", None)
+    assert request["detail"] == "the body of a request to one of Amplitude's APIs"
