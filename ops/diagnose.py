@@ -9,7 +9,7 @@ import json
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, Final
@@ -21,13 +21,13 @@ from rich.console import Console
 from rich.table import Table
 
 from ops.dead_letters import as_moment, count
-from ops.diagnose_rules import Facts, Refused, Seen, likely_cause, meaning, minute
-from ops.terminal import PROJECT_ID, cell, config_option, echo_fields, printable
+from ops.diagnose_rules import Facts, Refused, Seen, likely_cause, meaning, minute, undated
+from ops.terminal import PROJECT_ID, cell, config_option, echo_fields, printable, span
 from settings import Settings, load
 from stores.lake import DEAD_LETTERS, EVENT_COUNTS, EVENT_STORE, Condition, Lake
 from stores.projects import Projects
 from stores.usage import UsageTable
-from udfs.model import EVENT_PREFIX, Kind
+from udfs.model import EVENT_PREFIX, Kind, Repair
 
 _SHOWN: Final = 50  # names in the table; --json has all
 
@@ -65,7 +65,7 @@ def read(settings: Settings, project_id: int, since: datetime, now: datetime) ->
     mine = [Condition("project_id", "=", project_id), *window]
     status = {project.project_id: project.status for project in Projects(tables).list()}
     totals = [total for total in UsageTable(tables).list() if total.project_id == project_id]
-    names, lags = _events(lake, mine)
+    names, lags, by_arrival = _events(lake, mine)
     _count(lake, project_id, since, names)
     return Facts(
         since=since,
@@ -76,14 +76,16 @@ def read(settings: Settings, project_id: int, since: datetime, now: datetime) ->
         refused=_letters(lake, mine),
         nameless=count(lake, ("kind",), [Condition("project_id", "=", None), *window]).total(),
         lags=lags,
+        by_arrival=by_arrival,
         months=[total for total in totals if total.month >= f"{since:%Y-%m}"],
     )
 
 
-def _events(lake: Lake, where: Sequence[Condition]) -> tuple[dict[str, Seen], Counter[int]]:
+def _events(lake: Lake, where: Sequence[Condition]) -> tuple[dict[str, Seen], Counter[int], Counter[str]]:
     names: dict[str, Seen] = {}
     lags: Counter[int] = Counter()
-    for piece in lake.pieces(EVENT_STORE, ("name", "arrival", "server_upload_time"), where):
+    by_arrival: Counter[str] = Counter()
+    for piece in lake.pieces(EVENT_STORE, ("name", "arrival", "server_upload_time", "repairs"), where):
         arrival = piece["arrival"]
         dated = piece.append_column("day", pc.floor_temporal(arrival, unit="day"))
         wanted = [([], "count_all"), ("arrival", "min"), ("arrival", "max")]
@@ -96,7 +98,18 @@ def _events(lake: Lake, where: Sequence[Condition]) -> tuple[dict[str, Seen], Co
         lag = pc.drop_null(pc.subtract(arrival, piece["server_upload_time"])).cast(pa.int64())
         for one in pc.value_counts(pc.divide(lag, 100_000)).to_pylist():
             lags[one["values"]] += one["counts"]
-    return names, lags
+        without = piece.filter(pc.is_null(piece["server_upload_time"]))["repairs"]
+        for one in pc.value_counts(without).to_pylist():
+            by_arrival[_why_by_arrival(one["values"] or "")] += one["counts"]
+    return names, lags, by_arrival
+
+
+def _why_by_arrival(repairs: str) -> str:
+    """Why an event has no time of upload, by what was mended in it; older versions did not name the field."""
+    for repair in (Repair.TIMESTAMP_UNREADABLE, Repair.TIMESTAMP_IMPLAUSIBLE):
+        if {repair, repair.of("server_upload_time")} & set(repairs.split()):
+            return repair
+    return "absent"
 
 
 def _count(lake: Lake, project_id: int, since: datetime, names: dict[str, Seen]) -> None:
@@ -140,7 +153,7 @@ def lag_seconds(lags: Counter[int]) -> dict[str, float] | None:
 
 def _described(project_id: int, facts: Facts) -> dict[str, Any]:
     """All facts and the cause, as JSON has them."""
-    days = (facts.now.date() - facts.since.date()).days + 1
+    days = (facts.now.date() - facts.begun.date()).days + 1
     newest, cause = facts.newest_event, likely_cause(facts)
     by_name = sorted(facts.names.items(), key=lambda item: (-item[1].stored, item[0]))
     by_reason = sorted(facts.refused.items(), key=lambda item: (-item[1].records, item[0]))
@@ -151,6 +164,7 @@ def _described(project_id: int, facts: Facts) -> dict[str, Any]:
         "until": facts.now,
         "newest_event_age_seconds": None if newest is None else round((facts.now - newest).total_seconds(), 1),
         "lag_seconds": lag_seconds(facts.lags),
+        "months_by_arrival": dict(facts.by_arrival),
         "names": [
             {"name": name, "received": seen.received, "stored": seen.stored, "duplicates": seen.duplicates}
             | {"not_taken": dict(seen.refused), "first_seen": seen.first, "last_seen": seen.last}
@@ -177,11 +191,13 @@ def show(project_id: int, facts: Facts) -> None:
     fields = [
         ("project", f"{project_id}, {told['status']}"),
         ("arrived", f"{minute(facts.since)} to {minute(facts.now)}"),
-        ("newest event", "none" if age is None else f"{timedelta(seconds=round(age))} ago"),
-        ("lag", "unknown" if lag is None else ", ".join(f"{name} {n:,.1f} s" for name, n in lag.items())),
+        ("newest event", "none" if age is None else f"{span(age)} ago"),
+        ("lag", "unknown" if lag is None else ", ".join(f"{name} {span(n)}" for name, n in lag.items())),
         ("duplicates", "; ".join(removed) or "unknown"),
         ("no project", f"{facts.nameless:,} dead letters of all senders name none, and may be of this one"),
     ]
+    if (words := undated(facts)) is not None and words != told["cause"]["words"]:
+        fields.append(("upload times", words))
     echo_fields(fields)
     console = Console()
     names = [_short(row) for row in told["names"]]

@@ -49,7 +49,8 @@ class Facts:
 
     `status` is None when it is not registered; `metered` are the records of all months; `refused` is by kind and
     reason; `nameless` are dead letters that name no project; `lags` counts events by arrival - server_upload_time
-    in tenths of a second; `months` are the totals of the months that the window touches, whole.
+    in tenths of a second; `by_arrival` those whose month is that of arrival, by what is wrong with
+    `server_upload_time`; `months` are the totals of the months that the window touches, whole.
     """
 
     since: datetime
@@ -60,12 +61,18 @@ class Facts:
     refused: Mapping[tuple[str, str], Refused] = field(default_factory=dict)
     nameless: int = 0
     lags: Counter[int] = field(default_factory=Counter)
+    by_arrival: Counter[str] = field(default_factory=Counter)
     months: Sequence[Usage] = ()
 
     @property
     def newest_event(self) -> datetime | None:
         """The last arrival of an event that was stored."""
         return max((seen.last for seen in self.names.values() if seen.stored), default=None)
+
+    @property
+    def begun(self) -> datetime:
+        """The first arrival of an event: before it nothing was missing that anybody knows of."""
+        return min((seen.first for seen in self.names.values()), default=self.since)
 
     @property
     def newest(self) -> datetime | None:
@@ -167,7 +174,25 @@ def _deselected(facts: Facts) -> Cause | None:
     return Cause("deselected", words)
 
 
-_RULES: Final = (_not_linked, _never, _stopped, _before_link, _refused, _deselected)
+def _undated(facts: Facts) -> Cause | None:
+    words = undated(facts)
+    return None if words is None or facts.by_arrival.total() < facts.many else Cause("upload_times", words)
+
+
+def undated(facts: Facts) -> str | None:
+    """That events have no time of upload, why, and what to do; None when all have one."""
+    if not facts.by_arrival:
+        return None
+    stored = sum(seen.stored for seen in facts.names.values())
+    why = ", ".join(f"{one} {records:,}" for one, records in facts.by_arrival.most_common())
+    return (
+        f"{facts.by_arrival.total():,} of {stored:,} events count in the month of their arrival, for their "
+        f"server_upload_time cannot be used ({why}); what to do: `extra` in the event store shows what was sent; "
+        "Amplitude itself writes UTC like 2026-03-15 09:30:28.583000, so find out what rewrites it on the way"
+    )
+
+
+_RULES: Final = (_not_linked, _never, _stopped, _before_link, _refused, _deselected, _undated)
 
 
 def meaning(reason: str) -> str:

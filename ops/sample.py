@@ -27,6 +27,7 @@ from ops.sample_events import (
 )
 from ops.sample_others import COHORTS, PROJECTS, UNKNOWN_APP, Label, others
 
+_RECENT = timedelta(minutes=1)
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -82,10 +83,11 @@ class Sample:
     truth: Truth
 
 
-def generate(records: int = 3200, seed: int = 1, now: datetime | None = None) -> Sample:
+def generate(records: int = 3200, seed: int = 1, now: datetime | None = None, *, spread: bool = False) -> Sample:
     """Make `records` puts: 5 % redelivered, 2 % broken, 1 % of an unknown project, 1 % envelopes and other kinds.
 
-    Uploads lie in the UTC month of `now` (up to `now`, which must be aware) and in the month before.
+    Uploads end at `now`, which must be aware: most lie in the minute before it, a few in the month before, as of
+    devices that were offline. With `spread` they lie all over both months.
     """
     rng = Random(seed)
     now = (now or datetime.now(UTC)).astimezone(UTC)
@@ -94,7 +96,7 @@ def generate(records: int = 3200, seed: int = 1, now: datetime | None = None) ->
     rest = others(rng, records, now)
     length = records - len(rest) - unknown - lookalikes - envelopes - repeats
     sizes = [rng.randint(2, 6) for _ in range(envelopes)]
-    made = _originals(rng, _uploads(rng, length + sum(sizes), now))
+    made = _originals(rng, _uploads(rng, length + sum(sizes), now, spread=spread))
     singles, inside = _parted(rng, made, sizes)
     wrapped = [_enveloped(rng, number, members) for number, members in enumerate(inside)]
     repeated_whole = [rng.choice(wrapped) for _ in range(envelopes // 8)]
@@ -128,14 +130,15 @@ class _Item(NamedTuple):
     labels: tuple[Label, ...]
 
 
-def _uploads(rng: Random, count: int, now: datetime) -> list[datetime]:
+def _uploads(rng: Random, count: int, now: datetime, *, spread: bool) -> list[datetime]:
     """Sorted upload instants, with the first and the last microsecond of a month among them."""
     current = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     last_of_previous = current - timedelta(microseconds=1)
     previous = last_of_previous.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    recent, share = (current, 0.6) if spread else (max(current, now - _RECENT), 0.96)
     uploads = [previous, last_of_previous, current][:count]
     while len(uploads) < count:
-        start, end = (current, now) if rng.random() < 0.6 else (previous, last_of_previous)
+        start, end = (recent, now) if rng.random() < share else (previous, last_of_previous)
         uploads.append(start + (end - start) * rng.random())
     return sorted(uploads)
 

@@ -72,6 +72,18 @@ def printable(text: str, keep: str = "") -> str:
     return "".join(c if ok else c.encode("unicode_escape").decode() for c, ok in zip(text, visible, strict=True))
 
 
+def span(seconds: float) -> str:
+    """A time span as people say it: seconds, minutes, hours or days, no finer than it takes."""
+    if abs(seconds) < _MINUTE:
+        return f"{seconds:,.1f} s"
+    if abs(seconds) < _HOUR:
+        return f"{seconds / _MINUTE:,.0f} min"
+    return f"{seconds / _HOUR:,.0f} h" if abs(seconds) < 2 * _DAY else f"{seconds / _DAY:,.0f} days"
+
+
+_MINUTE, _HOUR, _DAY = 60, 3600, 86_400
+
+
 def cell(text: object) -> Text:
     """A cell of a table: rich takes plain strings for markup."""
     return Text("" if text is None else printable(str(text)))

@@ -98,7 +98,7 @@ def take(stack: Stack, folder: Path, seed: int) -> int:
     job = stack.submit(stack.settings_path)
     stack.flink.wait_until_running(job)
     now = datetime.now(UTC).replace(microsecond=0)
-    made = sample.generate(_KEPT_RECORDS, seed, now)
+    made = sample.generate(_KEPT_RECORDS, seed, now, spread=True)
     fed = sum(Stream(settings.stream_address).put((put.partition_key, put.data) for put in made.puts))
     found = run.at_rest(_QUIET, settings, stack, job, made.truth.outcomes)
     if run.differences(found, made.truth) or not run.balanced(_QUIET, settings):

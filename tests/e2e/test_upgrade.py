@@ -42,7 +42,7 @@ def test_first_copies_and_totals_of_an_older_version_live_on(stack: Stack, fixtu
     kinesis = {"stream": name, "endpoint": stack.kinesis_endpoint, "shard_discovery_interval_ms": 1_000}
     settings = load(stack.write_settings(kinesis=kinesis))
     run.create(settings, shards=2)
-    before = sample.generate(fed["records"], fed["seed"], datetime.fromisoformat(fed["now"]))
+    before = sample.generate(fed["records"], fed["seed"], datetime.fromisoformat(fed["now"]), spread=True)
     new = sample.generate(NEW_RECORDS, NEW_SEED)
     puts = [(put.partition_key, put.data) for put in (*before.puts, *new.puts)]
     assert sum(Stream(settings.stream_address).put(puts)) == len(puts)

@@ -121,6 +121,23 @@ def test_the_edges_of_the_months_are_in_it(sample: Sample) -> None:
         assert b'"server_upload_time":"' + edge in stamps
 
 
+def lags(sample: Sample) -> list[timedelta]:
+    """How long before it arrived each event was uploaded, of those that say so in one record."""
+    found = [
+        leaf.columns for put in sample.puts for leaf in leaves(put.data, ARRIVAL.replace(tzinfo=None), REGISTRY)
+    ]
+    uploads = (row["server_upload_time"] for row in found if row["kind"] == "event" and row["server_upload_time"])
+    return sorted(ARRIVAL.replace(tzinfo=None) - uploaded for uploaded in uploads)
+
+
+def test_the_sample_ends_now_and_most_of_it_was_uploaded_in_the_last_minute(sample: Sample) -> None:
+    told = lags(sample)
+    assert timedelta(0) <= told[0] < timedelta(seconds=1)
+    assert told[len(told) * 94 // 100] < timedelta(minutes=1)
+    assert told[-1] > timedelta(days=40)
+    assert lags(generate(400, now=ARRIVAL, spread=True))[200] > timedelta(days=5)
+
+
 def test_same_seed_and_now_give_the_same_bytes() -> None:
     assert generate(100, 7, ARRIVAL) == generate(100, 7, ARRIVAL)
     assert generate(100, 7, ARRIVAL).puts != generate(100, 8, ARRIVAL).puts

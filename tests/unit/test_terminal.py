@@ -2,7 +2,7 @@
 
 import pytest
 
-from ops.terminal import cell, pretty, printable
+from ops.terminal import cell, pretty, printable, span
 
 
 @pytest.mark.parametrize(
@@ -27,6 +27,24 @@ def test_no_control_character_is_printable() -> None:
     controls = "".join(map(chr, [*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029, 0xD800, 0xE0001]))
     assert printable(controls).isprintable()
     assert printable(controls, keep="\n").replace("\n", "").isprintable()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (-0.5, "-0.5 s"),
+        (0, "0.0 s"),
+        (59.9, "59.9 s"),
+        (60, "1 min"),
+        (3599, "60 min"),
+        (3600, "1 h"),
+        (172_799, "48 h"),
+        (172_800, "2 days"),
+        (1_945_838.7, "23 days"),
+    ],
+)
+def test_a_span_is_told_as_people_say_it(seconds: float, words: str) -> None:
+    assert span(seconds) == words
 
 
 def test_markup_in_a_cell_is_text() -> None:
