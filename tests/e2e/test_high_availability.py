@@ -15,6 +15,7 @@ from ops.machine import Ports
 from ops.patience import Deadline, wait_until
 from ops.process import StackError
 from settings import Settings
+from stores.leases import Leases
 from stores.stream import Stream
 from tests.e2e.crash import OPTIONS
 
@@ -54,6 +55,9 @@ def test_a_killed_jobmanager_resumes_its_job_from_the_latest_checkpoint(
     after = stack.pids()
     assert after.pop("jobmanager") != before.pop("jobmanager")
     assert after == before, "another process than the JobManager was started again"
+    held, _ = Leases(settings.tables_address).read()
+    assert held
+    assert held.job_id == job
     assert stack.flink.taskmanagers() == {"taskmanager-1": 1}
 
     feed.finish(seconds=120)
