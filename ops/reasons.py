@@ -34,7 +34,7 @@ REASONS: Final[Mapping[str, Meaning]] = {
         "`detail` has the first wrong byte; ask the sender for UTF-8 JSON",
     ),
     Reason.INVALID_JSON: Meaning(
-        "not JSON; of an array or several values in a row, the readable ones before the break were taken",
+        "not JSON; when it stood in an envelope, the values that could be read were taken",
         "cut off on the way, written by hand, or the last line of an envelope that is cut off",
         "`detail` has the position; ask the sender to send the whole record again",
     ),
@@ -44,8 +44,8 @@ REASONS: Final[Mapping[str, Meaning]] = {
         "look at the payload; ask for a flatter event",
     ),
     Reason.NOT_AN_OBJECT: Meaning(
-        "JSON, but no object: a bare value, or an array within an envelope",
-        "a sender's test, or events nested in arrays",
+        "JSON, but no object: a bare value, alone or in an array",
+        "a sender's test",
         "ask for one JSON object per record",
     ),
     Reason.DUPLICATE_KEY: Meaning(
@@ -106,6 +106,12 @@ REASONS: Final[Mapping[str, Meaning]] = {
         "an upload that broke off",
         "ask the sender for the whole file again: copies of what was taken are removed",
     ),
+    Reason.ZLIB_INVALID: Meaning(
+        "zlib or bare deflate that is cut off, damaged, or has other bytes behind its end; what could be read "
+        "was taken",
+        "an upload that broke off",
+        "ask the sender for the whole file again: copies of what was taken are removed",
+    ),
     Reason.ZIP_INVALID: Meaning(
         "a zip, or a file in it, that cannot be read; what could be read was taken",
         "cut off, damaged, or protected by a password",
@@ -123,7 +129,7 @@ REASONS: Final[Mapping[str, Meaning]] = {
         "split it and send the parts: copies of what was taken are removed",
     ),
     Reason.ENVELOPE_TOO_DEEP: Meaning(
-        "more than 4 envelopes (gzip, zip, KPL) in each other",
+        "more than 4 envelopes (gzip, zlib, zip, KPL) in each other",
         "compressed over and over, or a decompression bomb",
         "ask the sender to compress once",
     ),

@@ -1,6 +1,7 @@
 """Records that must not be taken, with the reason of each: what others put on the stream, or Amplitude itself."""
 
 import json
+import zlib
 from functools import cache
 from random import Random
 
@@ -31,7 +32,7 @@ def _unreadable(example: Record) -> dict[str, list[bytes]]:
             b"[" * 100_000,
             head + b'{"a":' * 64 + b"1" + b"}" * 65,
         ],
-        "not_an_object": [b"null", b'"event"', b"42", array([array([whole])])],
+        "not_an_object": [b"null", b'"event"', b"42", array([b"7"])],
         "duplicate_key": [
             whole[:-1] + b',"app":100011471}',
             whole[:-1] + b',"\\u0061pp":434735}',
@@ -49,6 +50,7 @@ def _unopened(example: Record) -> dict[str, list[bytes]]:
         nested = gzipped(nested)
     return {
         "gzip_invalid": [whole[:10], whole[:2] + b"\x07" + whole[3:]],
+        "zlib_invalid": [zlib.compress(encode(example))[:9], b"x\x9c" + b"\xff" * 20],
         "zip_invalid": [b"PK\x03\x04" + whole, b"PK\x05\x06"],
         "kpl_invalid": [KPL_MAGIC + b"\x1a\x00" + bytes(16), KPL_MAGIC],
         "envelope_too_deep": [nested],
@@ -58,9 +60,9 @@ def _unopened(example: Record) -> dict[str, list[bytes]]:
 
 @cache
 def _more_than_a_record() -> bytes:
-    """An array of 11 MiB, compressed no better than what is honest may be."""
-    noise = Random(1).randbytes(70_000)
-    return gzipped(b"[" + noise + b" " * (11 * MIB))
+    """An object of 11 MiB, compressed no better than what is honest may be."""
+    noise = Random(1).randbytes(70_000).hex().encode()
+    return gzipped(b'{"noise":"%b%b"}' % (noise, b" " * (11 * MIB)))
 
 
 def _unusable(example: Record) -> dict[str, list[bytes]]:

@@ -8,7 +8,7 @@ import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from hashlib import md5
 from io import BytesIO
@@ -38,14 +38,17 @@ Opened: TypeAlias = tuple[list[bytes], list[Fault]]
 
 def held(data: bytes) -> list[bytes | Fault]:
     """Every single record in the bytes, in order, then each kind of fault once; at least one of both."""
+    if _is_single(data):
+        return [data]
     singles, faults = _held(data, 0)
     return [*singles, *dict.fromkeys(faults)] or [Fault("empty")]
 
 
 def _held(data: bytes, level: int) -> Opened:
-    opener = next((opener for magic, opener in OPENERS if data.startswith(magic)), None)
+    data = data.lstrip(PADDING)
+    opener = _opener(data)
     if opener is None:
-        return _of_text(data)
+        return _of_text(data, level)
     if level == LEVELS:
         return [], [Fault("envelope_too_deep")]
     contents, faults = opener(data)
@@ -57,36 +60,63 @@ def _held(data: bytes, level: int) -> Opened:
     return singles, faults
 
 
+def _opener(data: bytes) -> Callable[[bytes], Opened] | None:
+    marked = next((opener for magic, opener in OPENERS if data.startswith(magic)), None)
+    return marked or (_inflated if _is_zlib(data) else None)
+
+
+def _is_zlib(data: bytes) -> bool:
+    """By RFC 1950, with the usual window; and no text, which an x may begin too."""
+    if data[:1] != b"x" or len(data) < 4 or int.from_bytes(data[:2], "big") % 31:
+        return False
+    head = data[:64].decode(errors="replace")[:-1]
+    return "\ufffd" in head or re.search("[\0-\x08\x0b\x0c\x0e-\x1f\x7f]", head) is not None
+
+
 def _room(compressed: int) -> int:
     return min(LARGEST_OPENED, max(MIB, 200 * compressed))
 
 
-def _gunzipped(data: bytes) -> Opened:
-    """The members of a gzip are one text."""
-    room, out = _room(len(data)), b""
-    while data.startswith(b"\x1f\x8b"):
-        member = zlib.decompressobj(31)
+def _inflated(data: bytes) -> Opened:
+    """The members of a gzip, of a zlib stream, or of both in a row: texts side by side are one text."""
+    room, texts = _room(len(data)), [b""]
+    while data.startswith(b"\x1f\x8b") or _is_zlib(data):
+        wrong = Fault("gzip_invalid" if data.startswith(b"\x1f\x8b") else "zlib_invalid")
+        member = zlib.decompressobj(47)  # zlib tells the two apart by itself
         try:
-            out += member.decompress(data, room + 1 - len(out))
+            out = member.decompress(data, room + 1)
         except zlib.error:
             if _readable_before_the_damage(data):
                 raise UnclearError from None
-            return _readable(out), [Fault("gzip_invalid")]
+            return texts, [wrong]
         if len(out) > room:
-            return [out[:room]], [Fault("envelope_too_large")]
+            return _with(texts, out[:room]), [Fault("envelope_too_large")]
+        texts, room = _with(texts, out), room - len(out)
         if not member.eof:
-            return _readable(out), [Fault("gzip_invalid")]
-        data = member.unused_data
-    return [out], [Fault("gzip_invalid")] if data.strip(b"\0") else []
+            return texts, [wrong]
+        data = member.unused_data.lstrip(PADDING)
+    return _followed(texts, data, wrong)
 
 
-def _readable(out: bytes) -> list[bytes]:
-    """What was read before a fault, if anything was."""
-    return [out] if out else []
+def _with(texts: list[bytes], out: bytes) -> list[bytes]:
+    """One more member: of its own if it is an envelope, or a text behind one; else the rest of the last text."""
+    alone = _opener(out.lstrip(PADDING)) or (_opener(texts[-1].lstrip(PADDING)) and _is_json(out))
+    return [*texts, out] if alone else [*texts[:-1], texts[-1] + out]
+
+
+def _is_json(data: bytes) -> bool:
+    return data[BETWEEN.match(data).end() :][:1] in (b"{", b"[", b"")
+
+
+def _followed(contents: list[bytes], rest: bytes, wrong: Fault) -> Opened:
+    """What stands behind the end of something compressed is one more record, if it is any."""
+    if not rest:
+        return contents, []
+    return ([*contents, rest], []) if _opener(rest) or _is_json(rest) else (contents, [wrong])
 
 
 def _readable_before_the_damage(data: bytes) -> bool:
-    member = zlib.decompressobj(31)
+    member = zlib.decompressobj(47)
     try:
         return any(member.decompress(data[at : at + 1]) for at in range(len(data)))
     except zlib.error:
@@ -96,7 +126,7 @@ def _readable_before_the_damage(data: bytes) -> bool:
 def _unzipped(data: bytes) -> Opened:
     try:
         archive = zipfile.ZipFile(BytesIO(data))
-        members = [_member(archive, file) for file in archive.infolist() if not file.is_dir()]
+        members = [_member(archive, file) for file in archive.infolist() if not _is_of_the_mac(file.filename)]
     except Exception:
         if _may_be_readable(data):
             raise UnclearError from None
@@ -104,7 +134,19 @@ def _unzipped(data: bytes) -> Opened:
     if not _is_undamaged(data, archive.infolist()):
         raise UnclearError
     large = [Fault("envelope_too_large") for content, room in members if len(content) > room]
-    return [content[:room] for content, room in members], large
+    contents, faults = _followed(
+        [content[:room] for content, room in members], _behind_the_end(data, archive), Fault("zip_invalid")
+    )
+    return contents, large + faults
+
+
+def _is_of_the_mac(name: str) -> bool:
+    return name.startswith("__MACOSX/") or name.rsplit("/", maxsplit=1)[-1].startswith((".DS_Store", "._"))
+
+
+def _behind_the_end(data: bytes, archive: zipfile.ZipFile) -> bytes:
+    end = data.index(b"PK\x05\x06", archive.start_dir)
+    return data[end + END_BYTES + len(archive.comment) :].lstrip(PADDING)
 
 
 def _member(archive: zipfile.ZipFile, file: zipfile.ZipInfo) -> tuple[bytes, int]:
@@ -176,69 +218,83 @@ def _fields(message: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 OPENERS = (
-    (b"\x1f\x8b", _gunzipped),
+    (b"\x1f\x8b", _inflated),
     (b"PK\x03\x04", _unzipped),
     (b"PK\x05\x06", _unzipped),
     (b"\xf3\x89\x9a\xc2", _disaggregated),
 )
 
 
-def _of_text(data: bytes) -> Opened:
-    """An array, NDJSON or values in a row; else the one record that there is."""
-    text = data.removeprefix(BOM).strip(BLANKS)
-    large = len(data) > LARGEST_RECORD
-    if text.startswith(b"["):
-        return ([], [Fault("too_large")]) if large else _values(text)
-    lines = [line.strip(BLANKS) for line in text.split(b"\n") if line.strip(BLANKS)]
-    several = len(lines) > 1 and all(line.startswith(b"{") for line in lines[1:])
-    if several and (large or not _is_one_value(text)):
-        return lines, []
-    if text.startswith(b"{") and not large:
-        singles, faults = _values(text)
-        if len(singles) > 1 or (singles and faults):
-            return singles, faults
-    return [data], []
-
-
-DECODER = json.JSONDecoder(parse_int=float, parse_float=float)
-BLANK = re.compile("[ \t\r\n]*")
-
-
-def _is_one_value(text: bytes) -> bool:
-    try:
-        return DECODER.decode(text.decode()) is not Ellipsis
-    except (ValueError, RecursionError):
-        return False
-
-
-def _values(text: bytes) -> Opened:
-    """The values in an array and behind it, or several in a row: as spelled, up to the first that is none."""
-    flaw = Fault("invalid_json")
-    try:
-        readable = text.decode()
-    except UnicodeDecodeError as error:
-        readable, flaw = text[: error.start].decode(), Fault("invalid_utf8")
-
-    def blanks_from(at: int) -> int:
-        return BLANK.match(readable, at).end()
-
+def _of_text(data: bytes, level: int) -> Opened:
+    """Its values, and what in it is none; anything binary between them is a record of its own."""
+    pieces, faults = _pieces(data.decode("latin-1"))
     singles: list[bytes] = []
-    inside = readable.startswith("[")
-    at = blanks_from(inside)
-    if inside and readable.startswith("]", at):
-        inside, at = False, blanks_from(at + 1)
-    while at < len(readable):
-        try:
-            _, end = DECODER.raw_decode(readable, at)
-        except (ValueError, RecursionError) as error:
-            return singles, [Fault("too_deep") if isinstance(error, RecursionError) else flaw]
-        singles.append(readable[at:end].encode())
-        at = blanks_from(end)
-        if not inside:
+    for begin, end, _ in pieces:
+        if begin and data.startswith(MARKS, begin):
+            more, worse = _held(data[begin:], level)
+            return singles + more, worse
+        singles.append(data[begin:end])
+    return singles, faults
+
+
+def _is_single(data: bytes) -> bool:
+    """Whether a text is one record with blanks around, or nothing that can be read."""
+    around = data.removeprefix(BOM).strip(BLANKS)
+    if _opener(data.lstrip(PADDING)) or data[BETWEEN.match(data).end() :].startswith(b"["):
+        return False
+    pieces, _ = _pieces(data.decode("latin-1"))
+    if len(pieces) != 1:
+        return not pieces
+    begin, end, whole = pieces[0]
+    return data[begin:end] == around if whole else not data.startswith(MARKS, begin)
+
+
+MARKS = tuple(magic for magic, _ in OPENERS)
+PADDING = BLANKS + b"\0"
+BETWEEN_TEXT = "(?:[\t-\r ,\x1e\0]|\xef\xbb\xbf|\xe2\x80[\xa8\xa9]|\xc2\x85)*"
+BETWEEN = re.compile(BETWEEN_TEXT.encode("latin-1"))
+NEXT_LINE = re.compile("\n([ \t]*+)(?:[ \t,\x1e\0]|\xef\xbb\xbf)*+[{[]")
+DECODER = json.JSONDecoder(parse_int=float, parse_float=float)
+Piece: TypeAlias = tuple[int, int, bool]
+
+
+def _pieces(text: str) -> tuple[list[Piece], list[Fault]]:
+    """Each value of a text, a character for each byte: where it begins, ends, and whether it is one.
+
+    What is none goes on to the next line that begins a value and is set in no further than the one where the
+    reading of it began.
+    """
+    pieces: list[Piece] = []
+    between = re.compile(BETWEEN_TEXT)
+    at = line_end = depth = 0
+    uneven = False
+    while (at := between.match(text, at).end()) < len(text):
+        if text[at] in "[]":
+            depth += 1 if text[at] == "[" else -1
+            uneven = uneven or depth < 0
+            if depth > 64:
+                return pieces, [Fault("too_deep")]
+            at += 1
             continue
-        mark, at = readable[at : at + 1], blanks_from(at + 1)
-        if mark == "]":
-            inside = False
-        elif mark != ",":
-            return singles, [flaw]
-    return singles, [flaw] if inside or flaw.reason == "invalid_utf8" else []
+        if at >= line_end:
+            before = text[line_end:at]
+            inset = len(before) - len(before.rstrip(" \t["))
+            following = (line.start() for line in NEXT_LINE.finditer(text, at) if len(line[1]) <= inset)
+            line_end = next(following, len(text))
+        end = _end_of_value(text, at, in_array=depth > 0)
+        stop = at + len(text[at:line_end].rstrip(" \t\r\n,\x1e\0"))
+        pieces.append((at, end or stop, end is not None))
+        at = end or line_end
+    uneven = (uneven or depth != 0) and all(whole for _, _, whole in pieces)
+    return pieces, [Fault("invalid_json")] if uneven else []
+
+
+def _end_of_value(text: str, at: int, *, in_array: bool) -> int | None:
+    """Outside of arrays only objects are values; in them also texts, and whatever stands between two commas."""
+    if text[at] != "{" and not (in_array and text[at] == '"'):
+        word = re.compile(r"[^ \t-\r\0,\[\]{}\"]+").match(text, at) if in_array else None
+        return word.end() if word else None
+    try:
+        return DECODER.raw_decode(text, at)[1]
+    except (ValueError, RecursionError):
+        return None

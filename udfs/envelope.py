@@ -1,26 +1,28 @@
 """Records that hold several: found by their first bytes or their form, opened within limits.
 
-gzip, zip (as the Export API gives it: a zip of gzips), KPL aggregates, arrays, NDJSON and concatenated
-objects; the binary ones in each other too. Whatever can be read comes out as a part; what cannot is one more
-part for each reason, and holds the whole envelope: a bad tail never takes the good heads with it.
+gzip, zlib, deflate, zip (as the Export API gives it: a zip of gzips), KPL aggregates, and texts of more than one
+value; all of them in each other too. One rule for all: what is inside is opened like a record of its own. Whatever
+can be read comes out as a part; what cannot is one more part for each reason, and holds the whole envelope: a bad
+tail never takes the good heads with it.
 """
 
-import json
-import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from enum import StrEnum
 from hashlib import md5
 from typing import Final, NamedTuple
 
-from udfs import inflate
+from udfs import inflate, values
 from udfs.model import Reason, Rejection
-from udfs.text import BLANKS, BOM, MAX_BYTES, TOO_DEEP
+from udfs.text import BLANKS, BOM
 
 
 class Form(StrEnum):
     """What an envelope is."""
 
     GZIP = "gzip"
+    ZLIB = "zlib"
+    DEFLATE = "deflate"
     ZIP = "zip"
     KPL = "kpl"
     ARRAY = "array"
@@ -44,17 +46,12 @@ class Part(NamedTuple):
     fault: Rejection | None = None
 
 
-_MAGIC: Final = {
-    Form.GZIP: (inflate.GZIP,),
-    Form.ZIP: (inflate.FILE, inflate.END),
-    Form.KPL: (b"\xf3\x89\x9a\xc2",),
-}
 _SMALL: Final = 2**20  # what any envelope may hold, however well it is compressed
 
 
 def form(payload: bytes) -> Form | None:
     """What envelope the bytes are; None when they are one record or nothing readable."""
-    return _binary(payload) or _text(payload)
+    return _binary(payload.lstrip(inflate.PADDING)) or _text(payload)
 
 
 def unpack(payload: bytes, limits: Limits = Limits()) -> Iterator[Part]:  # noqa: B008
@@ -92,10 +89,11 @@ class _Opening:
 
     def parts_of(self, payload: bytes, level: int) -> Iterator[Part]:
         """Whatever the bytes hold; on a fault what was read until then, and the fault is noted."""
+        payload = payload.lstrip(inflate.PADDING)
         binary = _binary(payload)
         try:
             if binary is None:
-                yield from self._limited(payload)
+                yield from self._text_parts(payload, level)
                 return
             if level == self.limits.levels:
                 raise _FaultError(Reason.ENVELOPE_TOO_DEEP, f"more than {level} envelopes in each other")
@@ -106,13 +104,19 @@ class _Opening:
         except _FaultError as fault:
             self.note(fault.rejection)
 
-    def _limited(self, payload: bytes) -> Iterator[Part]:
-        text = _text(payload)
-        for inner in _TEXT[text](payload) if text else [payload]:
-            self.parts_left -= 1
-            if self.parts_left < 0:
-                raise _FaultError(Reason.ENVELOPE_TOO_LARGE, f"more than {self.limits.parts:,} records")
-            yield Part(inner)
+    def _text_parts(self, payload: bytes, level: int) -> Iterator[Part]:
+        """The values of a text, each as it is spelled; something binary that stands between them is opened too."""
+        try:
+            for begin, end, whole in values.spans(payload):
+                if not whole and _binary(payload, begin):
+                    yield from self.parts_of(payload[begin:], level)
+                    return
+                self.parts_left -= 1
+                if self.parts_left < 0:
+                    raise _FaultError(Reason.ENVELOPE_TOO_LARGE, f"more than {self.limits.parts:,} records")
+                yield Part(payload[begin:end])
+        except values.UnevenError as fault:
+            self.note(fault.rejection)
 
     def take(self, compressed: int) -> int:
         """How many bytes may come out of so many compressed ones."""
@@ -127,17 +131,64 @@ class _Opening:
             self.note(content.fault)
 
 
-def _binary(payload: bytes) -> Form | None:
-    return next((form for form, magics in _MAGIC.items() if payload.startswith(magics)), None)
+_MAGIC: Final = {
+    Form.GZIP: (inflate.GZIP,),
+    Form.ZIP: (inflate.FILE, inflate.END),
+    Form.KPL: (b"\xf3\x89\x9a\xc2",),
+}
 
 
-def _gzip(payload: bytes, opening: _Opening) -> Iterator[bytes]:
-    yield from opening.taken(inflate.gunzip(payload, opening.take(len(payload))))
+def _binary(payload: bytes, at: int = 0) -> Form | None:
+    """What begins here, if it is no text; what has no mark of its own is not sought in the middle of a text."""
+    for form, magics in _MAGIC.items():
+        if payload.startswith(magics, at):
+            return form
+    if at > 0:
+        return None
+    return Form.ZLIB if inflate.is_zlib(payload) else Form.DEFLATE if inflate.is_deflate(payload) else None
+
+
+def _compressed(payload: bytes, opening: _Opening) -> Iterator[bytes]:
+    """What the members of a gzip or the like hold: texts in a row are one, for a record may go on in the next."""
+    joined: list[bytes] = []
+    for content in inflate.members(payload, opening.take(len(payload))):
+        for data in opening.taken(content):
+            if joined and _begins_anew(joined[0], data):
+                yield b"".join(joined)
+                joined = []
+            joined.append(data)
+    yield b"".join(joined)
+    if not content.fault:
+        yield from _behind(payload, content, opening)
+
+
+def _begins_anew(before: bytes, data: bytes) -> bool:
+    """Whether a member is a record of its own: an envelope, or a text behind one."""
+    new, old = (_binary(member.lstrip(inflate.PADDING)) for member in (data, before))
+    return new is not None or (old is not None and _is_json(data))
+
+
+def _is_json(payload: bytes) -> bool:
+    """Whether a value begins here, or nothing is left."""
+    at = values.skip(payload)
+    return payload[at : at + 1] in (b"{", b"[", b"")
+
+
+def _behind(payload: bytes, content: inflate.Content, opening: _Opening) -> Iterator[bytes]:
+    """What stands behind the end of something compressed: another record, or nothing but padding."""
+    rest = payload[content.end :].lstrip(inflate.PADDING)
+    if _binary(rest) or _is_json(rest):
+        yield rest
+    elif rest:
+        flaw = f"{content.name} has {len(rest):,} bytes behind its end, at byte {len(payload) - len(rest):,}"
+        opening.note(Rejection(content.invalid, flaw))
 
 
 def _zip(payload: bytes, opening: _Opening) -> Iterator[bytes]:
     for content in inflate.unzip(payload, opening.take):
         yield from opening.taken(content)
+    if not content.fault:
+        yield from _behind(payload, content, opening)
 
 
 def aggregated(payload: bytes) -> list[bytes] | None:
@@ -203,92 +254,27 @@ def _varint(message: bytes, at: int) -> tuple[int, int]:
 
 
 _BINARY: Final[dict[Form, Callable[[bytes, _Opening], Iterator[bytes]]]] = {
-    Form.GZIP: _gzip,
+    Form.GZIP: _compressed,
+    Form.ZLIB: _compressed,
+    Form.DEFLATE: _compressed,
     Form.ZIP: _zip,
     Form.KPL: _kpl,
 }
 
 
 def _text(payload: bytes) -> Form | None:
-    """An array by its bracket; several values by being no single one."""
-    text = payload.removeprefix(BOM).lstrip(BLANKS)
-    if text.startswith(b"["):
+    """What a text is that holds anything but one record, blanks and a byte order mark around it."""
+    at = values.skip(payload)
+    if payload.startswith(b"[", at):
         return Form.ARRAY
-    large = len(payload) > MAX_BYTES
-    if _ANOTHER_LINE.search(text) and not _OTHER_LINE.search(text):
-        return Form.LINES if large or _goes_on(text) is not False else None
-    return Form.SEQUENCE if text.startswith(b"{") and not large and _goes_on(text) else None
-
-
-# each line but the first begins an object; the first may be the rest of one that was cut
-_ANOTHER_LINE: Final = re.compile(rb"\n[ \t\r]*+{")
-_OTHER_LINE: Final = re.compile(rb"\n[ \t\r]*+[^{ \t\r\n]")
-_LINE: Final = re.compile(rb"[^ \t\r\n][^\n]*")
-
-
-def _goes_on(text: bytes) -> bool | None:
-    """Whether more stands behind the first JSON value; None when there is no whole value."""
-    readable, flaw = _readable(text)
-    try:
-        end = _decoder.raw_decode(readable)[1]
-    except (ValueError, RecursionError):
+    found = values.spans(payload)
+    first = second = None
+    with suppress(values.UnevenError):
+        first = next(found, None)
+        second = next(found, None)
+    if not first or not (first.whole or second or _binary(payload, first.begin)):
         return None
-    return flaw is not None or _skip(readable, end) < len(readable)
-
-
-def _readable(payload: bytes) -> tuple[str, _FaultError | None]:
-    """The text before the first byte that is not UTF-8."""
-    try:
-        return payload.decode(), None
-    except UnicodeDecodeError as error:
-        flaw = _FaultError(Reason.INVALID_UTF8, f"{error.reason} at byte {error.start}")
-        return payload[: error.start].decode(), flaw
-
-
-def _lines(payload: bytes) -> Iterator[bytes]:
-    for line in _LINE.finditer(payload.removeprefix(BOM)):
-        yield line[0].rstrip(BLANKS)
-
-
-def _values(payload: bytes, *, array: bool) -> Iterator[bytes]:
-    """The values of an array, or of a sequence with or without blanks between them, each as it is spelled."""
-    if len(payload) > MAX_BYTES:
-        raise _FaultError(Reason.TOO_LARGE, f"{len(payload):,} bytes that are not NDJSON")
-    text, flaw = _readable(payload.removeprefix(BOM))
-    try:
-        at = _skip(text, _skip(text, 0) + array)
-        if array and text.startswith("]", at):
-            at, array = _skip(text, at + 1), False
-        while at < len(text):
-            start, at = at, _decoder.raw_decode(text, at)[1]
-            yield text[start:at].encode()
-            at = _skip(text, at)
-            if array and text.startswith(",", at):
-                at = _skip(text, at + 1)
-            elif array and text.startswith("]", at):
-                at, array = _skip(text, at + 1), False
-            elif array:
-                break
-    except RecursionError:
-        raise _FaultError(*TOO_DEEP) from None
-    except ValueError as error:
-        raise flaw or _FaultError(Reason.INVALID_JSON, str(error)) from None
-    if array:
-        flaw = flaw or _FaultError(Reason.INVALID_JSON, f"the array breaks off at character {at} of {len(text)}")
-    if flaw:
-        raise flaw
-
-
-_decoder: Final = json.JSONDecoder(parse_int=str, parse_float=str)
-_BLANK: Final = re.compile(r"[ \t\r\n]*")
-
-
-def _skip(text: str, at: int) -> int:
-    return _BLANK.match(text, at).end()  # type: ignore[union-attr]
-
-
-_TEXT: Final[dict[Form, Callable[[bytes], Iterator[bytes]]]] = {
-    Form.ARRAY: lambda payload: _values(payload, array=True),
-    Form.LINES: _lines,
-    Form.SEQUENCE: lambda payload: _values(payload, array=False),
-}
+    if payload[first.begin : first.end] == payload.removeprefix(BOM).strip(BLANKS):
+        return None
+    goes_on = payload[first.end :].rstrip(BLANKS)
+    return Form.LINES if b"\n" in goes_on or b"\r" in goes_on else Form.SEQUENCE

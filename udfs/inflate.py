@@ -1,4 +1,4 @@
-"""gzip and zip: what comes out of them, as far as they can be read and never more than there is room for.
+"""gzip, zlib, deflate and zip: what comes out, as far as they can be read and never more than there is room for.
 
 Not by `zipfile`: it begins at the directory, which stands at the end and so is cut off first, and it inflates
 some methods without bounds (853 bytes of bzip2 took 2 GB).
@@ -29,6 +29,7 @@ class Content:
     def __init__(self, name: str, invalid: Reason, room: int) -> None:
         self.name, self.invalid, self.room = name, invalid, room
         self.fault: Rejection | None = None
+        self.end = 0  # the place behind it in what it was packed in
         self._out = BytesIO()
 
     @property
@@ -80,18 +81,64 @@ class Content:
         self.fault = self.fault or Rejection(reason, f"{self.name} {flaw}")
 
 
-def gunzip(payload: bytes, room: int) -> Content:
-    """What all members of a gzip hold, as one."""
-    content, at = Content("the gzip", Reason.GZIP_INVALID, room), 0
-    while payload.startswith(GZIP, at) and not content.fault:
-        at = content.inflate(payload, at, len(payload), 31)
-    if payload[at:].strip(b"\0"):  # padding may follow
-        content.blame(f"has {len(payload) - at:,} bytes behind its end, at byte {at:,}")
-    return content
+def members(payload: bytes, room: int) -> Iterator[Content]:
+    """What each member of a gzip or the like holds, up to the first with a fault; padding may stand between."""
+    at = 0
+    while packing := _packing(payload, at):
+        name, invalid, bits = packing
+        content = Content(name, invalid, room)
+        content.end = content.inflate(payload, at, len(payload), bits)
+        yield content
+        if content.fault:
+            return
+        room -= content.size
+        at = _PADDED.match(payload, content.end).end()  # type: ignore[union-attr]
+
+
+def _packing(payload: bytes, at: int) -> tuple[str, Reason, int] | None:
+    """How the member that begins here is called, what a fault in it is, and zlib's number for its format."""
+    if payload.startswith(GZIP, at):
+        return "the gzip", Reason.GZIP_INVALID, 31
+    if is_zlib(payload, at):
+        return "the zlib stream", Reason.ZLIB_INVALID, 15
+    return ("the deflate stream", Reason.ZLIB_INVALID, -15) if at == 0 else None
+
+
+def is_zlib(payload: bytes, at: int = 0) -> bool:
+    """Whether a zlib stream begins here, with the window that all libraries use (RFC 1950), and no text."""
+    return payload.startswith(_ZLIB, at) and not _is_text(payload[at : at + _GLANCE])
+
+
+def is_deflate(payload: bytes) -> bool:
+    """Whether this is no text, and inflates to what begins as JSON does: bare deflate has no mark of its own."""
+    if _is_text(payload[:_GLANCE]):
+        return False
+    with suppress(zlib.error):
+        return bool(_BEGINS_JSON.match(zlib.decompressobj(-15).decompress(payload[:_STEP], _GLANCE)))
+    return False
+
+
+def _is_text(head: bytes) -> bool:
+    """Whether these are characters of UTF-8, the last one perhaps cut, and no control characters."""
+    return _TEXT.match(head).end() > len(head) - 4  # type: ignore[union-attr]
+
+
+_GLANCE: Final = 64
+_ZLIB: Final = tuple(bytes((0x78, flags)) for flags in range(256) if (0x7800 + flags) % 31 == 0)
+_TEXT: Final = re.compile(
+    rb"(?:[\t\n\r -~]|[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3})*+"
+)
+_BEGINS_JSON: Final = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:\{\s*[\"}]|\[\s*[{\[])")
+PADDING: Final = b" \t\r\n\0"
+"""What may stand around and between members."""
+_PADDED: Final = re.compile(rb"[ \t\r\n\0]*+")
 
 
 def unzip(payload: bytes, room: Callable[[int], int]) -> Iterator[Content]:
-    """The files of a zip in their order, found by what stands before each; `room` by the compressed size."""
+    """The files of a zip in their order, found by what stands before each, then its directory.
+
+    `room` tells by the compressed size how much may come out. What a Mac adds of its own is left out.
+    """
     at = 0
     while payload.startswith(FILE, at) and len(payload) >= (named := at + _HEADER.size):
         flags, method, checksum, size, _, name_length, extra_length = _HEADER.unpack_from(payload, at)
@@ -122,13 +169,23 @@ def unzip(payload: bytes, room: Callable[[int], int]) -> Iterator[Content]:
             at = _found(payload, _AT_NEXT, at)
         if zlib.crc32(content.data()) != checksum:
             content.blame("has a wrong checksum, or breaks off")
-        if content.size or content.fault or not name.endswith("/"):
+        if not _OF_THE_MAC.search(name):
             yield content
-    directory_end = _found(payload, _AT_END, at) + _END_BYTES
-    if not payload.startswith((_DIRECTORY, END), at) or len(payload) < directory_end:
-        whole = Content("the zip", Reason.ZIP_INVALID, 0)
-        whole.blame(f"breaks off, or is damaged, at byte {min(at, len(payload)):,} of {len(payload):,}")
-        yield whole
+    yield _end(payload, at)
+
+
+def _end(payload: bytes, at: int) -> Content:
+    """The zip's directory, which holds no records: where it ends, or that it does not."""
+    directory = Content("the zip", Reason.ZIP_INVALID, 0)
+    end = _found(payload, _AT_END, at) + _END_BYTES
+    if not payload.startswith((_DIRECTORY, END), at) or len(payload) < end:
+        directory.blame(f"breaks off, or is damaged, at byte {min(at, len(payload)):,} of {len(payload):,}")
+    directory.end = end + int.from_bytes(payload[end - 2 : end], "little")  # a comment may follow
+    return directory
+
+
+# what macOS puts beside the files: their resources, and how a folder is shown
+_OF_THE_MAC: Final = re.compile(r"^__MACOSX/|(?:^|/)(?:\.DS_Store$|\._)")
 
 
 def _found(payload: bytes, mark: re.Pattern[bytes], at: int) -> int:

@@ -52,6 +52,7 @@ class Reason(StrEnum):
     EVENT_TYPE_INVALID = "event_type_invalid"
     COHORT_INVALID = "cohort_invalid"
     GZIP_INVALID = "gzip_invalid"
+    ZLIB_INVALID = "zlib_invalid"
     ZIP_INVALID = "zip_invalid"
     KPL_INVALID = "kpl_invalid"
     ENVELOPE_TOO_LARGE = "envelope_too_large"

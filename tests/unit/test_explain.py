@@ -23,7 +23,7 @@ EVERYONE = "No registry was asked: every project counts as linked since ever (se
 ACME = f"As if these projects were linked since ever, and no other: {APP} to acme.\n"
 
 NO_JSON = """\
-  meaning  not JSON; of an array or several values in a row, the readable ones before the break were taken
+  meaning  not JSON; when it stood in an envelope, the values that could be read were taken
   cause    cut off on the way, written by hand, or the last line of an envelope that is cut off
   remedy   `detail` has the position; ask the sender to send the whole record again
 """
@@ -219,8 +219,8 @@ def test_an_export_archive_as_json() -> None:
             "first": 3,
             "detail": "starts with '7'",
             "records": 1,
-            "meaning": "JSON, but no object: a bare value, or an array within an envelope",
-            "cause": "a sender's test, or events nested in arrays",
+            "meaning": "JSON, but no object: a bare value, alone or in an array",
+            "cause": "a sender's test",
             "remedy": "ask for one JSON object per record",
         },
     ]

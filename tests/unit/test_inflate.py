@@ -93,7 +93,7 @@ def test_a_gzip_may_be_cut_anywhere(level: int) -> None:
         heads, faults = opened(payload[:cut])
         text = zlib.decompressobj(31).decompress(payload[:cut])
         if text.count(b"\n") > 1:
-            assert heads == text.splitlines()
+            assert heads == [line.rstrip(b",") for line in text.splitlines()]
         assert reasons(faults) == {Reason.GZIP_INVALID}
     assert opened(payload) == (RECORDS, [])
 
@@ -168,9 +168,84 @@ def test_a_bad_zip_is_named_and_its_good_files_come_out(
     assert fault == (Reason.ZIP_INVALID, detail or fault.detail)
 
 
-def test_an_empty_zip_holds_nothing_and_an_empty_file_is_a_record() -> None:
-    assert opened(zipped()) == ([], [Rejection(Reason.EMPTY, "zip that holds nothing")])
-    assert opened(zipped(b"", RECORDS[0])) == ([b"", RECORDS[0]], [])
+def test_a_zip_of_nothing_is_empty_as_a_whole_and_an_empty_file_in_it_is_no_fault() -> None:
+    empty = Rejection(Reason.EMPTY, "zip that holds nothing")
+    assert opened(zipped()) == ([], [empty])
+    assert opened(zipped(b"", gzip.compress(b""), b" \n")) == ([], [empty])
+    assert opened(zipped(b"", RECORDS[0], gzip.compress(b""))) == ([RECORDS[0]], [])
+
+
+@pytest.mark.parametrize("pipe", [False, True], ids=["sizes before", "sizes behind"])
+def test_what_a_mac_adds_to_a_zip_is_left_out(pipe: bool) -> None:
+    out = Pipe() if pipe else io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for name in ("434735/.DS_Store", "__MACOSX/434735/._0.json", "434735/._0.json"):
+            archive.writestr(name, b"\0\0\0\1Bud1")
+        archive.writestr("434735/0.json", RECORDS[0])
+    data = out.data if isinstance(out, Pipe) else out.getvalue()  # type: ignore[attr-defined]
+    assert opened(data) == ([RECORDS[0]], [])
+
+
+def test_what_follows_a_zip_is_opened_too() -> None:
+    assert opened(zipped(RECORDS[0]) + zipped(RECORDS[1])) == (RECORDS[:2], [])
+    assert opened(zipped(RECORDS[0]) + RECORDS[1]) == (RECORDS[:2], [])
+    assert opened(zipped(RECORDS[0]) + bytes(9)) == (RECORDS[:1], [])
+    (fault,) = opened(zipped(RECORDS[0]) + b"more")[1]
+    assert (fault.reason, fault.detail[:34]) == (Reason.ZIP_INVALID, "the zip has 4 bytes behind its end")
+
+
+def test_a_comment_of_a_zip_is_no_record() -> None:
+    out = io.BytesIO(zipped(RECORDS[0]))
+    with zipfile.ZipFile(out, "a") as archive:
+        archive.comment = b'{"no": "record"}'
+    assert opened(out.getvalue()) == (RECORDS[:1], [])
+
+
+def deflated(text: bytes) -> bytes:
+    return zlib.compress(text, wbits=-15)
+
+
+DEFLATED = {
+    "zlib": (Form.ZLIB, zlib.compress(LINES), RECORDS),
+    "zlib, hardly compressed": (Form.ZLIB, zlib.compress(LINES, 0), RECORDS),
+    "zlib, much": (Form.ZLIB, zlib.compress(LINES, 9), RECORDS),
+    "zlib of zlib": (Form.ZLIB, zlib.compress(zlib.compress(LINES)), RECORDS),
+    "zlib of members": (Form.ZLIB, zlib.compress(RECORDS[0]) + b"\n" + zlib.compress(RECORDS[1]), RECORDS[:2]),
+    "zlib and gzip": (Form.ZLIB, zlib.compress(RECORDS[0]) + gzip.compress(RECORDS[1]), RECORDS[:2]),
+    "zlib and a line": (Form.ZLIB, zlib.compress(RECORDS[0]) + b"\n" + RECORDS[1], RECORDS[:2]),
+    "bare deflate": (Form.DEFLATE, deflated(LINES), RECORDS),
+    "bare deflate of an array": (Form.DEFLATE, deflated(b"[" + b", ".join(RECORDS) + b"]"), RECORDS),
+    "bare deflate of one": (Form.DEFLATE, deflated(RECORDS[0]), RECORDS[:1]),
+    "gzip of zips": (
+        Form.GZIP, gzip.compress(zipped(RECORDS[0])) + gzip.compress(zipped(RECORDS[1])), RECORDS[:2]
+    ),
+    "gzip of a zip and of a line": (
+        Form.GZIP, gzip.compress(zipped(RECORDS[0])) + gzip.compress(RECORDS[1]), RECORDS[:2]
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("form", "payload", "records"), DEFLATED.values(), ids=DEFLATED)
+def test_whatever_is_deflated_is_opened(form: Form, payload: bytes, records: list[bytes]) -> None:
+    assert envelope.form(payload) is form
+    assert opened(payload) == (records, [])
+
+
+def test_zlib_and_deflate_that_are_damaged_or_cut_are_named() -> None:
+    packed = zlib.compress(LINES)
+    for payload, name in ((packed[:-9], "the zlib stream"), (deflated(LINES)[:-5], "the deflate stream")):
+        heads, (fault,) = opened(payload)
+        assert heads[:5] == RECORDS[:5]
+        assert fault == (Reason.ZLIB_INVALID, f"{name} breaks off at byte {len(payload)}")
+    heads, (fault,) = opened(packed[:2] + b"\xff" * 20)
+    assert (heads, fault.reason) == ([], Reason.ZLIB_INVALID)
+
+
+@pytest.mark.parametrize(
+    "payload", [b"x^2 + 1", b"x\xda\xa9 text", b"\xff\xfe{\0", "밤".encode("euc-kr"), b"\x03\0"]
+)
+def test_what_only_looks_like_zlib_or_deflate_is_none(payload: bytes) -> None:
+    assert envelope.form(payload) is None
 
 
 def test_a_folder_that_holds_something_is_a_file() -> None:
@@ -193,7 +268,7 @@ def test_sizes_of_64_bits_are_read() -> None:
 
 
 def test_a_size_that_is_not_true_does_not_widen_the_room() -> None:
-    bomb = zipped(bytes(3 * MIB))
+    bomb = zipped(b"9" * 3 * MIB)
     at = bomb.rindex(FILE) + 18
     lying = bomb[:at] + struct.pack("<I", 2**31) + bomb[at + 4 :]
     heads, faults = opened(lying)

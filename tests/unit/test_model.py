@@ -62,6 +62,10 @@ EXAMPLES: dict[Reason, tuple[bytes, str]] = {
     Reason.EVENT_TYPE_INVALID: (encode(event(event_type=["a"])), 'event_type is ["a"], not a name'),
     Reason.COHORT_INVALID: (encode(cohort(in_cohort="yes")), 'in_cohort is "yes", neither true nor false'),
     Reason.GZIP_INVALID: (b"\x1f\x8b", "the gzip breaks off at byte 2"),
+    Reason.ZLIB_INVALID: (
+        b"x\x9c\xff\xff\xff",
+        "the zlib stream is damaged at byte 2: Error -3 while decompressing data: invalid block type",
+    ),
     Reason.ZIP_INVALID: (b"PK\x03\x04", "the zip breaks off, or is damaged, at byte 0 of 4"),
     Reason.KPL_INVALID: (b"\xf3\x89\x9a\xc2", "the checksum of the aggregate is wrong"),
     Reason.ENVELOPE_TOO_LARGE: (gzip.compress(bytes(2**20 + 1)), "the gzip holds more than 1,048,576 bytes"),
