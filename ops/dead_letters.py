@@ -1,6 +1,7 @@
 """`amplitude-bridge dead-letters`: what the job did not take, how much of it, and why.
 
-`list` and `stats` never read payloads, and no more than a few files at a time.
+What was replayed waits no longer and is shown only to who asks for it. `list` and `stats` never read payloads, and
+no more than a few files at a time.
 """
 
 import base64
@@ -8,8 +9,8 @@ import json
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -19,12 +20,15 @@ import pyarrow.compute as pc
 from rich.console import Console
 from rich.table import Table
 
+from ops import replayed
+from ops.letter_filters import filtered, where
 from ops.reasons import REASONS
-from ops.terminal import PROJECT_ID, cell, config_option, echo_fields, pretty, printable
-from settings import load
+from ops.replayed import State
+from ops.terminal import cell, config_option, echo_fields, pretty, printable
+from settings import Settings, load
 from stores.errors import StoreError
 from stores.lake import DEAD_LETTERS, Condition, Lake
-from udfs.model import Kind, Reason
+from stores.replays import Replay, Replays, letter_key
 
 _SHOWN: Final = 20_000  # characters of a payload; more scrolls away what stands above it
 _LIGHT: Final = (
@@ -56,18 +60,6 @@ def _as_handle(text: str) -> Handle:
     return Handle(found[1], found[2], int(found[3]) if found[3] else None)
 
 
-def as_moment(text: str) -> datetime:
-    try:
-        if ago := re.fullmatch(r"(\d+)([mhd])", text):
-            unit = {"m": "minutes", "h": "hours", "d": "days"}[ago[2]]
-            return datetime.now(UTC) - timedelta(**{unit: int(ago[1])})
-        at = datetime.fromisoformat(text)
-        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
-    except (ValueError, OverflowError):
-        msg = f"{text!r} is neither a time such as 2026-03-01T12:00 nor an age such as 90m, 24h, 7d"
-        raise click.BadParameter(msg) from None
-
-
 def _as_columns(text: str) -> tuple[str, ...]:
     by = tuple(text.split(","))
     if not set(by) <= _BY.keys() or len(set(by)) < len(by):
@@ -76,52 +68,12 @@ def _as_columns(text: str) -> tuple[str, ...]:
     return by
 
 
-_FILTERS: Final = [
-    click.option(
-        "--since",
-        metavar="TIME",
-        type=as_moment,
-        help="Arrived from then on: 2026-03-01T12:00 (UTC), or 24h ago.",
-    ),
-    click.option("--until", metavar="TIME", type=as_moment, help="Arrived before then."),
-    click.option("--project", type=PROJECT_ID, help="Amplitude's project id."),
-    click.option(
-        "--reason",
-        metavar="REASON",
-        type=click.Choice([reason.value for reason in Reason]),
-        help="See docs/data.md.",
-    ),
-    click.option("--kind", type=click.Choice([kind.value for kind in Kind if kind in {r.kind for r in Reason}])),
-]
-
-
-def filtered(command: Callable[..., None]) -> Callable[..., None]:
-    for option in reversed(_FILTERS):
-        command = option(command)
-    return command
-
-
-def where(filters: Mapping[str, Any]) -> list[Condition]:
-    conditions = [
-        Condition("arrival", ">=", filters["since"]),
-        Condition("arrival", "<", filters["until"]),
-        Condition("project_id", "=", filters["project"]),
-        Condition("reason", "=", filters["reason"]),
-        Condition("kind", "=", filters["kind"]),
-    ]
-    return [condition for condition in conditions if condition.value is not None]
-
-
 @click.group("dead-letters")
 @config_option
 @click.pass_context
 def dead_letters(context: click.Context, config: Path) -> None:
     """What the job did not take: how much, the newest, one in full."""
     context.obj = config
-
-
-def _lake(config: Path) -> Lake:
-    return Lake(load(config).lake_address)
 
 
 @dead_letters.command("stats")
@@ -136,9 +88,10 @@ def _lake(config: Path) -> Lake:
 @filtered
 @click.option("--json", "as_json", is_flag=True, help="One JSON array instead of a table.")
 @click.pass_obj
-def stats(config: Path, /, *, by: tuple[str, ...], as_json: bool, **filters: Any) -> None:
+def stats(config: Path, /, *, by: tuple[str, ...], as_json: bool, state: State, **filters: Any) -> None:
     """Count dead letters."""
-    counts = count(_lake(config), by, where(filters))
+    wanted = [_BY[name] for name in by]
+    counts = count(replayed.pieces(load(config), wanted, where(filters), state), by)
     # the newest hour first, then what there is most of
     hour = by.index("hour") if "hour" in by else None
     ordered = sorted(counts.items(), key=lambda item: tuple(map(str, item[0])))
@@ -149,15 +102,15 @@ def stats(config: Path, /, *, by: tuple[str, ...], as_json: bool, **filters: Any
         rows = [{**dict(zip(by, key, strict=True)), "records": n} for key, n in ordered]
         click.echo(json.dumps(rows, default=datetime.isoformat, indent=2))
     elif not counts:
-        _say_none(filters)
+        _say_none(state, filters)
     else:
-        Console().print(_counted(by, ordered))
+        Console().print(_counted(by, ordered, state))
 
 
-def count(lake: Lake, by: Sequence[str], where: Sequence[Condition]) -> Counter[tuple[Any, ...]]:
+def count(pieces: Iterable[pa.Table], by: Sequence[str]) -> Counter[tuple[Any, ...]]:
     """How many dead letters there are, by the values of these columns."""
     counts: Counter[tuple[Any, ...]] = Counter()
-    for piece in lake.pieces(DEAD_LETTERS, [_BY[name] for name in by], where):
+    for piece in pieces:
         named = piece.select([_BY[name] for name in by]).rename_columns(list(by))
         if "hour" in by:
             hours = pc.floor_temporal(named["hour"], unit="hour")
@@ -167,8 +120,9 @@ def count(lake: Lake, by: Sequence[str], where: Sequence[Condition]) -> Counter[
     return counts
 
 
-def _counted(by: Sequence[str], counts: Sequence[tuple[tuple[Any, ...], int]]) -> Table:
-    table = Table(title=f"{sum(n for _, n in counts):,} dead letters, by {', '.join(by)}", title_justify="left")
+def _counted(by: Sequence[str], counts: Sequence[tuple[tuple[Any, ...], int]], state: State) -> Table:
+    what = "dead letters" if state == "all" else f"{state} dead letters"
+    table = Table(title=f"{sum(n for _, n in counts):,} {what}, by {', '.join(by)}", title_justify="left")
     for name in by:
         table.add_column(name)
     table.add_column("records", justify="right")
@@ -189,36 +143,61 @@ def _counted(by: Sequence[str], counts: Sequence[tuple[tuple[Any, ...], int]]) -
 @filtered
 @click.option("--json", "as_json", is_flag=True, help="One JSON array instead of lines.")
 @click.pass_obj
-def list_letters(config: Path, /, *, limit: int, as_json: bool, **filters: Any) -> None:
+def list_letters(config: Path, /, *, limit: int, as_json: bool, state: State, **filters: Any) -> None:
     """Show the newest dead letters, each with the handle that `show` takes."""
-    letters, total = newest(_lake(config), limit, where(filters))
+    settings, conditions = load(config), where(filters)
+    letters, total = newest(replayed.pieces(settings, _LIGHT, conditions, state), limit)
+    states = _states(settings, letters, conditions if state != "waiting" else None)
     if as_json:
-        rows = [{"handle": str(_handle(letter)), **letter} for letter in letters]
+        rows = [{"handle": str(_handle(letter)), **letter, **states[_key(letter)]} for letter in letters]
         click.echo(json.dumps(rows, default=datetime.isoformat, indent=2))
         return
     if not letters:
-        _say_none(filters)
+        _say_none(state, filters)
         return
     for letter in letters:
         project = "no project" if letter["project_id"] is None else f"project {letter['project_id']}"
-        reason = click.style(printable(letter["reason"]).ljust(18), bold=True)
+        reason = printable(letter["reason"]).ljust(18)
         click.echo(
-            f"{letter['arrival']:%Y-%m-%d %H:%M:%S}  {printable(letter['kind']):<11}  {reason}  {project}  "
-            f"{_bytes(letter)}\n  {printable(letter['detail'] or '')}\n  {printable(str(_handle(letter)))}"
+            f"{click.style(printable(str(_handle(letter))), bold=True)}\n"
+            f"  {letter['arrival']:%Y-%m-%d %H:%M:%S}  {printable(letter['kind']):<11}  {reason}  {project}  "
+            f"{_bytes(letter)}  {_in_words(states[_key(letter)])}\n  {printable(letter['detail'] or '')}"
         )
     shown = f"the newest {len(letters):,} of {total:,}" if total > len(letters) else f"{total:,} in all"
     click.echo(f"\n{shown}; `amplitude-bridge dead-letters show HANDLE` explains one")
 
 
-def newest(lake: Lake, limit: int, where: Sequence[Condition]) -> tuple[list[Letter], int]:
+def newest(pieces: Iterable[pa.Table], limit: int) -> tuple[list[Letter], int]:
     """The newest dead letters without their payloads, and how many there are in all."""
     order = [("arrival", "descending"), ("sequence", "descending"), ("sub_index", "ascending")]
     kept, total = None, 0
-    for piece in lake.pieces(DEAD_LETTERS, _LIGHT, where):
+    for piece in pieces:
         total += piece.num_rows
         together = piece if kept is None else pa.concat_tables([kept, piece])
         kept = together.sort_by(order).slice(0, limit).combine_chunks()
     return ([] if kept is None else kept.select(_LIGHT).to_pylist()), total
+
+
+def _states(
+    settings: Settings, letters: Sequence[Letter], among: Sequence[Condition] | None
+) -> dict[str, dict[str, str]]:
+    """By key: the state of each of these letters; `among` says when those that may have been replayed arrived."""
+    keys = {_key(letter) for letter in letters}
+    replays = () if among is None else Replays(settings.tables_address).read(*replayed.window(among))
+    found = [one for one in replays if one.key in keys]
+    became = replayed.outcomes(Lake(settings.lake_address), found)
+    return {key: {"state": "waiting"} for key in keys} | {one.key: _state(one, became[one.key]) for one in found}
+
+
+def _state(one: Replay, outcome: str) -> dict[str, str]:
+    as_what = f"{one.put_shard}:{one.put_sequence}"
+    return {"state": "replayed", "replayed_at": one.replayed_at, "replayed_as": as_what, "outcome": outcome}
+
+
+def _in_words(state: Mapping[str, str]) -> str:
+    if state["state"] == "waiting":
+        return "waiting"
+    return f"replayed {state['replayed_at'][:19].replace('T', ' ')}: {printable(state['outcome'])}"
 
 
 @dead_letters.command("show")
@@ -234,7 +213,11 @@ def show(config: Path, /, *, handle: Handle, raw: bool, as_json: bool) -> None:
     if raw and _at_a_terminal():
         msg = "--raw is for a pipe or a file: bytes of strangers may steer a terminal"
         raise click.UsageError(msg)
-    letter = find(_lake(config), handle)
+    settings = load(config)
+    letter = find(Lake(settings.lake_address), handle)
+    arrived = letter["arrival"]
+    at = [Condition("arrival", ">=", arrived), Condition("arrival", "<", arrived + timedelta(microseconds=1))]
+    (state,) = _states(settings, [letter], at).values()
     payload: bytes | None = letter["payload"]
     if raw:
         if payload is None:
@@ -246,10 +229,10 @@ def show(config: Path, /, *, handle: Handle, raw: bool, as_json: bool) -> None:
     elif as_json:
         encoded = None if payload is None else base64.b64encode(payload).decode()
         words = dict(_meaning(letter["reason"]))
-        whole = {"handle": str(handle), **letter, **words, "payload": encoded}
+        whole = {"handle": str(handle), **letter, **state, **words, "payload": encoded}
         click.echo(json.dumps(whole, default=datetime.isoformat, indent=2))
     else:
-        _explain(handle, letter)
+        _explain(handle, letter, state)
 
 
 def find(lake: Lake, handle: Handle) -> Letter:
@@ -267,7 +250,7 @@ def _at_a_terminal() -> bool:
     return sys.stdout.isatty()
 
 
-def _explain(handle: Handle, letter: Letter) -> None:
+def _explain(handle: Handle, letter: Letter, state: Mapping[str, str]) -> None:
     payload: bytes | None = letter["payload"]
     click.echo(click.style(printable(f"{letter['kind']}: {letter['reason']}"), bold=True))
     cut = f", cut; SHA-256 of all {letter['payload_sha256']}" if letter["payload_sha256"] else ""
@@ -277,6 +260,7 @@ def _explain(handle: Handle, letter: Letter) -> None:
         ("project", "none" if letter["project_id"] is None else str(letter["project_id"])),
         ("size", _bytes(letter) + cut),
         ("detail", letter["detail"] or ""),
+        ("state", _in_words(state) + (f", as {state['replayed_as']}" if "replayed_as" in state else "")),
         *_meaning(letter["reason"]),
     ]
     echo_fields(fields)
@@ -300,6 +284,10 @@ def _meaning(reason: str) -> list[tuple[str, str]]:
     return list(known._asdict().items())
 
 
+def _key(letter: Letter) -> str:
+    return letter_key(*(letter[name] for name in ("shard", "sequence", "sub_index", "project_id", "reason")))
+
+
 def _handle(letter: Letter) -> Handle:
     return Handle(letter["shard"], letter["sequence"], letter["sub_index"])
 
@@ -309,5 +297,6 @@ def _bytes(letter: Letter) -> str:
     return "unknown size" if length is None else f"{length:,} byte{'s' if length != 1 else ''}"
 
 
-def _say_none(filters: Mapping[str, Any]) -> None:
-    click.echo("no dead letters match" if any(v is not None for v in filters.values()) else "no dead letters")
+def _say_none(state: State, filters: Mapping[str, Any]) -> None:
+    what = "no dead letters match" if any(v is not None for v in filters.values()) else "no dead letters"
+    click.echo(what if state == "all" else f"{what} that are {state}; --state all has all")

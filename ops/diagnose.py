@@ -8,7 +8,7 @@ updates and cohorts are not looked at.
 import json
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import accumulate
 from pathlib import Path
@@ -20,12 +20,15 @@ import pyarrow.compute as pc
 from rich.console import Console
 from rich.table import Table
 
-from ops.dead_letters import as_moment, count
+from ops import replayed
+from ops.dead_letters import count
 from ops.diagnose_rules import Facts, Refused, Seen, likely_cause, meaning, minute, undated
+from ops.letter_filters import as_moment
 from ops.terminal import PROJECT_ID, cell, config_option, echo_fields, printable, span
 from settings import Settings, load
-from stores.lake import DEAD_LETTERS, EVENT_COUNTS, EVENT_STORE, Condition, Lake
+from stores.lake import EVENT_COUNTS, EVENT_STORE, Condition, Lake
 from stores.projects import Projects
+from stores.replays import Replay, Replays
 from stores.usage import UsageTable
 from udfs.model import EVENT_PREFIX, Kind, Repair
 
@@ -63,18 +66,20 @@ def read(settings: Settings, project_id: int, since: datetime, now: datetime) ->
     lake, tables = Lake(settings.lake_address), settings.tables_address
     window = [Condition("arrival", ">=", since), Condition("arrival", "<", now)]
     mine = [Condition("project_id", "=", project_id), *window]
+    nobodys = [Condition("project_id", "=", None), *window]
     status = {project.project_id: project.status for project in Projects(tables).list()}
     totals = [total for total in UsageTable(tables).list() if total.project_id == project_id]
     names, lags, by_arrival = _events(lake, mine)
     _count(lake, project_id, since, names)
+    _uncount(Replays(tables).read(since, now), project_id, names)
     return Facts(
         since=since,
         now=now,
         status=status.get(project_id),
         metered=sum(total.records + total.update_records for total in totals),
-        names=names,
-        refused=_letters(lake, mine),
-        nameless=count(lake, ("kind",), [Condition("project_id", "=", None), *window]).total(),
+        names={name: seen for name, seen in names.items() if seen.received or seen.stored},
+        refused=_letters(replayed.pieces(settings, ("kind", "reason", "arrival"), mine, "waiting")),
+        nameless=count(replayed.pieces(settings, ("kind",), nobodys, "waiting"), ("kind",)).total(),
         lags=lags,
         by_arrival=by_arrival,
         months=[total for total in totals if total.month >= f"{since:%Y-%m}"],
@@ -130,9 +135,17 @@ def _count(lake: Lake, project_id: int, since: datetime, names: dict[str, Seen])
                 seen.first, seen.last = min(seen.first, row["hour"]), max(seen.last, row["hour"])
 
 
-def _letters(lake: Lake, where: Sequence[Condition]) -> dict[tuple[str, str], Refused]:
+def _uncount(replays: Iterable[Replay], project_id: int, names: Mapping[str, Seen]) -> None:
+    """Take away what was replayed: what has become of it is counted like any other record."""
+    for one in replays:
+        if one.project_id == project_id and (seen := names.get(one.name or "")):
+            seen.received -= 1
+            seen.refused -= Counter([one.reason])
+
+
+def _letters(pieces: Iterable[pa.Table]) -> dict[tuple[str, str], Refused]:
     found: dict[tuple[str, str], Refused] = {}
-    for piece in lake.pieces(DEAD_LETTERS, ("kind", "reason", "arrival"), where):
+    for piece in pieces:
         wanted = [([], "count_all"), ("arrival", "max")]
         for row in piece.group_by(["kind", "reason"]).aggregate(wanted).to_pylist():
             key, last = (row["kind"], row["reason"]), row["arrival_max"]

@@ -63,6 +63,13 @@ class Record(NamedTuple):
     data: bytes
 
 
+class Place(NamedTuple):
+    """Where Kinesis has put a record."""
+
+    shard: str
+    sequence: str
+
+
 class Stream:
     """One Kinesis stream. Methods raise StoreError in one line when it cannot be used."""
 
@@ -153,6 +160,10 @@ class Stream:
 
         Records that Kinesis refused for the moment are put again: nothing is skipped. Raises StoreError.
         """
+        return (len(places) for places in self.placed(records))
+
+    def placed(self, records: Iterable[tuple[str, bytes]]) -> Iterator[list[Place]]:
+        """Do the same; yields where the records of each call are, in their order."""
         batch: list[tuple[str, bytes]] = []
         size = 0
         for key, data in records:
@@ -164,33 +175,28 @@ class Stream:
         if batch:
             yield self._put(batch)
 
-    def put_one(self, key: str, data: bytes) -> tuple[str, str]:
-        """Put one record; the shard and the sequence number that it has there. Raises StoreError."""
+    def put_one(self, key: str, data: bytes) -> Place:
+        """Put one record; where it is. Raises StoreError."""
         if len(data) > RECORD_BYTES_MAX:
             msg = f"a record of more than {RECORD_BYTES_MAX:,} bytes: Kinesis takes none"
             raise StoreError(msg)
-        with self._explained():
-            answer = self.client.put_records(
-                StreamName=self.address.name, Records=[{"PartitionKey": key, "Data": data}]
-            )
-        (result,) = answer["Records"]
-        if result.get("ErrorCode"):
-            msg = f"Kinesis stream {self.address.name} refused the record: {result['ErrorMessage']}"
-            raise StoreError(msg)
-        return result["ShardId"], result["SequenceNumber"]
+        return self._put([(key, data)])[0]
 
-    def _put(self, batch: list[tuple[str, bytes]]) -> int:
-        waiting = batch
+    def _put(self, batch: list[tuple[str, bytes]]) -> list[Place]:
+        places: list[Place | None] = [None] * len(batch)
+        waiting = list(range(len(batch)))
         for attempt in range(8):
             with self._explained():
                 answer = self.client.put_records(
                     StreamName=self.address.name,
-                    Records=[{"PartitionKey": key, "Data": data} for key, data in waiting],
+                    Records=[{"PartitionKey": batch[at][0], "Data": batch[at][1]} for at in waiting],
                 )
-            results = zip(waiting, answer["Records"], strict=True)
-            waiting = [record for record, result in results if result.get("ErrorCode")]
+            for at, result in zip(waiting, answer["Records"], strict=True):
+                if not result.get("ErrorCode"):
+                    places[at] = Place(result["ShardId"], result["SequenceNumber"])
+            waiting = [at for at in waiting if places[at] is None]
             if not waiting:
-                return len(batch)
+                return [place for place in places if place]
             time.sleep(0.1 * 2**attempt)
         msg = f"Kinesis stream {self.address.name} refused {len(waiting)} records eight times: too few shards?"
         raise StoreError(msg)

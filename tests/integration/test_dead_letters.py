@@ -67,9 +67,11 @@ LETTERS = [
 
 
 @pytest.fixture(scope="module")
-def config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def config(tmp_path_factory: pytest.TempPathFactory, dynamodb_endpoint: str) -> Iterator[Path]:
     rows = {DEAD_LETTERS: (LETTERS[:3], LETTERS[3:])}
-    with lake_of(tmp_path_factory.mktemp("lake"), rows) as path:
+    with lake_of(tmp_path_factory.mktemp("lake"), rows) as path, path.open("a") as settings:
+        settings.write(f'[dynamodb]\nendpoint = "{dynamodb_endpoint}"\ntable_prefix = "nothing-replayed-"\n')
+        settings.flush()
         yield path
 
 
@@ -92,7 +94,7 @@ def test_stats_say_how_many_of_each_reason_and_what_that_is(config: Path) -> Non
     assert (
         shown
         == """\
-7 dead letters, by reason
+7 waiting dead letters, by reason
 ┏━━━━━━━━━━━━━━━━━━┳━━━━━━━━━┳━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━┓
 ┃ reason           ┃ records ┃ meaning                                                             ┃
 ┡━━━━━━━━━━━━━━━━━━╇━━━━━━━━━╇━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━┩
@@ -148,12 +150,12 @@ def test_a_list_shows_nothing_that_steers_a_terminal(config: Path) -> None:
     assert (
         asked(config, "list", "--limit", "2").stdout
         == """\
-2026-03-15 12:30:33  rejected     invalid_json        no project  5 bytes
+shardId-000000000000:101
+  2026-03-15 12:30:33  rejected     invalid_json        no project  5 bytes  waiting
   Expecting value: line 1 column 6 (char 5)
-  shardId-000000000000:101
-2026-03-15 11:30:33  quarantined  unknown_project     project 5  46 bytes
+shardId-000000000000:102:3
+  2026-03-15 11:30:33  quarantined  unknown_project     project 5  46 bytes  waiting
   no project has registered \\x1b[31mapp 5
-  shardId-000000000000:102:3
 
 the newest 2 of 7; `amplitude-bridge dead-letters show HANDLE` explains one
 """
@@ -163,7 +165,10 @@ the newest 2 of 7; `amplitude-bridge dead-letters show HANDLE` explains one
 def test_none_is_one_line(config: Path) -> None:
     for command in ("list", "stats"):
         found = asked(config, command, "--until", "2026-03-15")
-        assert (found.exit_code, found.stdout) == (0, "no dead letters match\n")
+        assert (found.exit_code, found.stdout) == (
+            0,
+            "no dead letters match that are waiting; --state all has all\n",
+        )
 
 
 def test_show_explains_json_as_it_was_sent(config: Path) -> None:
@@ -176,6 +181,7 @@ quarantined: unknown_project
   project  5
   size     46 bytes
   detail   no project has registered \\x1b[31mapp 5
+  state    waiting
   meaning  no project has registered this `app`
   cause    not registered yet, or a wrong id
   remedy   register it with `amplitude-bridge projects add`; what came before keeps its bytes here
@@ -203,6 +209,7 @@ rejected: gzip_invalid
   project  none
   size     2,000,000 bytes, cut; SHA-256 of all {"ab" * 32}
   detail   Expecting value: line 1 column 6 (char 5)
+  state    waiting
   meaning  a gzip that is cut off, damaged, or has other bytes behind its end; what could be read was taken
   cause    an upload that broke off
   remedy   ask the sender for the whole file again: copies of what was taken are removed
@@ -263,6 +270,7 @@ def test_json_holds_the_payload_in_base64(config: Path) -> None:
         "shard": SHARD,
         "sequence": "102",
         "sub_index": 3,
+        "state": "waiting",
         "meaning": "no project has registered this `app`",
         "cause": "not registered yet, or a wrong id",
         "remedy": "register it with `amplitude-bridge projects add`; what came before keeps its bytes here",

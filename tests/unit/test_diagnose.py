@@ -15,6 +15,7 @@ from jobs.sinks import COLUMNS
 from ops.diagnose import diagnose, lag_seconds
 from stores.lake import DEAD_LETTERS, EVENT_COUNTS, EVENT_STORE
 from stores.project import linked
+from stores.replays import Replay
 from stores.usage import Usage
 from tests.builders import OTHER_PROJECT, PROJECT
 from tests.lake import lake_of
@@ -81,7 +82,15 @@ LETTERS = [
     letter("rejected", "invalid_json", SINCE - HOUR, None),
     letter("not_linked", "before_link", SINCE - HOUR),
     letter("not_linked", "before_link", NOW - HOUR, OTHER_PROJECT),
+    *(letter("quarantined", "unknown_project", NOW - HOUR) | {"shard": "s", "sequence": n} for n in ("1", "2")),
+    letter("quarantined", "unknown_cohort", NOW - HOUR, None) | {"shard": "s", "sequence": "3"},
 ]
+REPLAYS = [
+    Replay(f"s:1::{PROJECT}:unknown_project d", "", PROJECT, "unknown_project", "amplitude__page", "s", "11", ""),
+    Replay(f"s:2::{PROJECT}:unknown_project d", "", PROJECT, "unknown_project", "$identify", "s", "12", ""),
+    Replay("s:3:::unknown_cohort d", "", None, "unknown_cohort", None, "s", "13", ""),
+]
+"""What was replayed is told of nowhere: what has become of it is counted by itself."""
 
 
 def count(name: str, hour: datetime, records: int, first_copies: int, **overrides: object) -> Row:
@@ -101,6 +110,8 @@ COUNTS = [
     count("[Notifly] sent", NOW - HOUR, 1, 0, kind="control", reason="own_event"),
     count("[Notifly] sent", NOW - 2 * HOUR, 1, 0, kind="control", reason="own_event"),
     count("$identify", NOW - HOUR, 4, 3, kind="user_update"),
+    count("page", NOW - HOUR, 1, 0, kind="quarantined", reason="unknown_project"),
+    count("$identify", NOW - HOUR, 1, 0, kind="quarantined", reason="unknown_project") | {"name": "$identify"},
 ]
 TOTALS = [
     Usage(PROJECT, "2026-02", 1_700, 1_625),
@@ -125,6 +136,9 @@ def tables(monkeypatch: pytest.MonkeyPatch) -> None:
     """DynamoDB's tables as lists, the lake a file at a time, and noon of a day in March."""
     monkeypatch.setattr("ops.diagnose.UsageTable", lambda _: SimpleNamespace(list=lambda: TOTALS))
     monkeypatch.setattr("ops.diagnose.Projects", lambda _: SimpleNamespace(list=lambda: [linked(PROJECT, "acme")]))
+    noted = SimpleNamespace(read=lambda *_: REPLAYS, letters=lambda *_: [one.letter for one in REPLAYS])
+    monkeypatch.setattr("ops.replayed.Replays", lambda _: noted)
+    monkeypatch.setattr("ops.diagnose.Replays", lambda _: noted)
     monkeypatch.setattr("ops.diagnose._now", lambda: NOW)
     monkeypatch.setattr("stores.lake._FILES_AT_ONCE", 1)
 

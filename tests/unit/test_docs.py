@@ -10,6 +10,7 @@ from ops.reasons import REASONS, REPAIRS
 from stores.alerts import Alert, Notification
 from stores.lake import EVENT_STORE
 from stores.leases import Lease
+from stores.replays import Replay
 from stores.statements import Statement
 from udfs import ids
 from udfs.model import EVENT_COLUMNS, Kind, Reason, Repair
@@ -101,9 +102,10 @@ def test_every_attribute_in_dynamodb_is_documented(name: str, module: str, patte
         ("notifications", set(Notification._fields)),
         ("statements", set(Statement._fields)),
         ("leases", {*Lease._fields, "lease"}),
+        ("replays", {*Replay._fields, "day"}),
     ],
 )
-def test_every_attribute_of_the_metering_and_the_lease_is_documented(name: str, attributes: set[str]) -> None:
+def test_every_attribute_of_an_item_is_documented(name: str, attributes: set[str]) -> None:
     assert set(first_cells(section(text("docs/data.md"), f"`{name}` (DynamoDB)"))) == attributes
 
 

@@ -150,12 +150,11 @@ MODULES = {
     "taskmanager": modules("udfs/*.py", "stores/registry.py"),
     "client": modules("jobs/*.py", "ops/rewind.py", "ops/submit.py"),
     "watch": modules("ops/watch.py", "ops/month_close.py"),
-    "operator": modules(
-        *(f"ops/{name}.py" for name in COMMANDS - {"rewind", "submit", "watch"})
-    ),  # `run` is for emulators
+    # `run` is for emulators
+    "operator": modules(*(f"ops/{name}.py" for name in (COMMANDS - {"rewind", "submit", "watch"}) | {"replayed"})),
 }
 USED = {role: set().union(*(used(path.read_text("utf-8")) for path in MODULES[role])) for role in MODULES}
-ONLY_LOCAL = {("Stream", method) for method in ("create", "split", "merge", "wait_until_active")}
+ONLY_LOCAL = {("Stream", method) for method in ("create", "put", "split", "merge", "wait_until_active")}
 ONLY_LOCAL |= {("Profiles", "users")}
 
 # FlinkKinesisConsumer 4.3 by polling, as its byte code has it; it asks for the stream's ARN

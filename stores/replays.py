@@ -1,0 +1,130 @@
+"""What was replayed, DynamoDB table `replays`: which dead letter was put on the stream again, when, and as what.
+
+The table of dead letters is the job's and only grows; this one stands beside it. A letter without an item waits.
+"""
+
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from stores import dynamodb
+from stores.errors import StoreError, explained
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+TABLE: Final = "replays"
+_WRITES_AT_ONCE: Final = 25
+"""The most that BatchWriteItem takes."""
+_ATTEMPTS: Final = 8
+_DAYS_ASKED: Final = timedelta(days=31)
+"""A longer window is one scan, not a query for each day."""
+
+
+class Replay(NamedTuple):
+    """A dead letter that is on the stream again; times in ISO 8601, UTC."""
+
+    letter: str
+    """`letter_key` of the dead letter, a blank, and a digest of its payload, for parts that share the key"""
+    arrival: str
+    """of the dead letter, as are those below"""
+    project_id: int | None
+    reason: str
+    name: str | None
+    """by which the job has counted it"""
+    put_shard: str
+    put_sequence: str
+    replayed_at: str
+
+    @property
+    def key(self) -> str:
+        """`letter_key` of the dead letter."""
+        return self.letter.rpartition(" ")[0]
+
+
+def letter_key(
+    shard: str, sequence: str, sub_index: int | None, project_id: int | None, reason: str | None
+) -> str:
+    """What tells a dead letter from others without its payload.
+
+    Parts of a KPL aggregate that the connector opened share it if they also share project and reason; no filter of
+    a replay divides those.
+    """
+    return ":".join("" if part is None else str(part) for part in (shard, sequence, sub_index, project_id, reason))
+
+
+class Replays:
+    """The table of replays. Methods raise StoreError in one line when it cannot be used."""
+
+    def __init__(self, address: dynamodb.TablesAddress, client: "DynamoDBClient | None" = None) -> None:
+        self.address = address
+        self.client = client or address.client()
+        self.table = address.table(TABLE)
+
+    def create(self) -> None:
+        """Create the table unless it is there."""
+        with self._explained():
+            dynamodb.create_table(self.client, self.table, [("day", "S"), ("letter", "S")])
+
+    def add(self, replays: Iterable[Replay]) -> None:
+        """Write replays; of a letter that was replayed before, the newest counts."""
+        items = {one.letter: dynamodb.as_item({"day": one.arrival[:10]} | one._asdict()) for one in replays}
+        for group in dynamodb.in_groups(list(items.values()), _WRITES_AT_ONCE):
+            self._write([{"PutRequest": {"Item": item}} for item in group])
+
+    def _write(self, requests: Any) -> None:
+        for attempt in range(_ATTEMPTS):
+            with self._explained():
+                answer = self.client.batch_write_item(RequestItems={self.table: requests})
+            requests = answer["UnprocessedItems"].get(self.table)
+            if not requests:
+                return
+            time.sleep(0.1 * 2**attempt)
+        msg = f"DynamoDB table {self.table} refused {len(requests)} items {_ATTEMPTS} times: is it throttled?"
+        raise StoreError(msg)
+
+    def letters(self, since: datetime | None = None, until: datetime | None = None) -> Iterator[str]:
+        """`letter` of all replays, at least those of the days of that window; none where there is no table yet."""
+        for item in self._items(since, until, {"ProjectionExpression": "letter"}):
+            yield item["letter"]["S"]
+
+    def read(self, since: datetime | None = None, until: datetime | None = None) -> Iterator[Replay]:
+        """Replays of the letters that arrived from `since` to before `until`."""
+        first, last = _iso(since), _iso(until)
+        for item in self._items(since, until, {}):
+            found = dynamodb.from_item(item)
+            if first <= found["arrival"] and (not last or found["arrival"] < last):
+                yield Replay._make(found.get(name) for name in Replay._fields)
+
+    def _items(self, since: datetime | None, until: datetime | None, asked: dict[str, Any]) -> Iterator[Any]:
+        """Items of the days of a window, or all of a longer one."""
+        with self._explained():
+            try:
+                for page in self._pages(since, until, {"TableName": self.table, "ConsistentRead": True, **asked}):
+                    yield from page["Items"]
+            except self.client.exceptions.ResourceNotFoundException:
+                return
+
+    def _pages(self, since: datetime | None, until: datetime | None, asked: dict[str, Any]) -> Iterator[Any]:
+        end = until or datetime.now(UTC)
+        if since is None or end - since > _DAYS_ASKED:
+            yield from self.client.get_paginator("scan").paginate(**asked)
+            return
+        day, last = since.astimezone(UTC).date(), end.astimezone(UTC).date()
+        while day <= last:
+            yield from self.client.get_paginator("query").paginate(
+                **asked,
+                KeyConditionExpression="#day = :day",
+                ExpressionAttributeNames={"#day": "day"},
+                ExpressionAttributeValues={":day": {"S": day.isoformat()}},
+            )
+            day += timedelta(days=1)
+
+    def _explained(self) -> AbstractContextManager[None]:
+        return explained(f"DynamoDB table {self.table}", self.address.endpoint)
+
+
+def _iso(at: datetime | None) -> str:
+    return at.astimezone(UTC).isoformat(timespec="microseconds") if at else ""

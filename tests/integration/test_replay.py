@@ -1,0 +1,273 @@
+"""Dead letters that are replayed: what waits, what was put and what became of it, whatever dies in between.
+
+A stream and tables as they are; the job's part is played by its own rule, called here for each record.
+"""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from click.testing import CliRunner
+
+from jobs.sinks import COLUMNS
+from ops import cli
+from settings import load
+from stores.errors import StoreError
+from stores.lake import DEAD_LETTERS, EVENT_COUNTS, EVENT_STORE, Lake
+from stores.project import Project, linked
+from stores.projects import Projects
+from stores.replays import Replay, Replays
+from stores.stream import Stream
+from stores.usage import UsageTable
+from tests.builders import PROJECT, encode, event
+from udfs.decode import leaves
+from udfs.model import DECODED
+
+OWNER = linked(PROJECT, "acme-shop")
+
+
+class Bridge:
+    """A stream, its tables, and the commands; `judge` does what the job would."""
+
+    def __init__(self, config: Path) -> None:
+        self.config, self.settings = config, load(config)
+        self.stream, self.lake = Stream(self.settings.stream_address), Lake(self.settings.lake_address)
+        self._seen: set[tuple[str, str]] = set()
+        self._identities: set[str] = set()
+
+    def put(self, *payloads: bytes) -> None:
+        assert sum(self.stream.put((str(n), payload) for n, payload in enumerate(payloads))) == len(payloads)
+
+    def judge(self, *registered: Project) -> None:
+        """Decode what is new on the stream, and write the rows."""
+        registry = {project.project_id: project for project in registered}
+        rows: dict[str, list[dict[str, Any]]] = {EVENT_STORE: [], DEAD_LETTERS: [], EVENT_COUNTS: []}
+        for shard, sequence, arrival, data in self._unread():
+            parts = list(leaves(data, arrival.replace(tzinfo=None), registry))
+            for at, (payload, found) in enumerate(parts):
+                row = dict(zip(DECODED, found, strict=True)) | {"arrival": arrival}
+                row |= {"shard": shard, "sequence": sequence, "sub_index": at if len(parts) > 1 else None}
+                self._judged(rows, row, payload)
+        for table, judged in rows.items():
+            there = self.lake.table(table)
+            schema = there.schema().as_arrow()
+            there.append(pa.Table.from_pylist([{k: one.get(k) for k in schema.names} for one in judged], schema))
+
+    def _judged(self, rows: dict[str, list[dict[str, Any]]], row: dict[str, Any], payload: bytes) -> None:
+        first = not row["reason"] and row["identity"] not in self._identities
+        self._identities |= {row["identity"]} if first else set()
+        hour = row["arrival"].replace(minute=0, second=0, microsecond=0)
+        rows[EVENT_COUNTS].append({**row, "hour": hour, "records": 1, "first_copies": int(first)})
+        if row["reason"]:
+            rows[DEAD_LETTERS].append({**row, "payload": payload, "payload_length": len(payload)})
+        elif first:
+            times = {k: None for k, v in row.items() if isinstance(v, datetime) and k != "arrival"}
+            rows[EVENT_STORE].append(row | times)
+
+    def _unread(self) -> Iterator[tuple[str, str, datetime, bytes]]:
+        client, name = self.stream.client, self.stream.address.name
+        for shard in self.stream.open_shards():
+            start = client.get_shard_iterator(StreamName=name, ShardId=shard, ShardIteratorType="TRIM_HORIZON")
+            for one in client.get_records(ShardIterator=start["ShardIterator"])["Records"]:
+                if (shard, one["SequenceNumber"]) not in self._seen:
+                    self._seen.add((shard, one["SequenceNumber"]))
+                    arrival = one["ApproximateArrivalTimestamp"].astimezone(UTC)
+                    yield shard, one["SequenceNumber"], arrival, one["Data"]
+
+    def says(self, *arguments: str) -> str:
+        done = CliRunner().invoke(cli.commands, [*arguments[:1], "--config", str(self.config), *arguments[1:]])
+        assert done.exit_code == 0, done.output
+        return done.stdout
+
+    def replay(self, *options: str) -> list[str]:
+        return self.says("dead-letters", "replay", *options).splitlines()
+
+    def stats(self, *options: str) -> dict[str, int]:
+        found = json.loads(self.says("dead-letters", "stats", "--json", *options))
+        return {row["reason"]: row["records"] for row in found}
+
+    def letters(self, *options: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = json.loads(self.says("dead-letters", "list", "--json", *options))
+        return found
+
+    def diagnosis(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.says("diagnose", str(PROJECT), "--json"))
+        return found
+
+
+@pytest.fixture
+def bridge(tmp_path: Path, dynamodb_endpoint: str, kinesis_endpoint: str) -> Iterator[Bridge]:
+    path = tmp_path / "job.toml"
+    path.write_text(
+        f'[dynamodb]\nendpoint = "{dynamodb_endpoint}"\ntable_prefix = "{tmp_path.name}-"\n'
+        f'[kinesis]\nendpoint = "{kinesis_endpoint}"\nstream = "{tmp_path.name}"\n'
+        f'[lake]\ncatalog_uri = "sqlite:///{tmp_path}/catalog.db"\nwarehouse = "file://{tmp_path}/warehouse"\n'
+    )
+    made = Bridge(path)
+    made.stream.create(2)
+    for name, columns in COLUMNS.items():
+        made.lake.create(name, columns, [])
+    for table in (Projects, UsageTable):
+        table(made.settings.tables_address).create()
+    yield made
+    made.lake.catalog.close()
+
+
+def events(count: int) -> list[bytes]:
+    return [encode(event(uuid=f"u{n}", event_type="page")) for n in range(count)]
+
+
+def page(diagnosis: dict[str, Any]) -> dict[str, Any]:
+    (found,) = [one for one in diagnosis["names"] if one["name"] == "amplitude__page"]
+    return {name: found[name] for name in ("received", "stored", "duplicates", "not_taken")}
+
+
+def test_what_is_replayed_and_taken_waits_no_longer(bridge: Bridge) -> None:
+    bridge.put(*events(32))
+    bridge.judge()
+    assert bridge.stats() == {"unknown_project": 32}
+    assert page(bridge.diagnosis()) == {
+        "received": 32,
+        "stored": 0,
+        "duplicates": 0,
+        "not_taken": {"unknown_project": 32},
+    }
+
+    Projects(bridge.settings.tables_address).add(OWNER)
+    assert bridge.replay("--reason", "unknown_project") == ["put on the stream again: 32"]
+    assert bridge.stats() == {}
+    assert {one["outcome"] for one in bridge.letters("--state", "replayed")} == {
+        "not seen yet: on its way, or a copy of what was taken"
+    }
+    bridge.judge(OWNER)
+
+    assert (bridge.stats(), bridge.stats("--state", "replayed")) == ({}, {"unknown_project": 32})
+    assert bridge.stats("--state", "all") == {"unknown_project": 32}
+    assert bridge.replay("--reason", "unknown_project") == [
+        "put on the stream again: 0",
+        "left out, because they were replayed before (--state all): 32",
+    ]
+    found = bridge.diagnosis()
+    assert page(found) == {"received": 32, "stored": 32, "duplicates": 0, "not_taken": {}}
+    assert (found["dead_letters"], found["cause"]["code"]) == ([], "well")
+    assert (len(bridge.letters()), len(bridge.letters("--state", "all"))) == (0, 32)
+    assert {one["outcome"] for one in bridge.letters("--state", "replayed")} == {"event"}
+
+
+def test_what_fails_again_waits_once(bridge: Bridge) -> None:
+    bridge.put(*events(2))
+    bridge.judge()
+    for times in (1, 2, 3):
+        assert bridge.replay("--project", str(PROJECT))[0] == "put on the stream again: 2"
+        bridge.judge()
+        assert bridge.stats() == {"unknown_project": 2}
+        assert bridge.stats("--state", "replayed") == {"unknown_project": 2 * times}
+        assert page(bridge.diagnosis())["received"] == 2
+    newest = {one["handle"] for one in bridge.letters()}
+    before = bridge.letters("--state", "replayed")[:2]
+    assert {one["outcome"] for one in before} == {"not taken again, unknown_project"}
+    assert {one["replayed_as"] for one in before} == newest
+
+
+def test_show_says_what_became_of_a_replay(bridge: Bridge) -> None:
+    (payload,) = events(1)
+    bridge.put(payload)
+    bridge.judge()
+    (waiting,) = bridge.letters()
+    bridge.replay("--reason", "unknown_project")
+    bridge.judge(OWNER)
+    shown = json.loads(bridge.says("dead-letters", "show", waiting["handle"], "--json"))
+    assert (shown["state"], shown["outcome"]) == ("replayed", "event")
+    (stored,) = bridge.lake.rows(EVENT_STORE, ("shard", "sequence")).to_pylist()
+    assert shown["replayed_as"] == f"{stored['shard']}:{stored['sequence']}"
+    at = shown["replayed_at"][:19].replace("T", " ")
+    assert f"  state    replayed {at}: event, as {shown['replayed_as']}\n" in bridge.says(
+        "dead-letters", "show", waiting["handle"]
+    )
+
+
+def test_a_replay_that_dies_before_its_note_loses_and_doubles_nothing(
+    bridge: Bridge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bridge.put(*events(3))
+    bridge.judge()
+    with monkeypatch.context() as patch:
+        patch.setattr(Replays, "add", _dies)
+        done = CliRunner().invoke(
+            cli.commands, ["dead-letters", "--config", str(bridge.config), "replay", "--project", str(PROJECT)]
+        )
+        assert isinstance(done.exception, StoreError)
+    bridge.judge()
+    assert bridge.stats() == {"unknown_project": 6}  # nobody knows yet that three are the others once more
+    assert bridge.replay("--project", str(PROJECT)) == ["put on the stream again: 3"]
+    assert bridge.stats() == {}
+    bridge.judge(OWNER)
+    assert bridge.lake.rows(EVENT_STORE, ("identity",)).num_rows == 3
+    assert page(bridge.diagnosis()) == {"received": 3, "stored": 3, "duplicates": 0, "not_taken": {}}
+
+
+def _dies(*_: object) -> None:
+    msg = "killed"
+    raise StoreError(msg)
+
+
+def test_a_replay_asked_for_again_is_a_copy(bridge: Bridge) -> None:
+    bridge.put(*events(1))
+    bridge.judge()
+    bridge.replay("--project", str(PROJECT))
+    bridge.judge(OWNER)
+    assert bridge.replay("--project", str(PROJECT), "--state", "replayed") == ["put on the stream again: 1"]
+    bridge.put(*([b"{}"] * 8))  # so that the job has read on, on each shard
+    bridge.put(*([b"{}"] * 8))
+    bridge.judge(OWNER)
+    (letter,) = bridge.letters("--project", str(PROJECT), "--state", "replayed")
+    assert letter["outcome"] == "a copy of what was taken"
+    assert page(bridge.diagnosis()) == {"received": 2, "stored": 1, "duplicates": 1, "not_taken": {}}
+
+
+def test_parts_are_told_apart_and_the_same_bytes_are_put_once(bridge: Bridge) -> None:
+    one, two, three = events(3)
+    foreign = encode(event(app=7, uuid="v"))
+    bridge.put(b"\n".join((one, two, foreign)), three, three)
+    bridge.judge()
+    assert bridge.stats() == {"unknown_project": 5}
+    assert bridge.replay("--project", str(PROJECT)) == ["put on the stream again: 3"]
+    bridge.judge(OWNER)
+    (left,) = bridge.letters()
+    assert (left["project_id"], left["sub_index"], left["state"]) == (7, 2, "waiting")
+    assert bridge.lake.rows(EVENT_STORE, ("identity",)).num_rows == 3
+    assert len(bridge.letters("--state", "replayed")) == 4
+
+
+def test_what_is_not_kept_is_left_out_and_goes_on_waiting(bridge: Bridge) -> None:
+    late = linked(PROJECT, "acme-shop", linked_at=datetime.fromisoformat("2099-01-01"))
+    bridge.put(*events(1))
+    bridge.judge(late)
+    dead = bridge.lake.table(DEAD_LETTERS)
+    dead.overwrite(dead.scan().to_arrow().set_column(0, "kind", pa.array(["not_linked"])).drop_columns("payload"))
+    assert bridge.replay("--project", str(PROJECT)) == [
+        "put on the stream again: 0",
+        "left out, because the payload is cut or not kept: 1",
+    ]
+    assert bridge.stats() == {"before_link": 1}
+
+
+def test_replays_are_read_by_the_arrival_of_their_letters(bridge: Bridge) -> None:
+    table = Replays(bridge.settings.tables_address)
+    assert list(table.read()) == []
+    table.create()
+    made = [
+        Replay(f"{n} d", f"2026-03-{n:02}T12:00:00.000000+00:00", 1, "empty", None, "s", "9", "")
+        for n in range(1, 29)
+    ]
+    table.add(made)
+    third, fifth = (datetime(2026, 3, n, 12, tzinfo=UTC) for n in (3, 5))
+    windows = ((third, fifth), (third, None), (None, third), (datetime(2020, 1, 1, tzinfo=UTC), None))
+    asked = [sorted((one.key for one in table.read(*window)), key=int) for window in windows]
+    numbers = [str(n) for n in range(1, 29)]
+    assert {letter.split()[0] for letter in table.letters(third, fifth)} == {"3", "4", "5"}
+    assert asked == [["3", "4"], numbers[2:], numbers[:2], numbers]
