@@ -154,6 +154,11 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Settings:
     """
     try:
         tree = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        msg = (
+            f"{path}: no such file: start a local stack with `make run`, or name the job's settings with --config"
+        )
+        raise SettingsError(msg) from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         msg = f"{path}: cannot be read: {reason}"

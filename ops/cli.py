@@ -22,7 +22,7 @@ from ops.put import put
 from ops.replay import replay
 from ops.rewind import rewind
 from ops.submit import submit
-from ops.terminal import one_line_errors
+from ops.terminal import Commands, one_line_errors
 from ops.usage import usage
 from ops.usage_explain import explain
 from ops.watch import watch
@@ -34,12 +34,12 @@ def main() -> None:
         commands()
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 def commands() -> None:
     """The bridge from Amplitude to Notifly."""
 
 
-@commands.command()
+@click.command()
 @click.option("--once", is_flag=True, help="Stop after the sample; exit 0 only if every number is right.")
 @click.option("--records", default=3200, show_default=True, help="Size of the sample.")
 @click.option("--kinesis-port", default=Ports.kinesis, show_default=True)
@@ -52,6 +52,7 @@ def run(*, once: bool, records: int, kinesis_port: int, dynamodb_port: int, flin
         sys.exit(1)
 
 
+click.Group.add_command(commands, run)  # makes settings of its own
 commands.add_command(projects)
 commands.add_command(usage)
 usage.add_command(explain)

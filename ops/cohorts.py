@@ -8,7 +8,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from ops.terminal import PROJECT_ID, cell, config_option, printable
+from ops.terminal import PROJECT_ID, Commands, cell, printable
 from settings import load
 from stores.cohorts import CohortMembers, Cohorts
 from stores.errors import StoreError
@@ -27,15 +27,12 @@ def _as_cohort_id(text: str) -> str:
 _as_json = click.option("--json", "as_json", is_flag=True, help="JSON instead of text.")
 
 
-@click.group()
-@config_option
-@click.pass_context
-def cohorts(context: click.Context, config: Path) -> None:
+@click.group(cls=Commands)
+def cohorts() -> None:
     """Amplitude's cohorts: which project each belongs to, and who is in it.
 
     Amplitude's cohort messages name no project. So a cohort id is registered, for one project only.
     """
-    context.obj = config
 
 
 @cohorts.command("add")

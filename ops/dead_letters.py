@@ -24,7 +24,7 @@ from ops import replayed
 from ops.letter_filters import filtered, where
 from ops.reasons import REASONS
 from ops.replayed import State
-from ops.terminal import cell, config_option, echo_fields, pretty, printable
+from ops.terminal import Commands, cell, echo_fields, pretty, printable
 from settings import Settings, load
 from stores.errors import StoreError
 from stores.lake import DEAD_LETTERS, Condition, Lake
@@ -68,12 +68,9 @@ def _as_columns(text: str) -> tuple[str, ...]:
     return by
 
 
-@click.group("dead-letters")
-@config_option
-@click.pass_context
-def dead_letters(context: click.Context, config: Path) -> None:
+@click.group("dead-letters", cls=Commands)
+def dead_letters() -> None:
     """What the job did not take: how much, the newest, one in full."""
-    context.obj = config
 
 
 @dead_letters.command("stats")

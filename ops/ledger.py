@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from rich.console import Console
 from rich.table import Table
 
-from ops.terminal import cell, config_option
+from ops.terminal import Commands, cell
 from settings import Settings, load
 from stores.lake import (
     COHORT_MESSAGES,
@@ -41,6 +41,7 @@ _TAKEN: Final = {
     Kind.COHORT: (COHORT_MESSAGES, "records"),
 }
 """Where each kind that is taken is kept, and which count of the ledger its rows are."""
+_WORDS: Final = {"stream": "stream, each part of a KPL aggregate being one"}
 _SHOWN: Final = 50
 
 
@@ -68,12 +69,9 @@ class Residual(NamedTuple):
 Counts = Counter[Account]
 
 
-@click.group()
-@config_option
-@click.pass_context
-def ledger(context: click.Context, config: Path) -> None:
+@click.group(cls=Commands)
+def ledger() -> None:
     """Every record accounted for: what the job counted, beside what is stored and what is on the stream."""
-    context.obj = config
 
 
 @ledger.command("show")
@@ -236,7 +234,7 @@ def _print(counts: Mapping[str, tuple[Counts, Counts]], found: Sequence[Residual
         table.add_column(name, justify="right")
     for name, (counted, there) in counts.items():
         differing = len(residuals(counted, there))
-        table.add_row(name, f"{counted.total():,}", f"{there.total():,}", f"{differing:,}")
+        table.add_row(_WORDS.get(name, name), f"{counted.total():,}", f"{there.total():,}", f"{differing:,}")
     Console().print(table)
     for one in found[:_SHOWN]:
         account = one.account

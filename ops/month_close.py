@@ -57,7 +57,7 @@ class Closer:
         due = sorted({one.month for one in open_totals if closes_at(one.month, self.after) <= now})
         closed = Closed([], {})
         for month in due:
-            if reason := self._unsettled(month):
+            if reason := self.unsettled(month):
                 closed.waiting[month] = reason
                 continue
             projects = {one.project_id: one for one in self.projects.list()}
@@ -66,7 +66,7 @@ class Closer:
         self.statements.add(closed.statements)
         return closed
 
-    def _unsettled(self, month: str) -> str:
+    def unsettled(self, month: str) -> str:
         """What a month still waits for; empty when all that arrived before its close is in the ledger."""
         committed, unread = self.lake.committed_at(LEDGER), self._unread(closes_at(month, self.after))
         if unread or committed is None:
@@ -113,6 +113,11 @@ class Closer:
                 monthly_limit=terms and terms.monthly_limit,
                 billable=terms and terms.billable(events),
             )
+
+
+def waits_for(settings: Settings, month: str) -> str:
+    """What a month that is due waits for, as far as one look tells. Raises StoreError."""
+    return Closer(settings, timedelta(0)).unsettled(month) or "`amplitude-bridge usage watch`, which closes it"
 
 
 class Adjustment(NamedTuple):

@@ -10,23 +10,21 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from ops.terminal import PROJECT_ID, cell, config_option, echo_fields, printable
+from ops.terminal import PROJECT_ID, Commands, cell, echo_fields, printable
 from settings import load
 from stores.errors import StoreError
 from stores.profiles import Profiles, Stored
 from stores.project import iso
+from stores.projects import Projects
 from udfs import clock
 from udfs.profile import Explained, Profile
 
 _SHOWN: Final = 500  # characters of a value; --json has them all
 
 
-@click.group()
-@config_option
-@click.pass_context
-def profile(context: click.Context, config: Path) -> None:
+@click.group(cls=Commands)
+def profile() -> None:
     """What is known of a user."""
-    context.obj = config
 
 
 @profile.command("show")
@@ -36,8 +34,10 @@ def profile(context: click.Context, config: Path) -> None:
 @click.pass_obj
 def show(config: Path, /, project_id: int, user_id: str, *, as_json: bool) -> None:
     """Show USER_ID of PROJECT_ID: each property, where it came from, and when that was uploaded."""
-    (found,) = Profiles(load(config).tables_address).read([(project_id, user_id)]).values()
+    tables = load(config).tables_address
+    (found,) = Profiles(tables).read([(project_id, user_id)]).values()
     if not found.version:
+        Projects(tables).get(project_id)
         msg = (
             f"project {project_id} has no profile of user {printable(user_id)}: nothing of this user has changed "
             "one yet, or the id is spelled otherwise"

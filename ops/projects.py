@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from ops.terminal import PROJECT_ID, as_json_option, cell, config_option, echo_fields
+from ops.terminal import PROJECT_ID, Commands, as_json_option, cell, echo_fields
 from settings import load
 from stores.project import DEFAULT_MONTHLY_LIMIT, Plan, Project, Terms, iso, linked
 from stores.projects import Projects
@@ -60,10 +60,8 @@ def _now() -> datetime:
 _at = click.option("--at", metavar="TIME", type=_as_moment, help="ISO 8601 with its zone. [default: now]")
 
 
-@click.group()
-@config_option
-@click.pass_context
-def projects(context: click.Context, config: Path) -> None:
+@click.group(cls=Commands)
+def projects() -> None:
     """The registry: which Notifly project an Amplitude project is linked to, and since when.
 
     A record belongs to the Notifly project that its Amplitude project was linked to when Amplitude uploaded it
@@ -72,7 +70,6 @@ def projects(context: click.Context, config: Path) -> None:
 
     Workers know of a change within ingest.projects_refresh_seconds. What they took or refused before stays so.
     """
-    context.obj = config
 
 
 def _registry(config: Path) -> Projects:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from rich.console import Console
 from rich.table import Table
 
-from ops.terminal import cell
+from ops.terminal import cell, in_percent, percent
 from settings import Settings
 from stores.cohorts import Cohort, CohortMembers, Cohorts
 from stores.lake import COHORT_CHANGES, COHORT_MESSAGES, DEAD_LETTERS, EVENT_STORE, USER_UPDATES, Lake
@@ -92,7 +92,7 @@ def show(report: Report, console: Console) -> None:
 
 def _outcomes(report: Report) -> Table:
     """Every outcome that was met, the taken ones first."""
-    table = _table("Records by outcome", "kind", "reason", "where", "records")
+    table = _table("Records by outcome, each part of an envelope being one", "kind", "reason", "where", "records")
     stored, updates = report.stored.total(), report.user_updates.total()
     rows = [
         ("event", "", "events", stored),
@@ -156,7 +156,7 @@ def _months(usage: Sequence[Usage], projects: Sequence[Project]) -> Table:
     limits = {project.project_id: project.terms.monthly_limit for project in projects}
     for total in usage:
         limit = limits.get(total.project_id)
-        used = f"{total.events / limit:.2%}" if limit else ""
+        used = in_percent(percent(total.events, limit)) if limit else ""
         shown = f"{limit:,}" if limit is not None else ""
         table.add_row(str(total.project_id), total.month, f"{total.events:,}", shown, used)
     return table

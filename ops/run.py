@@ -111,7 +111,10 @@ def _conclude(console: Console, stack: Stack, found: Report, truth: Truth) -> bo
     for line in wrong:
         console.print(f"[red]WRONG[/] {line}")
     if not wrong:
-        console.print(f"[green]RIGHT[/] all numbers equal the count of the {truth.received:,} records fed")
+        console.print(
+            f"[green]RIGHT[/] all numbers equal the count of the {truth.received:,} records fed, which hold "
+            f"{truth.outcomes:,} with the parts of envelopes"
+        )
     return not wrong
 
 

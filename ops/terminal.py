@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from re import fullmatch
-from typing import Final
+from typing import Any, Final
 
 import click
 import msgspec
@@ -34,13 +34,42 @@ def _as_month(text: str) -> str:
 MONTH: Final = _as_month
 """A UTC month as an option or an argument takes it."""
 as_json_option: Final = click.option("--json", "as_json", is_flag=True, help="JSON instead of tables.")
+DEFAULT_CONFIG: Final = Path("var/local/job.toml")
+
+
+def _innermost(context: click.Context, _: click.Parameter, config: Path | None) -> Path:
+    """The `--config` that counts: the last one that stands before or among a command's own words."""
+    context.obj = config or context.obj or DEFAULT_CONFIG
+    chosen: Path = context.obj
+    return chosen
+
+
 config_option: Final = click.option(
     "--config",
     type=click.Path(path_type=Path),
-    default=Path("var/local/job.toml"),
-    show_default=True,
-    help="The job's settings; the default are those of `make run`.",
+    callback=_innermost,
+    help=f"The job's settings.  [default: {DEFAULT_CONFIG}, those of `make run`]",
 )
+"""`--config` as a command takes it that wants it as an argument; a command of a group gets it as `pass_obj`."""
+
+
+class Commands(click.Group):
+    """A group with the option `--config`, which may stand before and behind each of its commands."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        _configurable(self)
+
+    def add_command(self, command: click.Command, name: str | None = None) -> None:
+        """Add a command, and the option to it."""
+        _configurable(command)
+        super().add_command(command, name)
+
+
+def _configurable(command: click.Command) -> None:
+    if all(one.name != "config" for one in command.params):
+        config_option(command)
+        command.params[-1].expose_value = False
 
 
 @contextmanager
@@ -82,6 +111,16 @@ def span(seconds: float) -> str:
 
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
+
+
+def percent(part: int, whole: int) -> float:
+    """How much of something, rounded down to two places: 100 means that the whole is reached."""
+    return part * 10_000 // whole / 100
+
+
+def in_percent(share: float) -> str:
+    """A percentage as people read it, at a limit and everywhere else."""
+    return f"{share:,.2f} %"
 
 
 def cell(text: object) -> Text:

@@ -175,7 +175,7 @@ def test(base: str | None, seed: int) -> None:
     for one in wrong[:10]:
         click.echo(f"WRONG {one}")
     verdict = f"WRONG upgrade from {base}: {len(wrong)} numbers" if wrong else f"RIGHT upgrade from {base}"
-    click.echo(f"{verdict}; {_RECORDS} records, restored after {_STOP_AFTER:.0%} of them")
+    click.echo(f"{verdict}; {_RECORDS} records, restored after {_STOP_AFTER * 100:.0f} % of them")
     sys.exit(1 if wrong else 0)
 
 

@@ -12,9 +12,9 @@ from rich.table import Table
 
 from ops.forecast import WINDOW, forecast
 from ops.ledger import summed
-from ops.month_close import closes_at
-from ops.terminal import MONTH, PROJECT_ID, as_json_option, cell, config_option
-from settings import load
+from ops.month_close import closes_at, waits_for
+from ops.terminal import MONTH, PROJECT_ID, Commands, as_json_option, cell, in_percent, percent
+from settings import Settings, load
 from stores.alerts import Alert, Alerts, Notification
 from stores.lake import Condition, Lake
 from stores.project import Project
@@ -26,6 +26,7 @@ from udfs.model import Kind
 _LIMITED: Final = ("events", "monthly_limit", "used_percent", "billable")
 _RECEIVED: Final = ("records", "duplicates", "update_records", "updates")
 _CLOSED: Final = ("statement_events", "adjustment")
+_HEADS: Final = {"used_percent": "used"}
 
 Row = dict[str, Any]
 """A row of JSON or of a table by name."""
@@ -33,17 +34,14 @@ _of_project = click.option("--project", type=PROJECT_ID, help="Amplitude's proje
 _of_month = click.option("--month", metavar="YYYY-MM", type=MONTH, help="A UTC month.")
 
 
-@click.group()
-@config_option
-@click.pass_context
-def usage(context: click.Context, config: Path) -> None:
+@click.group(cls=Commands)
+def usage() -> None:
     """Monthly volume: what each project has used of its limit, and how a number arose.
 
     Only distinct events count against the limit, in the UTC month that Amplitude uploaded them. Nothing is dropped
     or paused at the limit: what lies beyond it is billable. A closed month has a statement, which never changes;
     what arrives later is an adjustment.
     """
-    context.obj = config
 
 
 @usage.command("show")
@@ -57,11 +55,17 @@ def show(config: Path, /, *, project: int | None, month: str | None, as_json: bo
     tables = settings.tables_address
     known = {one.project_id: one for one in Projects(tables).list()}
     statements = {one[:2]: one for one in Statements(tables).list()}
+    totals = [
+        total
+        for total in UsageTable(tables).list()
+        if project in {None, total.project_id} and month in {None, total.month}
+    ]
+    closing = _closing(settings, {total.month for total in totals if total[:2] not in statements})
     rows = [
         against(total, known.get(total.project_id), statements.get(total[:2]))
         | {"closes_at": closes_at(total.month, settings.close_after).isoformat()}
-        for total in UsageTable(tables).list()
-        if project in {None, total.project_id} and month in {None, total.month}
+        | {"waits_for": None if total[:2] in statements else closing[total.month]}
+        for total in totals
     ]
     if as_json:
         click.echo(json.dumps(rows, indent=2))
@@ -71,7 +75,25 @@ def show(config: Path, /, *, project: int | None, month: str | None, as_json: bo
         # several, because one is wider than 80 characters
         Console().print(_months("Events against the limit", rows, _LIMITED))
         Console().print(_months("Records and their copies", rows, _RECEIVED))
-        Console().print(_months("Closed months", rows, _CLOSED, ("closed_at", "closes_at")))
+        Console().print(_months("Close of months", [row | close_of(row) for row in rows], _CLOSED, ("close",)))
+
+
+def _closing(settings: Settings, months: Iterable[str]) -> dict[str, str | None]:
+    """By month that is not closed: what it waits for when it is due, None when it is not."""
+    now = datetime.now(UTC)
+    due = {month: closes_at(month, settings.close_after) <= now for month in months}
+    return {month: waits_for(settings, month) if is_due else None for month, is_due in due.items()}
+
+
+def close_of(row: Row) -> Row:
+    """When a month closes or was closed, in words; of one that was empty then, all is said by these."""
+    at, done = (iso and iso[:16].replace("T", " ") for iso in (row["closes_at"], row["closed_at"]))
+    if done and not row["statement_events"] and row["adjustment"]:
+        words = f"{done}; no event had arrived before {at}, all came later"
+        return {"close": words, "statement_events": None, "adjustment": None}
+    if done:
+        return {"close": done}
+    return {"close": f"due since {at}, waits for {row['waits_for']}" if row["waits_for"] else f"not before {at}"}
 
 
 def against(total: Usage, project: Project | None, statement: Statement | None) -> Row:
@@ -86,8 +108,7 @@ def against(total: Usage, project: Project | None, statement: Statement | None) 
         "update_records": total.update_records,
         "updates": total.updates,
         "monthly_limit": terms and terms.monthly_limit,
-        # rounded down, so that 100 means that the limit is reached
-        "used_percent": terms and total.events * 10_000 // terms.monthly_limit / 100,
+        "used_percent": terms and percent(total.events, terms.monthly_limit),
         "billable": terms and terms.billable(total.events),
         "statement_events": statement and statement.events,
         "adjustment": statement and total.events - statement.events,
@@ -95,25 +116,23 @@ def against(total: Usage, project: Project | None, statement: Statement | None) 
     }
 
 
-def _months(title: str, rows: Sequence[Row], columns: Sequence[str], times: Sequence[str] = ()) -> Table:
+def _months(title: str, rows: Sequence[Row], columns: Sequence[str], words: Sequence[str] = ()) -> Table:
     table = Table("project", "month", title=title, title_justify="left")
     for name in columns:
         # never an ellipsis in a number that decides what is paid
-        table.add_column(name.replace("_", " "), justify="right", overflow="fold")
-    for name in times:
-        table.add_column(name.replace("_", " "), overflow="fold")
+        table.add_column(_HEADS.get(name, name.replace("_", " ")), justify="right", overflow="fold")
+    for name in words:
+        table.add_column(name, overflow="fold")
     for row in rows:
         numbers = (_shown(row[name]) for name in columns)
-        table.add_row(
-            str(row["project_id"]), row["month"], *numbers, *(_moment(row[name] or "") for name in times)
-        )
+        table.add_row(str(row["project_id"]), row["month"], *numbers, *(cell(row[name]) for name in words))
     return table
 
 
 def _shown(number: float | None) -> str:
     if number is None:
         return ""
-    return f"{number:,}" if isinstance(number, int) else f"{number:,.2f}"
+    return f"{number:,}" if isinstance(number, int) else in_percent(number)
 
 
 @usage.command("forecast")

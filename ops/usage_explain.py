@@ -26,6 +26,7 @@ from ops.terminal import MONTH, PROJECT_ID, as_json_option, cell, echo_fields
 from settings import load
 from stores.errors import StoreError
 from stores.lake import EVENT_STORE, Condition, Lake
+from stores.projects import Projects
 from stores.statements import Statement, Statements
 from stores.usage import Usage, UsageTable
 from udfs.model import Kind
@@ -145,6 +146,7 @@ def explain(config: Path, /, project_id: int, month: str, *, as_json: bool) -> N
     lake = Lake(settings.lake_address)
     stored = read(lake, project_id, month)
     if not total.records and not stored.rows:
+        Projects(settings.tables_address).get(project_id)
         msg = f"project {project_id} has no event in {month}: `usage show --project {project_id}` lists its months"
         raise StoreError(msg)
     statements = {one[:2]: one for one in Statements(settings.tables_address).list()}

@@ -4,8 +4,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+from botocore.exceptions import ConnectionError as NotConnected
+
+from stores import aws
 
 _CREDENTIALS = "no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give this machine a role"
+_NOBODY = "nothing answers there: start a local stack with `make run`, or name another with --config"
 
 
 class StoreError(Exception):
@@ -19,6 +23,10 @@ def explained(what: str, endpoint: str | None) -> Iterator[None]:
         yield
     except (BotoCoreError, ClientError) as error:
         where = f" at {endpoint}" if endpoint else ""
-        reason = _CREDENTIALS if isinstance(error, NoCredentialsError) else " ".join(str(error).split())
+        reason = " ".join(str(error).split())
+        if isinstance(error, NoCredentialsError):
+            reason = _CREDENTIALS
+        elif isinstance(error, NotConnected) and aws.emulated(endpoint):
+            reason = _NOBODY
         msg = f"{what}{where} cannot be used: {reason}"
         raise StoreError(msg) from None

@@ -84,9 +84,16 @@ def tables(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = {"UsageTable": TOTALS, "Projects": PROJECTS, "Statements": []}
     for module in ("usage", "usage_explain"):
         for table, found in rows.items():
-            fake = SimpleNamespace(list=lambda found=found: found)
+            fake = SimpleNamespace(list=lambda found=found: found, get=unregistered)
             monkeypatch.setattr(f"ops.{module}.{table}", lambda _, fake=fake: fake, raising=False)
+    monkeypatch.setattr("ops.usage.waits_for", lambda *_: "the job")
     monkeypatch.setattr("stores.lake._FILES_AT_ONCE", 1)
+
+
+def unregistered(project_id: int) -> None:
+    if project_id not in {one.project_id for one in PROJECTS}:
+        msg = f"{project_id} is not registered"
+        raise StoreError(msg)
 
 
 def asked(config: Path, *arguments: str) -> Result:
@@ -99,42 +106,6 @@ def explained(config: Path, *arguments: str) -> tuple[int, Row]:
     return found.exit_code, json.loads(found.stdout)
 
 
-def test_a_month_against_its_limit() -> None:
-    assert against(Usage(PROJECT, "2026-02", 1_700, 1_625, 5, 4), PROJECTS[0], None) == {
-        "project_id": PROJECT,
-        "month": "2026-02",
-        "records": 1_700,
-        "events": 1_625,
-        "duplicates": 75,
-        "update_records": 5,
-        "updates": 4,
-        "monthly_limit": 1_500,
-        "used_percent": 108.33,
-        "billable": 125,
-        "statement_events": None,
-        "adjustment": None,
-        "closed_at": None,
-    }
-
-
-@pytest.mark.parametrize(
-    ("events", "limit", "used", "billable"),
-    [
-        (0, 10_000_000, 0.0, 0),
-        (9_999_999, 10_000_000, 99.99, 0),
-        (10_000_000, 10_000_000, 100.0, 0),
-        (10_000_001, 10_000_000, 100.0, 1),
-        (7, None, None, None),
-    ],
-)
-def test_only_a_limit_that_is_reached_is_used_up(
-    events: int, limit: int | None, used: float | None, billable: int | None
-) -> None:
-    project = limit and linked(PROJECT, "acme", monthly_limit=limit)
-    found = against(Usage(PROJECT, "2026-03", events, events), project or None, None)
-    assert (found["used_percent"], found["billable"]) == (used, billable)
-
-
 def test_show_is_a_table_of_months(config: Path) -> None:
     shown = asked(config, "show")
     assert (shown.exit_code, [line.rstrip() for line in shown.stdout.splitlines()]) == (0, SHOWN.splitlines())
@@ -142,15 +113,15 @@ def test_show_is_a_table_of_months(config: Path) -> None:
 
 SHOWN = """\
 Events against the limit
-┏━━━━━━━━━━━┳━━━━━━━━━┳━━━━━━━━┳━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━┳━━━━━━━━━━┓
-┃ project   ┃ month   ┃ events ┃ monthly limit ┃ used percent ┃ billable ┃
-┡━━━━━━━━━━━╇━━━━━━━━━╇━━━━━━━━╇━━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━╇━━━━━━━━━━┩
-│ 5         │ 2026-03 │      9 │               │              │          │
-│ 434735    │ 2026-02 │  1,625 │         1,500 │       108.33 │      125 │
-│ 434735    │ 2026-03 │      6 │         1,500 │         0.40 │        0 │
-│ 434735    │ 2026-04 │      2 │         1,500 │         0.13 │        0 │
-│ 100011471 │ 2026-03 │      2 │    10,000,000 │         0.00 │        0 │
-└───────────┴─────────┴────────┴───────────────┴──────────────┴──────────┘
+┏━━━━━━━━━━━┳━━━━━━━━━┳━━━━━━━━┳━━━━━━━━━━━━━━━┳━━━━━━━━━━┳━━━━━━━━━━┓
+┃ project   ┃ month   ┃ events ┃ monthly limit ┃     used ┃ billable ┃
+┡━━━━━━━━━━━╇━━━━━━━━━╇━━━━━━━━╇━━━━━━━━━━━━━━━╇━━━━━━━━━━╇━━━━━━━━━━┩
+│ 5         │ 2026-03 │      9 │               │          │          │
+│ 434735    │ 2026-02 │  1,625 │         1,500 │ 108.33 % │      125 │
+│ 434735    │ 2026-03 │      6 │         1,500 │   0.40 % │        0 │
+│ 434735    │ 2026-04 │      2 │         1,500 │   0.13 % │        0 │
+│ 100011471 │ 2026-03 │      2 │    10,000,000 │   0.00 % │        0 │
+└───────────┴─────────┴────────┴───────────────┴──────────┴──────────┘
 Records and their copies
 ┏━━━━━━━━━━━┳━━━━━━━━━┳━━━━━━━━━┳━━━━━━━━━━━━┳━━━━━━━━━━━━━━━━┳━━━━━━━━━┓
 ┃ project   ┃ month   ┃ records ┃ duplicates ┃ update records ┃ updates ┃
@@ -161,16 +132,16 @@ Records and their copies
 │ 434735    │ 2026-04 │       2 │          0 │              0 │       0 │
 │ 100011471 │ 2026-03 │       3 │          1 │              0 │       0 │
 └───────────┴─────────┴─────────┴────────────┴────────────────┴─────────┘
-Closed months
-┏━━━━━━━━━━━┳━━━━━━━━━┳━━━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━┳━━━━━━━━━━━┳━━━━━━━━━━━━━━━━━━━┓
-┃ project   ┃ month   ┃ statement events ┃ adjustment ┃ closed at ┃ closes at         ┃
-┡━━━━━━━━━━━╇━━━━━━━━━╇━━━━━━━━━━━━━━━━━━╇━━━━━━━━━━━━╇━━━━━━━━━━━╇━━━━━━━━━━━━━━━━━━━┩
-│ 5         │ 2026-03 │                  │            │           │ 26-04-02 04:00:00 │
-│ 434735    │ 2026-02 │                  │            │           │ 26-03-02 04:00:00 │
-│ 434735    │ 2026-03 │                  │            │           │ 26-04-02 04:00:00 │
-│ 434735    │ 2026-04 │                  │            │           │ 26-05-02 04:00:00 │
-│ 100011471 │ 2026-03 │                  │            │           │ 26-04-02 04:00:00 │
-└───────────┴─────────┴──────────────────┴────────────┴───────────┴───────────────────┘
+Close of months
+┏━━━━━━━━━━━┳━━━━━━━━━┳━━━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━┳━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━┓
+┃ project   ┃ month   ┃ statement events ┃ adjustment ┃ close                                         ┃
+┡━━━━━━━━━━━╇━━━━━━━━━╇━━━━━━━━━━━━━━━━━━╇━━━━━━━━━━━━╇━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━┩
+│ 5         │ 2026-03 │                  │            │ due since 2026-04-02 04:00, waits for the job │
+│ 434735    │ 2026-02 │                  │            │ due since 2026-03-02 04:00, waits for the job │
+│ 434735    │ 2026-03 │                  │            │ due since 2026-04-02 04:00, waits for the job │
+│ 434735    │ 2026-04 │                  │            │ due since 2026-05-02 04:00, waits for the job │
+│ 100011471 │ 2026-03 │                  │            │ due since 2026-04-02 04:00, waits for the job │
+└───────────┴─────────┴──────────────────┴────────────┴───────────────────────────────────────────────┘
 """
 
 
@@ -190,7 +161,8 @@ def test_show_as_filtered(config: Path, filters: list[str], expected: list[Usage
     found = json.loads(asked(config, "show", "--json", *filters).stdout)
     closes = {"2026-02": "2026-03-02", "2026-03": "2026-04-02", "2026-04": "2026-05-02"}
     assert found == [
-        against(total, known.get(total.project_id), None) | {"closes_at": f"{closes[total.month]}T04:00:00+00:00"}
+        against(total, known.get(total.project_id), None)
+        | {"closes_at": f"{closes[total.month]}T04:00:00+00:00", "waits_for": "the job"}
         for total in expected
     ]
 
@@ -345,3 +317,8 @@ def test_a_month_without_an_event_is_one_line(config: Path) -> None:
     assert str(refused.exception) == (
         f"project {PROJECT} has no event in 2025-03: `usage show --project {PROJECT}` lists its months"
     )
+
+
+def test_a_project_that_is_not_registered_is_said_to_be_unknown(config: Path) -> None:
+    refused = asked(config, "explain", "7", "2026-03")
+    assert (refused.exit_code, str(refused.exception)) == (1, "7 is not registered")

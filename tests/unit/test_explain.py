@@ -324,7 +324,8 @@ def test_a_wrong_option_says_what_is_right(arguments: list[str], message: str) -
         (["missing"], "Error: Invalid value for 'FILE': 'missing': No such file or directory\n"),
         (
             ["--registry", "--config", "none.toml", "record"],
-            "amplitude-bridge: none.toml: cannot be read: No such file or directory\n",
+            "amplitude-bridge: none.toml: no such file: start a local stack with `make run`, or name the "
+            "job's settings with --config\n",
         ),
     ],
 )

@@ -134,7 +134,9 @@ def test_a_wrong_file_is_refused_in_one_line(job: Path, content: str, expected: 
 
 def test_a_missing_file_is_refused_in_one_line(tmp_path: Path) -> None:
     path = tmp_path / "none.toml"
-    assert refusal(path) == f"{path}: cannot be read: No such file or directory"
+    assert refusal(path) == (
+        f"{path}: no such file: start a local stack with `make run`, or name the job's settings with --config"
+    )
 
 
 def test_a_file_that_is_not_text_is_refused_in_one_line(job: Path) -> None:

@@ -1,10 +1,16 @@
 """What the usage commands need no table for."""
 
+from typing import Any
+
 import pytest
 from click.testing import CliRunner
 
 from ops.cli import commands
+from ops.usage import against, close_of
 from ops.usage_explain import Distinct
+from stores.project import linked
+from stores.usage import Usage
+from tests.builders import PROJECT
 
 
 def test_distinct_texts_are_counted_across_pieces() -> None:
@@ -22,3 +28,66 @@ def test_a_wrong_month_says_what_is_right(month: str) -> None:
     assert refused.stderr.endswith(
         f"Error: Invalid value for 'MONTH': '{month}' is no month: write it like 2026-03\n"
     )
+
+
+def test_a_month_against_its_limit() -> None:
+    project = linked(PROJECT, "acme", monthly_limit=1_500)
+    assert against(Usage(PROJECT, "2026-02", 1_700, 1_625, 5, 4), project, None) == {
+        "project_id": PROJECT,
+        "month": "2026-02",
+        "records": 1_700,
+        "events": 1_625,
+        "duplicates": 75,
+        "update_records": 5,
+        "updates": 4,
+        "monthly_limit": 1_500,
+        "used_percent": 108.33,
+        "billable": 125,
+        "statement_events": None,
+        "adjustment": None,
+        "closed_at": None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("events", "limit", "used", "billable"),
+    [
+        (0, 10_000_000, 0.0, 0),
+        (9_999_999, 10_000_000, 99.99, 0),
+        (10_000_000, 10_000_000, 100.0, 0),
+        (10_000_001, 10_000_000, 100.0, 1),
+        (7, None, None, None),
+    ],
+)
+def test_only_a_limit_that_is_reached_is_used_up(
+    events: int, limit: int | None, used: float | None, billable: int | None
+) -> None:
+    project = limit and linked(PROJECT, "acme", monthly_limit=limit)
+    found = against(Usage(PROJECT, "2026-03", events, events), project or None, None)
+    assert (found["used_percent"], found["billable"]) == (used, billable)
+
+
+CLOSES = {"closes_at": "2026-04-02T04:00:00+00:00", "closed_at": None, "waits_for": None}
+CLOSED = CLOSES | {"closed_at": "2026-04-02T04:12:30.123+00:00"}
+
+
+@pytest.mark.parametrize(
+    ("row", "shown"),
+    [
+        (CLOSES, {"close": "not before 2026-04-02 04:00"}),
+        (CLOSES | {"waits_for": "the job"}, {"close": "due since 2026-04-02 04:00, waits for the job"}),
+        (CLOSED | {"statement_events": 5, "adjustment": 2}, {"close": "2026-04-02 04:12"}),
+        (CLOSED | {"statement_events": 0, "adjustment": 0}, {"close": "2026-04-02 04:12"}),
+        (
+            CLOSED | {"statement_events": 0, "adjustment": 790},
+            {
+                "close": "2026-04-02 04:12; no event had arrived before 2026-04-02 04:00, all came later",
+                "statement_events": None,
+                "adjustment": None,
+            },
+        ),
+    ],
+    ids=["open", "due", "closed", "empty", "all later"],
+)
+def test_a_month_says_how_it_is_with_its_close(row: dict[str, Any], shown: dict[str, Any]) -> None:
+    assert close_of(row) == shown

@@ -1,0 +1,38 @@
+"""`--config` of the command line: every command takes it, wherever it stands."""
+
+from collections.abc import Iterator
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from ops.cli import commands
+from settings import SettingsError
+
+
+def tree(command: click.Command, *path: str) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    yield path, command
+    if isinstance(command, click.Group):
+        for name, one in command.commands.items():
+            yield from tree(one, *path, name)
+
+
+def test_every_command_takes_it_but_the_one_that_makes_settings() -> None:
+    without = [path for path, one in tree(commands) if "--config" not in {o for p in one.params for o in p.opts}]
+    assert without == [("run",)]
+
+
+def refused(*arguments: str) -> str:
+    done = CliRunner().invoke(commands, list(arguments))
+    assert isinstance(done.exception, SettingsError), done.output
+    return str(done.exception).split(":")[0]
+
+
+@pytest.mark.parametrize(
+    "command", [("usage", "show"), ("dead-letters", "stats"), ("diagnose", "5")], ids=" ".join
+)
+def test_it_may_stand_anywhere_and_the_last_counts(command: tuple[str, ...]) -> None:
+    assert refused(*command) == "var/local/job.toml"
+    for at in range(len(command) + 1):
+        assert refused(*command[:at], "--config", "other.toml", *command[at:]) == "other.toml"
+    assert refused("--config", "first.toml", *command, "--config", "last.toml") == "last.toml"
