@@ -312,7 +312,12 @@ def _event(row: Row) -> Iterator[tuple[str, str]]:
     yield "Amplitude's name", row["name"].removeprefix(EVENT_PREFIX)
     yield "stored as", row["name"]
     yield "project", f"{row['project_id']}, {row['notifly_project']}"
-    yield "month", row["month"]
+    month = (
+        row["month"]
+        if row["server_upload_time"]
+        else f"{row['month']}, of its arrival: server_upload_time cannot be used"
+    )
+    yield "month", month
     yield "identity", f"rung {row['identity_rung']}: {row['identity']}"
     yield from _mended(row)
 

@@ -195,7 +195,8 @@ REPAIRS: Final[Mapping[str, str]] = {
     "its digits.",
     Repair.INTEGER_BEYOND_INT64: "An integer beyond 64 bits stands in `extra` as written; its column is null.",
     Repair.FLOAT_NOT_FINITE: "A number too large for a double stands in `extra` as written; its column is null.",
-    Repair.TIMESTAMP_UNREADABLE: "What is no timestamp stands in `extra`; its column is null.",
+    Repair.TIMESTAMP_UNREADABLE: "What is no timestamp stands in `extra`; its column is null. In place of a "
+    "`server_upload_time` the arrival counts.",
     Repair.TIMESTAMP_IMPLAUSIBLE: "A `server_upload_time` before 2012 or more than a day after arrival stands in "
     "`extra`; the arrival counts instead. Such a `computed_time` of a cohort counts as the arrival where users "
     "leave, and as a day before it where they enter.",

@@ -76,12 +76,17 @@ def _plausible(computed: datetime, arrival: datetime, in_cohort: bool) -> dateti
 def _repairs(clock_mended: bool, entries: Iterable[object]) -> Iterator[str]:
     if clock_mended:
         yield Repair.TIMESTAMP_IMPLAUSIBLE.of("computed_time")
-    if any(isinstance(user, dict) and _from_number(user.get("user_id")) for user in entries):
-        yield Repair.ID_FROM_NUMBER.of("user_id")
+    yield from {repair.of("user_id") for repair in map(_mended, entries) if repair}
 
 
-def _from_number(user_id: object) -> bool:
-    return not isinstance(user_id, str) and ids.somebody(user_id) is not None
+def _mended(user: object) -> Repair | None:
+    """What is to be said of a user's id: that it is no id, means nobody, or was a number."""
+    user_id = user.get("user_id") if isinstance(user, dict) else None
+    if ids.spelled(user_id) is None:
+        return Repair.WRONG_TYPE
+    if ids.somebody(user_id) is None:
+        return Repair.SENTINEL_ID
+    return None if isinstance(user_id, str) else Repair.ID_FROM_NUMBER
 
 
 def computed_time(spelled: object) -> datetime | None:

@@ -96,6 +96,25 @@ def test_integers_are_user_ids_and_seen_as_mended() -> None:
     assert found[0][0].repairs == {"id_from_number:user_id"}
 
 
+@pytest.mark.parametrize(
+    ("user", "repair"),
+    [
+        ({"user_id": USER}, None),
+        ({"user_id": 7}, "id_from_number"),
+        ({"user_id": "nil"}, "sentinel_id"),
+        ({"user_id": 0}, "sentinel_id"),
+        ({"user_id": ""}, "sentinel_id"),
+        ({"user_id": 7.0}, "wrong_type"),
+        ({}, "wrong_type"),
+        (USER, "wrong_type"),
+    ],
+)
+def test_a_user_who_is_none_is_seen_as_mended(user: object, repair: str | None) -> None:
+    message = read(users=[{"user_id": "a"}, user, user])
+    assert isinstance(message, Message)
+    assert message.repairs == ({f"{repair}:user_id"} if repair else set())
+
+
 @pytest.mark.parametrize(("name", "kept"), [("밤" * 2000, "밤" * 1000), ("", None), (7, None), (None, None)])
 def test_a_name_is_text_and_not_endless(name: object, kept: str | None) -> None:
     message = read(cohort_name=name)

@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from ops.explain import explain_record
 from stores.project import Link, Project, linked
 from tests.builders import ARRIVAL, PROJECT, encode, event
 from udfs.attribute import Registry
@@ -72,3 +74,18 @@ def test_rows_of_amplitude_that_are_no_stream_have_reasons_of_their_own() -> Non
     request = decoded(encode(REQUEST))
     assert (request["reason"], request["project_id"]) == ("api_request", None)
     assert request["detail"] == "the body of a request to one of Amplitude's APIs"
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("c1_upload.json", "of its arrival: server_upload_time cannot be used"),
+        ("c1_upload.json", "mended: timestamp_unreadable:server_upload_time"),
+        ("c4_merge_ids.json", "rejected: merged_ids"),
+        ("cohort_future_time.ndjson", "mended: timestamp_implausible:computed_time, 1 record."),
+        ("cohort_integer_user.json", "mended: id_from_number:user_id"),
+        ("identify_integer_user.json", "merged into the profile of 2016192872\n  mended: id_from_number:user_id"),
+    ],
+)
+def test_explain_record_names_what_is_odd(name: str, words: str) -> None:
+    assert words in CliRunner().invoke(explain_record, [str(FIXTURES / name)]).stdout
