@@ -24,7 +24,8 @@ def commands(heading: str, block: int = 0) -> list[str]:
     section = re.search(rf"^#+ {heading}\n(.*?)(?=^## |\Z)", README, re.DOTALL | re.MULTILINE)
     blocks = re.findall(r"```sh\n(.*?)```", section[1], re.DOTALL) if section else []
     assert len(blocks) > block, f"README has no such shell block below {heading!r}"
-    return [line.split("  #")[0].strip() for line in blocks[block].splitlines() if line.strip()]
+    lines = blocks[block].replace("\\\n", "").splitlines()
+    return [line.split("  #")[0].strip() for line in lines if line.strip()]
 
 
 @contextmanager
