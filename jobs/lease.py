@@ -77,10 +77,11 @@ def take(
     held = first
     said = False
     while not (_free(held, mine, jobs, now, over=over) and leases.take(mine, held)):
-        if held and not over and (held != first or held.job_id in jobs):
-            raise StoreError(_refusal(held, jobs.get(held.job_id), now))
-        if held and not said:
-            print(f"jobs.ingest: {_waiting(held, now)}", file=sys.stderr)
+        if held and not over:
+            if held != first or held.job_id in jobs:
+                raise StoreError(_refusal(held, jobs.get(held.job_id), now))
+            if not said:
+                print(f"jobs.ingest: {_waiting(held, now)}", file=sys.stderr)
             said = True
         pause(1)
         held, now = leases.read()

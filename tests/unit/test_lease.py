@@ -114,6 +114,21 @@ def test_taking_over_does_not_wait(jobs: dict[str, str]) -> None:
     assert table.held == MINE._replace(renewed_at=START.isoformat())
 
 
+def test_taking_over_succeeds_while_the_holder_renews(capsys: pytest.CaptureFixture[str]) -> None:
+    class Alive(Table):
+        """The holder gives a sign between the first reading and taking."""
+
+        def take(self, mine: Lease, before: Lease | None) -> bool:
+            if before == HELD:
+                self.held = HELD._replace(renewed_at=self.now.isoformat())
+            return super().take(mine, before)
+
+    table = Alive(HELD, seconds=4)
+    take(table, {HELD.job_id: "RUNNING"}, over=True)
+    assert table.held == MINE._replace(renewed_at=table.now.isoformat())
+    assert capsys.readouterr().err == ""
+
+
 def test_the_slower_of_two_starts_is_refused() -> None:
     class Overtaken(Table):
         """Another start takes the lease between this one's reading and taking."""
