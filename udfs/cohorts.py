@@ -82,9 +82,10 @@ def _repairs(clock_mended: bool, entries: Iterable[object]) -> Iterator[str]:
 def _mended(user: object) -> Repair | None:
     """What is to be said of a user's id: that it is no id, means nobody, or was a number."""
     user_id = user.get("user_id") if isinstance(user, dict) else None
-    if ids.spelled(user_id) is None:
+    spelled = ids.spelled(user_id)
+    if spelled is None:
         return Repair.WRONG_TYPE
-    if ids.somebody(user_id) is None:
+    if not spelled or spelled in ids.SENTINELS:
         return Repair.SENTINEL_ID
     return None if isinstance(user_id, str) else Repair.ID_FROM_NUMBER
 
