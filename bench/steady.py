@@ -48,7 +48,7 @@ WARM_UP, LIMIT = 60, 300  # s of input before and after the outage of a backlog
 SLACK = 2  # s of input that a job which keeps up may be behind
 BEHIND = 15  # s that usage may be behind: its interval, and to spare
 PATIENCE = 600  # s to wait for what must come
-INPUT_FIRST = ("backlog", "freshness")
+INPUT_FIRST = ("backlog", "freshness", "worst")
 FLINK = {
     "soak": {
         "metrics.fetcher.update-interval": "100",  # ms: REST would tell of the records read at the last sample

@@ -23,7 +23,7 @@ from typing import Final, NamedTuple
 import click
 from rich.console import Console
 
-from ops import report, run, sample
+from ops import report, run, sample, sample_worst
 from ops.disk import mounted
 from ops.faults import FAULTS, WAREHOUSE_FULL, strike
 from ops.feed import Feed
@@ -41,6 +41,7 @@ from stores.errors import StoreError
 from stores.stream import Stream
 
 RECORDS: Final = 800  # for each strike
+WORST: Final = 300  # updates of one user, likewise
 PER_SECOND: Final = 40
 _RUNS_PER_CLUSTER: Final = 8  # the emulators keep all that they were given
 _SECONDS_TO_REST: Final = 240
@@ -73,6 +74,8 @@ class Line:
     """faults that struck upon the one before, not when the job was well again"""
     high_availability: bool = False
     """whether the JobManager had it"""
+    worst: bool = False
+    """whether one user's list operators arrived out of order beside the sample"""
     seconds: float = 0.0
     trouble: str = ""
     """why the run has no result"""
@@ -136,12 +139,12 @@ def cluster(name: str = "torture", *, high_availability: bool = False) -> Iterat
         yield Cluster(block.enter_context(stack), objects, disks)
 
 
-def torture(cluster: Cluster, seed: int, only: Sequence[str] = ()) -> Line:
+def torture(cluster: Cluster, seed: int, only: Sequence[str] = (), *, worst: bool = False) -> Line:
     """One run. What prevents a result is in its line; only Ctrl-C ends it."""
     begin, planned = time.monotonic(), schedule(seed, only)
     line = Line(seed, [name for one in planned for name in one.faults])
     line.upon = len(line.faults) - len(planned)
-    line.high_availability = cluster.stack.high_availability
+    line.high_availability, line.worst = cluster.stack.high_availability, worst
     try:
         with prepared(cluster, seed, on_disk=WAREHOUSE_FULL in line.faults) as target:
             _fed(target, planned, line)
@@ -197,7 +200,9 @@ def direct(stack: Stack) -> tuple[str, ...]:
 
 
 def _fed(target: Target, planned: Sequence[Strike], line: Line) -> None:
-    made = sample.generate(RECORDS * len(planned), seed=line.seed)
+    made, listed = sample.generate(RECORDS * len(planned), seed=line.seed), None
+    if line.worst:
+        made, listed = sample_worst.beside(made, WORST * len(planned), line.seed)
     feed = target.feed = Feed(target.stream, made.puts, PER_SECOND)
     feed.start()
     for share, faults in planned:
@@ -213,6 +218,8 @@ def _fed(target: Target, planned: Sequence[Strike], line: Line) -> None:
     while True:
         found = report.read(settings)
         wrong = list(run.compared(found, made.truth))
+        if listed is not None:
+            wrong += sample_worst.compared(settings, listed)
         late = deadline.over
         residual = unbalanced(settings) if late or not wrong else []
         if not (wrong or residual) or late:
@@ -261,7 +268,7 @@ def scoreboard(lines: Iterable[Line]) -> str:
 
 
 def _group(line: Line) -> str:
-    more = ", high availability" if line.high_availability else ""
+    more = ", high availability" * line.high_availability + ", one user's worst beside it" * line.worst
     if len(line.faults) == 1:
         return line.faults[0] + more
     return f"{len(line.faults)}, {'upon each other' if line.upon else 'one after the other'}{more}"
@@ -280,9 +287,17 @@ def read_lines(path: Path = LINES) -> list[Line]:
     "--into", type=click.Path(path_type=Path), default=ROOT / "var" / "torture.jsonl", help="A line per run."
 )
 @click.option("--high-availability", is_flag=True, help="With ZooKeeper: a JobManager resumes its job by itself.")
+@click.option("--worst", is_flag=True, help="One user's list operators, out of order, beside the sample.")
 @click.option("--write-scoreboard", is_flag=True, help="Make docs/scoreboard.md of docs/scoreboard.jsonl.")
 def main(  # noqa: PLR0913  an option each
-    runs: int, seed: int, only: Sequence[str], into: Path, *, high_availability: bool, write_scoreboard: bool
+    *,
+    runs: int,
+    seed: int,
+    only: Sequence[str],
+    into: Path,
+    high_availability: bool,
+    worst: bool,
+    write_scoreboard: bool,
 ) -> None:
     """Strike the product with faults; exit 0 only when every run came out right."""
     stop_on_signals()
@@ -292,7 +307,7 @@ def main(  # noqa: PLR0913  an option each
         return
     console, lines = Console(), []
     with one_line_errors("torture"):
-        for line in _all(range(seed, seed + runs), only, high_availability=high_availability):
+        for line in _all(range(seed, seed + runs), only, high_availability=high_availability, worst=worst):
             lines.append(line)
             with into.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(asdict(line)) + "\n")
@@ -301,7 +316,7 @@ def main(  # noqa: PLR0913  an option each
     sys.exit(0 if all(line.right for line in lines) else 1)
 
 
-def _all(seeds: Sequence[int], only: Sequence[str], *, high_availability: bool) -> Iterator[Line]:
+def _all(seeds: Sequence[int], only: Sequence[str], *, high_availability: bool, worst: bool) -> Iterator[Line]:
     commit = subprocess.run(
         ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False
     ).stdout.strip()
@@ -309,7 +324,7 @@ def _all(seeds: Sequence[int], only: Sequence[str], *, high_availability: bool) 
     while left:
         with cluster(high_availability=high_availability) as shared:
             for _ in range(min(_RUNS_PER_CLUSTER, len(left))):
-                line = torture(shared, left.pop(0), only)
+                line = torture(shared, left.pop(0), only, worst=worst)
                 line.commit = commit
                 yield line
                 # what has broken the cluster must not break the next run, nor a second TaskManager take its faults

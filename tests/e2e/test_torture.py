@@ -21,7 +21,7 @@ def cluster() -> Iterator[Cluster]:
 
 def test_nothing_is_missing_extra_or_unexplained(cluster: Cluster) -> None:
     faults = ["Python workers killed", "DynamoDB down", "shards merged"]
-    line = torture.torture(cluster, 3, faults)
+    line = torture.torture(cluster, 3, faults, worst=True)
     assert (line.faults, line.upon) == (faults, 2)  # each upon the one before
     assert (line.missing, line.extra, line.residual, line.trouble) == (0, 0, 0, "")
     assert line.records > torture.RECORDS
