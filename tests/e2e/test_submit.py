@@ -16,7 +16,7 @@ import pytest
 from ops import emulators
 from ops.emulators import Emulator
 from ops.local import INHERITED
-from ops.patience import Deadline
+from ops.patience import Deadline, scaled
 from ops.process import Process, free_port
 from ops.run import create
 from settings import load
@@ -97,7 +97,7 @@ class Shell:
             env=self.env,
             capture_output=True,
             text=True,
-            timeout=600,
+            timeout=scaled(600),
             check=False,
         )
 
@@ -163,7 +163,7 @@ def wait_for_checkpoint(shell: Shell, job: str) -> None:
 
 
 def rest(shell: Shell, path: str) -> Any:
-    with urllib.request.urlopen(f"http://127.0.0.1:{shell.rest_port}{path}", timeout=30) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{shell.rest_port}{path}", timeout=scaled(30)) as answer:
         return json.load(answer)
 
 
@@ -171,7 +171,7 @@ def refusal(path: Path, *options: str, **more: str) -> str:
     """The one line of a start that no JVM has seen."""
     env = {key: os.environ[key] for key in INHERITED if key in os.environ} | {"JAVA_HOME": "/none", **more}
     command = [ROOT / ".venv/bin/amplitude-bridge", "submit", "--config", path, *options]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=scaled(120), check=False)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     return done.stderr
 

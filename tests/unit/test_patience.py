@@ -1,7 +1,9 @@
 """Deadlines follow the machine's load, and waiting ends with the state that is waited for."""
 
 import os
+import re
 import time
+from pathlib import Path
 
 import pytest
 
@@ -53,3 +55,20 @@ def test_waiting_in_vain_says_what_there_is_instead(seconds: list[float], monkey
     load(monkeypatch, 4.0)
     with pytest.raises(TimeoutError, match=r"^not reached after 20 s: 3 rows$"):
         wait_until(lambda: False, 10, lambda: "3 rows", pause=1)
+
+
+ROOT = Path(__file__).resolve().parents[2]
+# a lock that SQLite waits for, and for how long a test keeps a receiver down
+FIXED = {"timeout=10, isolation_level=None", "down_until = time.monotonic() + DOWN"}
+
+
+def test_no_deadline_of_tests_and_tools_is_fixed() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}: {line.strip()}"
+        for folder in ("ops", "tests")
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if re.search(r"time\.monotonic\(\) \+|\btimeout=[0-9]", line) and not any(one in line for one in FIXED)
+        if path != Path(__file__)
+    ]
+    assert not found, "take Deadline, scaled or wait_until of ops/patience.py: " + "; ".join(found)
