@@ -1,6 +1,7 @@
 """`--config` of the command line: every command takes it, wherever it stands."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 import pytest
@@ -8,6 +9,12 @@ from click.testing import CliRunner
 
 from ops.cli import commands
 from settings import SettingsError
+
+
+@pytest.fixture(autouse=True)
+def folder_without_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not the project's: a stack that has run there has left its job.toml."""
+    monkeypatch.chdir(tmp_path)
 
 
 def tree(command: click.Command, *path: str) -> Iterator[tuple[tuple[str, ...], click.Command]]:
