@@ -6,9 +6,7 @@ what stays in memory is the file, the member of the archive that is open, and a 
 
 import json
 import sys
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -17,6 +15,8 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from ops.aggregates import note
+from ops.outcomes import GROUPS, LOST, OUTCOMES, Row, Summary
 from ops.reasons import REASONS, REPAIRS
 from ops.terminal import cell, config_option, echo_fields, printable
 from settings import load
@@ -24,90 +24,16 @@ from stores.cohorts import Cohorts
 from stores.project import Project, linked
 from stores.projects import Projects
 from stores.registry import read
-from udfs import envelope, text
+from udfs import envelope, kpl, text
 from udfs.attribute import Registry
-from udfs.envelope import Limits, Part
+from udfs.envelope import Form, Limits, Part
 from udfs.model import DECODED, EVENT_PREFIX, Kind, Reason, Rejection, Repair
 
 ARCHIVE: Final = Limits(opened_bytes=2**40, parts=10**9)
 """Bounds that no archive meets, but the ratio: it stops decompression bombs."""
-_GROUPS: Final = 100  # kinds of problems that are told apart, and names in JSON
 _SHOWN: Final = 10  # of each on a terminal
-_OUTCOMES: Final = {
-    "accepted": "stored as events",
-    "duplicate": "the same event of the same project stands earlier in this file",
-    Kind.USER_UPDATE: "merged into profiles, and kept in the history",
-    Kind.COHORT: "cohort messages: memberships, and a history of them",
-    Kind.CONTROL: "recognised and counted; no events of a customer's",
-    Kind.NOT_LINKED: "counted; their project was not linked when Amplitude uploaded them",
-    Kind.QUARANTINED: "kept; nobody knows whose they are",
-    Kind.REJECTED: "kept; unusable as they came",
-}
-_LOST: Final = (Kind.NOT_LINKED, Kind.QUARANTINED, Kind.REJECTED)
-
-Row = Mapping[str, Any]
-"""A row of `DECODED` by column."""
-
-
-@dataclass
-class Group:
-    """Records that are not taken for the same reason, of the same project."""
-
-    reason: Reason
-    project_id: int | None
-    first: int
-    detail: str
-    records: int = 0
-
-    def words(self) -> list[tuple[str, str]]:
-        """What a person needs to know about it, by name."""
-        project = [] if self.project_id is None else [("project", str(self.project_id))]
-        return [*project, ("detail", self.detail), *REASONS[self.reason]._asdict().items()]
-
-
-@dataclass
-class Summary:
-    """What the job would do with the records of one file, in counts and first examples."""
-
-    form: str | None = None
-    """what envelope the file is"""
-    note: str | None = None
-    """in which way the file as one record would fare otherwise"""
-    outcomes: Counter[str] = field(default_factory=Counter)
-    first: dict[str, int] = field(default_factory=dict)
-    names: Counter[str] = field(default_factory=Counter)
-    repairs: Counter[str] = field(default_factory=Counter)
-    groups: dict[tuple[Reason, int | None], Group] = field(default_factory=dict)
-    ungrouped: int = 0
-    """records that are not taken in yet other ways than those of `groups`"""
-    last: Row = field(default_factory=dict)
-
-    @property
-    def records(self) -> int:
-        """All of them."""
-        return self.outcomes.total()
-
-    @property
-    def lost(self) -> int:
-        """Those that do not reach their customer."""
-        return sum(self.outcomes[kind] for kind in _LOST)
-
-    def add(self, row: Row, *, copy: bool) -> None:
-        """Count one more record; `copy` says that the event was there before."""
-        at, self.last = self.records, row
-        outcome = row["kind"] if row["kind"] != Kind.EVENT else "duplicate" if copy else "accepted"
-        self.outcomes[outcome] += 1
-        self.first.setdefault(outcome, at)
-        if outcome == "accepted":
-            self.names[row["name"]] += 1
-        if outcome != "duplicate":
-            self.repairs.update((row["repairs"] or "").split())
-        if row["reason"]:
-            key = (Reason(row["reason"]), row["project_id"])
-            if key in self.groups or len(self.groups) < _GROUPS:
-                self.groups.setdefault(key, Group(*key, at, row["detail"])).records += 1
-            else:
-                self.ungrouped += 1
+_TAKEN: Final = ("All are taken.", "All are taken, once the connector hands them over.")
+_NUMBERED: Final = ("numbered from 0 as in `sub_index`.", "opened by the connector: `sub_index` is null.")
 
 
 def summarise(payload: bytes, arrival: datetime, registry: Registry) -> Summary:
@@ -115,15 +41,24 @@ def summarise(payload: bytes, arrival: datetime, registry: Registry) -> Summary:
     # not above: it loads pandas and PyFlink, a second that no other command needs to wait
     from udfs.decode import dead_letter, decode  # noqa: PLC0415
 
-    def rows() -> Iterator[Row]:
-        for data, fault in _parts(payload, ARCHIVE):
+    def rows(record: bytes) -> Iterator[Row]:
+        whole = decode(record, arrival, registry)
+        if whole[0] != Kind.ENVELOPE:
+            yield dict(zip(DECODED, whole, strict=True))
+            return
+        for data, fault in _parts(record, ARCHIVE):
             row = dead_letter(fault, b"") if fault else decode(data, arrival, registry, part=True)
             yield dict(zip(DECODED, row, strict=True))
 
-    whole = dict(zip(DECODED, decode(payload, arrival, registry), strict=True))
-    if whole["kind"] != Kind.ENVELOPE:
-        return _counted(Summary(), [whole])
-    return _counted(Summary(whole["detail"], _as_one_record(payload)), rows())
+    if inside := kpl.opened(payload):  # the connector opens it: each record is handed over as if it stood alone
+        handed = inside.records[: inside.handed_over]
+        summary = _counted(Summary(Form.KPL, note(inside)), (row for one in handed for row in rows(one.data)))
+        summary.drop(len(inside.dropped))
+        return summary
+    form = decode(payload, arrival, registry)
+    if form[0] != Kind.ENVELOPE:
+        return _counted(Summary(), rows(payload))
+    return _counted(Summary(form[2], _as_one_record(payload)), rows(payload))
 
 
 def _parts(payload: bytes, limits: Limits) -> Iterator[Part]:
@@ -224,15 +159,15 @@ def _tree(summary: Summary) -> dict[str, Any]:
         "note": summary.note,
         "records": summary.records,
         "taken": summary.records - summary.lost,
-        "outcomes": {name: summary.outcomes[name] for name in _OUTCOMES},
+        "outcomes": {name: summary.outcomes[name] for name in OUTCOMES},
         "names": [
             {"event_type": name.removeprefix(EVENT_PREFIX), "stored_as": name, "records": n}
-            for name, n in summary.names.most_common(_GROUPS)
+            for name, n in summary.names.most_common(GROUPS)
         ],
-        "names_left_out": max(0, len(summary.names) - _GROUPS),
+        "names_left_out": max(0, len(summary.names) - GROUPS),
         "repairs": dict(summary.repairs),
-        "problems": [group for group in groups if group["kind"] in _LOST],
-        "control": [group for group in groups if group["kind"] not in _LOST],
+        "problems": [group for group in groups if group["kind"] in LOST],
+        "control": [group for group in groups if group["kind"] not in LOST],
         "records_left_out": summary.ungrouped,
         "event": dict(_event(summary.last)) if summary.form is None and summary.names else None,
     }
@@ -242,13 +177,19 @@ def _print(summary: Summary, size: int) -> None:
     if summary.form is None:
         _print_one(summary)
         return
-    click.echo(f"{summary.form}, {size:,} bytes: {_records(summary.records)}, numbered from 0 as in `sub_index`.")
-    lost = f"Not taken: {summary.lost:,} of {summary.records:,}." if summary.lost else "All are taken."
+    click.echo(
+        f"{summary.form}, {size:,} bytes: {_records(summary.records)}, {_NUMBERED[summary.form == Form.KPL]}"
+    )
+    lost = (
+        f"Not taken: {summary.lost:,} of {summary.records:,}."
+        if summary.lost
+        else _TAKEN[summary.form == Form.KPL]
+    )
     click.echo(click.style(lost, bold=True))
     if summary.note:
         click.echo(summary.note)
     outcomes = _table("outcome", "records", "first", "that is")
-    for name, meaning in _OUTCOMES.items():
+    for name, meaning in OUTCOMES.items():
         if summary.outcomes[name]:
             outcomes.add_row(name, f"{summary.outcomes[name]:,}", str(summary.first[name]), meaning)
     Console().print(outcomes)

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from rich.console import Console
 from rich.table import Table
 
+from ops.aggregates import Dropped, missing, recover
 from ops.terminal import Commands, cell
 from settings import Settings, load
 from stores.lake import (
@@ -32,7 +33,7 @@ from stores.lake import (
 )
 from stores.stream import Record, Stream
 from stores.usage import TOTALS, UsageTable
-from udfs import envelope
+from udfs import kpl
 from udfs.model import Kind
 
 _TAKEN: Final = {
@@ -113,18 +114,23 @@ def summed(
 def check(config: Path, /, *, stream: bool, as_json: bool) -> None:
     """Count again what the job has counted, and print where the counts differ.
 
-    Exit code 0: no residual; 1: there are some. While records arrive, the newest differ until the next checkpoint.
+    With --stream also what the Kinesis connector has dropped of KPL aggregates; `ledger recover` puts it on the
+    stream again. Exit code 0: no residual, nothing dropped; 1: there is some. While records arrive, the newest
+    differ until the next checkpoint.
     """
     settings = load(config)
     counts = compared(settings, stream=stream)
     found = [one for pair in counts.values() for one in residuals(*pair)]
+    dropped = missing(Stream(settings.stream_address)) if stream else []
     if as_json:
         rows = [{**one.account._asdict(), "counted": one.counted, "found": one.found} for one in found]
         totals = {name: counted.total() for name, (counted, _) in counts.items()}
-        click.echo(json.dumps({"counted": totals, "residuals": rows}, indent=2))
+        lost = [{**one._asdict(), "missing": len(one.missing)} for one in dropped]
+        click.echo(json.dumps({"counted": totals, "residuals": rows, "dropped": lost}, indent=2))
     else:
         _print(counts, found)
-    sys.exit(1 if found else 0)
+        _print_dropped(dropped)
+    sys.exit(1 if found or dropped else 0)
 
 
 def compared(settings: Settings, *, stream: bool) -> dict[str, tuple[Counts, Counts]]:
@@ -219,12 +225,12 @@ def of_records(rows: Iterable[Mapping[str, Any]]) -> Counts:
 
 
 def of_stream(records: Iterable[Record]) -> Counts:
-    """Records on the stream; the connector makes several of a KPL aggregate."""
+    """Records on the stream as the job is handed them: the connector makes several of a KPL aggregate, or none."""
     counts: Counts = Counter()
     for one in records:
-        inside = envelope.aggregated(one.data)
+        inside = kpl.opened(one.data, one.hashes)
         hour = one.arrival.replace(minute=0, second=0, microsecond=0)
-        counts[_account("stream", hour, one.shard, None)] += 1 if inside is None else len(inside)
+        counts[_account("stream", hour, one.shard, None)] += 1 if inside is None else inside.handed_over
     return +counts
 
 
@@ -243,3 +249,15 @@ def _print(counts: Mapping[str, tuple[Counts, Counts]], found: Sequence[Residual
     if len(found) > _SHOWN:
         click.echo(f"… and {len(found) - _SHOWN:,} more: see --json")
     click.echo("residual 0" if not found else f"{len(found):,} residuals")
+
+
+def _print_dropped(dropped: Sequence[Dropped]) -> None:
+    for one in dropped[:_SHOWN]:
+        click.echo(f"DROPPED {one}")
+    if len(dropped) > _SHOWN:
+        click.echo(f"… and {len(dropped) - _SHOWN:,} more: see --json")
+    if dropped:
+        click.echo("amplitude-bridge ledger recover puts these records on the stream again, each alone")
+
+
+ledger.add_command(recover)

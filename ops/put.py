@@ -9,6 +9,7 @@ import click
 from ops.terminal import config_option, echo_fields
 from settings import load
 from stores.stream import RECORD_BYTES_MAX, Stream
+from udfs import kpl
 
 
 @click.command()
@@ -22,7 +23,7 @@ def put(config: Path, file: str) -> None:
     stream = Stream(load(config).stream_address)
     with click.open_file(file, "rb") as source:
         data = source.read(RECORD_BYTES_MAX + 1)
-    handle = ":".join(stream.put_one(hashlib.sha256(data).hexdigest(), data))
+    handle = ":".join(stream.put_one(kpl.partition_key(data) or hashlib.sha256(data).hexdigest(), data))
     click.echo(handle)
     given = f"--config {shlex.quote(str(config))}"
     commands = (

@@ -44,7 +44,7 @@ from stores.lake import COHORT_MESSAGES, DEAD_LETTERS, EVENT_STORE, USER_UPDATES
 from stores.project import Project
 from stores.stream import Stream
 from stores.usage import UsageTable
-from udfs import envelope
+from udfs import kpl
 from udfs.attribute import Registry
 from udfs.decode import leaves
 from udfs.model import DECODED, Kind, Row
@@ -85,7 +85,8 @@ class Expected:
         """Count what must come of one more put."""
         # when exactly it arrives decides nothing: uploads are long past, and links have no end
         arrival = datetime.now(UTC).replace(tzinfo=None)
-        records = envelope.aggregated(payload) or [payload]  # the connector makes records of its own of these
+        inside = kpl.opened(payload)  # the connector makes records of its own of these
+        records = [one.data for one in inside.records[: inside.handed_over]] if inside else [payload]
         self.outcomes.update(self._outcome(row) for one in records for _, row in leaves(one, arrival, REGISTRY))
 
     def _outcome(self, row: Row) -> Outcome:

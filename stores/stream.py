@@ -45,6 +45,8 @@ class Shard(NamedTuple):
     is_open: bool
     """whether it takes records"""
     parents: tuple[str, ...]
+    hashes: tuple[int, int]
+    """the first and the last hash key that belong to it"""
 
 
 class Kept(NamedTuple):
@@ -56,11 +58,13 @@ class Kept(NamedTuple):
 
 
 class Record(NamedTuple):
-    """A record as it lies on the stream; `arrival` in UTC."""
+    """A record as it lies on the stream; `arrival` in UTC, `hashes` those of its shard."""
 
     shard: str
+    sequence: str
     arrival: datetime
     data: bytes
+    hashes: tuple[int, int]
 
 
 class Place(NamedTuple):
@@ -76,6 +80,7 @@ class Stream:
     def __init__(self, address: StreamAddress) -> None:
         self.address = address
         self.client = address.client()
+        self._known: dict[str, tuple[int, int]] = {}  # the hash keys of a shard never change
 
     def create(self, shards: int) -> None:
         """Create the stream unless it is there, and wait until it takes records."""
@@ -103,6 +108,7 @@ class Stream:
                     one["ShardId"],
                     "EndingSequenceNumber" not in one["SequenceNumberRange"],
                     tuple(one[name] for name in ("ParentShardId", "AdjacentParentShardId") if name in one),
+                    (int(one["HashKeyRange"]["StartingHashKey"]), int(one["HashKeyRange"]["EndingHashKey"])),
                 )
                 for page in pages
                 for one in page["Shards"]
@@ -214,6 +220,7 @@ class Stream:
     def _of_shard(
         self, shard: str, since: datetime | None = None, at_once: int = GET_RECORDS_MAX
     ) -> "Iterator[Record]":
+        hashes = self._hashes(shard)
         start: Any = {"ShardIteratorType": "TRIM_HORIZON"}
         if since is not None:
             start = {"ShardIteratorType": "AT_TIMESTAMP", "Timestamp": since}
@@ -222,10 +229,16 @@ class Stream:
         while at:
             page = self.client.get_records(ShardIterator=at, Limit=at_once)
             for one in page["Records"]:
-                yield Record(shard, one["ApproximateArrivalTimestamp"].astimezone(UTC), one["Data"])
+                arrival = one["ApproximateArrivalTimestamp"].astimezone(UTC)
+                yield Record(shard, one["SequenceNumber"], arrival, one["Data"], hashes)
             if not page["Records"] and not page["MillisBehindLatest"]:
                 return
             at = page.get("NextShardIterator")
+
+    def _hashes(self, shard: str) -> tuple[int, int]:
+        if shard not in self._known:
+            self._known = {one.shard: one.hashes for one in self.shards()}
+        return self._known[shard]
 
     def _explained(self) -> AbstractContextManager[None]:
         return explained(f"Kinesis stream {self.address.name}", self.address.endpoint)

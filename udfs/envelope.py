@@ -9,10 +9,9 @@ tail never takes the good heads with it.
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from enum import StrEnum
-from hashlib import md5
 from typing import Final, NamedTuple
 
-from udfs import inflate, values
+from udfs import inflate, kpl, values
 from udfs.model import Reason, Rejection
 from udfs.text import BLANKS, BOM
 
@@ -134,7 +133,7 @@ class _Opening:
 _MAGIC: Final = {
     Form.GZIP: (inflate.GZIP,),
     Form.ZIP: (inflate.FILE, inflate.END),
-    Form.KPL: (b"\xf3\x89\x9a\xc2",),
+    Form.KPL: (kpl.MAGIC,),
 }
 
 
@@ -191,66 +190,11 @@ def _zip(payload: bytes, opening: _Opening) -> Iterator[bytes]:
         yield from _behind(payload, content, opening)
 
 
-def aggregated(payload: bytes) -> list[bytes] | None:
-    """The records of a whole KPL aggregate; None for all else. The Kinesis connector opens these by itself."""
-    try:
-        return list(_user_records(payload)) if _binary(payload) is Form.KPL else None
-    except _FaultError:
-        return None
-
-
 def _kpl(payload: bytes, _: _Opening) -> Iterator[bytes]:
-    return _user_records(payload)
-
-
-def _user_records(payload: bytes) -> Iterator[bytes]:
-    """The user records of the KPL's format, `aggregation-format.md` of awslabs/amazon-kinesis-producer."""
-    body, digest = payload[4:-16], payload[-16:]
-    if len(payload) < 20 or md5(body, usedforsecurity=False).digest() != digest:
-        raise _FaultError(Reason.KPL_INVALID, "the checksum of the aggregate is wrong")
     try:
-        for number, record in _protobuf(body):
-            if number == _KPL_RECORDS:
-                yield from (data for field, data in _protobuf(record) if field == _KPL_DATA)
-    except IndexError:
-        raise _FaultError(Reason.KPL_INVALID, "the aggregate breaks off, or is no protobuf") from None
-
-
-_KPL_RECORDS, _KPL_DATA = 3, 3
-
-
-def _protobuf(message: bytes) -> Iterator[tuple[int, bytes]]:
-    """Number and bytes of a message's length-delimited fields. Raises IndexError where the bytes are no message.
-
-    The protobuf library at hand (4.23, Beam's) ended the process with a segmentation fault on this format.
-    """
-    at = 0
-    while at < len(message):
-        key, at = _varint(message, at)
-        if key & 7 == 2:
-            length, start = _varint(message, at)
-            at = start + length
-            value = message[start:at]
-            if at <= len(message):
-                yield key >> 3, value
-        elif key & 7 == 0:
-            _, at = _varint(message, at)
-        else:
-            at += {1: 8, 5: 4}.get(key & 7, len(message) + 1)
-        if at > len(message):
-            raise IndexError
-
-
-def _varint(message: bytes, at: int) -> tuple[int, int]:
-    """The number that stands here, and where it ends."""
-    number = shift = 0
-    while shift < 64:
-        byte = message[at]
-        number |= (byte & 127) << shift
-        at, shift = at + 1, shift + 7
-        if byte < 128:
-            return number, at
-    raise IndexError
+        yield from kpl.data(payload)
+    except kpl.AggregateError as error:
+        raise _FaultError(Reason.KPL_INVALID, str(error)) from None
 
 
 _BINARY: Final[dict[Form, Callable[[bytes, _Opening], Iterator[bytes]]]] = {

@@ -22,6 +22,7 @@ from stores.lake import DEAD_LETTERS, EVENT_STORE, Lake
 from stores.stream import Stream
 from tests.compare import assert_as_expected, link_times
 from tests.e2e.crash import OPTIONS, crash
+from tests.kpl import aggregate_of
 from tests.oracle import expect
 
 RECORDS = 3200
@@ -72,6 +73,28 @@ def at_rest(stack: Stack, settings: Settings, job: str, outcomes: int) -> report
         assert stack.flink.job_state(job) in {"RUNNING", "RESTARTING"}, stack.flink.root_cause(job)
         assert not deadline.over, f"not at rest after {deadline.elapsed:.0f} s: {found}"
         time.sleep(1)
+
+
+def test_what_the_connector_drops_of_an_aggregate_is_named_and_recovered(
+    stack: Stack, settings: Settings, job: str
+) -> None:
+    """Behind the test above: the second record's key belongs to another of the three shards, which drops both."""
+    stream = Stream(settings.stream_address)
+    key, other = (
+        next(key for key in map(str, range(99)) if stream.put_one(key, b"{}")[0] == shard)
+        for shard in stream.open_shards()[:2]
+    )
+    place = ":".join(stream.put_one(key, aggregate_of([key, other], [(0, None, b"[1]"), (1, None, b"[2]")])))
+    wait_until(lambda: "RESIDUAL" not in ledger_check(stack).stdout, 90, pause=2)
+    checked = ledger_check(stack)
+    assert checked.returncode == 1
+    assert f"DROPPED {place}: 2 of 2 records dropped by the connector: record 1 belongs to" in checked.stdout
+    command = [".venv/bin/amplitude-bridge", "ledger", "--config", str(stack.settings_path), "recover"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=scaled(60))
+    assert done.stdout.endswith("put on the stream again: 2\n")
+    wait_until(lambda: ledger_check(stack).returncode == 0, 90, lambda: ledger_check(stack).stdout, pause=2)
+    dead = Lake(settings.lake_address).rows(DEAD_LETTERS).to_pylist()
+    assert {b"1", b"2"} <= {row["payload"] for row in dead if row["reason"] == "not_an_object"}
 
 
 def test_the_ledger_has_no_residual_and_finds_what_the_job_has_not_seen(

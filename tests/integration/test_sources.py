@@ -2,13 +2,16 @@
 
 from datetime import UTC, datetime
 from hashlib import md5
+from random import Random
 from typing import Any
 
+import pytest
 from pyflink.java_gateway import get_gateway
 
 from jobs.sources import connector_options
 from settings import Kinesis
-from udfs import envelope
+from tests.kpl import aggregate_of, random_aggregate
+from udfs import envelope, kpl
 from udfs.envelope import Form, Part
 
 # The emulator takes the milliseconds that the connector's SDK sends (without CBOR) for seconds, so that a start
@@ -80,6 +83,41 @@ def test_an_aggregate_in_an_aggregate_is_opened_by_us() -> None:
     assert list(envelope.unpack(inner)) == [Part(b"one"), Part(b"two")]
 
 
-def test_the_connector_drops_parts_that_do_not_belong_to_the_shard() -> None:
-    # the KPL's rule for reshards; docs/architecture.md names it among what this job cannot see
-    assert handed_over(aggregate(b"one"), hashes=(0, 1)) == []
+THIRD = (0, HASHES // 3)  # the first of three shards: the key k0 belongs there, k2 does not
+RULES = {
+    "keys of one shard": (aggregate_of(["k0"], [(0, None, b"1"), (0, None, b"2")]), 2),
+    "a key of another shard takes all with it": (
+        aggregate_of(["k0", "k2"], [(0, None, b"1"), (0, None, b"2"), (1, None, b"3")]), 0
+    ),
+    "a hash key of the shard counts, not the key": (aggregate_of(["k2"], [(0, 0, b"1")], ["5"]), 1),
+    "a hash key of another shard": (aggregate_of(["k0"], [(0, None, b"1"), (0, 0, b"2")], [str(HASHES - 1)]), 0),
+    "a hash key below all": (aggregate_of(["k0"], [(0, None, b"1"), (0, 0, b"2")], ["-1"]), 0),
+    "a hash key that is no number": (
+        aggregate_of(["k0"], [(0, None, b"1"), (0, 0, b"2"), (0, None, b"3")], ["undefined"]), 1
+    ),
+    "a hash key that is not there": (aggregate_of(["k0"], [(0, None, b"1"), (0, 7, b"2")]), 1),
+    "a key that is not there": (aggregate_of(["k0"], [(0, None, b"1"), (1, None, b"2"), (0, None, b"3")]), 1),
+    "no table of keys": (aggregate_of([], [(0, None, b"1"), (0, None, b"2")]), 0),
+    "nothing": (aggregate_of(["k0"], []), 0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("payload", "handed"), RULES.values(), ids=RULES)
+def test_what_the_connector_drops_of_an_aggregate_is_what_our_rule_says(payload: bytes, handed: int) -> None:
+    ours = kpl.opened(payload, THIRD)
+    assert ours is not None
+    assert handed_over(payload, THIRD) == [one.data for one in ours.records[: ours.handed_over]]
+    assert ours.handed_over == handed
+
+
+def test_our_rule_is_the_connectors_for_whatever_is_sealed_as_an_aggregate() -> None:
+    rng = Random(1)
+    whole = 0
+    for _ in range(400):
+        payload = random_aggregate(rng)
+        hashes = rng.choice([THIRD, (0, HASHES - 1), (HASHES // 3 + 1, HASHES // 2)])
+        ours = kpl.opened(payload, hashes)
+        expected = [payload] if ours is None else [one.data for one in ours.records[: ours.handed_over]]
+        whole += ours is None
+        assert handed_over(payload, hashes) == expected, payload
+    assert 20 < whole < 300

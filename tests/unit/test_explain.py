@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from ops import cli, explain, sample_envelopes
+from ops import cli, explain, outcomes, sample_envelopes
 from ops.explain import explain_record
 from ops.reasons import REPAIRS
 from stores.project import linked
@@ -193,6 +193,7 @@ def test_an_export_archive_as_json() -> None:
             "not_linked": 0,
             "quarantined": 1,
             "rejected": 1,
+            "dropped": 0,
         },
         "names": [{"event_type": "session_start", "stored_as": "amplitude__session_start", "records": 1}],
         "names_left_out": 0,
@@ -238,7 +239,8 @@ def test_one_event_as_json() -> None:
 
 
 def test_what_is_listed_is_bounded_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(explain, "_GROUPS", 2)
+    monkeypatch.setattr(explain, "GROUPS", 2)
+    monkeypatch.setattr(outcomes, "GROUPS", 2)
     monkeypatch.setattr(explain, "_SHOWN", 1)
     payload = b"\n".join(
         [

@@ -1,0 +1,104 @@
+"""KPL aggregates of which the Kinesis connector drops records: found on the stream, and put there again.
+
+The connector decides before the job sees a record (docs/decisions/0017), so that no dead letter tells of it. What
+was dropped counts as mended once the same bytes stand on the stream as a record that the job is handed.
+"""
+
+from collections.abc import Iterable, Iterator
+from hashlib import blake2b
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+
+from settings import load
+from stores.stream import Record, Stream
+from udfs import kpl
+
+
+class Dropped(NamedTuple):
+    """An aggregate on the stream of which the job does not see all."""
+
+    shard: str
+    sequence: str
+    why: str
+    records: int
+    """all in it"""
+    missing: list[kpl.Record]
+    """those that stand nowhere else on the stream"""
+
+    def __str__(self) -> str:
+        """As a line says it."""
+        missing = f"{len(self.missing):,} of {self.records:,} records"
+        return f"{self.shard}:{self.sequence}: {missing} dropped by the connector: {self.why}"
+
+
+def missing(stream: Stream) -> list[Dropped]:
+    """Aggregates with records that the connector drops and that stand nowhere else; reads the stream, once more
+    where there are some. Raises StoreError.
+    """
+    found = list(_dropped(stream.records()))
+    if not found:
+        return []
+    wanted = {_digest(record.data) for one in found for record in one.missing}
+    there = {digest for one in stream.records() for digest in map(_digest, _handed_over(one)) if digest in wanted}
+    return list(_without(found, there))
+
+
+def _dropped(records: Iterable[Record]) -> Iterator[Dropped]:
+    for one in records:
+        inside = kpl.opened(one.data, one.hashes)
+        if inside and inside.why:
+            yield Dropped(one.shard, one.sequence, inside.why, len(inside.records), inside.dropped)
+
+
+def _handed_over(record: Record) -> list[bytes]:
+    """What the job is handed of a record, and the record itself where that is all of it."""
+    inside = kpl.opened(record.data, record.hashes)
+    if inside is None:
+        return [record.data]
+    handed = [one.data for one in inside.records[: inside.handed_over]]
+    return handed if inside.why else [record.data, *handed]
+
+
+def _without(found: Iterable[Dropped], there: set[bytes]) -> Iterator[Dropped]:
+    for one in found:
+        if left := [record for record in one.missing if _digest(record.data) not in there]:
+            yield one._replace(missing=left)
+
+
+def _digest(data: bytes) -> bytes:
+    return blake2b(data, digest_size=16).digest()
+
+
+def note(inside: kpl.Opened) -> str:
+    """What the connector makes of an aggregate, and what that depends on, for one who has only its bytes."""
+    if inside.why:
+        handed = f"{inside.handed_over:,} of its {len(inside.records):,} records"
+        return f"The Kinesis connector opens it and hands over {handed}: {inside.why}."
+    keys = list(dict.fromkeys(str(one.key) for one in inside.records))
+    if len(keys) < 2:
+        return f"The connector drops it on any shard but that of its key {', '.join(keys)!r}."
+    shown = ", ".join(map(repr, keys[:3])) + (" …" if len(keys) > 3 else "")
+    return (
+        f"It has {len(keys):,} partition keys ({shown}): when one of them belongs to another shard of the stream, "
+        "the connector drops all of it; amplitude-bridge ledger check --stream tells."
+    )
+
+
+@click.command("recover")
+@click.option("--dry-run", is_flag=True, help="Only name the aggregates.")
+@click.pass_obj
+def recover(config: Path, /, *, dry_run: bool) -> None:
+    """Put what the connector dropped of KPL aggregates on the stream again, each record alone.
+
+    Reads all that the stream retains. Nothing counts twice, however often this is done.
+    """
+    stream = Stream(load(config).stream_address)
+    found = missing(stream)
+    for one in found:
+        click.echo(str(one))
+    records = [record for one in found for record in one.missing]
+    if not dry_run:
+        sum(stream.put((kpl.partition_key(one.data) or _digest(one.data).hex(), one.data) for one in records))
+    click.echo(f"{'to be ' if dry_run else ''}put on the stream again: {len(records):,}")

@@ -1,0 +1,36 @@
+"""`explain-record` of KPL aggregates: what the Kinesis connector would hand the job of them."""
+
+import json
+
+from click.testing import CliRunner
+
+from ops.explain import explain_record
+from tests.builders import EVENT_A, encode
+from tests.kpl import aggregate_of
+
+A = encode(EVENT_A)
+
+
+def of_aggregate(payload: bytes) -> tuple[int, str, int, dict[str, int]]:
+    found = CliRunner().invoke(explain_record, ["-", "--json"], input=payload)
+    tree = json.loads(found.stdout)
+    assert tree["form"] == "kpl"
+    return found.exit_code, tree["note"], tree["records"], {name: n for name, n in tree["outcomes"].items() if n}
+
+
+def test_what_the_connector_drops_of_an_aggregate_is_said() -> None:
+    one = A + b"\n" + A
+    assert of_aggregate(aggregate_of(["k0"], [(0, None, A), (0, None, one)])) == (
+        0, "The connector drops it on any shard but that of its key 'k0'.", 3, {"accepted": 1, "duplicate": 2}
+    )  # fmt: skip
+    code, note, *_ = of_aggregate(aggregate_of(["k0", "k2"], [(0, None, A), (1, None, A)]))
+    assert code == 0
+    assert note.startswith("It has 2 partition keys ('k0', 'k2'): when one of them belongs to another shard of")
+    undefined = aggregate_of(["k0"], [(0, None, A), (0, 0, A), (0, None, A)], ["undefined"])
+    why = "record 1 names no partition key or hash key that is there"
+    assert of_aggregate(undefined) == (
+        1,
+        f"The Kinesis connector opens it and hands over 1 of its 3 records: {why}.",
+        3,
+        {"accepted": 1, "dropped": 2},
+    )  # fmt: skip

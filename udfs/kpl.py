@@ -1,0 +1,157 @@
+"""Aggregates of the Kinesis Producer Library, and what the Flink connector hands the job of one.
+
+The format is `aggregation-format.md` of awslabs/amazon-kinesis-producer; the connector's rule
+is `UserRecord.deaggregate` of its jar (docs/decisions/0017), which tests/integration/test_sources.py asks itself.
+"""
+
+import re
+from collections.abc import Iterator
+from hashlib import md5
+from typing import Final, NamedTuple
+
+MAGIC: Final = b"\xf3\x89\x9a\xc2"
+ALL_HASHES: Final = (0, 2**128 - 1)
+"""The hash keys of the only shard of a stream, first and last."""
+_KEY_TABLE, _HASH_TABLE, _RECORDS = 1, 2, 3
+_KEY, _HASH, _DATA, _TAG = 1, 2, 3, 4
+_TAG_NAME = 1
+_FIXED: Final = {1: 8, 5: 4}  # bytes of the protobuf types that have always as many
+_NUMBER: Final = re.compile(r"[+-]?\d+")
+
+
+class AggregateError(Exception):
+    """Bytes that begin like an aggregate and are none, in one line."""
+
+
+class Record(NamedTuple):
+    """A record of an aggregate, its partition key, and the hash key by which it belongs to a shard."""
+
+    data: bytes
+    key: str | None
+    hash_key: int | None
+
+
+class Opened(NamedTuple):
+    """The records of an aggregate, how many of them, from the first on, the job is handed, and why no more."""
+
+    records: list[Record]
+    handed_over: int
+    why: str | None
+
+    @property
+    def dropped(self) -> list[Record]:
+        """The records that the job never sees."""
+        return self.records[self.handed_over :]
+
+
+def opened(payload: bytes, hashes: tuple[int, int] = ALL_HASHES) -> Opened | None:
+    """What the connector makes of a record on a shard with these hash keys; None when it hands it over whole.
+
+    A record of another shard makes it drop the whole aggregate, one without a key all from there on.
+    """
+    try:
+        records = _keyed(payload) if payload.startswith(MAGIC) and len(payload) > len(MAGIC) + 16 else None
+    except AggregateError:
+        return None
+    if records is None:
+        return None
+    for number, one in enumerate(records):
+        if one.hash_key is None:
+            return Opened(records, number, f"record {number} names no partition key or hash key that is there")
+        if not hashes[0] <= one.hash_key <= hashes[1]:
+            return Opened(records, 0, f"record {number} belongs to another shard, by its key {one.key!r}")
+    return Opened(records, len(records), None)
+
+
+def partition_key(payload: bytes) -> str | None:
+    """The key under which an aggregate has to be put, for the connector to hand it over; None for all else."""
+    inside = opened(payload)
+    return inside.records[0].key if inside and inside.records else None
+
+
+def data(payload: bytes) -> Iterator[bytes]:
+    """The records' data, up to where the aggregate cannot be read. Raises AggregateError."""
+    for number, record in _fields(_body(payload)):
+        if number == _RECORDS and isinstance(record, bytes):
+            yield from (value for field, value in _fields(record) if field == _DATA and isinstance(value, bytes))
+
+
+def _keyed(payload: bytes) -> list[Record] | None:
+    """The records with their keys; None where a field is missing that has to be there. Raises AggregateError."""
+    tables: dict[int, list[bytes]] = {_KEY_TABLE: [], _HASH_TABLE: [], _RECORDS: []}
+    for number, value in _fields(_body(payload)):
+        if number in tables and isinstance(value, bytes):
+            tables[number].append(value)
+    keys, hash_keys = (
+        [one.decode(errors="replace") for one in tables[name]] for name in (_KEY_TABLE, _HASH_TABLE)
+    )
+    records = [_record(list(_fields(spelled)), keys, hash_keys) for spelled in tables[_RECORDS]]
+    return None if None in records else [one for one in records if one]
+
+
+def _record(fields: list[tuple[int, int | bytes]], keys: list[str], hash_keys: list[str]) -> Record | None:
+    """One record; None where it has no index of a key, no data, or a tag without a name."""
+    texts = {number: value for number, value in fields if isinstance(value, bytes)}
+    indexes = {number: value for number, value in fields if isinstance(value, int)}
+    tags = (value for number, value in fields if number == _TAG and isinstance(value, bytes))
+    if _DATA not in texts or _KEY not in indexes or not all(_TAG_NAME in dict(_fields(tag)) for tag in tags):
+        return None
+    key = _at(keys, indexes[_KEY])
+    if key is None or _HASH not in indexes:
+        return Record(texts[_DATA], key, None if key is None else int.from_bytes(_md5(key.encode())))
+    number = _NUMBER.fullmatch(_at(hash_keys, indexes[_HASH]) or "")
+    return Record(texts[_DATA], key, int(number[0]) if number else None)
+
+
+def _at(table: list[str], index: int) -> str | None:
+    """An entry by its index, of which Java takes 32 bits, the highest for a sign."""
+    index &= 2**32 - 1
+    return table[index] if index < len(table) else None
+
+
+def _body(payload: bytes) -> bytes:
+    body, digest = payload[len(MAGIC) : -16], payload[-16:]
+    if len(payload) < len(MAGIC) + 16 or _md5(body) != digest:
+        msg = "the checksum of the aggregate is wrong"
+        raise AggregateError(msg)
+    return body
+
+
+def _md5(data: bytes) -> bytes:
+    return md5(data, usedforsecurity=False).digest()
+
+
+def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
+    """Number and value of a message's fields that are numbers or of a told length. Raises AggregateError.
+
+    The protobuf library at hand (4.23, Beam's) ended the process with a segmentation fault on this format.
+    """
+    at = 0
+    try:
+        while at < len(message):
+            key, at = _varint(message, at)
+            if key & 7 == 0:
+                value, at = _varint(message, at)
+                yield key >> 3, value
+                continue
+            length, at = _varint(message, at) if key & 7 == 2 else (_FIXED[key & 7], at)
+            if at + length > len(message):
+                raise IndexError
+            if key & 7 == 2:
+                yield key >> 3, message[at : at + length]
+            at += length
+    except LookupError:
+        msg = "the aggregate breaks off, or is no protobuf"
+        raise AggregateError(msg) from None
+
+
+def _varint(message: bytes, at: int) -> tuple[int, int]:
+    """The number that stands here, and where it ends."""
+    number = shift = 0
+    while shift < 64:
+        byte = message[at]
+        number |= (byte & 127) << shift
+        at, shift = at + 1, shift + 7
+        if byte < 128:
+            return number, at
+    raise IndexError
