@@ -4,6 +4,7 @@ Whatever `mutate` returns may still be a good record, a worse one, or none at al
 """
 
 import json
+import zlib
 from collections.abc import Callable, Sequence
 from random import Random
 from typing import Final, TypeAlias
@@ -87,7 +88,17 @@ def wrap(rng: Random, payload: bytes, donors: Sequence[bytes]) -> bytes:
     """In an envelope, alone or between others."""
     others = [rng.choice(donors) for _ in range(rng.randrange(4))] if donors else []
     at = rng.randint(0, len(others))
-    return rng.choice(sample_envelopes.FORMS)([*others[:at], payload, *others[at:]])
+    return rng.choice(_FORMS)([*others[:at], payload, *others[at:]])
+
+
+_FORMS: Final[tuple[sample_envelopes.Form, ...]] = (
+    *sample_envelopes.FORMS,
+    lambda records: zlib.compress(b",\n".join(records)),
+    b",\r\n\xef\xbb\xbf".join,
+    lambda records: b"\n".join(map(sample_envelopes.gzipped, records)),
+    lambda records: b"\n".join([sample_envelopes.array([one, *records]) for one in records]),
+)
+"""More than the sample has, with what people put between records."""
 
 
 MUTATORS: Final[tuple[Mutator, ...]] = (flip, cut, splice, poke, reencode, wrap)

@@ -122,6 +122,11 @@ REASONS: Final[Mapping[str, Meaning]] = {
         "damaged on the way, or bytes that begin the same by chance",
         "ask the sender to send it again",
     ),
+    Reason.COMPRESSION_UNKNOWN: Meaning(
+        "compressed by zstd, bzip2, xz, LZ4 or Snappy, which are not read here",
+        "a sender, or something on the way, that compresses",
+        "ask for gzip, zlib or no compression; `detail` names the form",
+    ),
     Reason.ENVELOPE_TOO_LARGE: Meaning(
         "opens into more than 64 MiB, 100,000 records, or 200 times its compressed size (1 MiB is always taken); "
         "what came before the limit was taken",

@@ -1,6 +1,8 @@
 """Records that must not be taken, with the reason of each: what others put on the stream, or Amplitude itself."""
 
+import bz2
 import json
+import lzma
 import zlib
 from functools import cache
 from random import Random
@@ -53,6 +55,7 @@ def _unopened(example: Record) -> dict[str, list[bytes]]:
         "zlib_invalid": [zlib.compress(encode(example))[:9], b"x\x9c" + b"\xff" * 20],
         "zip_invalid": [b"PK\x03\x04" + whole, b"PK\x05\x06"],
         "kpl_invalid": [KPL_MAGIC + b"\x1a\x00" + bytes(16), KPL_MAGIC],
+        "compression_unknown": [bz2.compress(whole), lzma.compress(whole)],
         "envelope_too_deep": [nested],
         "too_large": [_more_than_a_record()],
     }

@@ -249,6 +249,8 @@ def _is_single(data: bytes) -> bool:
     return data[begin:end] == around if whole else not data.startswith(MARKS, begin)
 
 
+COMPRESSED = (b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ\0", b"\x04\x22\x4d\x18", b"\xff\x06\0\0sNaPpY")
+"""zstd, bzip2, xz, LZ4, Snappy: by no parser here."""
 MARKS = tuple(magic for magic, _ in OPENERS)
 PADDING = BLANKS + b"\0"
 BETWEEN_TEXT = "(?:[\t-\r ,\x1e\0]|\xef\xbb\xbf|\xe2\x80[\xa8\xa9]|\xc2\x85)*"
@@ -264,6 +266,8 @@ def _pieces(text: str) -> tuple[list[Piece], list[Fault]]:
     What is none goes on to the next line that begins a value and is set in no further than the one where the
     reading of it began.
     """
+    if text.encode("latin-1").startswith(COMPRESSED):
+        return [(0, len(text), False)], []
     pieces: list[Piece] = []
     between = re.compile(BETWEEN_TEXT)
     at = line_end = depth = 0

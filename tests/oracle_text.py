@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from tests.oracle_envelope import BLANKS, BOM, LARGEST_RECORD, Fault
+from tests.oracle_envelope import BLANKS, BOM, COMPRESSED, LARGEST_RECORD, Fault
 
 Record: TypeAlias = dict[str, Any]
 
@@ -68,7 +68,7 @@ def _text_of(data: bytes) -> str | Fault:
     try:
         return data.removeprefix(BOM).decode("utf-8")
     except UnicodeDecodeError:
-        return Fault("invalid_utf8")
+        return Fault("compression_unknown" if data.startswith(COMPRESSED) else "invalid_utf8")
 
 
 def _read(text: str, object_of: Callable[[list[tuple[str, Any]]], object]) -> object:

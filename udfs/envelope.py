@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from udfs import inflate, kpl, values
 from udfs.model import Reason, Rejection
-from udfs.text import BLANKS, BOM
+from udfs.text import BLANKS, BOM, compression
 
 
 class Form(StrEnum):
@@ -66,6 +66,13 @@ def unpack(payload: bytes, limits: Limits = Limits()) -> Iterator[Part]:  # noqa
         yield Part(payload, Rejection(reason, detail if times == 1 else f"{detail}; {times - 1:,} more like it"))
 
 
+def _spans(payload: bytes) -> Iterator[values.Span]:
+    """The values of a text; what is compressed in a way that is not read here is one piece."""
+    if compression(payload):
+        return iter([values.Span(0, len(payload), False)])
+    return values.spans(payload)
+
+
 class _FaultError(Exception):
     """An envelope that cannot be read further."""
 
@@ -106,8 +113,8 @@ class _Opening:
     def _text_parts(self, payload: bytes, level: int) -> Iterator[Part]:
         """The values of a text, each as it is spelled; something binary that stands between them is opened too."""
         try:
-            for begin, end, whole in values.spans(payload):
-                if not whole and _binary(payload, begin):
+            for begin, end, _ in _spans(payload):
+                if not payload.startswith(b"{", begin) and _binary(payload, begin):
                     yield from self.parts_of(payload[begin:], level)
                     return
                 self.parts_left -= 1
@@ -211,7 +218,7 @@ def _text(payload: bytes) -> Form | None:
     at = values.skip(payload)
     if payload.startswith(b"[", at):
         return Form.ARRAY
-    found = values.spans(payload)
+    found = _spans(payload)
     first = second = None
     with suppress(values.UnevenError):
         first = next(found, None)

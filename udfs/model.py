@@ -55,6 +55,7 @@ class Reason(StrEnum):
     ZLIB_INVALID = "zlib_invalid"
     ZIP_INVALID = "zip_invalid"
     KPL_INVALID = "kpl_invalid"
+    COMPRESSION_UNKNOWN = "compression_unknown"
     ENVELOPE_TOO_LARGE = "envelope_too_large"
     ENVELOPE_TOO_DEEP = "envelope_too_deep"
     INTERNAL_ERROR = "internal_error"

@@ -49,12 +49,28 @@ def read(payload: bytes) -> Fields | Rejection:
 
 def _unreadable(payload: bytes, error: ValueError | RecursionError) -> Rejection:
     match error:
+        case UnicodeDecodeError() if name := compression(payload):
+            return Rejection(Reason.COMPRESSION_UNKNOWN, name)
         case UnicodeDecodeError():
             form = "a UTF-16 byte order mark" if payload[:2] in {b"\xff\xfe", b"\xfe\xff"} else error.reason
             return Rejection(Reason.INVALID_UTF8, f"{form} at byte {error.start}")
         case RecursionError():
             return TOO_DEEP
     return Rejection(Reason.INVALID_JSON, str(error))
+
+
+def compression(payload: bytes) -> str | None:
+    """How the bytes are compressed, by their first ones, of what is not opened here."""
+    return next((name for magic, name in _COMPRESSIONS.items() if payload.startswith(magic)), None)
+
+
+_COMPRESSIONS: Final = {
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ\0": "xz",
+    b"\x04\x22\x4d\x18": "LZ4",
+    b"\xff\x06\0\0sNaPpY": "Snappy",
+}
 
 
 def may_be_deep(payload: bytes) -> bool:

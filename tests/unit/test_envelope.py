@@ -111,6 +111,7 @@ SINGLE = {
     "NULs": bytes(9),
     "the head of a magic": b"\x1f",
     "no UTF-8": b"\xff{}{}",
+    "a compression that is not read": b"BZh91AY&SY\n{}\n{}",
     "two lines, one no object": b"1\n2",
     "a cut line and a text": b'{"a"\n"b"',
 }

@@ -68,6 +68,7 @@ EXAMPLES: dict[Reason, tuple[bytes, str]] = {
     ),
     Reason.ZIP_INVALID: (b"PK\x03\x04", "the zip breaks off, or is damaged, at byte 0 of 4"),
     Reason.KPL_INVALID: (b"\xf3\x89\x9a\xc2", "the checksum of the aggregate is wrong"),
+    Reason.COMPRESSION_UNKNOWN: (b"\x28\xb5\x2f\xfd\n{\n{\xff", "zstd"),
     Reason.ENVELOPE_TOO_LARGE: (gzip.compress(bytes(2**20 + 1)), "the gzip holds more than 1,048,576 bytes"),
     Reason.ENVELOPE_TOO_DEEP: (
         reduce(lambda data, _: gzip.compress(data), range(5), b"1"),
