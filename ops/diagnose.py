@@ -127,6 +127,7 @@ def _count(lake: Lake, project_id: int, since: datetime, names: dict[str, Seen])
                 continue
             seen = names.setdefault(row["name"], Seen(0, row["hour"], row["hour"]))
             seen.received += row["records"]
+            seen.days.add(row["hour"].date())
             if row["reason"]:
                 seen.refused[row["reason"]] += row["records"]
             else:

@@ -20,7 +20,7 @@ _SELECTION: Final = 'Amplitude\'s "Send Events"'
 
 @dataclass
 class Seen:
-    """The events of one name: how many are stored, the first and last arrival, and the UTC days that have any.
+    """The events of one name: how many are stored, the first and last arrival, and the UTC days with any at all.
 
     Of a name of which none is stored, first and last are the hours in which records of it arrived.
     """

@@ -135,7 +135,7 @@ def _uploads(rng: Random, count: int, now: datetime, *, spread: bool) -> list[da
     current = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     last_of_previous = current - timedelta(microseconds=1)
     previous = last_of_previous.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    recent, share = (current, 0.6) if spread else (max(current, now - _RECENT), 0.96)
+    recent, share = (current, 0.6) if spread else (max(current, now - _RECENT), 0.98)
     uploads = [previous, last_of_previous, current][:count]
     while len(uploads) < count:
         start, end = (recent, now) if rng.random() < share else (previous, last_of_previous)

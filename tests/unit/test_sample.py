@@ -115,10 +115,9 @@ def test_the_repairs_of_what_senders_really_send_are_in_it(found: list[dict[str,
     assert repairs >= {"bom_removed", "nan_to_null", "surrogate_replaced", "sentinel_id"}
 
 
-def test_the_edges_of_the_months_are_in_it(sample: Sample) -> None:
-    stamps = b"".join(put.data for put in sample.puts)
-    for edge in (b"2026-02-01 00:00:00.000000", b"2026-02-28 23:59:59.999999", b"2026-03-01 00:00:00.000000"):
-        assert b'"server_upload_time":"' + edge in stamps
+def test_the_edges_of_the_months_are_in_it(found: list[dict[str, Any]]) -> None:
+    edges = ("2026-02-01 00:00:00", "2026-02-28 23:59:59.999999", "2026-03-01 00:00:00")
+    assert {row["server_upload_time"] for row in found} >= set(map(datetime.fromisoformat, edges))
 
 
 def lags(sample: Sample) -> list[timedelta]:
@@ -133,7 +132,7 @@ def lags(sample: Sample) -> list[timedelta]:
 def test_the_sample_ends_now_and_most_of_it_was_uploaded_in_the_last_minute(sample: Sample) -> None:
     told = lags(sample)
     assert timedelta(0) <= told[0] < timedelta(seconds=1)
-    assert told[len(told) * 94 // 100] < timedelta(minutes=1)
+    assert told[len(told) * 95 // 100] < timedelta(minutes=1)
     assert told[-1] > timedelta(days=40)
     assert lags(generate(400, now=ARRIVAL, spread=True))[200] > timedelta(days=5)
 
