@@ -72,13 +72,13 @@ def _found(lake: Lake, sequences: set[str], since: datetime) -> dict[str, str]:
         Condition("sequence", ">=", min(sequences)),
         Condition("sequence", "<", max(sequences) + "0"),
     ]
+    wanted = pa.array(sequences, _TEXT)
     counts: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     for table, kind in (*_TAKEN.items(), (DEAD_LETTERS, None)):
-        word = ("sequence",) if kind else ("sequence", "reason")
-        for piece in lake.pieces(table, word, bounds):
-            for row in piece.to_pylist():
-                if row["sequence"] in sequences:
-                    counts[row["sequence"]][kind or f"not taken again, {row['reason']}"] += 1
+        columns = ("sequence",) if kind else ("sequence", "reason")
+        for piece in lake.pieces(table, columns, bounds):
+            for row in piece.filter(pc.is_in(piece["sequence"], value_set=wanted)).to_pylist():
+                counts[row["sequence"]][kind or f"not taken again, {row['reason']}"] += 1
     return {sequence: ", ".join(_several(*one) for one in words.items()) for sequence, words in counts.items()}
 
 

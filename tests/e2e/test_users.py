@@ -5,6 +5,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -27,6 +28,7 @@ from stores.profiles import Profiles
 from stores.stream import Stream
 from stores.usage import UsageTable
 from tests import oracle_users
+from tests.builders import UNKNOWN_PROJECT, event
 from tests.e2e.crash import OPTIONS, crash
 
 UPDATES, USERS, MEMBERS = 20_000, 500, 50_000
@@ -108,6 +110,50 @@ def test_what_waits_for_a_registration_is_applied_by_a_replay(stack: Stack, sett
     listed = ("dead-letters", "list", "--state", "replayed", "--json")
     wait_until(stack, job, lambda: [one["outcome"] for one in json.loads(bridge(stack, *listed))], ["cohort"])
     wait_until(stack, job, lambda: unbalanced(settings), [])
+
+
+def test_events_that_wait_are_counted_once_however_often_they_are_replayed(
+    stack: Stack, settings: Settings, job: str
+) -> None:
+    late, never = UNKNOWN_PROJECT, 7
+    waiting = [encode(event(app=late, event_type="page", uuid=f"late-{n}")) for n in range(32)]
+    unknown = [encode(event(app=never, event_type="page", uuid=f"never-{n}")) for n in range(2)]
+    assert sum(Stream(settings.stream_address).put((str(n), one) for n, one in enumerate(waiting + unknown))) == 34
+    refused = {"received": 32, "stored": 0, "duplicates": 0, "not_taken": {"unknown_project": 32}}
+    wait_until(stack, job, lambda: page(stack, late), refused)
+    assert stats(stack, late) == [32]
+
+    bridge(stack, "projects", "add", str(late), "late-shop", "--linked-at", "2020-01-01T00:00:00Z")
+    time.sleep(settings.ingest.projects_refresh_seconds + 1)
+    replay = ("dead-letters", "replay", "--project")
+    assert bridge(stack, *replay, str(late)) == "put on the stream again: 32\n"
+    assert stats(stack, late) == []
+    taken = {"received": 32, "stored": 32, "duplicates": 0, "not_taken": {}}
+    wait_until(stack, job, lambda: page(stack, late), taken)
+    assert bridge(stack, *replay, str(late)).startswith("put on the stream again: 0\n")
+
+    letters = [Condition("project_id", "=", never)]
+    for times in (2, 3, 4):
+        wait_until(stack, job, lambda: stats(stack, never), [2])
+        assert bridge(stack, *replay, str(never)).startswith("put on the stream again: 2\n")
+        rows = partial(Lake(settings.lake_address).rows, DEAD_LETTERS, ("sequence",), letters)
+        wait_until(stack, job, lambda rows=rows: rows().num_rows, 2 * times)
+    assert stats(stack, never) == [2]
+    refused = {"received": 2, "stored": 0, "duplicates": 0, "not_taken": {"unknown_project": 2}}
+    wait_until(stack, job, lambda: page(stack, never), refused)
+    wait_until(stack, job, lambda: unbalanced(settings), [])
+
+
+def page(stack: Stack, project_id: int) -> dict[str, Any]:
+    """What `diagnose` says of the events of one name."""
+    found = json.loads(bridge(stack, "diagnose", str(project_id), "--json"))["names"]
+    columns = ("received", "stored", "duplicates", "not_taken")
+    return {name: one[name] for one in found if one["name"] == "amplitude__page" for name in columns}
+
+
+def stats(stack: Stack, project_id: int) -> list[int]:
+    found = json.loads(bridge(stack, "dead-letters", "stats", "--project", str(project_id), "--json"))
+    return [row["records"] for row in found]
 
 
 def bridge(stack: Stack, group: str, *arguments: str) -> str:

@@ -217,6 +217,11 @@ def test_a_month_waits_for_the_job_to_go_on_committing(books: Books) -> None:
 def test_without_a_commit_of_the_job_nothing_closes(books: Books) -> None:
     UsageTable(books.settings.tables_address).raise_totals([Usage(1, MONTH, 1, 1)])
     assert Closer(books.settings, NO_TIME).look() == ([], {MONTH: "the job to read the stream up to the close"})
+    (row,) = asked(books, "usage", "show")
+    assert row["waits_for"] == "the job to read the stream up to the close"
+    books.pass_close()
+    row = next(row for row in asked(books, "usage", "show") if row["month"] == MONTH)
+    assert row["waits_for"] == "`amplitude-bridge usage watch`, which closes it"
 
 
 hours = st.integers(-40, 40).map(lambda n: CLOSE + timedelta(hours=n))

@@ -65,7 +65,7 @@ class Bridge:
         if row["reason"]:
             rows[DEAD_LETTERS].append({**row, "payload": payload, "payload_length": len(payload)})
         elif first:
-            times = {k: None for k, v in row.items() if isinstance(v, datetime) and k != "arrival"}
+            times = {name: at.replace(tzinfo=UTC) for name, at in row.items() if isinstance(at, datetime)}
             rows[EVENT_STORE].append(row | times)
 
     def _unread(self) -> Iterator[tuple[str, str, datetime, bytes]]:
