@@ -145,6 +145,7 @@ def measured(kinds: list[str], rate: int, seconds: int, pause: int, say: Say) ->
     with running("worst", rate, total, projects=QUIET) as bench:
         Cohorts(bench.settings.tables_address).create()
         Cohorts(bench.settings.tables_address).add(COHORT, BIG)
+        failed = checkpoints(bench)  # those that began before all tasks ran
         beside = ThreadPoolExecutor(1).submit(put_worst, bench, phases, seconds, pause, ended)
         try:
             bench.feeding.result()
@@ -154,10 +155,11 @@ def measured(kinds: list[str], rate: int, seconds: int, pause: int, say: Say) ->
             ended.set()
         time.sleep(45)  # a checkpoint, which makes the last rows visible
         rows, puts = stored(bench.settings), np.array(bench.puts)
-        counts = bench.stack.rest(f"/jobs/{bench.job}/checkpoints")["counts"]
+        failed = checkpoints(bench) - failed
         restarts = bench.stack.flink.failures(bench.job)
     quiet = rows.projects != BIG
-    own = Rows(rows.event_ids[quiet], rows.projects[quiet], rows.visible[quiet])
+    # those of the big project may have none, and then all are floats
+    own = Rows(rows.event_ids[quiet].astype(np.int64), rows.projects[quiet], rows.visible[quiet])
     waits, second = waited(puts, rate, own), own.event_ids // rate
     found, base = list[Figure](), 0.0
     for number, phase in enumerate(phases):
@@ -171,9 +173,14 @@ def measured(kinds: list[str], rate: int, seconds: int, pause: int, say: Say) ->
         "events of the 49 missing": missing,
         "rows of the 49 too many": len(own.event_ids) - (total * rate - int(total * rate * DUPLICATES)) + missing,
         "restarts": restarts,
-        "failed checkpoints": counts["failed"],
+        "failed checkpoints": failed,
     }
     return [*found, *(Figure("all", what, f"WRONG: {n:,}" if n else 0) for what, n in wrong.items())]
+
+
+def checkpoints(bench: Bench) -> int:
+    """How many have failed so far."""
+    return int(bench.stack.rest(f"/jobs/{bench.job}/checkpoints")["counts"]["failed"])
 
 
 def arrived(bench: Bench) -> int:

@@ -19,6 +19,10 @@ from pyflink.table import StreamTableEnvironment, Table
 FOREVER = timedelta(0)
 """State that is never dropped."""
 
+_BUNDLE = "python.fn-execution.bundle.size"
+_WRITERS_BUNDLE = "1000"
+"""Rows that a checkpoint waits for at most: a bundle ends before the checkpoint passes."""
+
 _GENERATED_ID = re.compile(r"\[\d+\]$")
 _KINDS = {
     "PythonCalc": "python",
@@ -44,11 +48,21 @@ class Graph:
         self.tables = tables
         self._stream_env = stream_env._j_stream_execution_environment
         self._labelled: set[int] = set()
+        self._queued: set[str] = set()
+        # what `execute` runs is made there, of all that was added until then
+        generate = stream_env._generate_stream_graph
+        stream_env._generate_stream_graph = lambda *args, **named: self._queues_only(generate(*args, **named))
+        # read when a query is translated, so that each stage has its own
+        self._options = tables.get_config()
 
-    def stream(self, name: str, title: str, query: Table, keep_state: timedelta = FOREVER) -> Table:
+    def stream(
+        self, name: str, title: str, query: Table, keep_state: timedelta = FOREVER, *, queued: bool = False
+    ) -> Table:
         """Add a query as a stage that others may read, however many: it stands in the job once.
 
-        The rows stay in Flink's internal form on the way through the DataStream; nothing is converted.
+        The rows stay in Flink's internal form on the way through the DataStream; nothing is converted. Those of a
+        `queued` stage wait in the network for whoever reads them, where checkpoints overtake them: its reader
+        is slow, and else would be chained to it.
         """
         self._keep_state(keep_state)
         j_table = query._j_table
@@ -56,20 +70,36 @@ class Graph:
         types = get_gateway().jvm.org.apache.flink.table.types.utils.DataTypeUtils
         row = types.toInternalDataType(j_table.getResolvedSchema().toPhysicalRowDataType())
         stream = j_tables.toDataStream(j_table, row)
+        if queued:
+            stream = stream.rebalance()
+            self._queued.add(f"{name}-out")
         self._label(name, title)
         return Table(j_tables.fromDataStream(stream), self.tables)
 
-    def sink(self, name: str, title: str, query: Table, table: str, keep_state: timedelta = FOREVER) -> None:
-        """Add a query as a stage that ends in a table."""
-        self._keep_state(keep_state)
+    def sink(self, name: str, title: str, query: Table, table: str) -> None:
+        """Add a query as a stage that ends in a table. The Python in it is a writer that waits for its table."""
+        self._keep_state(FOREVER)
+        self._options.set(_BUNDLE, _WRITERS_BUNDLE)
         statements = self.tables.create_statement_set()
         statements.add_insert(table, query)
         statements.attach_as_datastream()
+        self._options.get_configuration()._j_configuration.removeKey(_BUNDLE)
         self._label(name, title)
 
+    def _queues_only(self, stream_graph: JavaObject) -> JavaObject:
+        """Let checkpoints overtake rows behind queued stages, and nowhere else.
+
+        On its way to Iceberg's committer what a writer has written must stay before the checkpoint that it belongs
+        to: restored behind it, the committer takes it for committed and leaves it out.
+        """
+        array_list = get_gateway().jvm.java.util.ArrayList
+        for node in array_list(stream_graph.getStreamNodes()):
+            for edge in array_list(node.getOutEdges()):
+                edge.setSupportsUnalignedCheckpoints(node.getTransformationUID() in self._queued)
+        return stream_graph
+
     def _keep_state(self, time: timedelta) -> None:
-        # read when a query is translated, so each stage has its own
-        self.tables.get_config().set("table.exec.state.ttl", f"{int(time.total_seconds() * 1000)} ms")
+        self._options.set("table.exec.state.ttl", f"{int(time.total_seconds() * 1000)} ms")
 
     def _label(self, stage: str, title: str) -> None:
         seen: Counter[str] = Counter()
@@ -79,7 +109,7 @@ class Graph:
             uid = f"{stage}-{kind}" + (f"-{seen[kind]}" if seen[kind] > 1 else "")
             operator.setUid(uid)
             operator.setDescription(f"{title} / {operator.getDescription() or kind}")
-            operator.setName(_name(stage, kind))
+            operator.setName(f"{stage}: queue" if uid in self._queued else _name(stage, kind))
             self._labelled.add(operator.getId())
 
     def _new_operators(self) -> Iterator[JavaObject]:

@@ -115,7 +115,12 @@ def build(env: StreamExecutionEnvironment, tables: StreamTableEnvironment, ends:
         "first-message", "First copy of each cohort message", first_messages(tables, decoded), rules.dedupe_window
     )
     first = First(copies, unnamed, messages)
-    changes = graph.stream("change", "Users who enter or leave a cohort", cohort_changes(tables, messages))
+    changes = graph.stream(
+        "change", "Users who enter or leave a cohort", cohort_changes(tables, messages), queued=True
+    )
+    due = graph.stream(
+        "profile-updates", "Updates in line for profiles", profile_updates(tables, first), queued=True
+    )
     counts = graph.stream("count", "Records counted by outcome", partial_counts(tables, decoded, first, interval))
 
     graph.sink("event-store", "Events, each once", stored(tables, copies), ends.event_store)
@@ -126,7 +131,7 @@ def build(env: StreamExecutionEnvironment, tables: StreamTableEnvironment, ends:
     graph.sink("ledger", "Counts of all records", ledger(tables, counts), ends.ledger)
     graph.sink("event-counts", "Counts by event name", by_name(tables, counts, interval), ends.event_counts)
     graph.sink("usage", "Monthly totals per project", totals(tables, counts, ends), ends.written("usage"))
-    graph.sink("profiles", "Properties of users", profiles(tables, first, ends), ends.written("profiles"))
+    graph.sink("profiles", "Properties of users", profiles(tables, due, ends), ends.written("profiles"))
     graph.sink("members", "Members of cohorts", members(tables, changes, ends), ends.written("members"))
 
 
@@ -252,11 +257,16 @@ def membership(tables: StreamTableEnvironment, changes: Table) -> Table:
     return tables.sql_query(f"SELECT {', '.join(columns)}, {_STORED_LINEAGE} FROM {changes}")  # noqa: S608
 
 
-def profiles(tables: StreamTableEnvironment, first: First, ends: Ends) -> Table:
+def profile_updates(tables: StreamTableEnvironment, first: First) -> Table:
+    """What changes profiles."""
+    names = ", ".join(f"`{name}`" for name in PROFILE_COLUMNS)
+    rows = (f"SELECT {names} FROM {copies} WHERE to_profile" for copies in (first.named, first.unnamed))  # noqa: S608
+    return tables.sql_query(" UNION ALL ".join(rows))
+
+
+def profiles(tables: StreamTableEnvironment, due: Table, ends: Ends) -> Table:
     """What changes profiles, handed to the writer."""
-    both = (first.named, first.unnamed)
-    rows = " UNION ALL ".join(f"SELECT * FROM {copies} WHERE to_profile" for copies in both)  # noqa: S608
-    return _written(tables, "profiles", ends.write_profiles, PROFILE_COLUMNS, f"({rows})")
+    return _written(tables, "profiles", ends.write_profiles, PROFILE_COLUMNS, str(due))
 
 
 def members(tables: StreamTableEnvironment, changes: Table, ends: Ends) -> Table:

@@ -27,6 +27,7 @@ from stores.projects import Projects
 # A type error must fail the test, not restart it.
 OPTIONS = {
     "execution.checkpointing.interval": "1 s",
+    "execution.checkpointing.unaligned.enabled": "true",
     "restart-strategy.type": "none",
     "state.backend.type": "rocksdb",
     "pipeline.object-reuse": "true",

@@ -39,12 +39,12 @@ STATEFUL = {
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory, dynamodb_endpoint: str) -> Any:
     where = cluster.place(tmp_path_factory.mktemp("graph"), dynamodb_endpoint, [])
-    return cluster.build(where, 1, timedelta(days=40))._j_stream_execution_environment
+    return cluster.build(where, 1, timedelta(days=40))
 
 
 @pytest.fixture(scope="module")
 def graph(environment: Any) -> dict[str, Any]:
-    return {operator.getUid(): operator for operator in operators(environment)}
+    return {operator.getUid(): operator for operator in operators(environment._j_stream_execution_environment)}
 
 
 def test_every_operator_has_a_uid_a_name_and_a_description(graph: dict[str, Any]) -> None:
@@ -56,7 +56,11 @@ def test_every_operator_has_a_uid_a_name_and_a_description(graph: dict[str, Any]
 
 
 def test_the_picture_in_the_docs_is_of_these_tasks(environment: Any) -> None:
-    vertices = environment.getStreamGraph(False).getJobGraph().getVerticesSortedTopologicallyFromSources()
+    vertices = (
+        environment._j_stream_execution_environment.getStreamGraph(False)
+        .getJobGraph()
+        .getVerticesSortedTopologicallyFromSources()
+    )
     tasks = [vertex.getName() for vertex in get_gateway().jvm.java.util.ArrayList(vertices)]
     shown = picture.tasks_of(picture.PICTURE.read_bytes())
     assert sorted(map(first, shown)) == sorted(map(first, tasks)), "`make run`, and beside it `make picture`"
@@ -131,3 +135,20 @@ def retention_ms(operator: Any) -> int:
         kind = kind.getSuperclass()
     names = get_gateway().jvm.java.util.Arrays.toString(function.getClass().getDeclaredFields())
     raise AssertionError(names)
+
+
+def test_checkpoints_overtake_rows_before_the_slow_writers_only(environment: Any) -> None:
+    array_list = get_gateway().jvm.java.util.ArrayList
+    stream_graph = environment._generate_stream_graph()
+    by_id = {node.getId(): node.getTransformationUID() for node in array_list(stream_graph.getStreamNodes())}
+    overtaken = {
+        (by_id[edge.getSourceId()], by_id[edge.getTargetId()])
+        for node in array_list(stream_graph.getStreamNodes())
+        for edge in array_list(node.getOutEdges())
+        if edge.supportsUnalignedCheckpoints()
+    }
+    assert overtaken == {
+        ("change-out", "cohort-changes-in"),
+        ("change-out", "members-in"),
+        ("profile-updates-out", "profiles-in"),
+    }
