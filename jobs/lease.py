@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 from uuid import uuid4
 
+from py4j.protocol import Py4JJavaError
 from pyflink.datastream import StreamExecutionEnvironment
 from pyflink.java_gateway import get_gateway
 
@@ -18,15 +19,15 @@ from stores.errors import StoreError
 from stores.leases import Lease, Leases
 
 _ENDED: Final = {"FINISHED", "CANCELED", "FAILED"}
-_SECONDS: Final = 10
-"""How long the cluster may take to name its jobs."""
+_SECONDS: Final = 120
+"""How long the cluster may take to name its jobs, at most."""
 
 
 class Cluster(NamedTuple):
     """What the cluster says that a job goes to."""
 
     url: str
-    """of the Flink UI; empty where it does not answer"""
+    """of the Flink UI; empty in application mode"""
     jobs: Mapping[str, str]
     """the state of each job, by id"""
 
@@ -43,21 +44,36 @@ def job_id(env: StreamExecutionEnvironment) -> str:
 
 
 def cluster(env: StreamExecutionEnvironment) -> Cluster:
-    """The cluster that the environment leads to; one without an answer, and in application mode, knows no jobs."""
+    """The cluster that the job goes to; in application mode there is none yet, and it knows no jobs.
+
+    Raises StoreError when it does not answer, after Flink's own attempts of a minute: it may be starting.
+    """
     jvm: Any = get_gateway().jvm
     configuration = env._j_stream_execution_environment.getConfiguration()
     try:
         loader = jvm.org.apache.flink.client.deployment.DefaultClusterClientServiceLoader()
         factory = loader.getClusterClientFactory(configuration)
+    except Py4JJavaError:
+        return Cluster("", {})
+    try:
         descriptor = factory.createClusterDescriptor(configuration)
         client = descriptor.retrieve(factory.getClusterId(configuration)).getClusterClient()
         listed = client.listJobs().get(_SECONDS, jvm.java.util.concurrent.TimeUnit.SECONDS)
-        return Cluster(
-            client.getWebInterfaceURL(),
-            {one.getJobId().toHexString(): one.getJobState().name() for one in listed},
-        )
-    except Exception:  # py4j's: the submission that follows says what is wrong with the cluster
-        return Cluster("", {})
+    except Py4JJavaError as error:
+        options = dict(configuration.toMap())
+        place = f"{options.get('rest.address', 'localhost')}:{options.get('rest.port', '8081')}"
+        msg = f"no Flink cluster answers at {place}: {_cause(error)}; start it, or name another: -m HOST:PORT"
+        raise StoreError(msg) from None
+    states = {one.getJobId().toHexString(): one.getJobState().name() for one in listed}
+    return Cluster(client.getWebInterfaceURL(), states)
+
+
+def _cause(error: Any) -> str:
+    """The innermost cause of a Java exception in one line."""
+    found = error.java_exception
+    while found.getCause() is not None:
+        found = found.getCause()
+    return " ".join(str(found.toString()).split())
 
 
 def take(

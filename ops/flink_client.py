@@ -142,5 +142,6 @@ def submitted(output: str) -> str:
 
 def _reason(output: str) -> str:
     """The line a program printed before it ended, not the stack traces that Flink wraps around that."""
+    output = output.replace("Use the help option (-h or --help) to get help on the command.", "")
     said = output.partition("org.apache.flink.client.program.ProgramAbortException")[0].strip()
     return useful_line(said or output)
