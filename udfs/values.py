@@ -21,7 +21,9 @@ _SEGMENT: Final = re.compile(rb"\n(?P<indent>[ \t]*+)(?:[ \t,\x1e\0]|\xef\xbb\xb
 _WORD: Final = re.compile(rb"[^\s\0,\[\]{}\"]++")  # a number, true, null, or what should be one
 _BEHIND: Final = b" \t\r\n,\x1e\0"
 _BRACKETS: Final = {ord("["): 1, ord("]"): -1}
-_ATTEMPTS: Final = 8
+_SHORT: Final = 4096
+_COST: Final = 4
+"""How often its own size a text may cost in vain, when values are sought beyond their segments."""
 
 
 class Span(NamedTuple):
@@ -70,13 +72,13 @@ def spans(payload: bytes) -> Iterator[Span]:
 
 
 class _Text:
-    """A text while it is read: the segment at hand, and how often a value may be sought beyond it."""
+    """A text while it is read: the segment at hand, and what may still be read of what stands behind it."""
 
     def __init__(self, payload: bytes) -> None:
         self.payload = payload
         self.begin = self.end = 0
         self.spelled = ""
-        self.attempts = _ATTEMPTS
+        self.room = _SHORT + _COST * len(payload)
 
     def span(self, at: int, *, in_array: bool) -> Span:
         """What begins here: a value, or all that is left of the segment."""
@@ -85,32 +87,37 @@ class _Text:
             line = self.payload[at : self.end].rstrip(_BEHIND)
             if line.startswith(b"{") and _is_one(line):
                 return Span(at, at + len(line), True)
-            self._spell_out(at, self.end)
+            self.begin, self.spelled = at, self._spelled(at, min(self.end - at, MAX_BYTES))
         end = self._value_end(at, in_array=in_array)
         return Span(at, end or at + len(self.payload[at : self.end].rstrip(_BEHIND)), end is not None)
 
     def _value_end(self, at: int, *, in_array: bool) -> int | None:
-        """Where the value that begins here ends: in what was spelled out, or in what stands behind that."""
+        """Where the value that begins here ends: in its segment, or in what stands behind that."""
         if not self.payload.startswith((b"{", b'"') if in_array else b"{", at):
             word = _WORD.match(self.payload, at) if in_array else None
             return word and word.end()
-        length = _length(self.spelled, at - self.begin)
-        if length is None and self._may_end_later(at):
-            self._spell_out(at, len(self.payload))
-            length = _length(self.spelled, 0)
+        length = _read(self.spelled, at - self.begin).length
+        if length is None and self.begin + len(self.spelled) < len(self.payload):
+            length = self._length_beyond(at)
         return None if length is None else at + length
 
-    def _spell_out(self, at: int, end: int) -> None:
-        # each byte is a character in its own place, whatever the encoding: JSON's own marks are ASCII
-        self.begin, self.spelled = at, self.payload[at : min(end, at + MAX_BYTES)].decode("latin-1")
+    def _length_beyond(self, at: int) -> int | None:
+        """How long the value is, sought ever further; None when it is broken, or the text has cost too much."""
+        size = min(_SHORT, MAX_BYTES)
+        while self.room >= 0:
+            spelled = self._spelled(at, size)
+            found = _read(spelled, 0)
+            if found.length is not None:
+                return found.length
+            self.room -= len(spelled)
+            if found.broken or size >= MAX_BYTES or at + size >= len(self.payload):
+                break
+            size = min(8 * size, MAX_BYTES)
+        return None
 
-    def _may_end_later(self, at: int) -> bool:
-        """Whether to look behind what is spelled out: in a long segment, or a few times in the next one."""
-        spelled_to = self.begin + len(self.spelled)
-        if spelled_to < self.end:
-            return at > self.begin
-        self.attempts -= 1
-        return spelled_to < len(self.payload) and self.attempts >= 0
+    def _spelled(self, at: int, size: int) -> str:
+        # each byte is a character in its own place, whatever the encoding: JSON's own marks are ASCII
+        return self.payload[at : at + size].decode("latin-1")
 
     def _enter(self, at: int) -> None:
         """Begin a segment: it ends before the next line that begins a value, set in no further than this one."""
@@ -129,12 +136,22 @@ def _is_one(line: bytes) -> bool:
     return True
 
 
-def _length(spelled: str, at: int) -> int | None:
-    """How long the JSON value is that begins here; None when there is none."""
+class _Read(NamedTuple):
+    """How long a value is; of none, whether it is broken: else it may go on behind the text that was given."""
+
+    length: int | None
+    broken: bool = False
+
+
+def _read(spelled: str, at: int) -> _Read:
+    """The JSON value that begins here."""
     try:
-        return _decoder.raw_decode(spelled, at)[1] - at
-    except (ValueError, RecursionError):
-        return None
+        return _Read(_decoder.raw_decode(spelled, at)[1] - at)
+    except json.JSONDecodeError as error:
+        # a string without an end is told by its beginning, a word or an escape that is cut by a few characters
+        return _Read(None, error.pos < len(spelled) - 16 and not error.msg.startswith("Unterminated"))
+    except RecursionError:
+        return _Read(None, broken=True)
 
 
 _raw: Final = msgspec.json.Decoder(msgspec.Raw).decode
