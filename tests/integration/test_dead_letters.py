@@ -98,8 +98,8 @@ def test_stats_say_how_many_of_each_reason_and_what_that_is(config: Path) -> Non
 ┏━━━━━━━━━━━━━━━━━━┳━━━━━━━━━┳━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━┓
 ┃ reason           ┃ records ┃ meaning                                                             ┃
 ┡━━━━━━━━━━━━━━━━━━╇━━━━━━━━━╇━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━┩
-│ invalid_json     │       3 │ not JSON; of an array or several values in a row, the readable ones │
-│                  │         │ before the break were taken                                         │
+│ invalid_json     │       3 │ not JSON; when it stood in an envelope, the values that could be    │
+│                  │         │ read were taken                                                     │
 │ before_link      │       1 │ Amplitude uploaded it before the project was linked; the payload is │
 │                  │         │ not kept                                                            │
 │ gzip_invalid     │       1 │ a gzip that is cut off, damaged, or has other bytes behind its end; │
