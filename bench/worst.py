@@ -94,15 +94,9 @@ def cohort(second: int) -> Iterator[bytes]:
 
 
 def keys(second: int) -> Iterator[bytes]:
-    """Two events a second with 100 000 fields that nobody knows."""
-    for at in range(second * 2, second * 2 + 2):
-        head = {
-            "app": BIG,
-            "event_type": "Wide",
-            "uuid": f"keys-{at}",
-            "server_upload_time": "2026-03-10 10:00:00.000000",
-        }
-        yield encode({**head, **{f"field {name}": name for name in range(100_000)}})
+    """An event with 100 000 fields that nobody knows, 2 MB, every second: twice what a shard of Kinesis takes."""
+    head = {"app": BIG, "event_type": "Wide", "uuid": f"keys-{second}", "server_upload_time": stamp(_DAY)}
+    yield encode({**head, **{f"field {name}": name for name in range(100_000)}})
 
 
 def envelopes(second: int) -> Iterator[bytes]:

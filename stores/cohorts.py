@@ -135,6 +135,7 @@ class CohortMembers:
         self.client = client or address.client()
         self.table = address.table(MEMBERS_TABLE)
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="cohort-members")
+        self._new = True  # whether most who entered last were new
 
     def create(self) -> None:
         """Create the table unless it is there. Raises StoreError."""
@@ -158,11 +159,9 @@ class CohortMembers:
             elif member.computed_time == known.computed_time and member.in_cohort != known.in_cohort:
                 newest[key] = known._replace(in_cohort=False)
                 tied.add(key)
-        # the first sync of a cohort is all new members; who leaves is there already, and who enters again
         entering = [member for member in newest.values() if member.in_cohort]
-        there = [member for member in newest.values() if not member.in_cohort]
-        there += self._refused(self._insert, entering)
-        left = self._refused(self._update, there)
+        leaving = [member for member in newest.values() if not member.in_cohort]
+        left = [*self._entered(entering), *self._refused(self._update, leaving)]
         met = zip(left, self._pool.map(self._write, left), strict=True)
         return len(tied | {(one.project_id, one.cohort_id, one.user_id) for one, tie in met if tie})
 
@@ -190,6 +189,16 @@ class CohortMembers:
             ExpressionAttributeValues={":cohort": {"S": f"{project_id}:{cohort_id}"}, ":in": {"BOOL": True}},
             **more,
         )
+
+    def _entered(self, members: Sequence[Member]) -> list[Member]:
+        """Write who enters; those that were refused. A first sync is all new members, a later one hardly any."""
+        first, second = self._insert, self._update
+        if not self._new:
+            first, second = second, first
+        refused = self._refused(first, members)
+        if 2 * len(refused) > len(members):
+            self._new = not self._new  # the next batch will be like this one
+        return self._refused(second, refused)
 
     def _refused(self, statement: Callable[[Member], Any], members: Sequence[Member]) -> list[Member]:
         """Write members in requests of 25; those that were refused, for whatever reason."""
