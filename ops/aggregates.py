@@ -76,6 +76,8 @@ def note(inside: kpl.Opened) -> str:
     if inside.why:
         handed = f"{inside.handed_over:,} of its {len(inside.records):,} records"
         return f"The Kinesis connector opens it and hands over {handed}: {inside.why}."
+    if not inside.records:
+        return "The Kinesis connector opens it, and nothing is in it: the job gets nothing."
     keys = list(dict.fromkeys(str(one.key) for one in inside.records))
     if len(keys) < 2:
         return f"The connector drops it on any shard but that of its key {', '.join(keys)!r}."

@@ -52,7 +52,8 @@ def summarise(payload: bytes, arrival: datetime, registry: Registry) -> Summary:
 
     if inside := kpl.opened(payload):  # the connector opens it: each record is handed over as if it stood alone
         handed = inside.records[: inside.handed_over]
-        summary = _counted(Summary(Form.KPL, note(inside)), (row for one in handed for row in rows(one.data)))
+        parts = [note(inside), *filter(None, dict.fromkeys(_as_one_record(one.data) for one in handed))]
+        summary = _counted(Summary(Form.KPL, " ".join(parts)), (row for one in handed for row in rows(one.data)))
         summary.drop(len(inside.dropped))
         return summary
     form = decode(payload, arrival, registry)
@@ -235,7 +236,7 @@ def _print_one(summary: Summary) -> None:
         case Kind.USER_UPDATE:
             owner = f"project {row['project_id']}, {row['notifly_project']}"
             profile = f"merged into the profile of {row['user_id']}"
-            to = profile if row["to_profile"] else "kept in the history, for it names no user"
+            to = profile if row["to_profile"] else "kept in the history; it changes no user's profile"
             click.echo(f"user update of {printable(owner)}: {printable(to)}")
             echo_fields(list(_mended(row)))
         case Kind.COHORT:

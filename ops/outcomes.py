@@ -15,7 +15,7 @@ DROPPED: Final = "dropped"
 OUTCOMES: Final = {
     "accepted": "stored as events",
     "duplicate": "the same event of the same project stands earlier in this file",
-    Kind.USER_UPDATE: "merged into profiles, and kept in the history",
+    Kind.USER_UPDATE: "kept in the history, and merged into profiles where they are of a known user",
     Kind.COHORT: "cohort messages: memberships, and a history of them",
     Kind.CONTROL: "recognised and counted; no events of a customer's",
     Kind.NOT_LINKED: "counted; their project was not linked when Amplitude uploaded them",

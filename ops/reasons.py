@@ -49,15 +49,15 @@ REASONS: Final[Mapping[str, Meaning]] = {
         "ask for one JSON object per record",
     ),
     Reason.DUPLICATE_KEY: Meaning(
-        "`app`, `event_type`, `uuid` or `user_id` stands twice at the top level; without a `uuid` also "
-        "`device_id`, `$insert_id`, `event_id` or `client_event_time`",
+        "`app`, `event_type`, `uuid`, `user_id`, or `cohort_id`, `in_cohort`, `computed_time`, `users` stands twice at "
+        "the top level; without a `uuid` also `device_id`, `$insert_id`, `event_id` or `client_event_time`",
         "a hand-made record",
         "nothing tells which one counts: ask the sender",
     ),
     Reason.FOREIGN: Meaning(
         "a JSON object that is no event, no user update and no cohort message",
         "another system writes to this stream",
-        "find the sender by shard and time and have it write elsewhere; nothing of Amplitude's is lost",
+        "find the sender by shard and time and have it write elsewhere; if that is Amplitude, report the payload",
     ),
     Reason.MERGED_IDS: Meaning(
         "Amplitude's row of two users that it has merged: it names no project, and is no event",

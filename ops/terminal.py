@@ -104,10 +104,10 @@ def printable(text: str, keep: str = "") -> str:
 def span(seconds: float) -> str:
     """A time span as people say it: seconds, minutes, hours or days, no finer than it takes."""
     if abs(seconds) < _MINUTE:
-        return f"{seconds:,.1f} s"
+        return f"{int(seconds * 10) / 10} s"
     if abs(seconds) < _HOUR:
-        return f"{seconds / _MINUTE:,.0f} min"
-    return f"{seconds / _HOUR:,.0f} h" if abs(seconds) < 2 * _DAY else f"{seconds / _DAY:,.0f} days"
+        return f"{int(seconds / _MINUTE)} min"
+    return f"{int(seconds / _HOUR)} h" if abs(seconds) < 2 * _DAY else f"{int(seconds / _DAY):,} days"
 
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400

@@ -193,7 +193,8 @@ def _cohort(record: Record, arrival: datetime, registered: Registered) -> Cohort
 
 def _since_1970(time: object) -> bool:
     try:
-        return not isinstance(time, bool) and len(str(time)) <= 30 and 0 <= float(time) < 10**17
+        plain = re.fullmatch("[0-9.eE+-]+", str(time))
+        return not isinstance(time, bool) and bool(plain) and len(str(time)) <= 30 and 0 <= float(time) < 10**17
     except (TypeError, ValueError):
         return False
 
@@ -231,10 +232,13 @@ def _kind(record: Record) -> str:
     marks = [event_type == "test_event_type", user == "some user id", app == "some app id"].count(True)
     if marks >= 2 or (marks and _project(app) is None):
         return "test_record"
+    name = event_type if isinstance(event_type, str) else ""
+    sender = next((reason for prefix, reason in SENDERS.items() if name.startswith(prefix)), None)
+    named = record.keys() & {"event_type", "user_id", "device_id", "mapping"}
+    if sender or ("api_key" in record and app is None and named):
+        return sender or "api_request"
     if event_type is not None:
-        name = event_type if isinstance(event_type, str) else ""
-        sender = next((reason for prefix, reason in SENDERS.items() if name.startswith(prefix)), None)
-        return sender or ("user_update" if name in USER_UPDATES else "event")
+        return "user_update" if name in USER_UPDATES else "event"
     somebody = user is not None or record.get("device_id") is not None
     if (somebody and "user_properties" in record) or record.keys() >= GROUP_UPDATE:
         return "user_update"

@@ -46,6 +46,7 @@ def parsed(data: bytes) -> Record | Fault:
     keys = Counter(key for key, _ in latest)
     by_uuid = identifier(record, "uuid")
     once = WITHOUT_DUPLICATES if by_uuid else WITHOUT_DUPLICATES + WITHOUT_DUPLICATES_IF_NO_UUID
+    once = (*once, "cohort_id", "in_cohort", "computed_time", "users")
     return Fault("duplicate_key") if any(keys[key] > 1 for key in once) else record
 
 
@@ -56,7 +57,7 @@ def identifier(record: Record, key: str) -> str:
         return value.digits
     if type(value) is int:
         value = str(value)
-    return clean(value) if isinstance(value, str) and value.lower() not in NO_IDS else ""
+    return clean(value) if isinstance(value, str) and value.replace("\0", "").lower() not in {*NO_IDS, ""} else ""
 
 
 def clean(text: str) -> str:

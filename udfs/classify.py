@@ -63,6 +63,12 @@ def _request(record: Record) -> bool:
     return any(record.keys() >= names for names in _REQUESTS)
 
 
+def _with_key(record: Record) -> bool:
+    """One event or update with the key of a project in place of its id, or the mapping of users."""
+    named = not record.keys().isdisjoint(("event_type", "user_id", "device_id", "mapping"))
+    return named and "api_key" in record and record.get("app") is None
+
+
 def _deletion(record: Record) -> bool:
     """A request to delete users, or the state of one; a list of users alone may be nothing else."""
     return "amplitude_ids" in record or (
@@ -75,13 +81,14 @@ _RULES: Final[list[tuple[Callable[[Record], bool], Kind | Rejection]]] = [
     (_test, Rejection(Reason.TEST_RECORD, "Amplitude's test of the connection")),
     (_named(EXPORT_PREFIX), Rejection(Reason.OWN_EVENT, "an event that Notifly has sent to Amplitude")),
     (_named(APPBOY_PREFIX), Rejection(Reason.APPBOY_EVENT, "an event that Braze has sent to Amplitude")),
+    # its parts have no app: whose they are only the API key tells, which no registry knows
+    (_with_key, Rejection(Reason.API_REQUEST, "the body of a request to one of Amplitude's APIs")),
     (_user_update, Kind.USER_UPDATE),
     (lambda record: record.get("event_type") is not None, Kind.EVENT),
     (
         lambda record: record.keys() >= {"amplitude_id", "merged_amplitude_id"},
         Rejection(Reason.MERGED_IDS, "a row of Amplitude's exports of merged users"),
     ),
-    # its parts have no app: whose they are only the API key tells, which no registry knows
     (_request, Rejection(Reason.API_REQUEST, "the body of a request to one of Amplitude's APIs")),
     (_deletion, Rejection(Reason.DELETION, "a deletion of users, as Amplitude's User Privacy API has it")),
     (

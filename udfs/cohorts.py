@@ -4,6 +4,7 @@ A message names a cohort and no project: the cohort's registration alone determi
 message enter or leave together; order is restored by the time at which Amplitude computed the cohort.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final, NamedTuple
@@ -16,6 +17,7 @@ from udfs.model import Reason, Rejection, Repair
 
 _UNITS: Final = ((10**11, 1), (10**14, 1_000), (10**17, 1_000_000))
 """Numbers below this one count so many to a second: 10 ** 11 seconds are the year 5138, milliseconds 1973."""
+_NUMBER: Final = re.compile(r"[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?")  # float() takes more: 1_000, blanks
 
 
 LONGEST_NAME: Final = 1_000
@@ -52,7 +54,9 @@ def read(fields: Mapping[str, Any], arrival: datetime) -> Message | Rejection:
     if not isinstance(in_cohort, bool):
         return _invalid(f"in_cohort is {parse.shown(in_cohort)}, neither true nor false")
     if computed is None:
-        return _invalid(f"computed_time is {parse.shown(spelled)}, not a time since 1970")
+        return _invalid(
+            f"computed_time is {parse.shown(spelled)}, not seconds, milliseconds or microseconds since 1970"
+        )
     if not isinstance(fields.get("users"), list):
         return _invalid(f"users is {parse.shown(fields.get('users'))}, not a list")
     named = isinstance(message_id, str) and message_id
@@ -85,7 +89,7 @@ def _mended(user: object) -> Repair | None:
     spelled = ids.spelled(user_id)
     if spelled is None:
         return Repair.WRONG_TYPE
-    if not spelled or spelled in ids.SENTINELS:
+    if not spelled or ids.nobody(spelled):
         return Repair.SENTINEL_ID
     return None if isinstance(user_id, str) else Repair.ID_FROM_NUMBER
 
@@ -93,12 +97,11 @@ def _mended(user: object) -> Repair | None:
 def computed_time(spelled: object) -> datetime | None:
     """Seconds, milliseconds or microseconds since 1970, as a number or as text: which of them its size tells."""
     digits = bytes(spelled).decode() if isinstance(spelled, msgspec.Raw) else spelled
-    if isinstance(digits, bool) or not isinstance(digits, str | int | float) or len(str(digits)) > 30:
+    if isinstance(digits, bool) or not isinstance(digits, str | int | float):
         return None
-    try:
-        number = float(digits)
-    except ValueError:
+    if len(str(digits)) > 30 or not _NUMBER.fullmatch(str(digits)):
         return None
+    number = float(digits)
     unit = next((unit for limit, unit in _UNITS if 0 <= number < limit), None)
     return None if unit is None else clock.instant(round(number * 1_000_000 / unit))
 

@@ -33,7 +33,13 @@ def is_integer(number: msgspec.Raw) -> bool:
     return bytes(number).removeprefix(b"-").isdigit()
 
 
+def nobody(text: str) -> bool:
+    """Whether an id is a word that stands for none, or nothing but NULs; they are dropped later."""
+    word = text.replace("\0", "")
+    return word in SENTINELS or (not word and bool(text))
+
+
 def somebody(value: object) -> str | None:
     """The id that a value spells; None when it is empty, means nobody or is of another type."""
     text = spelled(value)
-    return text if text and text not in SENTINELS else None
+    return text if text and not nobody(text) else None

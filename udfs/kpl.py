@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 MAGIC: Final = b"\xf3\x89\x9a\xc2"
 ALL_HASHES: Final = (0, 2**128 - 1)
 """The hash keys of the only shard of a stream, first and last."""
+_NO_SHARD: Final = 2**128
 _KEY_TABLE, _HASH_TABLE, _RECORDS = 1, 2, 3
 _KEY, _HASH, _DATA, _TAG = 1, 2, 3, 4
 _TAG_NAME = 1
@@ -100,7 +101,12 @@ def _record(fields: list[tuple[int, int | bytes]], keys: list[str], hash_keys: l
     if key is None or _HASH not in indexes:
         return Record(texts[_DATA], key, None if key is None else int.from_bytes(_md5(key.encode())))
     number = _NUMBER.fullmatch(_at(hash_keys, indexes[_HASH]) or "")
-    return Record(texts[_DATA], key, int(number[0]) if number else None)
+    return Record(texts[_DATA], key, _hash_key(number[0]) if number else None)
+
+
+def _hash_key(number: str) -> int:
+    """The number, or one that is no shard's: Python reads no more than 4 300 digits, and a hash has 39."""
+    return int(number) if len(number) < 4_000 else _NO_SHARD
 
 
 def _at(table: list[str], index: int) -> str | None:

@@ -232,8 +232,8 @@ def fields_of(fields: Fields) -> Misfits | Rejection:
     record = dict(fields.pairs)
     if len(record) < len(fields.pairs):
         keys = [key for key, _ in fields.pairs]
-        by_uuid = ids.somebody(record.get("uuid")) is not None
-        for key in _ONCE_KEYS if by_uuid else (*_ONCE_KEYS, *_IDENTITY_KEYS):
+        once = _ONCE_KEYS if ids.somebody(record.get("uuid")) is not None else (*_ONCE_KEYS, *_IDENTITY_KEYS)
+        for key in (*once, *_COHORT_KEYS):
             if keys.count(key) > 1:
                 return Rejection(Reason.DUPLICATE_KEY, f"{key} stands {keys.count(key)} times")
     for name, alias in _ALIASES.items():
@@ -265,6 +265,7 @@ def _app_rejection(app: object) -> Rejection:
 
 
 _ONCE_KEYS: Final = ("app", "event_type", "uuid", "user_id")
+_COHORT_KEYS: Final = ("cohort_id", "in_cohort", "computed_time", "users")
 _IDENTITY_KEYS: Final = ("device_id", "$insert_id", "event_id", "client_event_time")
 # Amplitude's Kinesis page names these two; the Export schema has the others (contract §1.1)
 _ALIASES: Final = {"event_type": "event_name", "event_time": "created_at"}
@@ -292,7 +293,7 @@ def _id(value: Any) -> str | Repair:
     spelled = ids.spelled(value)
     if spelled is None:
         return Repair.WRONG_TYPE
-    return Repair.SENTINEL_ID if spelled in ids.SENTINELS else spelled
+    return Repair.SENTINEL_ID if ids.nobody(spelled) else spelled
 
 
 def _fitting(kind: type, value: Any) -> Any:
@@ -313,6 +314,6 @@ def _fitting(kind: type, value: Any) -> Any:
 
 
 def shown(value: object) -> str:
-    """A value in a detail: JSON, cut short."""
-    spelled = msgspec.json.encode(value).decode()
+    """A value in a detail: JSON, cut short, and without what may be a key."""
+    spelled = text.without_keys(msgspec.json.encode(value).decode())
     return spelled if len(spelled) <= 80 else spelled[:80] + "…"

@@ -43,11 +43,13 @@ def read(payload: bytes) -> Fields | Rejection:
     except (ValueError, RecursionError) as error:
         return _unreadable(payload, error)
     if not isinstance(value, dict):
-        return Rejection(Reason.NOT_AN_OBJECT, f"starts with {spelled.lstrip()[:20]!r}")
+        return Rejection(Reason.NOT_AN_OBJECT, f"starts with {without_keys(spelled.lstrip()[:80])[:20]!r}")
     return TOO_DEEP if may_be_deep(payload) and deep(payload) else Fields(pairs, repairs)
 
 
 def _unreadable(payload: bytes, error: ValueError | RecursionError) -> Rejection:
+    if payload.startswith(_FORM):
+        return Rejection(Reason.API_REQUEST, "the body of a request to one of Amplitude's APIs, as a form")
     match error:
         case UnicodeDecodeError() if name := compression(payload):
             return Rejection(Reason.COMPRESSION_UNKNOWN, name)
@@ -57,6 +59,18 @@ def _unreadable(payload: bytes, error: ValueError | RecursionError) -> Rejection
         case RecursionError():
             return TOO_DEEP
     return Rejection(Reason.INVALID_JSON, str(error))
+
+
+_FORM: Final = b"api_key="
+"""What the older HTTP API and Identify are posted with."""
+
+
+def without_keys(shown: str) -> str:
+    """A text without what may be a key of Amplitude's, 32 hexadecimal digits: details are for many eyes."""
+    return _KEY.sub("…", shown)
+
+
+_KEY: Final = re.compile("(?<![0-9a-fA-F])[0-9a-fA-F]{32}(?![0-9a-fA-F])")
 
 
 def compression(payload: bytes) -> str | None:

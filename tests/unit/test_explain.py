@@ -114,7 +114,7 @@ rejected: invalid_json
         (
             encode(EVENT_A | {"event_type": "$groupidentify"}),
             0,
-            f"user update of project {APP}, acme: kept in the history, for it names no user\n",
+            f"user update of project {APP}, acme: kept in the history; it changes no user's profile\n",
         ),
     ],
     ids=["event", "mended event", "unknown project", "control", "cut JSON", "user update", "group"],

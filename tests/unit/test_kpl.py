@@ -60,3 +60,9 @@ def test_an_aggregate_has_to_be_put_under_its_first_key() -> None:
     assert kpl.partition_key(aggregate_of(["k0", "k2"], [(1, None, b"1"), (0, None, b"2")])) == "k2"
     assert kpl.partition_key(aggregate_of(["k0"], [])) is None
     assert kpl.partition_key(b"{}") is None
+
+
+def test_a_hash_key_of_thousands_of_digits_is_no_shards() -> None:
+    inside = kpl.opened(aggregate_of(["k0"], [(0, 0, b"a")], ["1" * 5000]))
+    assert inside is not None
+    assert (inside.handed_over, inside.why) == (0, "record 0 belongs to another shard, by its key 'k0'")

@@ -167,7 +167,7 @@ FIELDS: Rows = {
         ),
         "no time": refused(
             Reason.COHORT_INVALID,
-            'computed_time is "soon", not a time since 1970',
+            'computed_time is "soon", not seconds, milliseconds or microseconds since 1970',
             encode(cohort(computed_time="soon")),
         ),
     },

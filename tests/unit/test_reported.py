@@ -89,3 +89,50 @@ def test_rows_of_amplitude_that_are_no_stream_have_reasons_of_their_own() -> Non
 )
 def test_explain_record_names_what_is_odd(name: str, words: str) -> None:
     assert words in CliRunner().invoke(explain_record, [str(FIXTURES / name)]).stdout
+
+
+KEY = "0123456789abcdef0123456789abcdef"
+
+
+@pytest.mark.parametrize(
+    ("payload", "reason"),
+    [
+        (encode({"app": KEY, "event_type": "Play"}), "app_invalid"),
+        (encode({"app": {"api_key": KEY}, "event_type": "Play"}), "app_invalid"),
+        (encode({"app": PROJECT, "event_type": {"api_key": KEY}}), "event_type_invalid"),
+        (encode({"cohort_id": {"api_key": KEY}, "users": []}), "cohort_invalid"),
+        (encode(KEY), "not_an_object"),
+        (encode({"api_key": KEY, "user_id": "u", "user_properties": {}}), "api_request"),
+        (f'api_key={KEY}&identification=[{{"user_id":"u"}}]'.encode(), "api_request"),
+        (f"api_key={KEY}&event=%5B%7B%7D%5D".encode(), "api_request"),
+    ],
+)
+def test_no_detail_shows_a_key(payload: bytes, reason: str) -> None:
+    row = decoded(payload)
+    assert row["reason"] == reason
+    assert KEY[:8] not in row["detail"]
+
+
+@pytest.mark.parametrize("spelled", [r"\u0000", r"null\u0000", r"\u0000Unknown"])
+def test_an_id_that_is_nobody_without_its_nuls_is_none(spelled: str) -> None:
+    row = decoded(f'{{"app":434735,"event_type":"a","uuid":"{spelled}","user_id":"{spelled}"}}'.encode())
+    assert (row["uuid"], row["user_id"], row["identity_rung"]) == (None, None, 4)
+    update = f'{{"app":434735,"event_type":"$identify","user_id":"{spelled}","user_properties":{{"a":1}}}}'
+    assert decoded(update.encode())["to_profile"] is False
+
+
+@pytest.mark.parametrize("key", ["cohort_id", "in_cohort", "computed_time", "users"])
+def test_a_cohort_message_that_says_two_things_is_refused(key: str) -> None:
+    whole = '{"cohort_id":"gs72ns","in_cohort":true,"computed_time":"1773567000","users":[]'
+    twice = {"cohort_id": '"x"', "in_cohort": "false", "computed_time": '"1"', "users": "[]"}[key]
+    row = decoded(f'{whole},"{key}":{twice}}}'.encode())
+    assert (row["reason"], row["detail"]) == ("duplicate_key", f"{key} stands 2 times")
+
+
+@pytest.mark.parametrize(
+    "computed", ['"1_764_000_000"', '" 1764000000 "', '"١٧٦٤٠٠٠٠٠٠"', '"2026-11-27 06:00:00"']
+)
+def test_a_cohorts_time_is_a_plain_number(computed: str) -> None:
+    row = decoded(f'{{"cohort_id":"gs72ns","in_cohort":true,"computed_time":{computed},"users":[]}}'.encode())
+    assert row["reason"] == "cohort_invalid"
+    assert row["detail"].endswith("not seconds, milliseconds or microseconds since 1970")
