@@ -40,6 +40,7 @@ def kinesis(root: Path, port: int, kept: Path | None = None) -> Emulator:
     """kinesis-local; what it keeps is written every 5 s."""
     env = {
         "KINESIS_MOCK_PLAIN_PORT": str(port),
+        "SHARD_LIMIT": "500",  # of all streams: tests and torture make one each
         "KINESIS_MOCK_TLS_PORT": str(free_port()),  # unused, but it cannot be switched off
         "LOG_LEVEL": "WARN",
     }
