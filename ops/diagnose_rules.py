@@ -99,7 +99,9 @@ def likely_cause(facts: Facts) -> Cause:
     for rule in _RULES:
         if (found := rule(facts)) is not None:
             return found
-    return Cause("well", f"all looks well: an event that is not here is most likely not selected in {_SELECTION}")
+    some = sum(one.records for (kind, _), one in facts.refused.items() if kind != Kind.CONTROL)
+    well = f"most looks well, but {some:,} records are not taken, as said above" if some else "all looks well"
+    return Cause("well", f"{well}: an event that is not here is most likely not selected in {_SELECTION}")
 
 
 def _not_linked(facts: Facts) -> Cause | None:

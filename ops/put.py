@@ -27,7 +27,7 @@ def put(config: Path, file: str) -> None:
     click.echo(handle)
     given = f"--config {shlex.quote(str(config))}"
     commands = (
-        ("what it must become", f"explain-record {shlex.quote(file)}"),
+        ("what it must become", f"explain-record {given} --registry {shlex.quote(file)}"),
         ("where it is, if not taken", f"dead-letters {given} show {handle}"),
         ("counts of its project", f"diagnose {given} PROJECT_ID --since 1h"),
     )

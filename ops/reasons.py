@@ -50,7 +50,8 @@ REASONS: Final[Mapping[str, Meaning]] = {
     ),
     Reason.DUPLICATE_KEY: Meaning(
         "`app`, `event_type`, `uuid`, `user_id`, or `cohort_id`, `in_cohort`, `computed_time`, `users` stands "
-        "twice at the top level; without a `uuid` also `device_id`, `$insert_id`, `event_id` or `client_event_time`",
+        "twice at the top level; without a `uuid` also `device_id`, `$insert_id`, `event_id` or "
+        "`client_event_time`",
         "a hand-made record",
         "nothing tells which one counts: ask the sender",
     ),

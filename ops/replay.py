@@ -26,7 +26,7 @@ from settings import Settings, load
 from stores.lake import DEAD_LETTERS, Condition, Lake
 from stores.replays import Replay, Replays, letter_key
 from stores.stream import Place, Stream
-from udfs.model import DECODED
+from udfs.model import DECODED, Kind, Reason
 
 _COLUMNS: Final = (
     *("shard", "sequence", "sub_index", "project_id", "reason"),
@@ -63,8 +63,13 @@ class Plan:
     """letters that are in another state than is asked for"""
     unkept: int = 0
     """letters whose payload is cut or not kept"""
+    unregistered: int = 0
+    """letters whose owner the registry did not know"""
     twins: defaultdict[str, list[Letter]] = field(default_factory=lambda: defaultdict(list))
     """by digest: the letters whose payload another one has already"""
+
+
+_UNREGISTERED: Final = {reason.value for reason in Reason if reason.kind is Kind.QUARANTINED}
 
 
 @click.command("replay")
@@ -89,11 +94,17 @@ def replay(config: Path, /, *, rate: int, dry_run: bool, state: State, **filters
     letters = Letters(settings, conditions, state)
     found = letters.plan()
     if found.records and not dry_run:
+        if found.unregistered:
+            seconds = settings.ingest.projects_refresh_seconds
+            click.echo(f"waiting {seconds} s, until every worker knows the registry as it is now", err=True)
+            time.sleep(seconds)
         _put(settings, letters, found, rate)
     click.echo(f"{'to be ' if dry_run else ''}put on the stream again: {found.records:,}")
     if found.settled:
         others = "were replayed before (--state all)" if state == "waiting" else "wait"
         click.echo(f"left out, because they {others}: {found.settled:,}")
+    if twins := sum(map(len, found.twins.values())):
+        click.echo(f"with the same bytes as one of these, so put once for all: {twins:,}")
     if found.unkept:
         click.echo(f"left out, because the payload is cut or not kept: {found.unkept:,}")
 
@@ -117,6 +128,7 @@ class Letters:
                 found.twins[one.digest].append(one)
             else:
                 seen.add(one.digest)
+                found.unregistered += one.reason in _UNREGISTERED
         found.records = len(seen)
         return found
 

@@ -94,7 +94,7 @@ def _inflated(data: bytes) -> Opened:
         texts, room = _with(texts, out), room - len(out)
         if not member.eof:
             return texts, [wrong]
-        data = member.unused_data.lstrip(PADDING)
+        data = member.unused_data.lstrip(PADDING + b",\x1e")
     return _followed(texts, data, wrong)
 
 
@@ -146,7 +146,7 @@ def _is_of_the_mac(name: str) -> bool:
 
 def _behind_the_end(data: bytes, archive: zipfile.ZipFile) -> bytes:
     end = data.index(b"PK\x05\x06", archive.start_dir)
-    return data[end + END_BYTES + len(archive.comment) :].lstrip(PADDING)
+    return data[end + END_BYTES + len(archive.comment) :].lstrip(PADDING + b",\x1e")
 
 
 def _member(archive: zipfile.ZipFile, file: zipfile.ZipInfo) -> tuple[bytes, int]:
@@ -255,7 +255,9 @@ MARKS = tuple(magic for magic, _ in OPENERS)
 PADDING = BLANKS + b"\0"
 BETWEEN_TEXT = "(?:[\t-\r ,\x1e\0]|\xef\xbb\xbf|\xe2\x80[\xa8\xa9]|\xc2\x85)*"
 BETWEEN = re.compile(BETWEEN_TEXT.encode("latin-1"))
-NEXT_LINE = re.compile("\n([ \t]*+)(?:[ \t,\x1e\0]|\xef\xbb\xbf)*+[{[]")
+NEXT_LINE = re.compile(
+    "(?:[\n\r\x0b\x0c\x1e\0]|\xe2\x80[\xa8\xa9]|\xc2\x85)([ \t]*+)(?:[ \t,\x1e\0]|\xef\xbb\xbf)*+[{[]"
+)
 DECODER = json.JSONDecoder(parse_int=float, parse_float=float)
 Piece: TypeAlias = tuple[int, int, bool]
 

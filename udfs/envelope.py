@@ -124,9 +124,13 @@ class _Opening:
         except values.UnevenError as fault:
             self.note(fault.rejection)
 
+    def left(self) -> int:
+        """How many bytes may still come out of all."""
+        return max(0, self.room)
+
     def take(self, compressed: int) -> int:
         """How many bytes may come out of so many compressed ones."""
-        return min(self.room, max(_SMALL, compressed * self.limits.ratio))
+        return min(self.left(), max(_SMALL, compressed * self.limits.ratio))
 
     def taken(self, content: inflate.Content) -> Iterator[bytes]:
         """What came out of a file; then its fault is noted."""
@@ -157,21 +161,18 @@ def _binary(payload: bytes, at: int = 0) -> Form | None:
 def _compressed(payload: bytes, opening: _Opening) -> Iterator[bytes]:
     """What the members of a gzip or the like hold: texts in a row are one, for a record may go on in the next."""
     joined: list[bytes] = []
-    for content in inflate.members(payload, opening.take(len(payload))):
+    before: Form | None = None
+    for content in inflate.members(payload, opening.take(len(payload)), opening.left):
         for data in opening.taken(content):
-            if joined and _begins_anew(joined[0], data):
+            form = _binary(data.lstrip(inflate.PADDING))
+            if joined and (form or (before and _is_json(data))):  # an envelope, or a text behind one
                 yield b"".join(joined)
                 joined = []
+            before = before if joined else form
             joined.append(data)
     yield b"".join(joined)
     if not content.fault:
         yield from _behind(payload, content, opening)
-
-
-def _begins_anew(before: bytes, data: bytes) -> bool:
-    """Whether a member is a record of its own: an envelope, or a text behind one."""
-    new, old = (_binary(member.lstrip(inflate.PADDING)) for member in (data, before))
-    return new is not None or (old is not None and _is_json(data))
 
 
 def _is_json(payload: bytes) -> bool:
@@ -182,7 +183,7 @@ def _is_json(payload: bytes) -> bool:
 
 def _behind(payload: bytes, content: inflate.Content, opening: _Opening) -> Iterator[bytes]:
     """What stands behind the end of something compressed: another record, or nothing but padding."""
-    rest = payload[content.end :].lstrip(inflate.PADDING)
+    rest = payload[content.end :].lstrip(inflate.BETWEEN)
     if _binary(rest) or _is_json(rest):
         yield rest
     elif rest:

@@ -81,12 +81,15 @@ class Content:
         self.fault = self.fault or Rejection(reason, f"{self.name} {flaw}")
 
 
-def members(payload: bytes, room: int) -> Iterator[Content]:
-    """What each member of a gzip or the like holds, up to the first with a fault; padding may stand between."""
+def members(payload: bytes, room: int, left: Callable[[], int]) -> Iterator[Content]:
+    """What each member of a gzip or the like holds, up to the first with a fault; padding may stand between.
+
+    No more comes out of all than there is room for, and of each no more than is left when its turn comes.
+    """
     at = 0
     while packing := _packing(payload, at):
         name, invalid, bits = packing
-        content = Content(name, invalid, room)
+        content = Content(name, invalid, min(room, left()))
         content.end = content.inflate(payload, at, len(payload), bits)
         yield content
         if content.fault:
@@ -130,8 +133,10 @@ _TEXT: Final = re.compile(
 )
 _BEGINS_JSON: Final = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:\{\s*[\"}]|\[\s*[{\[])")
 PADDING: Final = b" \t\r\n\0"
-"""What may stand around and between members."""
-_PADDED: Final = re.compile(rb"[ \t\r\n\0]*+")
+"""What may stand around an envelope."""
+BETWEEN: Final = PADDING + b",\x1e"
+"""What may stand behind a member, before the next."""
+_PADDED: Final = re.compile(rb"[ \t\r\n\0,\x1e]*+")
 
 
 def unzip(payload: bytes, room: Callable[[int], int]) -> Iterator[Content]:

@@ -17,7 +17,10 @@ from udfs.text import MAX_BYTES, MAX_DEPTH, TOO_DEEP
 # what stands between values: blanks, commas, ends of lines (also U+0085, U+2028, U+2029), record separators
 # (RFC 7464), padding, byte order marks
 _SKIPPED: Final = re.compile(rb"(?:[\t-\r ,\x1e\0]|\xef\xbb\xbf|\xe2\x80[\xa8\xa9]|\xc2\x85)*+")
-_SEGMENT: Final = re.compile(rb"\n(?P<indent>[ \t]*+)(?:[ \t,\x1e\0]|\xef\xbb\xbf)*+(?=[{\[])")
+_SEGMENT: Final = re.compile(
+    rb"(?:[\n\r\x0b\x0c\x1e\0]|\xe2\x80[\xa8\xa9]|\xc2\x85)(?P<indent>[ \t]*+)"
+    rb"(?:[ \t,\x1e\0]|\xef\xbb\xbf)*+(?=[{\[])"
+)
 _WORD: Final = re.compile(rb"[^\s\0,\[\]{}\"]++")  # a number, true, null, or what should be one
 _BEHIND: Final = b" \t\r\n,\x1e\0"
 _BRACKETS: Final = {ord("["): 1, ord("]"): -1}
@@ -96,7 +99,9 @@ class _Text:
         if not self.payload.startswith((b"{", b'"') if in_array else b"{", at):
             word = _WORD.match(self.payload, at) if in_array else None
             return word and word.end()
-        length = _read(self.spelled, at - self.begin).length
+        length = None
+        if at - self.begin < len(self.spelled):
+            length = _read(self.spelled, at - self.begin).length
         if length is None and self.begin + len(self.spelled) < len(self.payload):
             length = self._length_beyond(at)
         return None if length is None else at + length

@@ -40,7 +40,7 @@ def test_a_file_is_put_as_it_is_and_its_place_is_said(config: Path, tmp_path: Pa
     assert done.exit_code == 0, done.output
     handle, *more = done.output.splitlines()
     assert re.fullmatch(r"shardId-\d{12}:\d+", handle)
-    assert f"amplitude-bridge explain-record '{file}'" in more[0]
+    assert f"amplitude-bridge explain-record --config {config} --registry '{file}'" in more[0]
     assert f"amplitude-bridge dead-letters --config {config} show {handle}" in more[1]
     assert on_the_stream(config).count(RECORD) == 1
 
@@ -48,7 +48,7 @@ def test_a_file_is_put_as_it_is_and_its_place_is_said(config: Path, tmp_path: Pa
 def test_standard_input_is_a_record_too(config: Path) -> None:
     done = put(config, "-", b"from a pipe")
     assert done.exit_code == 0, done.output
-    assert "amplitude-bridge explain-record -" in done.output
+    assert f"amplitude-bridge explain-record --config {config} --registry -" in done.output
     assert b"from a pipe" in on_the_stream(config)
 
 

@@ -317,12 +317,3 @@ def test_room_is_for_all_of_an_envelope() -> None:
     heads, (fault,) = opened(payload, Limits(opened_bytes=13_000))
     assert heads == [A, *[b"{}"] * 3000, A, *[b"{}"] * 3000, A, *[b"{}"] * 489, b"{"]
     assert fault == Rejection(Reason.ENVELOPE_TOO_LARGE, "the gzip holds more than 986 bytes")
-
-
-def test_values_that_go_on_behind_lines_like_beginnings_are_whole_however_many() -> None:
-    event = {"a": [{"b": 1}, [{"c": 2}]], "d": {"e": [{"f": 3}]}}
-    spelled = json.dumps([event] * 500, indent=0).encode()
-    singles, faults = opened(spelled)
-    assert ([json.loads(one) for one in singles], faults) == ([event] * 500, [])
-    singles, _ = opened(spelled.replace(b'"b": 1', b'"b": x', 10))
-    assert singles.count(json.dumps(event, indent=0).encode()) == 490
