@@ -256,7 +256,7 @@ PADDING = BLANKS + b"\0"
 BETWEEN_TEXT = "(?:[\t-\r ,\x1e\0]|\xef\xbb\xbf|\xe2\x80[\xa8\xa9]|\xc2\x85)*"
 BETWEEN = re.compile(BETWEEN_TEXT.encode("latin-1"))
 NEXT_LINE = re.compile(
-    "(?:[\n\r\x0b\x0c\x1e\0]|\xe2\x80[\xa8\xa9]|\xc2\x85)([ \t]*+)(?:[ \t,\x1e\0]|\xef\xbb\xbf)*+[{[]"
+    "(?:[\n\r\x0b\x0c\x1e]|\xe2\x80[\xa8\xa9]|\xc2\x85)([ \t]*+)(?:[ \t,\x1e\0]|\xef\xbb\xbf)*+[{[]"
 )
 DECODER = json.JSONDecoder(parse_int=float, parse_float=float)
 Piece: TypeAlias = tuple[int, int, bool]

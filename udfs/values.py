@@ -18,7 +18,7 @@ from udfs.text import MAX_BYTES, MAX_DEPTH, TOO_DEEP
 # (RFC 7464), padding, byte order marks
 _SKIPPED: Final = re.compile(rb"(?:[\t-\r ,\x1e\0]|\xef\xbb\xbf|\xe2\x80[\xa8\xa9]|\xc2\x85)*+")
 _SEGMENT: Final = re.compile(
-    rb"(?:[\n\r\x0b\x0c\x1e\0]|\xe2\x80[\xa8\xa9]|\xc2\x85)(?P<indent>[ \t]*+)"
+    rb"(?:[\n\r\x0b\x0c\x1e]|\xe2\x80[\xa8\xa9]|\xc2\x85)(?P<indent>[ \t]*+)"
     rb"(?:[ \t,\x1e\0]|\xef\xbb\xbf)*+(?=[{\[])"
 )
 _WORD: Final = re.compile(rb"[^\s\0,\[\]{}\"]++")  # a number, true, null, or what should be one
