@@ -106,6 +106,7 @@ def bridge(tmp_path: Path, dynamodb_endpoint: str, kinesis_endpoint: str) -> Ite
         f'[dynamodb]\nendpoint = "{dynamodb_endpoint}"\ntable_prefix = "{tmp_path.name}-"\n'
         f'[kinesis]\nendpoint = "{kinesis_endpoint}"\nstream = "{tmp_path.name}"\n'
         f'[lake]\ncatalog_uri = "sqlite:///{tmp_path}/catalog.db"\nwarehouse = "file://{tmp_path}/warehouse"\n'
+        "[ingest]\nprojects_refresh_seconds = 1\n"
     )
     made = Bridge(path)
     made.stream.create(2)
