@@ -56,7 +56,8 @@ def create_table(client: "DynamoDBClient", name: str, keys: list[tuple[str, str]
     Returns when the table can be used, whoever has created it: another starter, or a request that was repeated.
     """
     try:
-        client.describe_table(TableName=name)
+        if client.describe_table(TableName=name)["Table"]["TableStatus"] != "CREATING":
+            return
     except client.exceptions.ResourceNotFoundException:
         with suppress(client.exceptions.ResourceInUseException):
             client.create_table(
