@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 from decimal import Decimal
 from hashlib import sha256
-from itertools import chain, islice
+from itertools import islice
 from time import time
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -200,15 +200,9 @@ class CohortMembers:
             self._new = not self._new  # the next batch will be like this one
         return self._refused(second, refused)
 
-    def _refused(self, statement: Callable[[Member], Any], members: Sequence[Member]) -> list[Member]:
-        """Write members in requests of 25; those that were refused, for whatever reason."""
-
-        def written(some: Sequence[Member]) -> list[bool]:
-            with self._explained():
-                return dynamodb.refused(self.client, [statement(member) for member in some])
-
-        answers = self._pool.map(written, dynamodb.in_groups(members, dynamodb.STATEMENTS_AT_ONCE))
-        return [member for member, refused in zip(members, chain.from_iterable(answers), strict=True) if refused]
+    def _refused(self, statement: Callable[[Member], dict[str, Any]], members: Sequence[Member]) -> list[Member]:
+        with self._explained():
+            return dynamodb.left_over(self.client, self._pool, members, statement)
 
     def _insert(self, member: Member) -> dict[str, Any]:
         """Writes a member whom the table does not know yet."""

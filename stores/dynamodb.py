@@ -3,10 +3,12 @@
 Clients are made where they are used (they do not travel to workers); the address that makes them does.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
@@ -122,3 +124,18 @@ def refused(client: "DynamoDBClient", statements: Sequence[Mapping[str, Any]]) -
     """
     given: Any = list(statements)
     return ["Error" in answer for answer in client.batch_execute_statement(Statements=given)["Responses"]]
+
+
+def left_over(
+    client: "DynamoDBClient",
+    pool: ThreadPoolExecutor,
+    values: Sequence[_T],
+    statement: Callable[[_T], dict[str, Any]],
+) -> list[_T]:
+    """Execute the statement of each value, 25 in a request; the values whose statement was refused, in order."""
+
+    def of_some(some: Sequence[_T]) -> list[bool]:
+        return refused(client, [statement(value) for value in some])
+
+    answers = chain.from_iterable(pool.map(of_some, in_groups(values, STATEMENTS_AT_ONCE)))
+    return [value for value, is_refused in zip(values, answers, strict=True) if is_refused]

@@ -107,13 +107,14 @@ class Profiles:
             raise ValueError(msg)
         large = [profile for profile in given if _size(profile) > LARGEST_TEXT]
         heads = [(profile, _head(profile)) for profile in given if _size(profile) <= LARGEST_TEXT]
-        left = self._pool.map(self._write_some, dynamodb.in_groups(heads, dynamodb.STATEMENTS_AT_ONCE))
+        with self._explained():
+            left = dynamodb.left_over(self.client, self._pool, heads, lambda pair: _statement(self.table, *pair))
 
         def alone(write: Callable[..., Key | None], profile: Stored, *head: _Item) -> Key | None:
             with watched(profile.key):
                 return write(profile, *head)
 
-        single = self._pool.map(lambda pair: alone(self._write_one, *pair), list(chain.from_iterable(left)))
+        single = self._pool.map(lambda pair: alone(self._write_one, *pair), left)
         spilled = self._pool.map(lambda profile: alone(self._write_large, profile), large)
         return [key for key in (*single, *spilled) if key is not None]
 
@@ -177,13 +178,6 @@ class Profiles:
                 ProjectionExpression=attribute,
             )
             return [item for page in pages for item in page["Items"]]
-
-    def _write_some(self, heads: Sequence[tuple[Stored, _Item]]) -> list[tuple[Stored, _Item]]:
-        """Write at most 25 heads in one request; those that it refused, for whatever reason, are left over."""
-        with self._explained():
-            statements = [_statement(self.table, profile, head) for profile, head in heads]
-            answers = dynamodb.refused(self.client, statements)
-        return [pair for pair, refused in zip(heads, answers, strict=True) if refused]
 
     def _write_one(self, profile: Stored, head: _Item) -> Key | None:
         """Write one head and remove the parts of older ones; the user, when somebody else was faster."""

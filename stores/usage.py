@@ -4,11 +4,9 @@ A total is written as "the value is now X" on the condition that nothing larger 
 restart are harmless, and a writer that lags behind cannot take a number back.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from functools import partial
-from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from stores import dynamodb
@@ -75,16 +73,10 @@ class UsageTable:
             largest[key] = Usage(*key, *map(max, total[2:], known[2:]))
         left = list(largest.values())
         for statement in (self._update, self._insert):
-            groups = dynamodb.in_groups(left, dynamodb.STATEMENTS_AT_ONCE)
-            left = list(chain.from_iterable(self._pool.map(partial(self._refused, statement), groups)))
+            with explained(f"DynamoDB table {self.table}", self.address.endpoint):
+                left = dynamodb.left_over(self.client, self._pool, left, statement)
         for _ in self._pool.map(self._raise, left):
             pass
-
-    def _refused(self, statement: Callable[[Usage], dict[str, Any]], totals: Sequence[Usage]) -> list[Usage]:
-        """Write at most 25 in one request; which of them were refused."""
-        with explained(f"DynamoDB table {self.table}", self.address.endpoint):
-            refused = dynamodb.refused(self.client, [statement(total) for total in totals])
-        return [total for total, is_refused in zip(totals, refused, strict=True) if is_refused]
 
     def _update(self, total: Usage) -> dict[str, Any]:
         """Raises one that is there."""

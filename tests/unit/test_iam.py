@@ -20,8 +20,6 @@ TEMPLATES = {path.name: json.loads(path.read_text("utf-8")) for path in sorted((
 Grant = tuple[str, str]
 """An action and what it is allowed on: `stream` or the name of a table."""
 
-# --- What the methods of stores ask of AWS --------------------------------------------------------------------
-
 STATEMENTS = {"dynamodb.insert(": "PartiQLInsert", 'UPDATE "': "PartiQLUpdate"}
 """What a module has that gives statements of this kind to batch_execute_statement."""
 IN_TRANSACTIONS = {"Put": "PutItem", "Update": "UpdateItem", "Delete": "DeleteItem"}
@@ -43,11 +41,13 @@ def calls(tree: ast.AST, client: str) -> Iterator[tuple[str, ast.Call]]:
                 yield WAITED_WITH.get(name, name), node
 
 
+_HELPERS = functions(ast.parse((ROOT / "stores/dynamodb.py").read_text("utf-8")))
+_OWN = {name: {operation for operation, _ in calls(node, "client")} for name, node in _HELPERS.items()}
 HELPERS = {
-    name: {operation for operation, _ in calls(node, "client")}
-    for name, node in functions(ast.parse((ROOT / "stores/dynamodb.py").read_text("utf-8"))).items()
+    name: _OWN[name].union(*(_OWN.get(one.id, set()) for one in ast.walk(node) if isinstance(one, ast.Name)))
+    for name, node in _HELPERS.items()
 }
-"""The operations of each function of stores/dynamodb.py on the client that it is given."""
+"""The operations of each function of stores/dynamodb.py on the client that it is given, by way of others too."""
 
 
 def grants(source: str, store: ast.ClassDef) -> dict[str, set[Grant]]:
