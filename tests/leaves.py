@@ -3,9 +3,10 @@
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from udfs import decode
+from udfs import decode, envelope
 from udfs.attribute import Registry
-from udfs.model import DECODED, Row
+from udfs.envelope import Limits, Part
+from udfs.model import DECODED, Rejection, Row
 
 
 class Leaf(NamedTuple):
@@ -30,3 +31,12 @@ class Leaf(NamedTuple):
 def leaves(payload: bytes, arrival: datetime, registry: Registry) -> list[Leaf]:
     """One record's outcomes, none of them an envelope; `arrival` in naive UTC."""
     return [Leaf(*leaf) for leaf in decode.leaves(payload, arrival, registry)]
+
+
+def opened(payload: bytes, limits: Limits = Limits()) -> tuple[list[bytes], list[Rejection]]:  # noqa: B008
+    """Heads and faults; every fault stands behind the heads and holds the whole envelope."""
+    parts = list(envelope.unpack(payload, limits))
+    heads = [part.payload for part in parts if not part.fault]
+    faults = [part.fault for part in parts if part.fault]
+    assert parts == [Part(head) for head in heads] + [Part(payload, fault) for fault in faults]
+    return heads, faults

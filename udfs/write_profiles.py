@@ -167,15 +167,15 @@ class ProfileMerger:
             log.exception("updates of project %d were not merged, see user_updates", key[0])
             self._leave_out(key, len(changed))
             return None
-        size, before = len(properties) + len(merge), len(stored.properties) + len(stored.merge)
-        if size > max(LARGEST, before):
+        made = Merged(_with_ids(stored, changes)._replace(properties=properties, merge=merge), profile)
+        if made.size > max(LARGEST, Merged(stored, profile).size):
             words = (
                 "%d updates of user %r of project %d are left out, see user_updates: a profile of %d characters"
             )
-            log.error(f"{words} is larger than %d", len(changed), key[1], key[0], size, LARGEST)
+            log.error(f"{words} is larger than %d", len(changed), key[1], key[0], made.size, LARGEST)
             self._leave_out(key, len(changed))
             return None
-        return Merged(_with_ids(stored, changes)._replace(properties=properties, merge=merge), profile)
+        return made
 
     def _leave_out(self, key: Key, changed: int) -> None:
         self._failed += changed

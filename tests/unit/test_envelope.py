@@ -7,6 +7,7 @@ from hashlib import md5
 import pytest
 
 from tests.builders import encode, event
+from tests.leaves import opened
 from udfs import envelope, values
 from udfs.envelope import Form, Limits, Part
 from udfs.model import Reason, Rejection
@@ -19,15 +20,6 @@ MAGIC = b"\xf3\x89\x9a\xc2"
 def gzipped(*texts: bytes) -> bytes:
     """A gzip of as many members."""
     return b"".join(gzip.compress(text, mtime=0) for text in texts)
-
-
-def opened(payload: bytes, limits: Limits = Limits()) -> tuple[list[bytes], list[Rejection]]:  # noqa: B008
-    """Heads and faults; every fault stands behind the heads and holds the whole envelope."""
-    parts = list(envelope.unpack(payload, limits))
-    heads = [part.payload for part in parts if not part.fault]
-    faults = [part.fault for part in parts if part.fault]
-    assert parts == [Part(head) for head in heads] + [Part(payload, fault) for fault in faults]
-    return heads, faults
 
 
 WHOLE: dict[str, tuple[Form, bytes, list[bytes]]] = {

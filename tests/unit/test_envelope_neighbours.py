@@ -5,20 +5,12 @@ import json
 
 import pytest
 
-from udfs import envelope, values
-from udfs.envelope import Limits, Part
-from udfs.model import Reason, Rejection
+from tests.leaves import opened
+from udfs import values
+from udfs.envelope import Limits
+from udfs.model import Reason
 
 A, B, C = b'{"a":1}', '{"b":"밤"}'.encode(), b'{"c":[{}]}'
-
-
-def opened(payload: bytes, limits: Limits = Limits()) -> tuple[list[bytes], list[Rejection]]:  # noqa: B008
-    """Heads and faults; every fault stands behind the heads and holds the whole envelope."""
-    parts = list(envelope.unpack(payload, limits))
-    heads = [part.payload for part in parts if not part.fault]
-    faults = [part.fault for part in parts if part.fault]
-    assert parts == [Part(head) for head in heads] + [Part(payload, fault) for fault in faults]
-    return heads, faults
 
 
 def test_values_that_go_on_behind_lines_like_beginnings_are_whole_however_many() -> None:
