@@ -194,7 +194,7 @@ class Stack:
             "lake": {"catalog_uri": self.catalog_uri, "warehouse": self.warehouse}
                     | ({"s3_endpoint": f"http://127.0.0.1:{self._objects_port}"} if self._objects_port else {}),
             # for somebody who waits
-            "ingest": {"usage_interval_seconds": 1},
+            "ingest": {"usage_interval_seconds": 1, "projects_refresh_seconds": 2},
             "metering": {"watch_interval_seconds": 1},
             **more,
         }  # fmt: skip
