@@ -14,7 +14,7 @@ from pyflink.table import FunctionContext, StreamTableEnvironment, Table
 import settings
 from jobs import topology
 from jobs.ingest import create_tables, ends, table_environment
-from stores.profiles import Key, Stored
+from stores.profiles import Key, StoredProfile
 from udfs.write_profiles import ProfileMerger, WriteProfiles
 
 LAKE = (
@@ -74,13 +74,13 @@ class MemoryProfiles:
     table = "memory"
 
     def __init__(self) -> None:
-        self.items: dict[Key, Stored] = {}
+        self.items: dict[Key, StoredProfile] = {}
 
-    def read(self, keys: Iterable[Key]) -> dict[Key, Stored]:
+    def of_users(self, keys: Iterable[Key]) -> dict[Key, StoredProfile]:
         """What there is of these users."""
-        return {key: self.items.get(key, Stored(*key)) for key in keys}
+        return {key: self.items.get(key, StoredProfile(*key)) for key in keys}
 
-    def write(self, profiles: Iterable[Stored], _: object = None) -> list[Key]:
+    def write(self, profiles: Iterable[StoredProfile], _: object = None) -> list[Key]:
         """Keep them; nobody is ever overtaken."""
         self.items |= {one.key: one._replace(version=one.version + 1) for one in profiles}
         return []

@@ -10,8 +10,9 @@ from typing import Final, NamedTuple
 
 import pyarrow.compute as pc
 
+from stores.history import committed_at
 from stores.lake import COHORT_MESSAGES, DEAD_LETTERS, EVENT_STORE, LEDGER, USER_UPDATES, Condition, Lake
-from stores.stream import Kept, Stream
+from stores.stream import Retention, Stream
 
 _SETTLE: Final = timedelta(minutes=10)
 """What arrives so shortly before a commit may not be in it: an interval of counting, a slow checkpoint, clocks."""
@@ -44,36 +45,36 @@ def gaps(lake: Lake, stream: Stream, now: datetime) -> list[Gap]:
     """The gaps between what the job has counted and what the stream holds. Raises StoreError."""
     shards = stream.shards()
     parents = {one.shard: one.parents for one in shards}
-    committed = lake.committed_at(LEDGER)
+    committed = committed_at(lake, LEDGER)
     hours = _last_hours(lake, parents, committed or now)
     if not hours and committed is None:
         return []
     held = [Held(one.shard, one.parents, stream.first_arrival(one.shard)) for one in shards]
     counted = _last_arrivals(lake, hours, held)
-    return rule(held, counted, committed or max(hours.values()), stream.kept(now), now)
+    return rule(held, counted, committed or max(hours.values()), stream.retention(now), now)
 
 
 def rule(
     held: Sequence[Held],
     counted: Mapping[str, datetime],
     committed: datetime,
-    kept: Kept,
+    retention: Retention,
     now: datetime,
 ) -> list[Gap]:
     """The gaps, by the last arrival that was counted of each shard and the time of the job's last commit.
 
     At its last commit the job had read all shards, unless one still holds older records that are not counted: on
-    that one it was behind. The stream has all records since `kept.since`, unless a younger one is gone: then its
-    retention period was raised, and what had expired before did not come back.
+    that one it was behind. The stream has all records since `retention.since`, unless a younger one is gone: then
+    its retention period was raised, and what had expired before did not come back.
     """
     parents = {one.shard: one.parents for one in held}
     first = {one.shard: one.first for one in held if one.first}
     gone = (at for shard, at in counted.items() if shard not in first or at + _BLUR < first[shard])
-    raised = any(at > kept.since + _SETTLE for at in gone)
-    horizon = min(first.values(), default=now) if raised else kept.since
+    raised = any(at > retention.since + _SETTLE for at in gone)
+    horizon = min(first.values(), default=now) if raised else retention.since
     settled = committed - _SETTLE
-    if committed >= kept.created:
-        settled = max(settled, kept.created)
+    if committed >= retention.created:
+        settled = max(settled, retention.created)
     found = []
     for one in held:
         last = _last(one.shard, counted, parents)

@@ -89,7 +89,7 @@ def take(
     Waits for the lease of a holder that the cluster does not know to run out. Raises StoreError in one line when
     the holder lives.
     """
-    first, now = leases.read()
+    first, now = leases.current()
     held = first
     said = False
     while not (_free(held, mine, jobs, now, over=over) and leases.take(mine, held)):
@@ -100,7 +100,7 @@ def take(
                 print(f"jobs.ingest: {_waiting(held, now)}", file=sys.stderr)
             said = True
         pause(1)
-        held, now = leases.read()
+        held, now = leases.current()
 
 
 def _free(held: Lease | None, mine: Lease, jobs: Mapping[str, str], now: datetime, *, over: bool) -> bool:

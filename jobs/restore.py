@@ -12,8 +12,10 @@ from typing import Any, Final
 from pyflink.datastream import StreamExecutionEnvironment
 from pyflink.java_gateway import get_gateway
 
+from stores.checkpoints import job_of
 from stores.errors import StoreError
-from stores.lake import TABLES, Commit, Lake, job_of
+from stores.history import Commit, history_of
+from stores.lake import TABLES, Lake
 from stores.rewind import Histories, beyond
 
 DRAINED: Final = 2**63 - 1
@@ -31,7 +33,7 @@ def check(env: StreamExecutionEnvironment, lake: Lake) -> None:
     jvm = get_gateway().jvm
     plugins = jvm.org.apache.flink.core.plugin.PluginUtils.createPluginManagerFromRootFolder(configuration)
     jvm.org.apache.flink.core.fs.FileSystem.initialize(configuration, plugins)
-    checkpoint, histories = checkpoint_id(path), {table: lake.history(table) for table in TABLES}
+    checkpoint, histories = checkpoint_id(path), {table: history_of(lake, table) for table in TABLES}
     if problem := refusal(path, checkpoint, later(histories, job_of(path), checkpoint)):
         raise StoreError(problem)
 

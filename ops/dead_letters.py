@@ -180,7 +180,7 @@ def _states(
 ) -> dict[str, dict[str, str]]:
     """By key: the state of each of these letters; `among` says when those that may have been replayed arrived."""
     keys = {_key(letter) for letter in letters}
-    replays = () if among is None else Replays(settings.tables_address).read(*replayed.window(among))
+    replays = () if among is None else Replays(settings.tables_address).of_arrivals(*replayed.window(among))
     found = [one for one in replays if one.key in keys]
     became = replayed.outcomes(Lake(settings.lake_address), found)
     return {key: {"state": "waiting"} for key in keys} | {one.key: _state(one, became[one.key]) for one in found}

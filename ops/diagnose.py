@@ -71,7 +71,7 @@ def read(settings: Settings, project_id: int, since: datetime, now: datetime) ->
     totals = [total for total in UsageTable(tables).list() if total.project_id == project_id]
     names, lags, by_arrival = _events(lake, mine)
     _count(lake, project_id, since, names)
-    _uncount(Replays(tables).read(since, now), project_id, names)
+    _uncount(Replays(tables).of_arrivals(since, now), project_id, names)
     return Facts(
         since=since,
         now=now,

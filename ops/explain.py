@@ -23,7 +23,7 @@ from settings import load
 from stores.cohorts import Cohorts
 from stores.project import Project, linked
 from stores.projects import Projects
-from stores.registry import read
+from stores.registry import registered
 from udfs import envelope, kpl, text
 from udfs.attribute import Registry
 from udfs.envelope import Form, Limits, Part
@@ -137,7 +137,7 @@ def explain_record(file: BinaryIO, *, asked: bool, given: Sequence[Project], con
         source = f"As if these projects were linked since ever, and no other: {names}."
     if asked:
         address = load(config).tables_address
-        registry = read(Projects(address), Cohorts(address))
+        registry = registered(Projects(address), Cohorts(address))
         projects = sum(isinstance(key, int) for key in registry)
         source = f"The registry that {config} names was asked: it has {projects:,} projects."
     payload = file.read()

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 from ops.ledger import of_records, of_stream, residuals, summed
 from settings import Settings
+from stores.history import committed_at
 from stores.lake import LEDGER, Condition, Lake
 from stores.project import Project
 from stores.projects import Projects
@@ -68,7 +69,7 @@ class Closer:
 
     def unsettled(self, month: str) -> str:
         """What a month still waits for; empty when all that arrived before its close is in the ledger."""
-        committed, unread = self.lake.committed_at(LEDGER), self._unread(closes_at(month, self.after))
+        committed, unread = committed_at(self.lake, LEDGER), self._unread(closes_at(month, self.after))
         if unread or committed is None:
             self._settled.pop(month, None)
             return f"the job to read {', '.join(unread) or 'the stream'} up to the close"

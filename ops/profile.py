@@ -13,7 +13,7 @@ from rich.table import Table
 from ops.terminal import PROJECT_ID, Commands, cell, echo_fields, printable
 from settings import load
 from stores.errors import StoreError
-from stores.profiles import Profiles, Stored
+from stores.profiles import Profiles, StoredProfile
 from stores.project import iso
 from stores.projects import Projects
 from udfs import clock
@@ -35,7 +35,7 @@ def profile() -> None:
 def show(config: Path, /, project_id: int, user_id: str, *, as_json: bool) -> None:
     """Show USER_ID of PROJECT_ID: each property, where it came from, and when that was uploaded."""
     tables = load(config).tables_address
-    (found,) = Profiles(tables).read([(project_id, user_id)]).values()
+    (found,) = Profiles(tables).of_users([(project_id, user_id)]).values()
     if not found.version:
         Projects(tables).get(project_id)
         msg = (
@@ -56,7 +56,7 @@ def show(config: Path, /, project_id: int, user_id: str, *, as_json: bool) -> No
         _print(found, properties)
 
 
-def _print(found: Stored, properties: Sequence[Explained]) -> None:
+def _print(found: StoredProfile, properties: Sequence[Explained]) -> None:
     fields = [
         ("project", str(found.project_id)),
         ("user", found.user_id),
@@ -79,7 +79,7 @@ def _uploaded(microseconds: int) -> str:
     return iso(clock.instant(microseconds))
 
 
-def _json(found: Stored, properties: Sequence[Explained]) -> str:
+def _json(found: StoredProfile, properties: Sequence[Explained]) -> str:
     """A profile as JSON in ASCII; values keep their spelling, which reading and writing them would change."""
     described = [
         {

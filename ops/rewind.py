@@ -15,8 +15,10 @@ from rich.table import Table
 
 from ops.terminal import cell, config_option
 from settings import load
+from stores.checkpoints import checkpoint_id, job_of
 from stores.errors import StoreError
-from stores.lake import TABLES, Lake, job_of
+from stores.history import history_of, set_back
+from stores.lake import TABLES, Lake
 from stores.rewind import Step, beyond, planned
 from stores.stream import Stream
 
@@ -39,8 +41,8 @@ def rewind(config: Path, path: str, *, yes: bool) -> None:
     if not job:
         msg = f"{path}: only a name that Flink gave says whose it is: JOB_ID/chk-N or savepoint-…"
         raise StoreError(msg)
-    checkpoint = lake.checkpoint_id(path)
-    histories = {table: lake.history(table) for table in TABLES}
+    checkpoint = checkpoint_id(lake, path)
+    histories = {table: history_of(lake, table) for table in TABLES}
     if "/savepoint-" in path and any(one.job.startswith(job) for one in beyond(histories, job, checkpoint)):
         # rows of such a savepoint are committed with the next checkpoint, and their manifests deleted
         msg = f"{path}: its job ran on, and Iceberg has deleted what its restore would read; take a chk-N"
@@ -50,7 +52,7 @@ def rewind(config: Path, path: str, *, yes: bool) -> None:
         click.echo(f"the tables hold nothing that came after checkpoint {checkpoint} of job {job}")
         return
     stream = Stream(settings.stream_address)
-    if (since := stream.kept(stream.now()).since) > at:
+    if (since := stream.retention(stream.now()).since) > at:
         name = settings.kinesis.stream
         msg = (
             f"{path} is of {at:{_TIME}}, and stream {name} has its records since {since:{_TIME}} only: "
@@ -62,7 +64,7 @@ def rewind(config: Path, path: str, *, yes: bool) -> None:
         click.echo("nothing is done yet: stop the job, then repeat this with --yes")
         return
     for one in steps:
-        lake.rewind(one.table, one.current.snapshot, one.back_to and one.back_to.snapshot)
+        set_back(lake, one.table, one.current, one.back_to)
     click.echo(f"done; now: flink run -s {path} …")
 
 

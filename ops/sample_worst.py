@@ -90,7 +90,7 @@ def _counted(sample: Sample, distinct: int, puts: int) -> Truth:
 
 def compared(settings: Settings, expected: Sequence[str]) -> list[Difference]:
     """Whether the user has the expected list, element by element. Raises StoreError."""
-    (profile,) = Profiles(settings.tables_address).read([(PROJECT, USER)]).values()
+    (profile,) = Profiles(settings.tables_address).of_users([(PROJECT, USER)]).values()
     found = json.loads(profile.properties).get(PROPERTY, [])
     right = sum(one == other for one, other in zip(found, expected, strict=False))
     if right == len(found) == len(expected):

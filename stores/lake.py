@@ -4,11 +4,9 @@ Flink writes to them through the same catalog: a JDBC catalog whose name is part
 must call it `CATALOG`.
 """
 
-import re
-import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from itertools import islice
 from typing import Any, Final, Literal, NamedTuple, TypeVar
@@ -28,13 +26,10 @@ from pyiceberg.expressions import (
     LiteralPredicate,
     Reference,
 )
-from pyiceberg.io import load_file_io
 from pyiceberg.io.pyarrow import ArrowScan
 from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.schema import Schema
 from pyiceberg.table import DataScan, Table
-from pyiceberg.table.refs import MAIN_BRANCH
-from pyiceberg.table.snapshots import Snapshot
 from pyiceberg.transforms import BucketTransform, DayTransform, Transform
 from pyiceberg.types import (
     BinaryType,
@@ -70,11 +65,6 @@ _LOOKS: Final = 5
 """How often to look: catalog, namespace, table and columns may be created by another at the same moment."""
 _MET: Final = (IntegrityError, ProgrammingError, CommitFailedException)
 _FILES_AT_ONCE: Final = 32
-# as Flink names them: checkpoints under the job's id, savepoints with its first six digits
-_JOB: Final = re.compile(r"/([0-9a-f]{32})/chk-\d+/*$|/savepoint-([0-9a-f]{6})-[0-9a-f]+/*$")
-_MAGIC: Final = bytes.fromhex("4960672d")
-_HEAD: Final = struct.Struct(">4siq")
-"""How Flink's `_metadata` begins: the magic number, the format's version, the checkpoint's id."""
 
 _TYPES: Final[dict[type, IcebergType]] = {
     str: StringType(),
@@ -133,34 +123,6 @@ class Condition(NamedTuple):
             return IsNull(term=Reference(self.column))
         compared: dict[str, type[LiteralPredicate]] = {"=": EqualTo, ">=": GreaterThanOrEqual, "<": LessThan}
         return compared[self.comparison](term=Reference(self.column), value=self.value)
-
-
-class Commit(NamedTuple):
-    """A snapshot of a table: which Flink job has made it, up to which of its checkpoints; "" and 0 for none."""
-
-    at: datetime
-    job: str
-    checkpoint: int
-    snapshot: int
-    rows: int
-    """in the whole table"""
-    first: bool
-    """whether there was none before it; if not, that one may have expired"""
-
-    @classmethod
-    def of(cls, snapshot: Snapshot) -> "Commit":
-        """A snapshot as its summary says."""
-        said = snapshot.summary.additional_properties if snapshot.summary else {}
-        rows = int(said.get("total-records", 0))
-        return cls(
-            datetime.fromtimestamp(snapshot.timestamp_ms / 1000, UTC),
-            said.get("flink.job-id", ""),
-            int(said.get("flink.max-committed-checkpoint-id", 0)),
-            snapshot.snapshot_id,
-            rows,
-            # expiry may take the parent's id away too, but not the rows that came from it
-            snapshot.parent_snapshot_id is None and rows == int(said.get("added-records", 0)),
-        )
 
 
 class Lake:
@@ -227,70 +189,18 @@ class Lake:
         limit: int | None = None,
     ) -> pa.Table:
         """Rows of a table's current snapshot that meet all conditions, at most `limit`; all are in memory."""
-        with self._readable():
+        with self.readable():
             return self._scan(table, columns, where, limit).to_arrow()
 
     def pieces(self, table: str, columns: Sequence[str], where: Sequence[Condition] = ()) -> Iterator[pa.Table]:
         """The same rows, however many, a few files at a time: no more than those are in memory."""
-        with self._readable():
+        with self.readable():
             scan = self._scan(table, columns, where)
             # pyiceberg's own reader starts on all files at once and keeps what it has read until it is asked for
             reader = ArrowScan(scan.table_metadata, scan.io, scan.projection(), scan.row_filter)
             files = iter(scan.plan_files())
             while some := list(islice(files, _FILES_AT_ONCE)):
                 yield reader.to_table(some)
-
-    def committed_at(self, table: str) -> datetime | None:
-        """When a Flink job has last committed to a table, by its own clock; now and then it does without rows."""
-        return max((one.at for one in self.history(table) if one.job), default=None)
-
-    def history(self, table: str) -> list[Commit]:
-        """The current snapshot and those that it came from, newest first; one that was set back is in none.
-
-        Iceberg's committer goes the same way when it asks what is committed already.
-        """
-        with self._readable():
-            metadata = self.table(table).metadata
-        by_id = {one.snapshot_id: one for one in metadata.snapshots}
-        found, at = [], metadata.current_snapshot_id
-        while at in by_id:
-            found.append(Commit.of(by_id[at]))
-            at = by_id[at].parent_snapshot_id
-        return found
-
-    def rewind(self, table: str, current: int, snapshot: int | None) -> None:
-        """Set a table back from its current snapshot to one before it; None: to when it had none.
-
-        Raises StoreError when another one is current.
-        """
-        meanwhile = f"table {self.address.namespace}.{table} was written to meanwhile: stop the job first"
-        with self._readable():
-            found = self.table(table)
-            if found.metadata.current_snapshot_id != current:
-                raise StoreError(meanwhile)
-            change = found.manage_snapshots()
-            try:
-                if snapshot is None:
-                    change.remove_branch(MAIN_BRANCH).commit()
-                else:
-                    change.rollback_to_snapshot(snapshot).commit()
-            except CommitFailedException:
-                raise StoreError(meanwhile) from None
-
-    def checkpoint_id(self, path: str) -> int:
-        """The id of a checkpoint or savepoint, from the head of its metadata. Raises StoreError."""
-        file = f"{path.rstrip('/')}/_metadata"
-        try:
-            with load_file_io(dict(self.catalog.properties), file).new_input(file).open() as opened:
-                head = opened.read(_HEAD.size)
-        except OSError as error:
-            msg = f"{path} cannot be read: {' '.join(str(error).split())}"
-            raise StoreError(msg) from None
-        if len(head) < _HEAD.size or not head.startswith(_MAGIC):
-            msg = f"{path} cannot be read: its _metadata does not begin like a checkpoint's"
-            raise StoreError(msg)
-        found: int = _HEAD.unpack(head)[2]
-        return found
 
     def _scan(
         self, table: str, columns: Sequence[str], where: Sequence[Condition], limit: int | None = None
@@ -306,7 +216,8 @@ class Lake:
         return found.scan(matches, selected_fields=tuple(columns), limit=limit)
 
     @contextmanager
-    def _readable(self) -> Iterator[None]:
+    def readable(self) -> Iterator[None]:
+        """What reads from the catalog or the warehouse within it raises StoreError when one is away."""
         try:
             yield
         except OSError as error:
@@ -320,9 +231,3 @@ class Lake:
         place = uri.path if uri.scheme == "sqlite" else f"{uri.hostname}:{uri.port}{uri.path}"
         reason = " ".join(str(error.__cause__ or error).split())
         return f"Iceberg catalog {uri.scheme}:{place} cannot be used: {reason}"
-
-
-def job_of(path: str) -> str:
-    """The id of the job that has left a checkpoint or savepoint, or how it begins; empty where it was renamed."""
-    found = _JOB.search(path)
-    return "" if found is None else found[1] or found[2]

@@ -56,7 +56,7 @@ class Leases:
         with self._explained():
             dynamodb.create_table(self.client, self.table, [("lease", "S")])
 
-    def read(self) -> tuple[Lease | None, datetime]:
+    def current(self) -> tuple[Lease | None, datetime]:
         """The lease, None while nobody holds it, and what DynamoDB takes for the present."""
         with self._explained():
             found = self.client.get_item(TableName=self.table, Key=_KEY, ConsistentRead=True)
@@ -77,7 +77,7 @@ class Leases:
             lease, "attribute_not_exists(job_id) OR job_id = :job_id", {":job_id": {"S": lease.job_id}}
         )
         if not mine:
-            held, _ = self.read()
+            held, _ = self.current()
             other = f"job {held.job_id}, which reads stream {held.stream}" if held else "another job"
             msg = (
                 f"job {lease.job_id} has lost its lease on these tables to {other}, and writes no more: "
@@ -96,7 +96,7 @@ class Leases:
             )
 
     def _put(self, lease: Lease, condition: str, values: dict[str, dict[str, str]]) -> bool:
-        _, now = self.read()
+        _, now = self.current()
         dated = lease._replace(renewed_at=now.isoformat())
         with self._explained():
             try:

@@ -38,7 +38,7 @@ Key = tuple[int, str]
 _Item = dict[str, Any]
 
 
-class Stored(NamedTuple):
+class StoredProfile(NamedTuple):
     """One user's profile as it was read; version 0 when there is none yet, with no properties."""
 
     project_id: int
@@ -82,7 +82,7 @@ class Profiles:
             for page in pages:
                 yield from ((int(item["project_id"]["N"]), item["user_id"]["S"]) for item in page["Items"])
 
-    def read(self, keys: Iterable[Key]) -> dict[Key, Stored]:
+    def of_users(self, keys: Iterable[Key]) -> dict[Key, StoredProfile]:
         """The profiles of all these users as they are now. Raises StoreError when one could not be read."""
         wanted = {_partition(key): key for key in keys}
         names = list(wanted)
@@ -92,7 +92,9 @@ class Profiles:
         return {profile.key: profile for profile in whole}
 
     def write(
-        self, profiles: Iterable[Stored], watched: Callable[[Key], AbstractContextManager[Any]] = nullcontext
+        self,
+        profiles: Iterable[StoredProfile],
+        watched: Callable[[Key], AbstractContextManager[Any]] = nullcontext,
     ) -> list[Key]:
         """Write each as the next version, and return when all are acknowledged: the users that were overtaken.
 
@@ -110,7 +112,7 @@ class Profiles:
         with self._explained():
             left = dynamodb.left_over(self.client, self._pool, heads, lambda pair: _statement(self.table, *pair))
 
-        def alone(write: Callable[..., Key | None], profile: Stored, *head: _Item) -> Key | None:
+        def alone(write: Callable[..., Key | None], profile: StoredProfile, *head: _Item) -> Key | None:
             with watched(profile.key):
                 return write(profile, *head)
 
@@ -137,11 +139,11 @@ class Profiles:
                 time.sleep(_PAUSE * 2**fruitless)
         return found
 
-    def _whole(self, key: Key, head: _Item | None) -> Stored:
+    def _whole(self, key: Key, head: _Item | None) -> StoredProfile:
         """The profile that a head begins, with the texts of its parts."""
         for _ in range(_ATTEMPTS):
             if head is None:
-                return Stored(*key)
+                return StoredProfile(*key)
             if "parts" not in head:
                 return _stored(key, head, head["properties"]["S"], head["merge"]["S"])
             body = self._body(head)
@@ -179,7 +181,7 @@ class Profiles:
             )
             return [item for page in pages for item in page["Items"]]
 
-    def _write_one(self, profile: Stored, head: _Item) -> Key | None:
+    def _write_one(self, profile: StoredProfile, head: _Item) -> Key | None:
         """Write one head and remove the parts of older ones; the user, when somebody else was faster."""
         first = {":version": {"N": str(profile.version)}}
         condition: Any = (
@@ -205,7 +207,7 @@ class Profiles:
             self._delete_parts(head["profile"]["S"], 1, (profile.version + 1 << _VERSION_BITS) - 1)
         return None
 
-    def _write_large(self, profile: Stored) -> Key | None:
+    def _write_large(self, profile: StoredProfile) -> Key | None:
         """Write a profile that needs parts; the user, when somebody else was faster."""
         body = zlib.compress(json.dumps([profile.properties, profile.merge], ensure_ascii=False).encode())
         pieces = [body[at : at + LARGEST_PART] for at in range(0, len(body), LARGEST_PART)]
@@ -242,11 +244,11 @@ def _head_key(name: str) -> _Item:
     return {"profile": {"S": name}, "part": _HEAD}
 
 
-def _size(profile: Stored) -> int:
+def _size(profile: StoredProfile) -> int:
     return len(profile.properties.encode()) + len(profile.merge.encode())
 
 
-def _head(profile: Stored, parts: _Item | None = None) -> _Item:
+def _head(profile: StoredProfile, parts: _Item | None = None) -> _Item:
     """A profile's head as its next version, with its texts or the parts that have them."""
     texts = {"properties": {"S": profile.properties}, "merge": {"S": profile.merge}}
     amplitude_id = {} if profile.amplitude_id is None else {"amplitude_id": {"N": str(profile.amplitude_id)}}
@@ -263,13 +265,13 @@ def _head(profile: Stored, parts: _Item | None = None) -> _Item:
     }
 
 
-def _stored(key: Key, head: _Item, properties: str, merge: str) -> Stored:
+def _stored(key: Key, head: _Item, properties: str, merge: str) -> StoredProfile:
     amplitude_id = int(head["amplitude_id"]["N"]) if "amplitude_id" in head else None
     device_id = head["device_id"]["S"] if "device_id" in head else None
-    return Stored(*key, int(head["version"]["N"]), properties, merge, amplitude_id, device_id)
+    return StoredProfile(*key, int(head["version"]["N"]), properties, merge, amplitude_id, device_id)
 
 
-def _statement(table: str, profile: Stored, head: _Item) -> _Item:
+def _statement(table: str, profile: StoredProfile, head: _Item) -> _Item:
     """The write of a head where no parts are."""
     if not profile.version:
         return dynamodb.insert(table, head)

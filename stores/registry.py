@@ -92,7 +92,7 @@ def _keep_fresh(registry: "weakref.ref[CachedRegistry]", seconds: float) -> None
         del used  # while this thread sleeps, it holds nothing
 
 
-def read(projects: Projects, cohorts: Cohorts) -> Registry:
+def registered(projects: Projects, cohorts: Cohorts) -> Registry:
     """What is registered now. Raises StoreError."""
     known: dict[int | str, Project] = {project.project_id: project for project in projects.list()}
     owned = {cohort.cohort_id: known.get(cohort.project_id) for cohort in cohorts.list()}
@@ -108,7 +108,7 @@ def open_registry(
     def fresh() -> Registry:
         if lease:
             Leases(address, client).renew(lease)
-        return read(Projects(address, client), Cohorts(address, client))
+        return registered(Projects(address, client), Cohorts(address, client))
 
     registry = CachedRegistry(fresh)
     registry.refresh_every(refresh_seconds)

@@ -90,7 +90,7 @@ class Replays:
         for item in self._items(since, until, {"ProjectionExpression": "letter"}):
             yield item["letter"]["S"]
 
-    def read(self, since: datetime | None = None, until: datetime | None = None) -> Iterator[Replay]:
+    def of_arrivals(self, since: datetime | None = None, until: datetime | None = None) -> Iterator[Replay]:
         """Replays of the letters that arrived from `since` to before `until`."""
         first, last = _iso(since), _iso(until)
         for item in self._items(since, until, {}):

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from stores.errors import StoreError
-from stores.lake import Commit
+from stores.history import Commit
 
 Histories = Mapping[str, Sequence[Commit]]
 """By table its commits, newest first."""
@@ -24,7 +24,7 @@ class Step(NamedTuple):
         return self.current.rows - (self.back_to.rows if self.back_to else 0)
 
 
-class Plan(NamedTuple):
+class Rewind(NamedTuple):
     """What to do, and when the checkpoint's own rows were committed, or the first rows of all."""
 
     steps: list[Step]
@@ -50,7 +50,7 @@ def beyond(histories: Histories, job: str, checkpoint: int) -> set[Commit]:
     }
 
 
-def planned(histories: Histories, job: str, checkpoint: int) -> Plan:
+def planned(histories: Histories, job: str, checkpoint: int) -> Rewind:
     """How to set tables back to a checkpoint of a job, which is known by its id or how that begins.
 
     Raises StoreError when the job has no commit, or the one to go back to has expired.
@@ -72,4 +72,4 @@ def planned(histories: Histories, job: str, checkpoint: int) -> Plan:
     # the one with the job's first commit last: what was stopped halfway is planned alike when it is repeated
     own = {table: [one.at for one in history if one.job.startswith(job)] for table, history in histories.items()}
     steps.sort(key=lambda step: min(own[step.table], default=histories[step.table][0].at), reverse=True)
-    return Plan(steps, max((one.at for one in commits if one not in later), default=commits[0].at))
+    return Rewind(steps, max((one.at for one in commits if one not in later), default=commits[0].at))

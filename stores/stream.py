@@ -49,7 +49,7 @@ class Shard(NamedTuple):
     """the first and the last hash key that belong to it"""
 
 
-class Kept(NamedTuple):
+class Retention(NamedTuple):
     """Since when the stream is there, and since when it has all its records; aware, UTC."""
 
     created: datetime
@@ -120,13 +120,13 @@ class Stream:
             answer: Any = self.client.describe_stream_summary(StreamName=self.address.name)
         return aws.date(answer)
 
-    def kept(self, now: datetime) -> Kept:
+    def retention(self, now: datetime) -> Retention:
         """How long the stream keeps its records."""
         with self._explained():
             answer = self.client.describe_stream_summary(StreamName=self.address.name)
         summary = answer["StreamDescriptionSummary"]
         created = summary["StreamCreationTimestamp"].astimezone(UTC)
-        return Kept(created, max(created, now - timedelta(hours=summary["RetentionPeriodHours"])))
+        return Retention(created, max(created, now - timedelta(hours=summary["RetentionPeriodHours"])))
 
     def first_arrival(self, shard: str) -> datetime | None:
         """When the oldest record arrived that a shard still holds; None when it holds none."""

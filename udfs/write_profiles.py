@@ -21,7 +21,7 @@ from pyflink.table import FunctionContext, ScalarFunction
 
 from stores.dynamodb import TablesAddress
 from stores.errors import StoreError
-from stores.profiles import Key, Profiles, Stored
+from stores.profiles import Key, Profiles, StoredProfile
 from udfs import clock, users
 from udfs.model import Kind
 from udfs.profile import Clock, Profile, Update
@@ -49,7 +49,7 @@ class Change(NamedTuple):
 class Merged(NamedTuple):
     """A profile as it is in the table, and in memory."""
 
-    stored: Stored
+    stored: StoredProfile
     profile: Profile
 
     @property
@@ -193,7 +193,7 @@ class ProfileMerger:
 
     def _read(self, keys: Iterable[Key]) -> None:
         """Know these users, but for those whose item is of no known layout: one of them must not stop all."""
-        for key, stored in self.table.read(keys).items():
+        for key, stored in self.table.of_users(keys).items():
             try:
                 profile = Profile.load(stored.properties, stored.merge) if stored.version else Profile()
             except ValueError as error:
@@ -212,7 +212,7 @@ class ProfileMerger:
             return False
 
 
-def _with_ids(stored: Stored, changes: Sequence[Change]) -> Stored:
+def _with_ids(stored: StoredProfile, changes: Sequence[Change]) -> StoredProfile:
     """With the ids of the newest change that has them."""
     for change in sorted(changes, key=lambda one: one.update.clock):
         stored = stored._replace(

@@ -55,7 +55,7 @@ def test_a_killed_jobmanager_resumes_its_job_from_the_latest_checkpoint(
     after = stack.pids()
     assert after.pop("jobmanager") != before.pop("jobmanager")
     assert after == before, "another process than the JobManager was started again"
-    held, _ = Leases(settings.tables_address).read()
+    held, _ = Leases(settings.tables_address).current()
     assert held
     assert held.job_id == job
     assert stack.flink.taskmanagers() == {"taskmanager-1": 1}

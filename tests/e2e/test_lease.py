@@ -24,7 +24,7 @@ def stack() -> Iterator[Stack]:
 
 
 def holder(settings: Settings) -> str:
-    held, _ = Leases(settings.tables_address).read()
+    held, _ = Leases(settings.tables_address).current()
     assert held
     return held.job_id
 

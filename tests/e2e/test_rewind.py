@@ -16,6 +16,7 @@ from ops.machine import Ports
 from ops.patience import wait_until
 from ops.process import StackError
 from settings import Settings
+from stores.history import history_of
 from stores.lake import EVENT_STORE, TABLES, Lake
 from stores.stream import Stream
 from tests.e2e.crash import OPTIONS
@@ -43,7 +44,7 @@ def wait_for_commits(stack: Stack, lake: Lake, job: str) -> None:
     """Return when the job has committed events of three checkpoints and more."""
 
     def commits() -> int:
-        return len({one.checkpoint for one in lake.history(EVENT_STORE) if one.job == job})
+        return len({one.checkpoint for one in history_of(lake, EVENT_STORE) if one.job == job})
 
     wait_until(lambda: commits() >= 3, 120, lambda: stack.flink.root_cause(job))
 
@@ -60,7 +61,7 @@ def test_the_job_goes_on_from_the_last_checkpoint_that_can_be_read(
     complete = {
         int(file.parent.name[4:]): file for file in stack.folder.glob(f"checkpoints/{job}/chk-*/_metadata")
     }
-    committed = max(one.checkpoint for one in lake.history(EVENT_STORE) if one.job == job)
+    committed = max(one.checkpoint for one in history_of(lake, EVENT_STORE) if one.job == job)
     # the newest may not be committed any more: then both are lost
     lost = {number: file for number, file in complete.items() if number >= committed}
     for file in lost.values():

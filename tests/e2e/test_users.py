@@ -165,7 +165,7 @@ def assert_profiles(stack: Stack, job: str, settings: Settings, expected: oracle
     table = Profiles(settings.tables_address)
 
     def right() -> int:
-        found = table.read(expected)
+        found = table.of_users(expected)
         return sum(oracle_users.read(found[key].properties) == properties for key, properties in expected.items())
 
     wait_until(stack, job, right, len(expected))

@@ -12,6 +12,7 @@ from jobs.ingest import main, prepare
 from jobs.sinks import COLUMNS
 from settings import Settings, load
 from stores.errors import StoreError
+from stores.history import committed_at
 from stores.lake import DEAD_LETTERS, EVENT_STORE, LEDGER, Lake
 from stores.stream import Stream
 
@@ -31,7 +32,7 @@ class Home(NamedTuple):
 
     @property
     def committed(self) -> datetime:
-        found = self.lake.committed_at(LEDGER)
+        found = committed_at(self.lake, LEDGER)
         assert found
         return found
 

@@ -24,14 +24,14 @@ def leases(tmp_path: Path, dynamodb_endpoint: str) -> Leases:
 
 
 def holder(leases: Leases) -> str | None:
-    held, _ = leases.read()
+    held, _ = leases.current()
     return held.job_id if held else None
 
 
 def test_a_lease_is_dated_by_dynamodb(leases: Leases) -> None:
-    assert leases.read()[0] is None
+    assert leases.current()[0] is None
     assert leases.take(OURS, None)
-    held, now = leases.read()
+    held, now = leases.current()
     assert held
     assert held._replace(renewed_at="") == OURS
     assert timedelta(0) <= held.idle(now) < timedelta(seconds=30)
@@ -48,7 +48,7 @@ def test_one_of_many_starts_takes_it(leases: Leases) -> None:
 
 def test_a_sign_of_life_makes_a_take_over_fail(leases: Leases) -> None:
     leases.take(OURS, None)
-    seen, now = leases.read()
+    seen, now = leases.current()
     assert seen
     older = seen._replace(renewed_at=(now - timedelta(hours=1)).isoformat())
     assert not leases.take(THEIRS, older)
@@ -59,7 +59,7 @@ def test_a_sign_of_life_makes_a_take_over_fail(leases: Leases) -> None:
 def test_a_job_that_has_lost_it_neither_renews_nor_releases_it(leases: Leases) -> None:
     leases.take(OURS, None)
     leases.renew(OURS)
-    leases.take(THEIRS, leases.read()[0])
+    leases.take(THEIRS, leases.current()[0])
     with pytest.raises(LeaseLostError) as lost:
         leases.renew(OURS)
     assert str(lost.value) == (
@@ -81,7 +81,7 @@ def test_a_worker_renews_it_and_notices_when_it_is_lost(leases: Leases) -> None:
     copy = open_registry(leases.address, 3600, OURS)
     assert copy() == {1: linked(1, "acme")}
     assert holder(leases) == OURS.job_id
-    leases.take(THEIRS, leases.read()[0])
+    leases.take(THEIRS, leases.current()[0])
     copy.refresh()
     with pytest.raises(LeaseLostError):
         copy()

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from ops.profile import profile
 from stores.dynamodb import TablesAddress
 from stores.errors import StoreError
-from stores.profiles import Profiles, Stored
+from stores.profiles import Profiles, StoredProfile
 from stores.project import linked
 from stores.projects import Projects
 from udfs.profile import Clock, Profile, Update
@@ -43,7 +43,7 @@ def store(table: Profiles, *updates: tuple[int, str, str]) -> None:
         clock = Clock(uploaded, -1, -1, 49 * 10**24 + uploaded, -1)
         merged.apply(Update(clock, sha256(source.encode()).digest(), source, properties))
     properties, merge = merged.dump()
-    assert table.write([Stored(*MINE, 0, properties, merge, 77, "phone")]) == []
+    assert table.write([StoredProfile(*MINE, 0, properties, merge, 77, "phone")]) == []
 
 
 def test_a_profile_is_shown_with_where_each_property_came_from(profiles: Profiles) -> None:
@@ -84,7 +84,9 @@ def test_text_of_strangers_does_not_steer_the_terminal(profiles: Profiles) -> No
 
 
 def test_what_cannot_be_shown_is_one_line(profiles: Profiles) -> None:
-    profiles.write([Stored(2, "u"), Stored(1, "v", 0, "{}", '{"version":2,"updates":[],"properties":{}}')])
+    profiles.write(
+        [StoredProfile(2, "u"), StoredProfile(1, "v", 0, "{}", '{"version":2,"updates":[],"properties":{}}')]
+    )
     projects = Projects(profiles.address)
     projects.create()
     unregistered = run(profiles, "1", "u").exception

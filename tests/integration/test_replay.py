@@ -262,7 +262,7 @@ def test_what_is_not_kept_is_left_out_and_goes_on_waiting(bridge: Bridge) -> Non
 
 def test_replays_are_read_by_the_arrival_of_their_letters(bridge: Bridge) -> None:
     table = Replays(bridge.settings.tables_address)
-    assert list(table.read()) == []
+    assert list(table.of_arrivals()) == []
     table.create()
     made = [
         Replay(f"{n} d", f"2026-03-{n:02}T12:00:00.000000+00:00", 1, "empty", None, "s", "9", "")
@@ -271,7 +271,7 @@ def test_replays_are_read_by_the_arrival_of_their_letters(bridge: Bridge) -> Non
     table.add(made)
     third, fifth = (datetime(2026, 3, n, 12, tzinfo=UTC) for n in (3, 5))
     windows = ((third, fifth), (third, None), (None, third), (datetime(2020, 1, 1, tzinfo=UTC), None))
-    asked = [sorted((one.key for one in table.read(*window)), key=int) for window in windows]
+    asked = [sorted((one.key for one in table.of_arrivals(*window)), key=int) for window in windows]
     numbers = [str(n) for n in range(1, 29)]
     assert {letter.split()[0] for letter in table.letters(third, fifth)} == {"3", "4", "5"}
     assert asked == [["3", "4"], numbers[2:], numbers[:2], numbers]

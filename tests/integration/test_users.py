@@ -31,7 +31,7 @@ def arrivals(payloads: list[bytes]) -> list[Arrival]:
 
 
 def profiles(settings: Settings, keys: list[tuple[int, str]]) -> oracle_users.Profiles:
-    found = Profiles(settings.tables_address).read(keys)
+    found = Profiles(settings.tables_address).of_users(keys)
     return {key: oracle_users.read(one.properties) for key, one in found.items() if one.version}
 
 

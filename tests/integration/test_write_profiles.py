@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from stores.dynamodb import TablesAddress
-from stores.profiles import Profiles, Stored
+from stores.profiles import Profiles, StoredProfile
 from udfs import write_profiles
 from udfs.profile import Clock, Profile, Update
 from udfs.write_profiles import LARGEST, Change, Known, Merged, ProfileMerger, Written
@@ -37,7 +37,7 @@ def test_workers_that_overtake_each_other_count_everything_once(tmp_path: Path, 
 
     with ThreadPoolExecutor(4) as pool:
         overtaken = sum(pool.map(work, [batches[n::4] for n in range(4)]))
-    (found,) = table.read([(1, "u")]).values()
+    (found,) = table.of_users([(1, "u")]).values()
     assert found.properties == '{"logins":80}'
     assert overtaken > 0
 
@@ -46,12 +46,12 @@ def test_an_item_of_no_known_layout_stops_nobody_else(tmp_path: Path, dynamodb_e
     table = profiles(tmp_path, dynamodb_endpoint)
     merger = ProfileMerger(table)
     merger.merge([change("odd", 1)])
-    (item,) = table.read([(1, "odd")]).values()
+    (item,) = table.of_users([(1, "odd")]).values()
     assert table.write([item._replace(merge='{"version":99}')]) == []
 
     written = ProfileMerger(table).merge([change("odd", 2), change("fine", 3)])
     assert written == Written(profiles=1, overtaken=0, refused=0, failed=1)
-    found = {key[1]: one for key, one in table.read([(1, "odd"), (1, "fine")]).items()}
+    found = {key[1]: one for key, one in table.of_users([(1, "odd"), (1, "fine")]).items()}
     assert (found["odd"].merge, found["odd"].version) == ('{"version":99}', 2)
     assert found["fine"].properties == '{"logins":1}'
 
@@ -93,7 +93,7 @@ def test_an_update_that_makes_a_profile_too_large_is_left_out(
     assert written == Written(profiles=1, overtaken=0, refused=0, failed=2)
     assert "2 updates of user 'big' of project 1 are left out, see user_updates" in caplog.text
     merger.merge([setting("big", 6, '{"c":1}')])
-    found = {key[1]: one.properties for key, one in table.read([(1, "big"), (1, "other")]).items()}
+    found = {key[1]: one.properties for key, one in table.of_users([(1, "big"), (1, "other")]).items()}
     assert found == {"big": '{"a":1,"c":1}', "other": '{"a":1,"b":1}'}
 
 
@@ -105,7 +105,7 @@ def test_a_profile_that_is_too_large_already_may_shrink(
     monkeypatch.setattr(write_profiles, "LARGEST", 900)
     written = ProfileMerger(table).merge([setting("big", 2, '{"$unset":{"a":"-"}}')])
     assert (written.profiles, written.failed) == (1, 0)
-    (found,) = table.read([(1, "big")]).values()
+    (found,) = table.of_users([(1, "big")]).values()
     assert found.properties == f'{{"b":"{"y" * 500}"}}'
 
 
@@ -121,10 +121,10 @@ def test_a_user_who_takes_long_is_named(
 def test_what_is_known_is_bounded_by_its_characters_too() -> None:
     known = Known(profiles=3, characters=100)
     for user, size in (("a", 40), ("b", 40), ("c", 10), ("b", 60)):
-        known.put((1, user), Merged(Stored(1, user, 1, "x" * size), Profile()))
+        known.put((1, user), Merged(StoredProfile(1, user, 1, "x" * size), Profile()))
         known.forget()
     assert [user for user in "abc" if (1, user) in known] == ["b", "c"]
     known.use((1, "c"))
-    known.put((1, "d"), Merged(Stored(1, "d", 1, "x" * 50), Profile()))
+    known.put((1, "d"), Merged(StoredProfile(1, "d", 1, "x" * 50), Profile()))
     known.forget()
     assert [user for user in "bcd" if (1, user) in known] == ["c", "d"]

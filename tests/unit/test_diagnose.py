@@ -136,7 +136,7 @@ def tables(monkeypatch: pytest.MonkeyPatch) -> None:
     """DynamoDB's tables as lists, the lake a file at a time, and noon of a day in March."""
     monkeypatch.setattr("ops.diagnose.UsageTable", lambda _: SimpleNamespace(list=lambda: TOTALS))
     monkeypatch.setattr("ops.diagnose.Projects", lambda _: SimpleNamespace(list=lambda: [linked(PROJECT, "acme")]))
-    noted = SimpleNamespace(read=lambda *_: REPLAYS, letters=lambda *_: [one.letter for one in REPLAYS])
+    noted = SimpleNamespace(of_arrivals=lambda *_: REPLAYS, letters=lambda *_: [one.letter for one in REPLAYS])
     monkeypatch.setattr("ops.replayed.Replays", lambda _: noted)
     monkeypatch.setattr("ops.diagnose.Replays", lambda _: noted)
     monkeypatch.setattr("ops.diagnose._now", lambda: NOW)

@@ -298,7 +298,7 @@ def test_the_real_registry_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         EVENT_C["app"]: linked(EVENT_C["app"], "globex"),
         "vip": linked(APP, "acme"),
     }
-    monkeypatch.setattr(explain, "read", lambda *_: known)
+    monkeypatch.setattr(explain, "registered", lambda *_: known)
     asked = ("--registry", "--config", str(config))
     assert f"  project           {APP}, acme\n" in explained(A, *asked).stdout
     unknown = explained(B, *asked)

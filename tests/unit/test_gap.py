@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs.gap import Gap, Held, described, rule
-from stores.stream import Kept
+from stores.stream import Retention
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -95,7 +95,7 @@ CASES = {
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_a_gap_is_where_it_cannot_be_proven_that_nothing_was_lost(case: Case) -> None:
     counted = {shard: ago(hours) for shard, hours in case.counted.items()}
-    kept = Kept(ago(case.created), ago(case.kept))
+    kept = Retention(ago(case.created), ago(case.kept))
     found = rule(case.held, counted, ago(case.committed), kept, NOW)
     assert found == [Gap(shard, ago(since), ago(until)) for shard, since, until in case.expected]
 
@@ -133,7 +133,7 @@ class History(NamedTuple):
     def gaps(self) -> list[Gap]:
         on_it = {s: [at for at in all_ if at >= self.trimmed] for s, all_ in self.arrivals.items()}
         shards = [Held(shard, (), min(some, default=None)) for shard, some in on_it.items()]
-        return rule(shards, self.counted, self.committed, Kept(NOW - 30 * DAY, self.kept_since), NOW)
+        return rule(shards, self.counted, self.committed, Retention(NOW - 30 * DAY, self.kept_since), NOW)
 
     def traced(self, shard: str) -> bool:
         """Whether something is left that tells of a loss on this shard."""

@@ -21,7 +21,7 @@ class Table:
     def __init__(self, held: Lease | None, seconds: float = 0, signs: tuple[float, ...] = ()) -> None:
         self.held, self.now, self.signs = held, START + timedelta(seconds=seconds), list(signs)
 
-    def read(self) -> tuple[Lease | None, datetime]:
+    def current(self) -> tuple[Lease | None, datetime]:
         while self.held and self.signs and self.now >= START + timedelta(seconds=self.signs[0]):
             at = START + timedelta(seconds=self.signs.pop(0))
             self.held = self.held._replace(renewed_at=at.isoformat())

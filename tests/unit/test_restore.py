@@ -5,7 +5,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from jobs.restore import DRAINED, later, refusal
-from stores.lake import LEDGER, Commit, job_of
+from stores.checkpoints import job_of
+from stores.history import Commit
+from stores.lake import LEDGER
 
 JOB, BEFORE, AFTER = "3afa9e268c8c91f8c9cf2501c97fbfc8", "b" * 32, "c" * 32
 

@@ -11,8 +11,10 @@ from click.testing import CliRunner
 
 from jobs.sinks import COLUMNS
 from ops.rewind import rewind
+from stores.checkpoints import checkpoint_id
 from stores.errors import StoreError
-from stores.lake import EVENT_COUNTS, LEDGER, TABLES, Commit, Lake, LakeAddress
+from stores.history import Commit, committed_at, history_of, set_back
+from stores.lake import EVENT_COUNTS, LEDGER, TABLES, Lake, LakeAddress
 from stores.rewind import planned
 
 A, B, Z = "a" * 32, "b" * 32, "c" * 32
@@ -99,48 +101,50 @@ def stored(lake: Lake) -> list[int]:
 
 
 def committed(lake: Lake) -> int:
-    return max(one.checkpoint for one in lake.history(EVENT_COUNTS))
+    return max(one.checkpoint for one in history_of(lake, EVENT_COUNTS))
 
 
 def test_a_table_that_was_set_back_knows_nothing_of_what_was_taken_out(lake: Lake) -> None:
     for checkpoint, rows in ((3, 1), (4, 2), (5, 3)):
         commit(lake, A, checkpoint, rows)
-    (step,) = planned({EVENT_COUNTS: lake.history(EVENT_COUNTS)}, A, 3).steps
+    (step,) = planned({EVENT_COUNTS: history_of(lake, EVENT_COUNTS)}, A, 3).steps
     assert step.back_to
     assert (step.rows, committed(lake)) == (5, 5)
-    lake.rewind(EVENT_COUNTS, step.current.snapshot, step.back_to.snapshot)
+    set_back(lake, EVENT_COUNTS, step.current, step.back_to)
     assert (stored(lake), committed(lake)) == ([3], 3)
-    assert lake.committed_at(EVENT_COUNTS) == step.back_to.at
+    assert committed_at(lake, EVENT_COUNTS) == step.back_to.at
 
     commit(lake, B, 4, 1)
     assert (stored(lake), committed(lake)) == ([3, 4], 4)
-    assert [(one.job, one.checkpoint, one.rows) for one in lake.history(EVENT_COUNTS)] == [(B, 4, 2), (A, 3, 1)]
+    found = history_of(lake, EVENT_COUNTS)
+    assert [(one.job, one.checkpoint, one.rows) for one in found] == [(B, 4, 2), (A, 3, 1)]
 
 
 def test_a_table_goes_back_to_before_its_first_rows(lake: Lake) -> None:
     commit(lake, A, 5, 2)
-    (only,) = lake.history(EVENT_COUNTS)
-    lake.rewind(EVENT_COUNTS, only.snapshot, None)
-    assert (stored(lake), lake.history(EVENT_COUNTS), lake.committed_at(EVENT_COUNTS)) == ([], [], None)
+    (only,) = history_of(lake, EVENT_COUNTS)
+    set_back(lake, EVENT_COUNTS, only, None)
+    assert (stored(lake), history_of(lake, EVENT_COUNTS), committed_at(lake, EVENT_COUNTS)) == ([], [], None)
     commit(lake, B, 5, 1)
-    assert (stored(lake), [one.first for one in lake.history(EVENT_COUNTS)]) == ([5], [True])
+    assert (stored(lake), [one.first for one in history_of(lake, EVENT_COUNTS)]) == ([5], [True])
 
 
 def test_a_table_that_somebody_writes_to_is_left_alone(lake: Lake) -> None:
     commit(lake, A, 4, 1)
-    (first,) = lake.history(EVENT_COUNTS)
+    (first,) = history_of(lake, EVENT_COUNTS)
     commit(lake, A, 5, 1)
     with pytest.raises(StoreError, match=f"^table amplitude.{EVENT_COUNTS} was written to meanwhile: stop the"):
-        lake.rewind(EVENT_COUNTS, first.snapshot, None)
+        set_back(lake, EVENT_COUNTS, first, None)
     assert stored(lake) == [4, 5]
 
 
 def test_expiry_does_not_make_an_old_table_look_new(lake: Lake) -> None:
     for checkpoint in (3, 4):
         commit(lake, A, checkpoint, 1)
-    assert [one.first for one in lake.history(EVENT_COUNTS)] == [False, True]
-    lake.table(EVENT_COUNTS).maintenance.expire_snapshots().by_id(lake.history(EVENT_COUNTS)[1].snapshot).commit()
-    assert [(one.checkpoint, one.first) for one in lake.history(EVENT_COUNTS)] == [(4, False)]
+    second, first = history_of(lake, EVENT_COUNTS)
+    assert [second.first, first.first] == [False, True]
+    lake.table(EVENT_COUNTS).maintenance.expire_snapshots().by_id(first.snapshot).commit()
+    assert [(one.checkpoint, one.first) for one in history_of(lake, EVENT_COUNTS)] == [(4, False)]
 
 
 def test_a_checkpoints_id_stands_at_the_head_of_its_metadata(lake: Lake, tmp_path: Path) -> None:
@@ -148,13 +152,13 @@ def test_a_checkpoints_id_stands_at_the_head_of_its_metadata(lake: Lake, tmp_pat
     folder.mkdir()
     file = folder / "_metadata"
     file.write_bytes(struct.pack(">IIQ", 0x4960672D, 4, 17) + b"and the rest")
-    assert [lake.checkpoint_id(path) for path in (str(folder), f"file:{folder}/", f"file://{folder}")] == [17] * 3
+    assert [checkpoint_id(lake, path) for path in (str(folder), f"file:{folder}/", f"file://{folder}")] == [17] * 3
     for broken in (file.read_bytes()[:15], b"\0" * 16):
         file.write_bytes(broken)
         with pytest.raises(StoreError, match=f"^{folder} cannot be read: its _metadata does not begin like a che"):
-            lake.checkpoint_id(str(folder))
+            checkpoint_id(lake, str(folder))
     with pytest.raises(StoreError, match=r"^/nowhere/chk-1 cannot be read: .*/nowhere/chk-1/_metadata"):
-        lake.checkpoint_id("/nowhere/chk-1")
+        checkpoint_id(lake, "/nowhere/chk-1")
 
 
 def test_a_path_that_does_not_say_whose_it_is_is_refused(tmp_path: Path) -> None:
