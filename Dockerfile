@@ -36,8 +36,8 @@ COPY --from=jars /opt/amplitude/jars/flink-s3 jars/flink-s3
 COPY . .
 RUN rm -rf emulators \
     && /opt/uv/bin/uv pip install -q --no-cache --python .venv/bin/python --no-deps --no-build-isolation -e . \
-    && .venv/bin/python -m ops.flink_home \
-    && .venv/bin/python -m ops.package
+    && .venv/bin/python -m ops.release.flink_home \
+    && .venv/bin/python -m ops.release.job_zip
 
 # --- Kinesis emulator; its certificate, server.json, is looked up in the working directory
 FROM node:24-bookworm-slim AS kinesis

@@ -17,10 +17,10 @@ setup: ## Install what is missing or stale: Python environment, jars, Kinesis em
 	@./bootstrap.sh
 
 run: setup ## Start the local stack and feed it a sample; ONCE=1 checks the numbers and exits
-	.venv/bin/amplitude-bridge run $(if $(ONCE),--once)
+	.venv/bin/python -m lab.run $(if $(ONCE),--once)
 
 picture: setup ## docs/flink-ui.png anew, from the job that `make run` runs beside this; needs Chromium
-	.venv/bin/python -m ops.picture
+	.venv/bin/python -m lab.picture
 
 check: lint types unit properties ## Everything that needs no JVM, under a minute
 
@@ -48,19 +48,19 @@ e2e: setup ## Real processes, emulators, kills and a shard split
 	$(PYTEST) tests/e2e
 
 soak: setup ## Mutated traffic through the local stack, every record accounted for; MINUTES=10 SEED=1
-	.venv/bin/python -m ops.soak --minutes $(or $(MINUTES),10) --seed $(or $(SEED),1)
+	.venv/bin/python -m lab.proofs.soak --minutes $(or $(MINUTES),10) --seed $(or $(SEED),1)
 
 torture: setup ## Faults while the sample is fed, everything compared; RUNS=10 SEED=1
-	.venv/bin/python -m ops.torture --runs $(or $(RUNS),10) --seed $(or $(SEED),1)
+	.venv/bin/python -m lab.proofs.torture --runs $(or $(RUNS),10) --seed $(or $(SEED),1)
 
 upgrade-test: setup ## Older code stopped in mid-feed, its state restored by this code; BASE=revision
-	.venv/bin/python -m ops.upgrade test $(if $(BASE),--base $(BASE))
+	.venv/bin/python -m lab.proofs.upgrade test $(if $(BASE),--base $(BASE))
 
 bench: setup ## Throughput beside SQL, PySpark, Bytewax, plain Python, naive PyFlink (680 MB and 30 min)
-	.venv/bin/python -m bench.throughput
+	.venv/bin/python -m lab.bench.throughput
 
 figures: setup ## The other figures in the README
-	.venv/bin/python -m bench
+	.venv/bin/python -m lab.bench
 
 lock: setup ## Resolve pyproject.toml anew into requirements.lock
 	.tools/bin/uv pip compile pyproject.toml --group dev --python-version 3.11 --universal --generate-hashes \

@@ -14,12 +14,13 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
+from errors import OneLineError
 from stores.dynamodb import TablesAddress
 from stores.lake import LakeAddress
 from stores.stream import StreamAddress
 
 
-class SettingsError(Exception):
+class SettingsError(OneLineError):
     """A setting is missing, unknown or wrong; the message is one line that names it and the file."""
 
 

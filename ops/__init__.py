@@ -1,1 +1,1 @@
-"""What stands beside the job: the command line, the local stack, samples and reports."""
+"""What is shipped beside the job: answers, metering, maintenance, and the command line over them."""

@@ -6,13 +6,14 @@ from contextlib import contextmanager
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 from botocore.exceptions import ConnectionError as NotConnected
 
+from errors import OneLineError
 from stores import aws
 
 _CREDENTIALS = "no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give this machine a role"
 _NOBODY = "nothing answers there: start a local stack with `make run`, or name another with --config"
 
 
-class StoreError(Exception):
+class StoreError(OneLineError):
     """A stream, table or catalog that cannot be used; the message is one line."""
 
 

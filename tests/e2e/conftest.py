@@ -2,8 +2,8 @@
 
 import pytest
 
-from ops import run
-from ops.local import Stack
+from lab import run
+from lab.stack.local import Stack
 from settings import Settings, load
 
 

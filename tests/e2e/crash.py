@@ -1,7 +1,7 @@
 """What the end-to-end tests do to a running stack: kill its TaskManager."""
 
-from ops.local import Stack
-from ops.patience import wait_until
+from lab.stack.local import Stack
+from lab.stack.patience import wait_until
 
 OPTIONS = {
     "execution.checkpointing.interval": "3s",

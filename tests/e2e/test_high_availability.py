@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterator
 import pytest
 from rich.console import Console
 
-from ops import run, sample
-from ops.feed import Feed
-from ops.ledger import unbalanced
-from ops.local import Stack
-from ops.machine import Ports
-from ops.patience import Deadline, wait_until
-from ops.process import StackError
+from lab import run
+from lab.sample import generator
+from lab.sample.feed import Feed
+from lab.stack.local import Stack
+from lab.stack.machine import Ports
+from lab.stack.patience import Deadline, wait_until
+from lab.stack.process import StackError
+from ops.answers.ledger import unbalanced
 from settings import Settings
 from stores.leases import Leases
 from stores.stream import Stream
@@ -32,7 +33,7 @@ def stack() -> Iterator[Stack]:
 def test_a_killed_jobmanager_resumes_its_job_from_the_latest_checkpoint(
     stack: Stack, settings: Settings, job: str, record_property: Callable[[str, object], None]
 ) -> None:
-    made = sample.generate(RECORDS, seed=23)
+    made = generator.generate(RECORDS, seed=23)
     feed = Feed(Stream(settings.stream_address), made.puts, RECORDS_PER_SECOND)
     feed.start()
     feed.wait_for(0.2)

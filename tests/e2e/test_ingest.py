@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from ops import report, sample
-from ops.feed import Feed
-from ops.local import Stack
-from ops.machine import Ports
-from ops.patience import Deadline, scaled, wait_until
-from ops.run import differences
+from lab.proofs import report
+from lab.run import differences
+from lab.sample import generator
+from lab.sample.feed import Feed
+from lab.stack.local import Stack
+from lab.stack.machine import Ports
+from lab.stack.patience import Deadline, scaled, wait_until
 from settings import Settings
 from stores.lake import DEAD_LETTERS, EVENT_STORE, Lake
 from stores.stream import Stream
@@ -38,7 +39,7 @@ def stack() -> Iterator[Stack]:
 def test_two_kills_and_a_shard_split_lose_nothing_and_count_nothing_twice(
     stack: Stack, settings: Settings, job: str
 ) -> None:
-    made = sample.generate(RECORDS, seed=11)
+    made = generator.generate(RECORDS, seed=11)
     stream = Stream(settings.stream_address)
     feed = Feed(stream, made.puts, RECORDS_PER_SECOND)
     feed.start()
@@ -57,7 +58,9 @@ def test_two_kills_and_a_shard_split_lose_nothing_and_count_nothing_twice(
     lake = Lake(settings.lake_address)
     events, dead = lake.rows(EVENT_STORE).to_pylist(), lake.rows(DEAD_LETTERS).to_pylist()
     arrivals = [(put.data, datetime.now(UTC)) for put in made.puts]
-    assert_as_expected(events, dead, found.usage, expect(arrivals, link_times(sample.PROJECTS, sample.COHORTS)))
+    assert_as_expected(
+        events, dead, found.usage, expect(arrivals, link_times(generator.PROJECTS, generator.COHORTS))
+    )
     # not linked: no payload; out of an aggregate, which the connector opens: the one bad part of the sample's
     payloads = {None, b"\xff", *(put.data for put in made.puts)}
     assert {row["payload"] for row in dead if row["sub_index"] is None} <= payloads

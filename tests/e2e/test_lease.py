@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from ops.local import Stack
-from ops.machine import Ports
-from ops.patience import Deadline
-from ops.process import StackError
+from lab.stack.local import Stack
+from lab.stack.machine import Ports
+from lab.stack.patience import Deadline
+from lab.stack.process import StackError
 from settings import Settings
 from stores.leases import Leases
 from stores.stream import Stream

@@ -14,14 +14,14 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from ops.feed import Feed
-from ops.ledger import unbalanced
-from ops.local import Stack
-from ops.machine import Ports
-from ops.patience import wait_until
-from ops.process import free_port
-from ops.sample import Put
-from ops.sample_events import encode, make_event, person, uuid
+from lab.sample.events import encode, make_event, person, uuid
+from lab.sample.feed import Feed
+from lab.sample.generator import Put
+from lab.stack.local import Stack
+from lab.stack.machine import Ports
+from lab.stack.patience import wait_until
+from lab.stack.process import free_port
+from ops.answers.ledger import unbalanced
 from settings import Settings, load
 from stores.alerts import Alerts
 from stores.lake import EVENT_STORE, Lake

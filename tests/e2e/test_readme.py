@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ops.flink_client import FlinkClient
-from ops.machine import Ports
-from ops.patience import scaled, wait_until
-from ops.process import is_free
+from lab.stack.flink_client import FlinkClient
+from lab.stack.machine import Ports
+from lab.stack.patience import scaled, wait_until
+from lab.stack.process import is_free
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

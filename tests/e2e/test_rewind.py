@@ -7,14 +7,16 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from ops import report, run, sample
-from ops.cli import commands
-from ops.feed import Feed
-from ops.ledger import unbalanced
-from ops.local import Stack
-from ops.machine import Ports
-from ops.patience import wait_until
-from ops.process import StackError
+from lab import run
+from lab.proofs import report
+from lab.sample import generator
+from lab.sample.feed import Feed
+from lab.stack.local import Stack
+from lab.stack.machine import Ports
+from lab.stack.patience import wait_until
+from lab.stack.process import StackError
+from ops.answers.ledger import unbalanced
+from ops.cli.main import commands
 from settings import Settings
 from stores.history import history_of
 from stores.lake import EVENT_STORE, TABLES, Lake
@@ -52,7 +54,7 @@ def wait_for_commits(stack: Stack, lake: Lake, job: str) -> None:
 def test_the_job_goes_on_from_the_last_checkpoint_that_can_be_read(
     stack: Stack, settings: Settings, job: str
 ) -> None:
-    made, lake = sample.generate(600, seed=5), Lake(settings.lake_address)
+    made, lake = generator.generate(600, seed=5), Lake(settings.lake_address)
     feed = Feed(Stream(settings.stream_address), made.puts, per_second=20)
     feed.start()
     wait_for_commits(stack, lake, job)

@@ -10,8 +10,8 @@ from pathlib import Path
 import boto3
 import pytest
 
-from ops.local import Ports, Stack
-from ops.process import Process, StackError, useful_line
+from lab.stack.local import Ports, Stack
+from lab.stack.process import Process, StackError, useful_line
 from settings import load
 
 CREDENTIALS = {"aws_access_key_id": "local", "aws_secret_access_key": "local"}

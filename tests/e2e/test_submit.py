@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from ops import emulators
-from ops.emulators import Emulator
-from ops.local import INHERITED
-from ops.patience import Deadline, scaled
-from ops.process import Process, free_port
-from ops.run import create
+from lab.run import create
+from lab.stack import emulators
+from lab.stack.emulators import Emulator
+from lab.stack.local import INHERITED
+from lab.stack.patience import Deadline, scaled
+from lab.stack.process import Process, free_port
 from settings import load
 from tests.e2e.test_readme import ROOT, commands
 

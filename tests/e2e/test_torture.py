@@ -5,12 +5,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from ops import sample, torture
-from ops.feed import Feed
-from ops.flink_client import FINAL_STATES
-from ops.patience import wait_until
-from ops.process import StackError
-from ops.torture import Cluster
+from lab.proofs import torture
+from lab.proofs.torture import Cluster
+from lab.sample import generator
+from lab.sample.feed import Feed
+from lab.stack.flink_client import FINAL_STATES
+from lab.stack.patience import wait_until
+from lab.stack.process import StackError
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +31,7 @@ def test_nothing_is_missing_extra_or_unexplained(cluster: Cluster) -> None:
 def test_a_restore_after_which_iceberg_would_skip_every_commit_is_refused(cluster: Cluster) -> None:
     with torture.prepared(cluster, 3) as target:
         flink = target.stack.flink
-        feed = Feed(target.stream, sample.generate(800, seed=4).puts, per_second=60)
+        feed = Feed(target.stream, generator.generate(800, seed=4).puts, per_second=60)
         feed.start()
         feed.wait_for(0.2)
         target.wait_for_checkpoint()
@@ -51,7 +52,7 @@ def test_a_job_that_fails_again_and_again_ends_and_names_the_cause(cluster: Clus
         flink.cancel(target.job)
         target.submit("-D", fewer)
         target.dynamodb.fail("down", 1.0)
-        Feed(target.stream, sample.generate(100, seed=5).puts, per_second=80).start()
+        Feed(target.stream, generator.generate(100, seed=5).puts, per_second=80).start()
         wait_until(lambda: flink.job_state(target.job) in FINAL_STATES, 180, pause=1)
         assert (flink.job_state(target.job), flink.failures(target.job)) == ("FAILED", 3)
         assert re.match(

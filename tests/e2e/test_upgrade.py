@@ -12,12 +12,15 @@ from typing import Any
 
 import pytest
 
-from ops import package, report, run, sample, upgrade
-from ops.local import ROOT, Stack
-from ops.machine import Ports
-from ops.patience import Deadline
-from ops.report import Report
-from ops.sample import Truth
+from lab import run
+from lab.proofs import report, upgrade
+from lab.proofs.report import Report
+from lab.sample import generator
+from lab.sample.generator import Truth
+from lab.stack.local import ROOT, Stack
+from lab.stack.machine import Ports
+from lab.stack.patience import Deadline
+from ops.release import job_zip
 from settings import load
 from stores.stream import Stream
 
@@ -42,12 +45,12 @@ def test_first_copies_and_totals_of_an_older_version_live_on(stack: Stack, fixtu
     kinesis = {"stream": name, "endpoint": stack.kinesis_endpoint, "shard_discovery_interval_ms": 1_000}
     settings = load(stack.write_settings(kinesis=kinesis))
     run.create(settings, shards=2)
-    before = sample.generate(fed["records"], fed["seed"], datetime.fromisoformat(fed["now"]), spread=True)
-    new = sample.generate(NEW_RECORDS, NEW_SEED)
+    before = generator.generate(fed["records"], fed["seed"], datetime.fromisoformat(fed["now"]), spread=True)
+    new = generator.generate(NEW_RECORDS, NEW_SEED)
     puts = [(put.partition_key, put.data) for put in (*before.puts, *new.puts)]
     assert sum(Stream(settings.stream_address).put(puts)) == len(puts)
 
-    program = ("-pyfs", package.build(ROOT), "-py", RESTORE)
+    program = ("-pyfs", job_zip.build(ROOT), "-py", RESTORE)
     job = stack.flink.run(("-s", str(savepoint), *program), ("--config", stack.settings_path))
     stack.flink.wait_until_running(job)
     expected = continued(before.truth, new.truth)

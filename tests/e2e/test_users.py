@@ -11,16 +11,15 @@ from typing import Any
 
 import pytest
 
-from ops import sample_users
-from ops.feed import Feed
-from ops.ledger import unbalanced
-from ops.local import Stack
-from ops.machine import Ports
-from ops.patience import Deadline, scaled
-from ops.sample import Put
-from ops.sample_envelopes import array, lines
-from ops.sample_events import cohort_message, encode, uuid
-from ops.sample_others import COHORTS, PROJECTS
+from lab.sample.envelopes import array, lines
+from lab.sample.events import cohort_message, encode, uuid
+from lab.sample.feed import Feed
+from lab.sample.generator import Put
+from lab.sample.others import COHORTS, PROJECTS
+from lab.stack.local import Stack
+from lab.stack.machine import Ports
+from lab.stack.patience import Deadline, scaled
+from ops.answers.ledger import unbalanced
 from settings import Settings
 from stores.cohorts import CohortMembers
 from stores.lake import COHORT_CHANGES, DEAD_LETTERS, USER_UPDATES, Condition, Lake
@@ -58,8 +57,8 @@ def test_a_kill_in_the_middle_leaves_profiles_and_members_exact(
 ) -> None:
     rng = Random(9)
     users = [f"user-{n}@example.com" for n in range(USERS)]
-    updates = sample_users.updates(rng, UPDATES, users, [one.project_id for one in PROJECTS], DAY)
-    syncs = sample_users.cohort_sync(rng, COHORT, MEMBERS, 1000, DAY)
+    updates = users.updates(rng, UPDATES, users, [one.project_id for one in PROJECTS], DAY)
+    syncs = users.cohort_sync(rng, COHORT, MEMBERS, 1000, DAY)
     feed = Feed(Stream(settings.stream_address), puts(rng, updates, syncs), PUTS_PER_SECOND)
     feed.start()
     feed.wait_for(0.3)

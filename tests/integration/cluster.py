@@ -16,9 +16,9 @@ from pyflink.table import StreamTableEnvironment
 
 import settings
 from jobs import ingest, topology
-from ops import report
-from ops.patience import Deadline
-from ops.report import Report
+from lab.proofs import report
+from lab.proofs.report import Report
+from lab.stack.patience import Deadline
 from settings import Settings
 from stores.cohorts import Cohorts
 from stores.project import Project

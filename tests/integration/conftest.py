@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from ops import emulators, flink_home
-from ops.emulators import Emulator
-from ops.process import Process, free_port
+from lab.stack import emulators
+from lab.stack.emulators import Emulator
+from lab.stack.process import Process, free_port
+from ops.release import flink_home
 
 ROOT = Path(__file__).resolve().parents[2]
 

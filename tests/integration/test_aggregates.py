@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from ops import ledger
-from ops.aggregates import missing
-from ops.cli import commands
+from ops.answers import ledger
+from ops.answers.aggregates import missing
+from ops.cli.main import commands
 from settings import load
 from stores.stream import Stream
 from tests.kpl import aggregate_of

@@ -14,9 +14,9 @@ from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ops.projects import projects as projects_command
-from ops.usage import usage as usage_command
-from ops.watch import Watch
+from ops.cli.projects import projects as projects_command
+from ops.cli.usage import usage as usage_command
+from ops.metering.watch import Watch
 from settings import load
 from stores.alerts import Alerts, Notification
 from stores.dynamodb import TablesAddress
@@ -64,7 +64,7 @@ class Channel:
 @pytest.fixture
 def watch(config: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Watch]:
     # months close elsewhere: that needs a stream and a lake
-    monkeypatch.setattr("ops.watch.Closer", lambda _: SimpleNamespace())
+    monkeypatch.setattr("ops.metering.watch.Closer", lambda _: SimpleNamespace())
     return lambda channel: Watch(load(config), channel)
 
 
@@ -114,7 +114,7 @@ def test_what_is_not_acknowledged_is_told_again_with_the_same_id(
     address: TablesAddress, watch: Callable[..., Watch], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = datetime(2026, 3, 1, tzinfo=UTC)
-    monkeypatch.setattr("ops.watch._now", lambda: now)
+    monkeypatch.setattr("ops.metering.watch._now", lambda: now)
     channel, pauses = Channel(*["HTTP 503"] * 8), []
     reach(address, 50)
     while not pauses or Alerts(address).pending():
@@ -159,7 +159,7 @@ def test_one_who_dies_between_sending_and_noting_it_sends_again_with_the_same_id
     with pytest.raises(KeyboardInterrupt):
         dying.tell()
     later = datetime.now(UTC) + timedelta(minutes=1)
-    monkeypatch.setattr("ops.watch._now", lambda: later)
+    monkeypatch.setattr("ops.metering.watch._now", lambda: later)
     watch(channel).tell()
     assert [one.notification_id for one in channel.sent] == [f"1/{MONTH}/50"] * 2
     assert Alerts(address).pending() == []

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from ops.cli import commands
-from ops.patience import scaled
+from lab.stack.patience import scaled
+from ops.cli.main import commands
 from stores.dynamodb import TablesAddress
 from stores.usage import Usage, UsageTable
 

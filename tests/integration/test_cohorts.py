@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from ops.cohorts import cohorts
+from ops.cli.cohorts import cohorts
 from stores.cohorts import Cohort, CohortMembers, Cohorts, Member
 from stores.dynamodb import TablesAddress
 from stores.errors import StoreError

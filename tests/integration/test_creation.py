@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from jobs import sinks
-from ops import emulators
+from lab.stack import emulators
 from stores.dynamodb import TablesAddress, create_table
 from stores.errors import StoreError
 from stores.lake import TABLES, Lake, LakeAddress

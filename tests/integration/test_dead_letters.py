@@ -13,8 +13,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from jobs.sinks import COLUMNS
-from ops import cli
-from ops.dead_letters import dead_letters
+from ops.cli.dead_letters import dead_letters
+from ops.cli.main import main
 from stores.errors import StoreError
 from stores.lake import DEAD_LETTERS, Condition, Lake, LakeAddress
 from tests.lake import lake_of
@@ -234,7 +234,7 @@ def test_show_knows_that_it_does_not_know_a_reason(config: Path) -> None:
 
 
 def test_a_long_payload_is_cut_on_the_terminal_only(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ops.dead_letters._SHOWN", 4)
+    monkeypatch.setattr("ops.cli.dead_letters._SHOWN", 4)
     shown = asked(config, "show", f"{SHARD}:100").stdout
     assert shown.endswith('\n\n{"a"\n\n… cut here; --raw writes all 5 bytes\n')
 
@@ -247,7 +247,7 @@ def test_raw_is_the_exact_bytes(config: Path) -> None:
 
 
 def test_raw_never_goes_to_a_terminal(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ops.dead_letters._at_a_terminal", lambda: True)
+    monkeypatch.setattr("ops.cli.dead_letters._at_a_terminal", lambda: True)
     refused = asked(config, "show", f"{SHARD}:102:3", "--raw")
     assert (refused.exit_code, refused.stdout) == (2, "")
     assert refused.stderr.endswith(
@@ -284,7 +284,7 @@ def test_what_is_not_found_is_one_line(
     arguments = ["amplitude-bridge", "dead-letters", "--config", str(config), "show", f"{SHARD}:{handle}"]
     monkeypatch.setattr(sys, "argv", arguments)
     with pytest.raises(SystemExit) as ended:
-        cli.main()
+        main.main()
     assert ended.value.code == 2
     assert capsys.readouterr() == (
         "",

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from pyiceberg.expressions import EqualTo
 
-from ops import ledger, report, sample
+from lab.proofs import report
+from lab.sample import generator
+from ops.answers import ledger
 from settings import Settings
 from stores.lake import COHORT_MESSAGES, DEAD_LETTERS, EVENT_COUNTS, EVENT_STORE, USER_UPDATES, Lake
 from tests.compare import assert_as_expected, link_times
@@ -17,11 +19,11 @@ from tests.integration.cluster import Arrival
 from tests.oracle import expect
 
 NOW = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
-PROJECTS = list(sample.PROJECTS)
+PROJECTS = list(generator.PROJECTS)
 RECORDS = 1600
 
 
-MADE = sample.generate(RECORDS, seed=3, now=NOW)
+MADE = generator.generate(RECORDS, seed=3, now=NOW)
 
 
 def arrivals() -> list[Arrival]:
@@ -39,7 +41,7 @@ def first_event() -> Arrival:
 
 @pytest.mark.parametrize("parallelism", [1, 2])
 def test_every_record_ends_where_the_oracle_says(parallelism: int, tmp_path: Path, dynamodb_endpoint: str) -> None:
-    where = cluster.place(tmp_path, dynamodb_endpoint, PROJECTS, sample.COHORTS)
+    where = cluster.place(tmp_path, dynamodb_endpoint, PROJECTS, generator.COHORTS)
     fed = arrivals()
     env = cluster.build(where, parallelism, timedelta(days=40))
     for start in range(0, RECORDS, 200):
@@ -51,7 +53,7 @@ def test_every_record_ends_where_the_oracle_says(parallelism: int, tmp_path: Pat
     events, dead, users, cohorts = (
         lake.rows(table).to_pylist() for table in (EVENT_STORE, DEAD_LETTERS, USER_UPDATES, COHORT_MESSAGES)
     )
-    expected = expect([(one.payload, one.arrival) for one in fed], link_times(PROJECTS, sample.COHORTS))
+    expected = expect([(one.payload, one.arrival) for one in fed], link_times(PROJECTS, generator.COHORTS))
 
     assert_as_expected(events, dead, found.usage, expected, user_updates=users, cohorts=cohorts)
     by_sequence = {one.sequence: one for one in fed}

@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from jobs.sinks import COLUMNS
-from ops.cli import commands
-from ops.month_close import Adjustment, Closer, adjustments, closes_at
+from ops.cli.main import commands
+from ops.metering.month_close import Adjustment, Closer, adjustments, closes_at
 from settings import Settings, load
 from stores.lake import EVENT_STORE, LEDGER, Lake
 from stores.project import linked

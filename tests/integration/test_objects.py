@@ -7,9 +7,9 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from ops import emulators
-from ops.checkpoints import Checkpoints
-from ops.proxy import Proxy, Request
+from lab.stack import emulators
+from lab.stack.checkpoints import Checkpoints
+from lab.stack.proxy import Proxy, Request
 from stores import aws
 
 REGION, BODY = "ap-northeast-2", bytes(3_000_000)

@@ -9,9 +9,9 @@ import pytest
 from pyflink.datastream import StreamExecutionEnvironment
 from pyflink.java_gateway import get_gateway
 
-from bench import job_rival
 from jobs.stages import operators
-from ops import picture
+from lab import picture
+from lab.bench import job_rival
 from tests.integration import cluster
 
 # What state is addressed by: a uid that changes leaves the state of running jobs behind.

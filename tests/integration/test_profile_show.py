@@ -8,7 +8,7 @@ from tempfile import NamedTemporaryFile
 import pytest
 from click.testing import CliRunner, Result
 
-from ops.profile import profile
+from ops.cli.profile import profile
 from stores.dynamodb import TablesAddress
 from stores.errors import StoreError
 from stores.profiles import Profiles, StoredProfile

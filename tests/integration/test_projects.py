@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from ops.patience import scaled, wait_until
+from lab.stack.patience import scaled, wait_until
 from stores.cohorts import Cohorts
 from stores.dynamodb import TablesAddress
 from stores.errors import StoreError

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ops.patience import scaled
-from ops.proxy import Failure, Proxy, Request
+from lab.stack.patience import scaled
+from lab.stack.proxy import Failure, Proxy, Request
 from stores.dynamodb import TablesAddress
 from stores.errors import StoreError
 from stores.usage import Usage, UsageTable

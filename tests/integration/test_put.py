@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from ops.cli import commands
+from ops.cli.main import commands
 from settings import load
 from stores.errors import StoreError
 from stores.stream import RECORD_BYTES_MAX, Stream

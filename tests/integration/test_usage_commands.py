@@ -11,9 +11,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from jobs.sinks import COLUMNS
-from ops.cli import commands
-from ops.usage import against
-from ops.usage_explain import verdict
+from ops.answers.month import verdict
+from ops.cli.main import commands
+from ops.cli.usage import against
 from stores.errors import StoreError
 from stores.lake import EVENT_STORE, LEDGER
 from stores.project import linked
@@ -86,7 +86,7 @@ def tables(monkeypatch: pytest.MonkeyPatch) -> None:
         for table, found in rows.items():
             fake = SimpleNamespace(list=lambda found=found: found, get=unregistered)
             monkeypatch.setattr(f"ops.{module}.{table}", lambda _, fake=fake: fake, raising=False)
-    monkeypatch.setattr("ops.usage.waits_for", lambda *_: "the job")
+    monkeypatch.setattr("ops.cli.usage.waits_for", lambda *_: "the job")
     monkeypatch.setattr("stores.lake._FILES_AT_ONCE", 1)
 
 

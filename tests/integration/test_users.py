@@ -5,7 +5,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from ops import report, sample_users
+from lab.proofs import report
+from lab.sample import users
 from settings import Settings
 from stores.cohorts import CohortMembers, Cohorts
 from stores.lake import COHORT_CHANGES, USER_UPDATES, Lake
@@ -43,8 +44,8 @@ def present(settings: Settings, cohort_id: str) -> set[str]:
 def test_profiles_and_members_are_the_fold_of_all_updates(tmp_path: Path, dynamodb_endpoint: str) -> None:
     where = cluster.place(tmp_path, dynamodb_endpoint, TENANTS, COHORTS)
     rng = Random(5)
-    updates = sample_users.updates(rng, 1500, USERS, [PROJECT, OTHER_PROJECT], DAY)
-    syncs = [data for cohort_id in COHORTS for data in sample_users.cohort_sync(rng, cohort_id, 1200, 100, DAY)]
+    updates = users.updates(rng, 1500, USERS, [PROJECT, OTHER_PROJECT], DAY)
+    syncs = [data for cohort_id in COHORTS for data in users.cohort_sync(rng, cohort_id, 1200, 100, DAY)]
     fed = updates + syncs
     rng.shuffle(fed)
     env = cluster.build(where, 2, timedelta(days=40))

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 from hypothesis import strategies as st
 
-from ops import mutate
+from lab.sample import mutate
 from tests.builders import (
     EVENT_A,
     EVENT_B,

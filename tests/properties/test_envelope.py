@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ops.sample_envelopes import aggregate
+from lab.sample.envelopes import aggregate
 from tests.builders import ARRIVAL, encode, event
 from tests.leaves import leaves
 from tests.oracle_envelope import held

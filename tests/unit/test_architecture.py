@@ -83,16 +83,16 @@ def prohibited(path: PurePosixPath) -> dict[str, str]:
     if folder == "tests":
         return rules
     forbid({"tests"}, "no product code imports the tests; move what is shared into the product")
-    if folder not in {"jobs", "bench"}:  # a benchmark measures the graph itself
+    if folder != "jobs" and path.parts[:2] != ("lab", "bench"):  # a benchmark measures the graph itself
         forbid({"jobs"}, "nobody imports jobs; move what is shared into udfs or stores")
     if folder == "udfs":
-        forbid({"settings", "ops"}, "workers get single values: pass them to the operator's constructor")
+        forbid({"settings", "ops", "lab"}, "workers get single values: pass them to the operator's constructor")
         if name not in SINK_WRITERS:
             forbid({"stores"}, "only SINK_WRITERS reach the stores; return the value and let a sink write it")
         if name not in OPERATORS:
             forbid(ENGINE, "rules are plain Python; keep Flink and Arrow in an operator (OPERATORS)")
     if folder == "stores":
-        forbid({"udfs", "ops"}, "stores know tables, not rules: take plain values as arguments")
+        forbid({"udfs", "ops", "lab"}, "stores know tables, not rules: take plain values as arguments")
         forbid({"settings"}, "stores are told their endpoint and names by the caller, as arguments")
         forbid({"pyflink"}, "stores are used outside Flink too; keep the operator in udfs or jobs")
     else:
@@ -102,7 +102,7 @@ def prohibited(path: PurePosixPath) -> dict[str, str]:
 
 def may_use_environment(path: PurePosixPath) -> bool:
     """True for settings.py, and for what builds the environment of child processes."""
-    return path == PurePosixPath("settings.py") or path.parts[0] in {"ops", "tests", "bench"}
+    return path == PurePosixPath("settings.py") or path.parts[0] in {"ops", "lab", "tests"}
 
 
 def violations(path: PurePosixPath, source: str) -> list[str]:
@@ -145,14 +145,14 @@ FORBIDDEN = [
     ("stores/usage.py", "import pyflink"),
     ("stores/usage.py", "import jobs"),
     ("stores/usage.py", "import os\nos.environ['HOME']"),
-    ("ops/local.py", "import jobs.ingest"),
-    ("ops/local.py", "import importlib\nimportlib.import_module('jobs.ingest')"),
-    ("ops/local.py", "from tests.oracle import count"),
-    ("ops/local.py", "from pyiceberg.catalog import load_catalog"),
-    ("ops/local.py", "from ..jobs import ingest"),
+    ("lab/stack/local.py", "import jobs.ingest"),
+    ("lab/stack/local.py", "import importlib\nimportlib.import_module('jobs.ingest')"),
+    ("lab/stack/local.py", "from tests.oracle import count"),
+    ("lab/stack/local.py", "from pyiceberg.catalog import load_catalog"),
+    ("lab/stack/local.py", "from ...jobs import ingest"),
     ("jobs/ingest.py", "import botocore.session"),
     ("jobs/ingest.py", "from os import getenv"),
-    ("ops/run.py", "import jobs"),
+    ("lab/run.py", "import jobs"),
     ("settings.py", "import boto3"),
 ]
 ALLOWED = [
@@ -162,7 +162,7 @@ ALLOWED = [
     ("udfs/decode.py", "import pyflink, pandas, pyarrow"),
     ("udfs/write_usage.py", "import pyflink\nfrom stores.usage import Usage"),
     ("stores/usage.py", "import boto3, botocore.config, pyiceberg, pyarrow\nfrom stores import projects"),
-    ("ops/local.py", "import os, settings, stores.usage, udfs.model\nos.environ.copy()"),
+    ("lab/stack/local.py", "import os, settings, stores.usage, udfs.model\nos.environ.copy()"),
     ("settings.py", "import os\nos.getenv('X')"),
     ("tests/e2e/test_ingest.py", "import os, boto3, pyiceberg, jobs.topology\nos.environ"),
 ]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pyarrow.fs import LocalFileSystem
 
-from ops.checkpoints import Checkpoints
+from lab.stack.checkpoints import Checkpoints
 
 
 def test_the_newest_complete_one_by_number(tmp_path: Path) -> None:

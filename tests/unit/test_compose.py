@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 import settings
-from ops import emulators, local, machine
-from ops.local import INHERITED, Stack
+from lab.stack import emulators, local, machine
+from lab.stack.local import INHERITED, Stack
 from stores import cohorts, projects
 from stores.errors import StoreError
 
@@ -62,7 +62,7 @@ def submitted(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         raise Recorded([str(arg) for arg in args])
 
     monkeypatch.setattr(stack.flink, "cli", record)
-    monkeypatch.setattr(local.package, "build", lambda root: root / "build" / "job.zip")
+    monkeypatch.setattr(local.job_zip, "build", lambda root: root / "build" / "job.zip")
     with pytest.raises(Recorded) as recorded:
         stack.submit(Path("job.toml"))
     arguments: list[str] = recorded.value.args[0]

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from jobs.sinks import COLUMNS
-from ops.diagnose import diagnose, lag_seconds
+from ops.answers.diagnosis import diagnose, lag_seconds
 from stores.lake import DEAD_LETTERS, EVENT_COUNTS, EVENT_STORE
 from stores.project import linked
 from stores.replays import Replay
@@ -134,12 +134,14 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(autouse=True)
 def tables(monkeypatch: pytest.MonkeyPatch) -> None:
     """DynamoDB's tables as lists, the lake a file at a time, and noon of a day in March."""
-    monkeypatch.setattr("ops.diagnose.UsageTable", lambda _: SimpleNamespace(list=lambda: TOTALS))
-    monkeypatch.setattr("ops.diagnose.Projects", lambda _: SimpleNamespace(list=lambda: [linked(PROJECT, "acme")]))
+    monkeypatch.setattr("ops.answers.diagnosis.UsageTable", lambda _: SimpleNamespace(list=lambda: TOTALS))
+    monkeypatch.setattr(
+        "ops.answers.diagnosis.Projects", lambda _: SimpleNamespace(list=lambda: [linked(PROJECT, "acme")])
+    )
     noted = SimpleNamespace(of_arrivals=lambda *_: REPLAYS, letters=lambda *_: [one.letter for one in REPLAYS])
-    monkeypatch.setattr("ops.replayed.Replays", lambda _: noted)
-    monkeypatch.setattr("ops.diagnose.Replays", lambda _: noted)
-    monkeypatch.setattr("ops.diagnose._now", lambda: NOW)
+    monkeypatch.setattr("ops.answers.replayed.Replays", lambda _: noted)
+    monkeypatch.setattr("ops.answers.diagnosis.Replays", lambda _: noted)
+    monkeypatch.setattr("ops.answers.diagnosis._now", lambda: NOW)
     monkeypatch.setattr("stores.lake._FILES_AT_ONCE", 1)
 
 

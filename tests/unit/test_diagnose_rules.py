@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ops.diagnose_rules import Facts, Refused, Seen, likely_cause
+from ops.answers.causes import Facts, Refused, Seen, likely_cause
 
 NOW = datetime(2026, 3, 15, 12, tzinfo=UTC)
 SINCE = NOW - timedelta(days=7)

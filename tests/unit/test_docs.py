@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from jobs import sinks
-from ops.reasons import REASONS, REPAIRS
+from ops.answers.reasons import REASONS, REPAIRS
 from stores.alerts import Alert, Notification
 from stores.lake import EVENT_STORE
 from stores.leases import Lease
@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCS = sorted((ROOT / "docs").rglob("*.md"))
 PAGES = [ROOT / "README.md", *DOCS]
 LONGEST_DECISION = 20
-FOLDERS = ("jobs", "udfs", "stores", "ops", "bench", "tests", "flink-conf", "deploy", "docs", "emulators", ".ci")
+FOLDERS = ("jobs", "udfs", "stores", "ops", "lab", "tests", "flink-conf", "deploy", "docs", "emulators", ".ci")
 
 
 def text(name: str) -> str:

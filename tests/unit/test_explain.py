@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from ops import cli, explain, outcomes, sample_envelopes
-from ops.explain import explain_record
-from ops.reasons import REPAIRS
+from lab.sample import envelopes
+from ops.answers import outcomes, record
+from ops.answers.reasons import REPAIRS
+from ops.answers.record import explain_record
+from ops.cli.main import main
 from stores.project import linked
 from tests.builders import EVENT_A, EVENT_B, EVENT_C, encode
 from udfs import envelope
@@ -125,7 +127,7 @@ def test_one_record_in_sentences(payload: bytes, code: int, words: str) -> None:
 
 
 def test_a_gzip_with_a_copy_in_it() -> None:
-    payload = sample_envelopes.gzipped_lines([A, A, encode(EVENT_A | {"user_id": "unknown", "uuid": "u2"})])
+    payload = envelopes.gzipped_lines([A, A, encode(EVENT_A | {"user_id": "unknown", "uuid": "u2"})])
     found = explained(payload)
     assert (found.exit_code, found.stdout) == (
         0,
@@ -174,7 +176,7 @@ rejected: gzip_invalid, 1 record, the first is 2
 
 
 def test_an_export_archive_as_json() -> None:
-    payload = sample_envelopes.export_zip([A, B, encode(EVENT_A | {"event_type": "[Appboy] x"}), b"7", A])
+    payload = envelopes.export_zip([A, B, encode(EVENT_A | {"event_type": "[Appboy] x"}), b"7", A])
     found = as_json(payload, "--project", f"{APP}=acme")
     problems, control = found.pop("problems"), found.pop("control")
     assert found == {
@@ -239,9 +241,9 @@ def test_one_event_as_json() -> None:
 
 
 def test_what_is_listed_is_bounded_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(explain, "GROUPS", 2)
+    monkeypatch.setattr(record, "GROUPS", 2)
     monkeypatch.setattr(outcomes, "GROUPS", 2)
-    monkeypatch.setattr(explain, "_SHOWN", 1)
+    monkeypatch.setattr(record, "_SHOWN", 1)
     payload = b"\n".join(
         [
             *(encode(EVENT_A | {"event_type": f"e{n}"}) for n in range(4)),
@@ -271,10 +273,10 @@ def test_an_archive_that_no_record_can_hold_is_judged_by_its_records() -> None:
 
 
 def test_an_archive_that_the_job_would_not_open_to_its_end() -> None:
-    assert explain._as_one_record(b"{}\n" * 100_001) == (
+    assert record._as_one_record(b"{}\n" * 100_001) == (
         "As one record the job would open it in part only (more than 100,000 records): send it in smaller parts."
     )
-    assert explain._as_one_record(b"{}\n" * 3) is None
+    assert record._as_one_record(b"{}\n" * 3) is None
 
 
 def test_a_rule_that_raises_is_explained_as_the_job_records_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -283,7 +285,7 @@ def test_a_rule_that_raises_is_explained_as_the_job_records_it(monkeypatch: pyte
         raise NotImplementedError("zip file version 18.3")  # noqa: EM101
 
     monkeypatch.setattr(envelope, "unpack", broken)
-    found = as_json(sample_envelopes.gzipped_lines([A, B]))
+    found = as_json(envelopes.gzipped_lines([A, B]))
     assert (found["records"], found["taken"]) == (2, 1)
     assert [(group["reason"], group["first"], group["detail"]) for group in found["problems"]] == [
         ("internal_error", 1, "NotImplementedError('zip file version 18.3')")
@@ -298,7 +300,7 @@ def test_the_real_registry_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         EVENT_C["app"]: linked(EVENT_C["app"], "globex"),
         "vip": linked(APP, "acme"),
     }
-    monkeypatch.setattr(explain, "registered", lambda *_: known)
+    monkeypatch.setattr(record, "registered", lambda *_: known)
     asked = ("--registry", "--config", str(config))
     assert f"  project           {APP}, acme\n" in explained(A, *asked).stdout
     unknown = explained(B, *asked)
@@ -342,6 +344,6 @@ def test_what_cannot_be_read_ends_with_two(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["amplitude-bridge", "explain-record", *arguments])
     with pytest.raises(SystemExit) as ended:
-        cli.main()
+        main()
     assert ended.value.code == 2
     assert capsys.readouterr().err.endswith(message)

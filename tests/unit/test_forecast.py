@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from ops.forecast import MIN_DAYS, Forecast, forecast
+from ops.answers.forecast import MIN_DAYS, Forecast, forecast
 
 DAY = timedelta(days=1)
 NEVER = None, None, None

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.events import PROJECTS
-from bench.freshness import BIG, Rows, centiles, shares, until_counted, waited
-from bench.steady import written
+from lab.bench.events import PROJECTS
+from lab.bench.freshness import BIG, Rows, centiles, shares, until_counted, waited
+from lab.bench.steady import written
 
 
 def test_centiles_of_a_hundred_waits_and_of_none() -> None:

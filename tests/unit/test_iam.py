@@ -145,14 +145,12 @@ def modules(*patterns: str) -> list[Path]:
     return [path for pattern in patterns for path in sorted(ROOT.glob(pattern))]
 
 
-COMMANDS = set(re.findall(r"^from ops\.(\w+) import", (ROOT / "ops/cli.py").read_text("utf-8"), re.MULTILINE))
 MODULES = {
     "taskmanager": modules("udfs/*.py", "stores/registry.py"),
-    "client": modules("jobs/*.py", "ops/rewind.py", "ops/submit.py"),
-    "watch": modules("ops/watch.py", "ops/month_close.py"),
-    # `run` is for emulators
-    "operator": modules(*(f"ops/{name}.py" for name in (COMMANDS - {"rewind", "submit", "watch"}) | {"replayed"})),
+    "client": modules("jobs/**/*.py", "ops/cli/rewind.py", "ops/cli/submit.py"),
+    "watch": modules("ops/metering/*.py"),
 }
+MODULES["operator"] = [path for path in modules("ops/**/*.py") if path not in MODULES["client"] + MODULES["watch"]]
 USED = {role: set().union(*(used(path.read_text("utf-8")) for path in MODULES[role])) for role in MODULES}
 ONLY_LOCAL = {("Stream", method) for method in ("create", "put", "split", "merge", "wait_until_active")}
 ONLY_LOCAL |= {("Profiles", "users")}

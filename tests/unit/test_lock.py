@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from ops import lock
-from ops.process import StackError
+from lab.stack import lock
+from lab.stack.process import StackError
 
 
 def test_a_second_holder_is_told_who_the_first_is(tmp_path: Path) -> None:

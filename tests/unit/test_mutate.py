@@ -6,8 +6,9 @@ from random import Random
 
 import pytest
 
-from ops import sample_envelopes, soak
-from ops.mutate import MUTATORS, Mutator, mutate
+from lab.proofs import soak
+from lab.sample import envelopes
+from lab.sample.mutate import MUTATORS, Mutator, mutate
 from tests.builders import EVENT_A, EVENT_B, EVENT_C, encode, event
 
 PAYLOAD = encode(event())
@@ -52,7 +53,7 @@ def test_the_soak_feeds_the_same_for_a_seed_and_accounts_for_each_record() -> No
 
 def test_what_the_connector_opens_are_records_of_their_own() -> None:
     expected = soak.Expected()
-    expected.add(sample_envelopes.aggregate([b"[]", b"[]", b""]))
+    expected.add(envelopes.aggregate([b"[]", b"[]", b""]))
     assert expected.outcomes == Counter({soak.Outcome("rejected", "empty", 0): 3})
 
 

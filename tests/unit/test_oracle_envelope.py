@@ -7,7 +7,7 @@ import zlib
 
 import pytest
 
-from ops import sample_envelopes
+from lab.sample import envelopes
 from tests.builders import ARRIVAL, PROJECT, cohort, encode, event, user_update
 from tests.oracle import DeadLetter, Event, outcomes
 from tests.oracle_envelope import Fault, UnclearError, held
@@ -16,16 +16,16 @@ VALID = encode(event())
 RECORDS = [VALID, encode(user_update()), encode(cohort())]
 
 
-@pytest.mark.parametrize("form", sample_envelopes.FORMS)
-def test_envelopes_hold_their_records(form: sample_envelopes.Form) -> None:
+@pytest.mark.parametrize("form", envelopes.FORMS)
+def test_envelopes_hold_their_records(form: envelopes.Form) -> None:
     for data in (form(RECORDS), gzip.compress(gzip.compress(form(RECORDS)))):
         assert [part.strip() for part in held(data) if isinstance(part, bytes)] == RECORDS
     twice = outcomes(form([VALID, VALID]), ARRIVAL, {PROJECT})
     assert [type(outcome) for outcome in twice] == [Event, Event]
 
 
-@pytest.mark.parametrize(("form", "reason"), sample_envelopes.BAD_TAILS)
-def test_a_bad_tail_leaves_the_heads(form: sample_envelopes.Form, reason: str) -> None:
+@pytest.mark.parametrize(("form", "reason"), envelopes.BAD_TAILS)
+def test_a_bad_tail_leaves_the_heads(form: envelopes.Form, reason: str) -> None:
     found = outcomes(form([VALID, VALID]), ARRIVAL, {PROJECT})
     assert [type(outcome) for outcome in found] == [Event, Event, DeadLetter]
     assert found[2] == DeadLetter(reason)
@@ -80,9 +80,9 @@ def stored(name: str, content: bytes) -> bytes:
         (b"PK\x03\x04" + gzip.compress(VALID), [Fault("zip_invalid")]),
         (b"PK\x05\x06", [Fault("zip_invalid")]),
         (stored("folder/", b""), [Fault("empty")]),
-        (sample_envelopes.KPL_MAGIC + bytes(20), [Fault("kpl_invalid")]),
-        (sample_envelopes.aggregate([b"[", b"{}", b"[1"]), [b"{}", b"1", Fault("invalid_json")]),
-        (sample_envelopes.aggregate([]), [Fault("empty")]),
+        (envelopes.KPL_MAGIC + bytes(20), [Fault("kpl_invalid")]),
+        (envelopes.aggregate([b"[", b"{}", b"[1"]), [b"{}", b"1", Fault("invalid_json")]),
+        (envelopes.aggregate([]), [Fault("empty")]),
     ],
 )
 def test_parts(data: bytes, parts: list[bytes | Fault]) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from ops import picture
-from ops.process import StackError
+from lab import picture
+from lab.stack.process import StackError
 from tests.unit.test_docs import stages
 
 # a PNG of no pixels: signature, IHDR, end

@@ -8,7 +8,7 @@ import pytest
 from botocore.stub import Stubber
 from click.testing import CliRunner
 
-from ops.projects import projects
+from ops.cli.projects import projects
 from stores.dynamodb import TablesAddress
 from stores.errors import StoreError
 from stores.project import Link, Project, Terms, iso, linked

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ops.reasons import REASONS, REPAIRS
+from ops.answers.reasons import REASONS, REPAIRS
 from udfs.model import Reason, Repair
 
 

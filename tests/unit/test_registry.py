@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from ops.patience import wait_until
+from lab.stack.patience import wait_until
 from stores.errors import StoreError
 from stores.project import Project, linked
 from stores.registry import CachedRegistry, Registry

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from jobs.sinks import COLUMNS
-from ops.rewind import rewind
+from ops.cli.rewind import rewind
 from stores.checkpoints import checkpoint_id
 from stores.errors import StoreError
 from stores.history import Commit, committed_at, history_of, set_back

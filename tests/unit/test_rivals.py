@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bench import given
-from bench.given import Found, Given, Mix
-from bench.rivals import rows
 from jobs.sinks import COLUMNS
+from lab.bench import given
+from lab.bench.given import Found, Given, Mix
+from lab.bench.rivals import rows
 from stores.lake import EVENT_STORE
 
 LOCKS = sorted(Path(rows.__file__).parent.glob("*.lock"))

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from bench.events import events
-from ops.sample import ProjectTruth, Sample, Truth, generate
-from ops.sample_others import COHORTS, PROJECTS, UNKNOWN_APP
-from ops.soak import REGISTRY
+from lab.bench.events import events
+from lab.proofs.soak import REGISTRY
+from lab.sample.generator import ProjectTruth, Sample, Truth, generate
+from lab.sample.others import COHORTS, PROJECTS, UNKNOWN_APP
 from tests.builders import ARRIVAL, LEAP_DAY_END, MONTH_START, YEAR_END
 from tests.compare import link_times
 from tests.leaves import leaves

@@ -21,7 +21,7 @@ import yaml
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 
 from jobs import ingest, sources
-from ops.webhook import Webhook
+from ops.metering.webhook import Webhook
 from settings import Settings, SettingsError, parse
 from stores.alerts import Notification
 from stores.errors import StoreError

@@ -1,4 +1,4 @@
-"""What `python -m bench.state` feeds, and how it judges what is stored."""
+"""What `python -m lab.bench.state` feeds, and how it judges what is stored."""
 
 import json
 from itertools import islice
@@ -6,8 +6,8 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from bench.events import DUPLICATES
-from bench.state import keys, typical, verdict
+from lab.bench.events import DUPLICATES
+from lab.bench.state import keys, typical, verdict
 from udfs import parse
 
 

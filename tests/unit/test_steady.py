@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.events import DUPLICATES
-from bench.growth import grown, slope
-from bench.steady import caught_up, compare, done_with, written
+from lab.bench.events import DUPLICATES
+from lab.bench.growth import grown, slope
+from lab.bench.steady import caught_up, compare, done_with, written
 
 
 def test_a_slope_is_per_hour_and_evens_out_what_swings() -> None:

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from ops import submit
-from ops.cli import commands
-from ops.process import StackError
+from ops.cli import submit
+from ops.cli.main import commands
+from ops.release import flink_home
+from ops.release.flink_cli import FlinkError
 
 JOB = "0123456789abcdef" * 2
 SAID = (
@@ -46,13 +47,13 @@ def test_flink_on_the_path_may_be_a_link(
 def test_else_it_is_the_one_that_is_built_here(distribution: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("FLINK_HOME", raising=False)
     monkeypatch.setenv("PATH", "/none")
-    monkeypatch.setattr(submit.flink_home, "build", lambda _: distribution)
+    monkeypatch.setattr(submit.flink_home, "build", lambda: distribution)
     assert submit.flink() == distribution
 
 
 def test_a_home_without_flink_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FLINK_HOME", str(tmp_path))
-    with pytest.raises(StackError, match=r"holds no bin/flink: set FLINK_HOME to a distribution of Flink 1\.20"):
+    with pytest.raises(FlinkError, match=r"holds no bin/flink: set FLINK_HOME to a distribution of Flink 1\.20"):
         submit.flink()
 
 
@@ -77,6 +78,15 @@ def test_options_of_flink_stand_before_the_job_and_its_own_behind(
     assert home == distribution
     assert command == [
         *(f"{distribution}/bin/flink", "run", "-d", "-pyexec", "/w/python", "-pyclientexec", sys.executable),
-        *("-pyfs", f"{submit.ROOT}/build/job.zip", "-m", "host:8081", "-s", "s3://b/chk-1", "-pym", "jobs.ingest"),
+        *(
+            "-pyfs",
+            f"{flink_home.ROOT}/build/job.zip",
+            "-m",
+            "host:8081",
+            "-s",
+            "s3://b/chk-1",
+            "-pym",
+            "jobs.ingest",
+        ),
         *("--config", f"{tmp_path}/job.toml", "--set", "kinesis.on_gap=continue", "--take-over"),
     ]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ops.terminal import cell, pretty, printable, span
+from ops.cli.terminal import cell, pretty, printable, span
 
 
 @pytest.mark.parametrize(

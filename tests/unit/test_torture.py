@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from ops import faults
-from ops.faults import FAULTS, Fault
-from ops.torture import SCOREBOARD, Line, read_lines, schedule, scoreboard
+from lab.proofs import faults
+from lab.proofs.faults import FAULTS, Fault
+from lab.proofs.torture import SCOREBOARD, Line, read_lines, schedule, scoreboard
 
 
 def test_a_seed_says_what_strikes_and_when() -> None:

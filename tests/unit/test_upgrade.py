@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from jobs import counts
-from ops import package, upgrade
-from ops.process import StackError
+from lab.proofs import upgrade
+from lab.stack.process import StackError
+from ops.release import job_zip
 
 CHECKPOINT = b"\x49\x60\x67\x2d"
 """How every `_metadata` of Flink begins."""
@@ -19,13 +20,13 @@ def test_a_revision_is_packaged_as_the_work_tree_is(tmp_path: Path) -> None:
     with zipfile.ZipFile(upgrade.packaged("HEAD", tmp_path / "base.zip")) as archive:
         names = {name for name in archive.namelist() if not name.endswith("/")}
     assert {"jobs/ingest.py", "udfs/decode.py", "stores/lake.py", "settings.py"} <= names
-    assert {name.partition("/")[0] for name in names} == set(package.CONTENTS)
+    assert {name.partition("/")[0] for name in names} == set(job_zip.CONTENTS)
 
 
 def test_a_revision_that_does_not_exist_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(StackError) as refused:
         upgrade.packaged("no-such-revision", tmp_path / "base.zip")
-    assert str(refused.value) == "git archive failed: fatal: not a valid object name: no-such-revision"
+    assert str(refused.value) == "git ls-tree failed: fatal: Not a valid object name no-such-revision"
 
 
 def test_state_is_addressed_by_stage_and_kind() -> None:

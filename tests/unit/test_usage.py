@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from ops.cli import commands
-from ops.usage import against, close_of
-from ops.usage_explain import Distinct
+from ops.answers.month import Distinct
+from ops.cli.main import commands
+from ops.cli.usage import against, close_of
 from stores.project import linked
 from stores.usage import Usage
 from tests.builders import PROJECT

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ops.webhook import body, channel, secret, signed
+from ops.metering.webhook import body, channel, secret, signed
 from settings import Metering, SettingsError
 from stores.alerts import Notification
 

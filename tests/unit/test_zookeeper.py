@@ -5,8 +5,8 @@ from pathlib import Path
 
 import yaml
 
-from ops import zookeeper
-from ops.local import Stack
+from lab.stack import zookeeper
+from lab.stack.local import Stack
 
 ROOT = Path(__file__).resolve().parents[2]
 

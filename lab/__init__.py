@@ -1,0 +1,1 @@
+"""The laboratory, never shipped: the local stack, the sample, proofs and benchmarks."""

@@ -1,0 +1,127 @@
+"""The ingest job's own graph between a file of events and the lake: `flink run -py`, see lab.bench.throughput.
+
+The one difference from jobs.ingest is the source, one event per line. Registry and totals are the real ones.
+"""
+
+import argparse
+from collections.abc import Iterable
+from datetime import timedelta
+from pathlib import Path
+
+from pyflink.datastream import StreamExecutionEnvironment
+from pyflink.table import FunctionContext, StreamTableEnvironment, Table
+
+import settings
+from jobs import topology
+from jobs.ingest import create_tables, ends, table_environment
+from stores.profiles import Key, StoredProfile
+from udfs.write_profiles import ProfileMerger, WriteProfiles
+
+LAKE = (
+    "event_store",
+    "user_updates",
+    "cohort_messages",
+    "cohort_changes",
+    "dead_letters",
+    "ledger",
+    "event_counts",
+)
+"""The ends that are tables of the lake."""
+
+
+def main() -> None:
+    """Submit the job."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--config", type=Path, required=True)
+    parser.add_argument("--set", action="append", default=[], dest="overrides")
+    parser.add_argument("--input", required=True)
+    parser.add_argument("--follow", action="store_true", help="go on with the files that appear")
+    parser.add_argument("--profiles-in-memory", action="store_true")
+    parser.add_argument("--discard", action="store_true", help="tables that keep nothing instead of Iceberg's")
+    parser.add_argument("--dedupe-minutes", type=float, help="remember first copies so long instead")
+    options = parser.parse_args()
+    config = settings.load(options.config, options.overrides)
+    create_tables(config)
+
+    env = StreamExecutionEnvironment.get_execution_environment()
+    tables = table_environment(env)
+    # settings refuse a window this short: the product may not have one
+    window = timedelta(minutes=options.dedupe_minutes) if options.dedupe_minutes else config.dedupe_window
+    rules = topology.Rules(window, config.usage_interval)
+    source = followed if options.follow else lines
+    given = ends(tables, config, source(tables, options.input))
+    if options.discard:
+        given = topology.Ends(
+            **given._asdict() | {name: discarding(tables, name, getattr(given, name)) for name in LAKE}
+        )
+    if options.profiles_in_memory:
+        given = given._replace(write_profiles=WriteToMemory(config.tables_address))
+    topology.build(env, tables, given, rules)
+    env.execute("bench-ours")
+
+
+def discarding(tables: StreamTableEnvironment, name: str, table: str) -> str:
+    """A table of the same columns that keeps nothing."""
+    tables.execute_sql(
+        f"CREATE TEMPORARY TABLE discarded_{name} WITH ('connector' = 'blackhole') LIKE {table} (EXCLUDING ALL)"
+    )
+    return f"discarded_{name}"
+
+
+class MemoryProfiles:
+    """The table of profiles in this process: keeps what it is given, at once."""
+
+    table = "memory"
+
+    def __init__(self) -> None:
+        self.items: dict[Key, StoredProfile] = {}
+
+    def of_users(self, keys: Iterable[Key]) -> dict[Key, StoredProfile]:
+        """What there is of these users."""
+        return {key: self.items.get(key, StoredProfile(*key)) for key in keys}
+
+    def write(self, profiles: Iterable[StoredProfile], _: object = None) -> list[Key]:
+        """Keep them; nobody is ever overtaken."""
+        self.items |= {one.key: one._replace(version=one.version + 1) for one in profiles}
+        return []
+
+
+class WriteToMemory(WriteProfiles):
+    """The writer of profiles with a table that is not the limit."""
+
+    def open(self, function_context: FunctionContext) -> None:
+        """Open the real one, then take the table away."""
+        super().open(function_context)
+        self.merger = ProfileMerger(MemoryProfiles())  # type: ignore[arg-type]
+
+
+def lines(tables: StreamTableEnvironment, folder: str) -> Table:
+    """Each line of the files in a folder as a record, arriving when it is read."""
+    tables.execute_sql(f"""
+        CREATE TEMPORARY TABLE records (
+            payload BYTES,
+            arrival AS CURRENT_TIMESTAMP,
+            shard AS 'shardId-000000000000',
+            sequence AS '0'
+        ) WITH ('connector' = 'filesystem', 'format' = 'raw', 'path' = '{folder}')
+    """)
+    return tables.from_path("records")
+
+
+def followed(tables: StreamTableEnvironment, folder: str) -> Table:
+    """The same of files that appear in a folder; a record's shard ends as its file's name does."""
+    tables.execute_sql(f"""
+        CREATE TEMPORARY TABLE records (
+            payload BYTES,
+            file STRING NOT NULL METADATA FROM 'file.name' VIRTUAL,
+            arrival AS CURRENT_TIMESTAMP,
+            shard AS 'shardId-' || RIGHT(file, 12),
+            sequence AS '0'
+        ) WITH ('connector' = 'filesystem', 'format' = 'raw', 'path' = '{folder}',
+            'source.monitor-interval' = '200 ms')
+    """)
+    return tables.from_path("records")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Long proofs: soak, torture, upgrade; their faults and their verdicts."""

@@ -1,0 +1,199 @@
+"""`make upgrade-test`: state of older code restored by the code of this work tree, in the middle of a feed.
+
+Nothing may be lost, stored twice or counted twice, and no state left behind: the job is restored without
+`--allowNonRestoredState`. `python -m lab.proofs.upgrade fixture` keeps the state of this version under
+tests/state/, for `tests/e2e/test_upgrade.py` to restore it with all code to come.
+"""
+
+import base64
+import json
+import lzma
+import re
+import subprocess
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+import click
+from rich.console import Console
+
+from errors import OneLineError
+from lab import run
+from lab.sample import generator
+from lab.sample.feed import Feed
+from lab.stack.local import ROOT, Stack
+from lab.stack.machine import Ports
+from lab.stack.process import StackError
+from ops.cli.terminal import one_line_errors, stop_on_signals
+from ops.release.job_zip import CONTENTS
+from settings import load
+from stores.stream import Stream
+
+FIXTURES: Final = ROOT / "tests" / "state"
+INLINE: Final = {"execution.checkpointing.data-inline-threshold": "1mb"}
+"""Small state is written into the savepoint's one file."""
+# state that is refused is refused again at every attempt
+OPTIONS: Final = {"execution.checkpointing.interval": "2s", "restart-strategy.type": "none"}
+_RECORDS, _PER_SECOND, _SHARDS = 800, 40, 2
+_STOP_AFTER: Final = 0.4  # of the feed
+_KEPT_RECORDS: Final = 400
+_QUIET: Final = Console(quiet=True)
+
+
+def upgrade(stack: Stack, base: str, seed: int) -> list[str]:
+    """What is wrong after an upgrade from revision `base` in mid-feed: a line each, none when all is right.
+
+    Raises StackError with Flink's reason when the older state cannot be restored.
+    """
+    archive = packaged(base, stack.folder / "base.zip")
+    settings = load(stack.write_settings())
+    run.create(settings, _SHARDS)
+    job = stack.flink.run(("-pyfs", archive, "-pym", "jobs.ingest"), ("--config", stack.settings_path))
+    stack.flink.wait_until_running(job)
+    made = generator.generate(_RECORDS, seed)
+    feed = Feed(Stream(settings.stream_address), made.puts, _PER_SECOND)
+    feed.start()
+    feed.wait_for(_STOP_AFTER)
+    savepoint = stack.flink.stop(job)
+    job = stack.submit(stack.settings_path, "-s", savepoint)
+    wait_until_restored(stack, job)
+    feed.finish(seconds=300)
+    found = run.at_rest(_QUIET, settings, stack, job, made.truth.outcomes)
+    wrong = run.differences(found, made.truth)
+    return wrong + [str(one) for one in run.residuals(settings)]
+
+
+def packaged(revision: str, target: Path) -> Path:
+    """What `ops.release.job_zip` would make of a revision. Raises StackError when git does not have it."""
+    there = _git("ls-tree", "--name-only", revision, "--", *CONTENTS).split()
+    _git("archive", "--format=zip", f"--output={target}", revision, *there)
+    return target
+
+
+def default_base() -> str:
+    """HEAD while the job's code differs from it, else the commit before the last that changed that code."""
+    if _git("status", "--porcelain", "--", *CONTENTS):
+        return _git("rev-parse", "--short", "HEAD")
+    last = _git("log", "-1", "--format=%H", "--", *CONTENTS)
+    return _git("rev-parse", "--short", f"{last}~1")
+
+
+def wait_until_restored(stack: Stack, job: str) -> None:
+    """Return once all tasks run. Raises StackError naming the tasks whose state is refused, and Flink's reason."""
+    try:
+        stack.flink.wait_until_running(job)
+    except OneLineError as error:
+        failed = stack.rest(f"/jobs/{job}/exceptions")["exceptionHistory"]["entries"]
+        tasks = failed[0]["taskName"] if failed else "no task"
+        msg = f"{tasks} cannot be restored: {error}"
+        raise StackError(msg) from None
+
+
+def take(stack: Stack, folder: Path, seed: int) -> int:
+    """Feed a sample, stop the job at rest, keep its savepoint and what was fed in `folder`; the savepoint's bytes.
+
+    At rest every commit is done, so that nothing in the savepoint points to a file outside it. Raises StackError.
+    """
+    settings = load(stack.write_settings())
+    run.create(settings, _SHARDS)
+    job = stack.submit(stack.settings_path)
+    stack.flink.wait_until_running(job)
+    now = datetime.now(UTC).replace(microsecond=0)
+    made = generator.generate(_KEPT_RECORDS, seed, now, spread=True)
+    fed = sum(Stream(settings.stream_address).put((put.partition_key, put.data) for put in made.puts))
+    found = run.at_rest(_QUIET, settings, stack, job, made.truth.outcomes)
+    if run.differences(found, made.truth) or not run.balanced(_QUIET, settings):
+        msg = "the job does not come to rest with the right numbers: no fixture"
+        raise StackError(msg)
+    vertices = stack.rest(f"/jobs/{job}")["vertices"]
+    savepoint = Path(stack.flink.stop(job).removeprefix("file:"))
+    if [one.name for one in savepoint.iterdir()] != ["_metadata"]:
+        msg = f"{savepoint} is more than one file: feed less"
+        raise StackError(msg)
+    state = (savepoint / "_metadata").read_bytes()
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "savepoint.xz.b64").write_bytes(base64.encodebytes(lzma.compress(state)))
+    description = {
+        "savepoint": savepoint.name,
+        "commit": _git("describe", "--always", "--dirty"),
+        "flink": version("apache-flink"),
+        "seed": seed,
+        "records": fed,
+        "now": now.isoformat(),
+        "uids": sorted({uid for vertex in vertices for uid in stateful(vertex["name"])}),
+    }
+    (folder / "fed.json").write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+    return len(state)
+
+
+def unpack(fixture: Path, into: Path) -> tuple[Path, dict[str, Any]]:
+    """Write a fixture's savepoint as Flink left it below `into`; its path, and what `fed.json` says of it."""
+    description: dict[str, Any] = json.loads((fixture / "fed.json").read_text(encoding="utf-8"))
+    savepoint = into / description["savepoint"]
+    savepoint.mkdir()
+    state = lzma.decompress(base64.decodebytes((fixture / "savepoint.xz.b64").read_bytes()))
+    (savepoint / "_metadata").write_bytes(state)
+    return savepoint, description
+
+
+def stateful(vertex: str) -> list[str]:
+    """The uids that state is kept under, by the names, `stage: kind`, of the operators chained in a vertex."""
+    kinds = "records|deduplicate|window|sum|writer|committer"
+    return ["-".join(found) for found in re.findall(rf"([a-z-]+): ({kinds})\b", vertex)]
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[0]
+        msg = f"git {arguments[0]} failed: {reason}"
+        raise StackError(msg)
+    return done.stdout.strip()
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+def main() -> None:
+    """Restore state of older code, or keep the state of this code for later."""
+    stop_on_signals()
+
+
+@main.command("test")
+@click.option(
+    "--base",
+    help="Revision to upgrade from.  [default: HEAD while the job's code differs from it, else the commit before "
+    "the last that changed that code]",
+)
+@click.option("--seed", default=1, help="Of the sample that is fed.")
+def test(base: str | None, seed: int) -> None:
+    """Stop the code of BASE in mid-feed, restore its savepoint with this work tree's code, compare the tables.
+
+    Exit code 0: every number is right; 1: some are not; 2: the older code does not run, or its state is refused.
+    """
+    with one_line_errors("upgrade"):
+        base = base or default_base()
+        with Stack("upgrade", Ports.free(), flink_options=OPTIONS, brief=True) as stack:
+            wrong = upgrade(stack, base, seed)
+    for one in wrong[:10]:
+        click.echo(f"WRONG {one}")
+    verdict = f"WRONG upgrade from {base}: {len(wrong)} numbers" if wrong else f"RIGHT upgrade from {base}"
+    click.echo(f"{verdict}; {_RECORDS} records, restored after {_STOP_AFTER * 100:.0f} % of them")
+    sys.exit(1 if wrong else 0)
+
+
+@main.command("fixture")
+@click.option("--seed", default=7, help="Of the sample that is fed.")
+def fixture(seed: int) -> None:
+    """Keep the state of this code as a fixture named by the day, when a version is released."""
+    folder = FIXTURES / f"{datetime.now(UTC):%Y-%m-%d}"
+    with (
+        one_line_errors("upgrade"),
+        Stack("upgrade", Ports.free(), flink_options=OPTIONS | INLINE, brief=True) as stack,
+    ):
+        size = take(stack, folder, seed)
+    click.echo(f"{folder.relative_to(ROOT)}: a savepoint of {size:,} bytes")
+
+
+if __name__ == "__main__":
+    main()

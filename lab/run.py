@@ -1,0 +1,254 @@
+"""`make run`: the whole product on this machine, fed with a sample whose right answer is known.
+
+The answer comes from the generator, which counts what it makes and knows nothing of the job's rules.
+"""
+
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from lab.proofs import report
+from lab.proofs.report import Report
+from lab.sample import generator
+from lab.sample.generator import Sample, Truth
+from lab.sample.others import COHORTS, MISSING, PROJECTS
+from lab.stack.flink_client import FINAL_STATES
+from lab.stack.local import Stack
+from lab.stack.machine import Ports
+from lab.stack.patience import Deadline
+from lab.stack.process import StackError
+from ops.answers import diagnosis
+from ops.answers.ledger import Residual, unbalanced
+from ops.cli.terminal import one_line_errors, stop_on_signals
+from ops.cli.usage import alerts_table
+from settings import Settings, load
+from stores.alerts import Alerts
+from stores.cohorts import Cohorts
+from stores.projects import Projects
+from stores.stream import Stream
+
+SHARDS = 3
+SECONDS_TO_REST = 180
+SECONDS_TO_BALANCE = 45
+
+
+def run(console: Console, ports: Ports, records: int, *, once: bool) -> bool:
+    """Run the stack and the job, feed the sample, show what came of it; True when all numbers are right.
+
+    Unless `once`, everything stays up until Ctrl-C. Raises StackError, StoreError or SettingsError.
+    """
+    stop_on_signals()
+    # a checkpoint is when rows become visible: more often here than in production, for somebody who waits
+    with Stack(ports=ports, flink_options={"execution.checkpointing.interval": "5s"}, brief=once) as stack:
+        settings = load(stack.write_settings())
+        console.print(f"started: {', '.join(f'{name} {s} s' for name, s in stack.ready_after.items())}")
+        create(settings)
+        job = stack.submit(stack.settings_path)
+        stack.start_watch()
+        stack.write_description()
+        console.print(f"job {job} submitted; Flink UI: {stack.flink.url}")
+        made = generator.generate(records)
+        _feed(console, settings, made)
+        found = at_rest(console, settings, stack, job, made.truth.outcomes)
+        right = _conclude(console, stack, found, made.truth) & balanced(console, settings)
+        right &= told(console, settings, made.truth.usage)
+        _explain_what_is_missing(console, settings)
+        if not once:
+            _stay(console, stack, job)
+    return right
+
+
+def create(settings: Settings, shards: int = SHARDS) -> None:
+    """Make the stream, and register the sample's projects and cohorts."""
+    Stream(settings.stream_address).create(shards)
+    projects, cohorts = Projects(settings.tables_address), Cohorts(settings.tables_address)
+    projects.create()
+    cohorts.create()
+    for one in PROJECTS:
+        projects.add(one)
+    for cohort_id, project_id in COHORTS.items():
+        cohorts.add(cohort_id, project_id)
+
+
+def _feed(console: Console, settings: Settings, made: Sample) -> None:
+    stream = Stream(settings.stream_address)
+    with progress_bar(console) as progress:
+        task = progress.add_task("records put", total=len(made.puts))
+        for acknowledged in stream.put((put.partition_key, put.data) for put in made.puts):
+            progress.advance(task, acknowledged)
+
+
+def at_rest(console: Console, settings: Settings, stack: Stack, job: str, outcomes: int) -> Report:
+    """Wait until every record has an outcome and the tables agree; what there is when time is over."""
+    deadline = Deadline(SECONDS_TO_REST)
+    with progress_bar(console) as progress:
+        task = progress.add_task("records with an outcome", total=outcomes)
+        while True:
+            found = report.read(settings)
+            progress.update(task, completed=found.records)
+            if (found.records >= outcomes and found.at_rest) or deadline.over:
+                return found
+            state = stack.flink.job_state(job)
+            if state in FINAL_STATES:
+                msg = f"job {job} is {state}: {stack.flink.root_cause(job)}"
+                raise StackError(msg)
+            if state == "RESTARTING":
+                progress.console.print(f"[yellow]restarting[/] {stack.flink.root_cause(job)}", highlight=False)
+            time.sleep(1)
+
+
+def _conclude(console: Console, stack: Stack, found: Report, truth: Truth) -> bool:
+    report.show(found, console)
+    console.print(f"Flink UI: {stack.flink.url}")
+    console.print(f"Tables:   {stack.warehouse} (catalog {stack.catalog_uri})", soft_wrap=True)
+    console.print("Addresses for other tools: var/stack.json")
+    wrong = differences(found, truth)
+    for line in wrong:
+        console.print(f"[red]WRONG[/] {line}")
+    if not wrong:
+        console.print(
+            f"[green]RIGHT[/] all numbers equal the count of the {truth.received:,} records fed, which hold "
+            f"{truth.outcomes:,} with the parts of envelopes"
+        )
+    return not wrong
+
+
+def residuals(settings: Settings) -> list[Residual]:
+    """In what ledger, tables and usage do not come to agree; rows of the ledger show with the next checkpoint."""
+    deadline = Deadline(SECONDS_TO_BALANCE)
+    while (left := unbalanced(settings)) and not deadline.over:
+        time.sleep(1)
+    return left
+
+
+def balanced(console: Console, settings: Settings) -> bool:
+    """Whether there are none of these; prints them."""
+    left = residuals(settings)
+    for one in left:
+        console.print(f"[red]RESIDUAL[/] {one}")
+    console.print(f"ledger: {len(left):,} residuals between the job's own counts, tables and usage")
+    return not left
+
+
+def told(console: Console, settings: Settings, usage: Mapping[tuple[int, str], int]) -> bool:
+    """Whether each threshold that the sample has reached, and no other, comes to be told of."""
+    table, terms = Alerts(settings.tables_address), {one.project_id: one.terms for one in PROJECTS}
+    expected = {(*at, one) for at, events in usage.items() for one in terms[at[0]].reached(events)}
+    deadline = Deadline(SECONDS_TO_BALANCE)
+    while True:
+        found = table.list()
+        right = {one[:3] for one in found if one.notified_at} == expected and len(found) == len(expected)
+        if right or deadline.over:
+            break
+        time.sleep(1)
+    console.print(alerts_table(one._asdict() for one in found))
+    if not right:
+        console.print(f"[red]WRONG[/] alerts: {len(expected)} thresholds were reached: {sorted(expected)}")
+    return right
+
+
+def _explain_what_is_missing(console: Console, settings: Settings) -> None:
+    """What support would ask of a project of which one type of events never arrives."""
+    project_id, now = PROJECTS[1].project_id, datetime.now(UTC)
+    console.print(f"amplitude-bridge diagnose {project_id}: why does {MISSING!r} not arrive?", markup=False)
+    diagnosis.show(project_id, diagnosis.read(settings, project_id, now - timedelta(days=1), now))
+
+
+class Difference(NamedTuple):
+    """A count in the tables that is not what was fed."""
+
+    what: str
+    key: object
+    found: int
+    fed: int
+
+    def __str__(self) -> str:
+        return f"{self.what}, {self.key}: found {self.found}, fed {self.fed}"
+
+
+def differences(found: Report, truth: Truth) -> list[str]:
+    """Where what the tables say is not what was fed, a line each."""
+    return [str(one) for one in compared(found, truth)]
+
+
+def compared(found: Report, truth: Truth) -> list[Difference]:
+    """Where what the tables say is not what was fed."""
+    records: Counter[int] = Counter()
+    updates: Counter[int] = Counter()
+    for total in found.usage:
+        records[total.project_id] += total.records
+        updates[total.project_id] += total.update_records
+    usage = {(u.project_id, u.month): u.events for u in found.usage if u.events}
+    counts: list[tuple[str, Mapping[Any, int], Mapping[Any, int]]] = [
+        ("outcomes", {"all": found.records}, {"all": truth.outcomes}),
+        ("event records by project", records, {p: t.records for p, t in truth.projects.items()}),
+        ("usage by project and month", usage, truth.usage),
+        ("event store rows", found.stored, truth.usage),
+        ("event store identities", found.distinct, truth.usage),
+        ("dead letters", found.dead_letters, truth.dead_letters),
+        ("quarantined by project", found.quarantined, truth.quarantined),
+        ("update records by project", updates, truth.update_records),
+        ("user updates by project", found.user_updates, truth.user_updates),
+        ("profiles by project", found.profiles, truth.profiles),
+        ("members by cohort", found.members, truth.members),
+        ("cohort messages by project", found.cohort_messages, truth.cohort_messages),
+        ("cohort changes by cohort", found.cohort_changes, truth.cohort_changes),
+    ]
+    return [
+        Difference(name, key, got.get(key, 0), fed.get(key, 0))
+        for name, got, fed in counts
+        for key in sorted(got.keys() | fed.keys(), key=str)
+        if got.get(key, 0) != fed.get(key, 0)
+    ]
+
+
+def _stay(console: Console, stack: Stack, job: str) -> None:
+    console.print("Running until Ctrl-C.")
+    try:
+        console.print(f"[red]STOPPED[/] {_end(stack, job)}; the rest runs on until Ctrl-C.", soft_wrap=True)
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        console.print("stopping")
+
+
+def _end(stack: Stack, job: str) -> str:
+    """Wait until the job has stopped; how it has."""
+    while "jobmanager" in stack.pids():
+        with suppress(StackError):  # a busy JobManager may not answer in time
+            if (state := stack.flink.job_state(job)) in FINAL_STATES:
+                return f"job {job} is {state} {stack.flink.root_cause(job)}".rstrip()
+        time.sleep(1)
+    return f"job {job} has no JobManager any more"
+
+
+def progress_bar(console: Console) -> Progress:
+    """What is done out of what is to do."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(*columns, console=console)
+
+
+@click.command()
+@click.option("--once", is_flag=True, help="Stop after the sample; exit 0 only if every number is right.")
+@click.option("--records", default=3200, show_default=True, help="Size of the sample.")
+@click.option("--kinesis-port", default=Ports.kinesis, show_default=True)
+@click.option("--dynamodb-port", default=Ports.dynamodb, show_default=True)
+@click.option("--flink-port", default=Ports.flink_rest, show_default=True)
+def main(*, once: bool, records: int, kinesis_port: int, dynamodb_port: int, flink_port: int) -> None:
+    """Run the job on local emulators with sample data and show what came of it."""
+    ports = Ports(kinesis_port, dynamodb_port, flink_port)
+    with one_line_errors("lab.run"):
+        right = run(Console(), ports, records, once=once)
+    sys.exit(0 if right else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The sample whose right answer is known, its kinds, and how it is fed."""

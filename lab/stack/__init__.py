@@ -1,0 +1,1 @@
+"""The embedded stack: emulators and Flink as real processes, and what starts and watches them."""

@@ -1,0 +1,1 @@
+"""Answers: plain functions from stores and a question to a frozen value. They know no screen."""

@@ -1,0 +1,263 @@
+"""`amplitude-bridge ledger`: every record accounted for, by hour of arrival, shard, project and outcome.
+
+The job counts what it decides; the tables hold what came of it; the stream still has what arrived. `check` counts
+all three and prints where they differ. The equation: records = first copies + duplicates + dead letters by reason.
+"""
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import click
+import pyarrow as pa
+import pyarrow.compute as pc
+from rich.console import Console
+from rich.table import Table
+
+from ops.answers.aggregates import Dropped, missing, recover
+from ops.cli.terminal import Commands, cell
+from settings import Settings, load
+from stores.lake import (
+    COHORT_MESSAGES,
+    DEAD_LETTERS,
+    EVENT_COUNTS,
+    EVENT_STORE,
+    LEDGER,
+    USER_UPDATES,
+    Condition,
+    Lake,
+)
+from stores.stream import Record, Stream
+from stores.usage import TOTALS, UsageTable
+from udfs import kpl
+from udfs.model import Kind
+
+_TAKEN: Final = {
+    Kind.EVENT: (EVENT_STORE, "first_copies"),
+    Kind.USER_UPDATE: (USER_UPDATES, "first_copies"),
+    Kind.COHORT: (COHORT_MESSAGES, "records"),
+}
+"""Where each kind that is taken is kept, and which count of the ledger its rows are."""
+_WORDS: Final = {"stream": "stream, each part of a KPL aggregate being one"}
+_SHOWN: Final = 50
+
+
+class Account(NamedTuple):
+    """What is counted together; texts, for some have no project and some no reason."""
+
+    what: str
+    hour: str
+    shard: str
+    project: str
+
+
+class Residual(NamedTuple):
+    """Two counts of the same that differ."""
+
+    account: Account
+    counted: int
+    found: int
+
+    def __str__(self) -> str:
+        """As a line says it."""
+        return f"{' '.join(self.account)}: counted {self.counted:,}, found {self.found:,}"
+
+
+Counts = Counter[Account]
+
+
+@click.group(cls=Commands)
+def ledger() -> None:
+    """Every record accounted for: what the job counted, beside what is stored and what is on the stream."""
+
+
+@ledger.command("show")
+@click.option("--json", "as_json", is_flag=True, help="One JSON array instead of a table.")
+@click.pass_obj
+def show(config: Path, /, *, as_json: bool) -> None:
+    """Show records, first copies and duplicates by project, kind and reason."""
+    counts = summed(Lake(load(config).lake_address), ("project_id", "kind", "reason"))
+    if as_json:
+        click.echo(json.dumps(counts, indent=2))
+        return
+    table = Table("project", "kind", "reason")
+    for name in ("records", "first copies", "duplicates"):
+        table.add_column(name, justify="right")
+    for row in counts:
+        project = "" if row["project_id"] is None else row["project_id"]
+        again = f"{row['records'] - row['first_copies']:,}" if row["kind"] in _TAKEN else ""
+        first = f"{row['first_copies']:,}" if row["kind"] in _TAKEN else ""
+        table.add_row(*map(cell, (project, row["kind"], row["reason"], f"{row['records']:,}", first, again)))
+    Console().print(table)
+
+
+def summed(
+    lake: Lake, by: Sequence[str], where: Sequence[Condition] = (), table: str = LEDGER
+) -> list[dict[str, Any]]:
+    """The ledger's counts by these columns, in their order, of the rows that meet the conditions."""
+    pieces = list(lake.pieces(table, [*by, "records", "first_copies"], where))
+    if not pieces:
+        return []
+    whole = pa.concat_tables(pieces).group_by(list(by)).aggregate([("records", "sum"), ("first_copies", "sum")])
+    rows: list[dict[str, Any]] = whole.rename_columns([*by, "records", "first_copies"]).to_pylist()
+    return sorted(rows, key=lambda row: [str(row[name] or "") for name in by])
+
+
+@ledger.command("check")
+@click.option("--stream", is_flag=True, help="Also count what the stream still retains; reads all of it.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a table.")
+@click.pass_obj
+def check(config: Path, /, *, stream: bool, as_json: bool) -> None:
+    """Count again what the job has counted, and print where the counts differ.
+
+    With --stream also what the Kinesis connector has dropped of KPL aggregates; `ledger recover` puts it on the
+    stream again. Exit code 0: no residual, nothing dropped; 1: there is some. While records arrive, the newest
+    differ until the next checkpoint.
+    """
+    settings = load(config)
+    counts = compared(settings, stream=stream)
+    found = [one for pair in counts.values() for one in residuals(*pair)]
+    dropped = missing(Stream(settings.stream_address)) if stream else []
+    if as_json:
+        rows = [{**one.account._asdict(), "counted": one.counted, "found": one.found} for one in found]
+        totals = {name: counted.total() for name, (counted, _) in counts.items()}
+        lost = [{**one._asdict(), "missing": len(one.missing)} for one in dropped]
+        click.echo(json.dumps({"counted": totals, "residuals": rows, "dropped": lost}, indent=2))
+    else:
+        _print(counts, found)
+        _print_dropped(dropped)
+    sys.exit(1 if found or dropped else 0)
+
+
+def compared(settings: Settings, *, stream: bool) -> dict[str, tuple[Counts, Counts]]:
+    """By what is compared: what the ledger says, and what is found. Raises StoreError."""
+    lake = Lake(settings.lake_address)
+    rows = summed(lake, ("hour", "shard", "part", "project_id", "month", "kind", "reason"))
+    pairs = {
+        table: (_of_ledger(rows, kind, count), _of_table(lake, table)) for kind, (table, count) in _TAKEN.items()
+    }
+    rejected = [row for row in rows if row["reason"]]
+    pairs[DEAD_LETTERS] = (_accounts(rejected, "reason", "records"), _of_table(lake, DEAD_LETTERS, "reason"))
+    pairs[EVENT_COUNTS] = (
+        _named(rows),
+        _named(summed(lake, ("hour", "project_id", "kind"), table=EVENT_COUNTS)),
+    )
+    pairs["usage"] = (_monthly(rows), _of_usage(UsageTable(settings.tables_address)))
+    if stream:
+        pairs["stream"] = (of_records(rows), of_stream(Stream(settings.stream_address).records()))
+    return pairs
+
+
+def unbalanced(settings: Settings) -> list[Residual]:
+    """All residuals between ledger, tables and usage. Raises StoreError."""
+    return [one for pair in compared(settings, stream=False).values() for one in residuals(*pair)]
+
+
+def residuals(counted: Counts, found: Counts) -> list[Residual]:
+    """Where two counts differ, in order."""
+    differing = sorted(account for account in counted | found if counted[account] != found[account])
+    return [Residual(account, counted[account], found[account]) for account in differing]
+
+
+def _account(what: str, hour: datetime, shard: str, project_id: int | None) -> Account:
+    return Account(what, f"{hour.astimezone(UTC):%Y-%m-%d %H:00}", shard, str(project_id or ""))
+
+
+def _accounts(rows: Iterable[Mapping[str, Any]], what: str, count: str) -> Counts:
+    counts: Counts = Counter()
+    for row in rows:
+        counts[_account(row[what], row["hour"], row["shard"], row["project_id"])] += row[count]
+    return +counts
+
+
+def _of_ledger(rows: Iterable[Mapping[str, Any]], kind: str, count: str) -> Counts:
+    table = _TAKEN[Kind(kind)][0]
+    return _accounts([{**row, "table": table} for row in rows if row["kind"] == kind], "table", count)
+
+
+def _of_table(lake: Lake, table: str, what: str | None = None) -> Counts:
+    """Rows of a table, by their hour of arrival, shard and project, and a column if one is named."""
+    counts: Counts = Counter()
+    columns = ["arrival", "shard", "project_id", *([what] if what else [])]
+    for piece in lake.pieces(table, columns):
+        hours = piece.append_column("hour", pc.floor_temporal(piece["arrival"], unit="hour"))
+        keys = ["hour", *columns[1:]]
+        for row in hours.group_by(keys).aggregate([([], "count_all")]).to_pylist():
+            named = row[what] if what else table
+            counts[_account(named, row["hour"], row["shard"], row["project_id"])] += row["count_all"]
+    return counts
+
+
+def _named(rows: Iterable[Mapping[str, Any]]) -> Counts:
+    """First copies of events by hour and project: all of them have a name."""
+    events = [{**row, "shard": "", "table": EVENT_COUNTS} for row in rows if row["kind"] == Kind.EVENT]
+    return _accounts(events, "table", "first_copies")
+
+
+def _monthly(rows: Iterable[Mapping[str, Any]]) -> Counts:
+    counts: Counts = Counter()
+    for row in rows:
+        if row["kind"] in {Kind.EVENT, Kind.USER_UPDATE}:
+            names = ("records", "events") if row["kind"] == Kind.EVENT else ("update_records", "updates")
+            for name, count in zip(names, ("records", "first_copies"), strict=True):
+                counts[Account(name, row["month"], "", str(row["project_id"]))] += row[count]
+    return +counts
+
+
+def _of_usage(table: UsageTable) -> Counts:
+    return +Counter(
+        {
+            Account(name, total.month, "", str(total.project_id)): getattr(total, name)
+            for total in table.list()
+            for name in TOTALS
+        }
+    )
+
+
+def of_records(rows: Iterable[Mapping[str, Any]]) -> Counts:
+    """The ledger's rows of records that stood on the stream, as `of_stream` counts them."""
+    alone = [{**row, "kind": "stream", "project_id": None} for row in rows if not row["part"]]
+    return _accounts(alone, "kind", "records")
+
+
+def of_stream(records: Iterable[Record]) -> Counts:
+    """Records on the stream as the job is handed them: the connector makes several of a KPL aggregate, or none."""
+    counts: Counts = Counter()
+    for one in records:
+        inside = kpl.opened(one.data, one.hashes)
+        hour = one.arrival.replace(minute=0, second=0, microsecond=0)
+        counts[_account("stream", hour, one.shard, None)] += 1 if inside is None else inside.handed_over
+    return +counts
+
+
+def _print(counts: Mapping[str, tuple[Counts, Counts]], found: Sequence[Residual]) -> None:
+    table = Table("compared with")
+    for name in ("counted by the job", "found", "residuals"):
+        table.add_column(name, justify="right")
+    for name, (counted, there) in counts.items():
+        differing = len(residuals(counted, there))
+        table.add_row(_WORDS.get(name, name), f"{counted.total():,}", f"{there.total():,}", f"{differing:,}")
+    Console().print(table)
+    for one in found[:_SHOWN]:
+        account = one.account
+        place = " ".join(part for part in account if part)
+        click.echo(f"RESIDUAL {place}: counted {one.counted:,}, found {one.found:,}")
+    if len(found) > _SHOWN:
+        click.echo(f"… and {len(found) - _SHOWN:,} more: see --json")
+    click.echo("residual 0" if not found else f"{len(found):,} residuals")
+
+
+def _print_dropped(dropped: Sequence[Dropped]) -> None:
+    for one in dropped[:_SHOWN]:
+        click.echo(f"DROPPED {one}")
+    if len(dropped) > _SHOWN:
+        click.echo(f"… and {len(dropped) - _SHOWN:,} more: see --json")
+    if dropped:
+        click.echo("amplitude-bridge ledger recover puts these records on the stream again, each alone")
+
+
+ledger.add_command(recover)

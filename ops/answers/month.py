@@ -1,0 +1,246 @@
+"""`amplitude-bridge usage explain`: how a month's number arose.
+
+The event store is counted again, a few files at a time, and compared with the totals; a closed month is its
+statement and the dated adjustments after it.
+"""
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, Final
+
+import click
+import pyarrow as pa
+import pyarrow.compute as pc
+from rich.console import Console
+from rich.table import Table
+
+from ops.answers.ledger import summed
+from ops.cli.terminal import MONTH, PROJECT_ID, as_json_option, cell, echo_fields
+from ops.metering.month_close import Adjustment, adjustments
+from settings import load
+from stores.errors import StoreError
+from stores.lake import EVENT_STORE, Condition, Lake
+from stores.projects import Projects
+from stores.statements import Statement, Statements
+from stores.usage import Usage, UsageTable
+from udfs.model import Kind
+
+_LATE: Final = timedelta(hours=24)
+_SAMPLES: Final = 5  # first and last events that are shown
+_SHOWN: Final = 50  # names in the table; --json has all
+_DIGEST: Final = 16  # bytes
+_RUNGS: Final = {1: "uuid", 2: "insert id", 3: "event id", 4: "content"}
+_COLUMNS: Final = ("identity", "identity_rung", "name", "server_upload_time", "arrival")
+
+Row = dict[str, Any]
+"""A row of JSON or of a table by name."""
+
+
+class Distinct:
+    """Counts distinct texts in about 22 bytes of memory for each text added: 10,000,000 take 220 MB."""
+
+    def __init__(self) -> None:
+        self._heaps = [bytearray() for _ in range(256)]
+
+    def add(self, texts: Iterable[str]) -> None:
+        """Take texts in, copies or not."""
+        for text in texts:
+            digest = blake2b(text.encode(), digest_size=_DIGEST).digest()
+            self._heaps[digest[0]] += digest
+
+    def count(self) -> int:
+        """How many different texts were added."""
+        # a set of all digests would take 100 bytes for each; copies share a heap, so one set at a time will do
+        starts = ((heap, range(0, len(heap), _DIGEST)) for heap in self._heaps)
+        return sum(len({bytes(heap[i : i + _DIGEST]) for i in at}) for heap, at in starts)
+
+
+@dataclass
+class Stored:
+    """What the event store holds of one project's month.
+
+    An event's time is its server_upload_time, and its arrival without it.
+    """
+
+    rows: int = 0
+    identities: Distinct = field(default_factory=Distinct)
+    days: Counter[datetime] = field(default_factory=Counter)
+    """by the UTC day of its time"""
+    names: Counter[str] = field(default_factory=Counter)
+    rungs: Counter[int] = field(default_factory=Counter)
+    late: int = 0
+    """arrived more than 24 h after server_upload_time"""
+    undated: int = 0
+    """without server_upload_time"""
+    first: list[Row] = field(default_factory=list)
+    last: list[Row] = field(default_factory=list)
+    """the newest first"""
+
+    def add(self, piece: pa.Table) -> None:
+        """Take in some rows of the event store."""
+        uploaded, arrival = piece["server_upload_time"], piece["arrival"]
+        at = pc.coalesce(uploaded, arrival)
+        dated = piece.append_column("at", at).append_column("day", pc.floor_temporal(at, unit="day"))
+        self.rows += piece.num_rows
+        for chunk in piece["identity"].chunks:
+            self.identities.add(chunk.to_pylist())
+        self.days.update(_counts(dated, "day"))
+        self.names.update(_counts(dated, "name"))
+        self.rungs.update(_counts(dated, "identity_rung"))
+        self.late += pc.sum(pc.greater(pc.subtract(arrival, uploaded), pa.scalar(_LATE))).as_py() or 0
+        self.undated += uploaded.null_count
+        order, shown = ["at", "identity"], dated.select(["at", "name", "identity"])
+        earliest = shown.take(pc.bottom_k_unstable(shown, _SAMPLES, sort_keys=order)).to_pylist()
+        latest = shown.take(pc.top_k_unstable(shown, _SAMPLES, sort_keys=order)).to_pylist()
+        self.first = sorted(self.first + earliest, key=_order)[:_SAMPLES]
+        self.last = sorted(self.last + latest, key=_order, reverse=True)[:_SAMPLES]
+
+
+def _counts(piece: pa.Table, column: str) -> dict[Any, int]:
+    counted = piece.group_by(column).aggregate([([], "count_all")]).to_pylist()
+    return {row[column]: row["count_all"] for row in counted}
+
+
+def _order(row: Row) -> tuple[datetime, str]:
+    return row["at"], row["identity"]
+
+
+def read(lake: Lake, project_id: int, month: str) -> Stored:
+    """Count the events of a project's month; a few files, 22 bytes an event and all names are in memory."""
+    found = Stored()
+    where = [Condition("project_id", "=", project_id), Condition("month", "=", month)]
+    for piece in lake.pieces(EVENT_STORE, _COLUMNS, where):
+        found.add(piece)
+    return found
+
+
+def verdict(events: int, rows: int, distinct: int) -> str:
+    """One sentence on whether the usage table, the rows and the distinct identities are the same number."""
+    if events == rows == distinct:
+        return f"exact: usage table, rows and distinct identities are all {events:,}"
+    said = f"not equal: usage table {events:,}, rows {rows:,}, distinct identities {distinct:,}"
+    if rows > distinct:
+        return (
+            f"{said}: copies are stored, which no checkpoint mends: they came more "
+            "than ingest.dedupe_days after the first, or are a fault of this product"
+        )
+    return f"{said}: a difference is expected until the next checkpoint, ask again then"
+
+
+@click.command("explain")
+@click.argument("project_id", type=PROJECT_ID)
+@click.argument("month", type=MONTH)
+@as_json_option
+@click.pass_obj
+def explain(config: Path, /, project_id: int, month: str, *, as_json: bool) -> None:
+    """Explain how the number of PROJECT_ID in MONTH (YYYY-MM, UTC) arose; exit 0 when all counts of it agree."""
+    settings = load(config)
+    totals = {(total.project_id, total.month): total for total in UsageTable(settings.tables_address).list()}
+    total = totals.get((project_id, month), Usage(project_id, month, 0, 0))
+    lake = Lake(settings.lake_address)
+    stored = read(lake, project_id, month)
+    if not total.records and not stored.rows:
+        Projects(settings.tables_address).get(project_id)
+        msg = f"project {project_id} has no event in {month}: `usage show --project {project_id}` lists its months"
+        raise StoreError(msg)
+    statements = {one[:2]: one for one in Statements(settings.tables_address).list()}
+    statement = statements.get((project_id, month))
+    later = adjustments(lake, statement) if statement else []
+    account = _account(total, stored, statement, later) | {"rungs": _rungs(lake, project_id, month, stored)}
+    if as_json:
+        click.echo(json.dumps(account, default=datetime.isoformat, indent=2))
+    else:
+        _print(account)
+    if not account["exact"]:
+        sys.exit(1)
+
+
+def _account(total: Usage, stored: Stored, statement: Statement | None, later: Sequence[Adjustment]) -> Row:
+    """How a number arose, as JSON has it."""
+    distinct = stored.identities.count()
+    by_name = sorted(stored.names.items(), key=lambda item: (-item[1], item[0]))
+    return {
+        "project_id": total.project_id,
+        "month": total.month,
+        "records": total.records,
+        "duplicates": total.duplicates,
+        "events": total.events,
+        "rows": stored.rows,
+        "distinct": distinct,
+        "exact": total.events == stored.rows == distinct,
+        "verdict": verdict(total.events, stored.rows, distinct),
+        "statement": statement and statement._asdict(),
+        "adjustments": [one._asdict() for one in later],
+        "late": stored.late,
+        "without_server_upload_time": stored.undated,
+        "days": [{"day": f"{day:%Y-%m-%d}", "rows": n} for day, n in sorted(stored.days.items())],
+        "names": [{"name": name, "rows": n} for name, n in by_name],
+        "first": stored.first,
+        "last": stored.last,
+    }
+
+
+def _rungs(lake: Lake, project_id: int, month: str, stored: Stored) -> list[Row]:
+    """By which identity events were told from their copies: rows, and copies that the job has removed."""
+    where = [Condition("project_id", "=", project_id), Condition("month", "=", month)]
+    counted = summed(lake, ("identity_rung",), [*where, Condition("kind", "=", Kind.EVENT.value)])
+    copies = {row["identity_rung"]: row["records"] - row["first_copies"] for row in counted}
+    return [
+        {"rung": n, "by": _RUNGS.get(n), "rows": stored.rungs[n], "duplicates": copies.get(n, 0)}
+        for n in sorted({*stored.rungs, *copies})
+    ]
+
+
+def _print(account: Row) -> None:
+    fields = [
+        ("project", str(account["project_id"])),
+        ("month", account["month"]),
+        ("received", f"{account['records']:,} event records"),
+        ("duplicates", f"{account['duplicates']:,} removed"),
+        ("metered", f"{account['events']:,} events"),
+        ("stored", f"{account['rows']:,} rows, {account['distinct']:,} distinct identities"),
+        *_closed(account["statement"], account["adjustments"]),
+        ("late", f"{account['late']:,} arrived more than 24 h after Amplitude uploaded them"),
+        ("undated", f"{account['without_server_upload_time']:,} have no server_upload_time: their arrival counts"),
+    ]
+    echo_fields(fields)
+    names, more = account["names"][:_SHOWN], len(account["names"]) - _SHOWN
+    ends = [(end, row) for end in ("first", "last") for row in account[end]]
+    console = Console()
+    console.print(_table("By UTC day", "day", [(row["day"], row["rows"]) for row in account["days"]]))
+    console.print(_table("By event name", "name", [(row["name"], row["rows"]) for row in names]))
+    if more > 0:
+        click.echo(f"and {more:,} more names: --json has all")
+    rungs = [(f"{row['rung']} {row['by'] or ''}", row["rows"], row["duplicates"]) for row in account["rungs"]]
+    console.print(_table("By identity", "identity", rungs, "duplicates removed"))
+    table = Table("", "time", title="First and last events", title_justify="left")
+    table.add_column("name", overflow="fold")
+    table.add_column("identity", overflow="fold")  # to be looked for elsewhere, so all of it
+    for end, row in ends:
+        table.add_row(*map(cell, (end, f"{row['at']:%Y-%m-%d %H:%M:%S}", row["name"], row["identity"])))
+    console.print(table)
+    click.echo(account["verdict"])
+
+
+def _closed(statement: Row | None, later: Sequence[Row]) -> list[tuple[str, str]]:
+    if statement is None:
+        return [("closed", "not yet")]
+    days = ((f"adjusted {one['day']}", f"{one['events']:+,} events, {one['updates']:+,} updates") for one in later)
+    stated = f"{statement['events']:,} events that arrived before {statement['closes_at'][:16]} UTC"
+    return [("statement", stated), *days]
+
+
+def _table(title: str, column: str, rows: Iterable[tuple[Any, ...]], *more: str) -> Table:
+    table = Table(title=title, title_justify="left")
+    table.add_column(column, overflow="fold")
+    for name in ("rows", *more):
+        table.add_column(name, justify="right")
+    for word, *numbers in rows:
+        table.add_row(cell(word), *(f"{n:,}" for n in numbers))
+    return table

@@ -1,0 +1,1 @@
+"""The faces of `amplitude-bridge`: arguments in, tables or JSON out."""

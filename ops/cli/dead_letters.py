@@ -1,0 +1,299 @@
+"""`amplitude-bridge dead-letters`: what the job did not take, how much of it, and why.
+
+What was replayed waits no longer and is shown only to who asks for it. `list` and `stats` never read payloads, and
+no more than a few files at a time.
+"""
+
+import base64
+import json
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import click
+import pyarrow as pa
+import pyarrow.compute as pc
+from rich.console import Console
+from rich.table import Table
+
+from ops.answers import replayed
+from ops.answers.reasons import REASONS
+from ops.answers.replayed import State
+from ops.cli.letter_filters import filtered, where
+from ops.cli.terminal import Commands, cell, echo_fields, pretty, printable
+from settings import Settings, load
+from stores.errors import StoreError
+from stores.lake import DEAD_LETTERS, Condition, Lake
+from stores.replays import Replay, Replays, letter_key
+
+_SHOWN: Final = 20_000  # characters of a payload; more scrolls away what stands above it
+_LIGHT: Final = (
+    *("arrival", "kind", "reason", "project_id", "payload_length"),
+    *("shard", "sequence", "sub_index", "detail"),
+)
+_BY: Final = {"kind": "kind", "project": "project_id", "reason": "reason", "hour": "arrival"}
+
+Letter = dict[str, Any]
+"""A row of the table by column."""
+
+
+class Handle(NamedTuple):
+    """Where a dead letter stands in the stream; with `sub_index` a part of an envelope."""
+
+    shard: str
+    sequence: str
+    sub_index: int | None
+
+    def __str__(self) -> str:
+        return ":".join(str(part) for part in self if part is not None)
+
+
+def _as_handle(text: str) -> Handle:
+    found = re.fullmatch(r"([^:]+):(\d+)(?::(\d+))?", text)
+    if found is None:
+        msg = f"{text!r} is not SHARD:SEQUENCE or SHARD:SEQUENCE:SUB_INDEX, as `list` prints it"
+        raise click.BadParameter(msg)
+    return Handle(found[1], found[2], int(found[3]) if found[3] else None)
+
+
+def _as_columns(text: str) -> tuple[str, ...]:
+    by = tuple(text.split(","))
+    if not set(by) <= _BY.keys() or len(set(by)) < len(by):
+        msg = f"{text!r} is not made of {', '.join(_BY)}, each at most once"
+        raise click.BadParameter(msg)
+    return by
+
+
+@click.group("dead-letters", cls=Commands)
+def dead_letters() -> None:
+    """What the job did not take: how much, the newest, one in full."""
+
+
+@dead_letters.command("stats")
+@click.option(
+    "--by",
+    metavar="COLUMNS",
+    type=_as_columns,
+    default="reason",
+    show_default=True,
+    help=f"Any of {', '.join(_BY)}, with commas.",
+)
+@filtered
+@click.option("--json", "as_json", is_flag=True, help="One JSON array instead of a table.")
+@click.pass_obj
+def stats(config: Path, /, *, by: tuple[str, ...], as_json: bool, state: State, **filters: Any) -> None:
+    """Count dead letters."""
+    wanted = [_BY[name] for name in by]
+    counts = count(replayed.pieces(load(config), wanted, where(filters), state), by)
+    # the newest hour first, then what there is most of
+    hour = by.index("hour") if "hour" in by else None
+    ordered = sorted(counts.items(), key=lambda item: tuple(map(str, item[0])))
+    ordered.sort(key=lambda item: item[1], reverse=True)
+    if hour is not None:
+        ordered.sort(key=lambda item: item[0][hour], reverse=True)
+    if as_json:
+        rows = [{**dict(zip(by, key, strict=True)), "records": n} for key, n in ordered]
+        click.echo(json.dumps(rows, default=datetime.isoformat, indent=2))
+    elif not counts:
+        _say_none(state, filters)
+    else:
+        Console().print(_counted(by, ordered, state))
+
+
+def count(pieces: Iterable[pa.Table], by: Sequence[str]) -> Counter[tuple[Any, ...]]:
+    """How many dead letters there are, by the values of these columns."""
+    counts: Counter[tuple[Any, ...]] = Counter()
+    for piece in pieces:
+        named = piece.select([_BY[name] for name in by]).rename_columns(list(by))
+        if "hour" in by:
+            hours = pc.floor_temporal(named["hour"], unit="hour")
+            named = named.set_column(by.index("hour"), "hour", hours)
+        for row in named.group_by(list(by)).aggregate([([], "count_all")]).to_pylist():
+            counts[tuple(row[name] for name in by)] += row["count_all"]
+    return counts
+
+
+def _counted(by: Sequence[str], counts: Sequence[tuple[tuple[Any, ...], int]], state: State) -> Table:
+    what = "dead letters" if state == "all" else f"{state} dead letters"
+    table = Table(title=f"{sum(n for _, n in counts):,} {what}, by {', '.join(by)}", title_justify="left")
+    for name in by:
+        table.add_column(name)
+    table.add_column("records", justify="right")
+    alone = tuple(by) == ("reason",)  # beside other columns there is no room for words
+    if alone:
+        table.add_column("meaning")
+    for key, n in counts:
+        shown = [
+            f"{value:%Y-%m-%d %H:00}" if name == "hour" else value for name, value in zip(by, key, strict=True)
+        ]
+        meaning = [_meaning(key[0])[0][1]] if alone else []
+        table.add_row(*(cell(value) for value in (*shown, f"{n:,}", *meaning)))
+    return table
+
+
+@dead_letters.command("list")
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10_000))
+@filtered
+@click.option("--json", "as_json", is_flag=True, help="One JSON array instead of lines.")
+@click.pass_obj
+def list_letters(config: Path, /, *, limit: int, as_json: bool, state: State, **filters: Any) -> None:
+    """Show the newest dead letters, each with the handle that `show` takes."""
+    settings, conditions = load(config), where(filters)
+    letters, total = newest(replayed.pieces(settings, _LIGHT, conditions, state), limit)
+    states = _states(settings, letters, conditions if state != "waiting" else None)
+    if as_json:
+        rows = [{"handle": str(_handle(letter)), **letter, **states[_key(letter)]} for letter in letters]
+        click.echo(json.dumps(rows, default=datetime.isoformat, indent=2))
+        return
+    if not letters:
+        _say_none(state, filters)
+        return
+    for letter in letters:
+        project = "no project" if letter["project_id"] is None else f"project {letter['project_id']}"
+        reason = printable(letter["reason"]).ljust(18)
+        click.echo(
+            f"{click.style(printable(str(_handle(letter))), bold=True)}\n"
+            f"  {letter['arrival']:%Y-%m-%d %H:%M:%S}  {printable(letter['kind']):<11}  {reason}  {project}  "
+            f"{_bytes(letter)}  {_in_words(states[_key(letter)])}\n  {printable(letter['detail'] or '')}"
+        )
+    shown = f"the newest {len(letters):,} of {total:,}" if total > len(letters) else f"{total:,} in all"
+    click.echo(f"\n{shown}; `amplitude-bridge dead-letters show HANDLE` explains one")
+
+
+def newest(pieces: Iterable[pa.Table], limit: int) -> tuple[list[Letter], int]:
+    """The newest dead letters without their payloads, and how many there are in all."""
+    order = [("arrival", "descending"), ("sequence", "descending"), ("sub_index", "ascending")]
+    kept, total = None, 0
+    for piece in pieces:
+        total += piece.num_rows
+        together = piece if kept is None else pa.concat_tables([kept, piece])
+        kept = together.sort_by(order).slice(0, limit).combine_chunks()
+    return ([] if kept is None else kept.select(_LIGHT).to_pylist()), total
+
+
+def _states(
+    settings: Settings, letters: Sequence[Letter], among: Sequence[Condition] | None
+) -> dict[str, dict[str, str]]:
+    """By key: the state of each of these letters; `among` says when those that may have been replayed arrived."""
+    keys = {_key(letter) for letter in letters}
+    replays = () if among is None else Replays(settings.tables_address).of_arrivals(*replayed.window(among))
+    found = [one for one in replays if one.key in keys]
+    became = replayed.outcomes(Lake(settings.lake_address), found)
+    return {key: {"state": "waiting"} for key in keys} | {one.key: _state(one, became[one.key]) for one in found}
+
+
+def _state(one: Replay, outcome: str) -> dict[str, str]:
+    as_what = f"{one.put_shard}:{one.put_sequence}"
+    return {"state": "replayed", "replayed_at": one.replayed_at, "replayed_as": as_what, "outcome": outcome}
+
+
+def _in_words(state: Mapping[str, str]) -> str:
+    if state["state"] == "waiting":
+        return "waiting"
+    return f"replayed {state['replayed_at'][:19].replace('T', ' ')}: {printable(state['outcome'])}"
+
+
+@dead_letters.command("show")
+@click.argument("handle", type=_as_handle, metavar="HANDLE")
+@click.option("--raw", is_flag=True, help="Only the payload's exact bytes, for a file or `explain-record -`.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object, the payload in base64.")
+@click.pass_obj
+def show(config: Path, /, *, handle: Handle, raw: bool, as_json: bool) -> None:
+    """Explain one dead letter: SHARD:SEQUENCE or SHARD:SEQUENCE:SUB_INDEX, as `list` prints it."""
+    if raw and as_json:
+        msg = "--raw and --json exclude each other"
+        raise click.UsageError(msg)
+    if raw and _at_a_terminal():
+        msg = "--raw is for a pipe or a file: bytes of strangers may steer a terminal"
+        raise click.UsageError(msg)
+    settings = load(config)
+    letter = find(Lake(settings.lake_address), handle)
+    arrived = letter["arrival"]
+    at = [Condition("arrival", ">=", arrived), Condition("arrival", "<", arrived + timedelta(microseconds=1))]
+    (state,) = _states(settings, [letter], at).values()
+    payload: bytes | None = letter["payload"]
+    if raw:
+        if payload is None:
+            msg = f"the payload of {handle} is not kept"
+            raise StoreError(msg)
+        click.echo(payload, nl=False)
+        if letter["payload_sha256"]:
+            click.echo(f"only the first {len(payload):,} of {letter['payload_length']:,} bytes are kept", err=True)
+    elif as_json:
+        encoded = None if payload is None else base64.b64encode(payload).decode()
+        words = dict(_meaning(letter["reason"]))
+        whole = {"handle": str(handle), **letter, **state, **words, "payload": encoded}
+        click.echo(json.dumps(whole, default=datetime.isoformat, indent=2))
+    else:
+        _explain(handle, letter, state)
+
+
+def find(lake: Lake, handle: Handle) -> Letter:
+    """One dead letter with its payload. Raises StoreError when there is none."""
+    where = [Condition(column, "=", value) for column, value in handle._asdict().items()]
+    found = lake.rows(DEAD_LETTERS, ("*",), where, limit=1).to_pylist()
+    if not found:
+        msg = f"no dead letter at {handle}: `dead-letters list` prints the handles"
+        raise StoreError(msg)
+    letter: Letter = found[0]
+    return letter
+
+
+def _at_a_terminal() -> bool:
+    return sys.stdout.isatty()
+
+
+def _explain(handle: Handle, letter: Letter, state: Mapping[str, str]) -> None:
+    payload: bytes | None = letter["payload"]
+    click.echo(click.style(printable(f"{letter['kind']}: {letter['reason']}"), bold=True))
+    cut = f", cut; SHA-256 of all {letter['payload_sha256']}" if letter["payload_sha256"] else ""
+    fields = [
+        ("arrival", f"{letter['arrival']:%Y-%m-%d %H:%M:%S.%f} UTC"),
+        ("record", str(handle) + (" (a part of an envelope)" if handle.sub_index is not None else "")),
+        ("project", "none" if letter["project_id"] is None else str(letter["project_id"])),
+        ("size", _bytes(letter) + cut),
+        ("detail", letter["detail"] or ""),
+        ("state", _in_words(state) + (f", as {state['replayed_as']}" if "replayed_as" in state else "")),
+        *_meaning(letter["reason"]),
+    ]
+    echo_fields(fields)
+    if not payload:
+        click.echo("\nThe payload is not kept." if payload is None else "\nThe payload is empty.")
+        return
+    text = pretty(payload)
+    click.echo(f"\n{text[:_SHOWN]}")
+    if cut or len(text) > _SHOWN:
+        kept = f"the {len(payload):,} bytes that are kept" if cut else f"all {len(payload):,} bytes"
+        click.echo(f"\n… cut here; --raw writes {kept}")
+    if cut:
+        click.echo("The whole record is on the stream at its shard and sequence while that retains it.")
+
+
+def _meaning(reason: str) -> list[tuple[str, str]]:
+    """The words for a reason, by name."""
+    known = REASONS.get(reason)
+    if known is None:
+        return [("meaning", "not a reason of this version")]
+    return list(known._asdict().items())
+
+
+def _key(letter: Letter) -> str:
+    return letter_key(*(letter[name] for name in ("shard", "sequence", "sub_index", "project_id", "reason")))
+
+
+def _handle(letter: Letter) -> Handle:
+    return Handle(letter["shard"], letter["sequence"], letter["sub_index"])
+
+
+def _bytes(letter: Letter) -> str:
+    length = letter["payload_length"]
+    return "unknown size" if length is None else f"{length:,} byte{'s' if length != 1 else ''}"
+
+
+def _say_none(state: State, filters: Mapping[str, Any]) -> None:
+    what = "no dead letters match" if any(v is not None for v in filters.values()) else "no dead letters"
+    click.echo(what if state == "all" else f"{what} that are {state}; --state all has all")

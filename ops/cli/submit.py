@@ -1,0 +1,72 @@
+"""`amplitude-bridge submit`: the ingest job to a Flink cluster. What stands in the way is one line, exit code 2.
+
+`flink run` does the same with more to type, and hides the line above a Java stack trace. Settings, credentials,
+stream and stores are looked at before a JVM starts.
+"""
+
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from ops.cli.terminal import config_option
+from ops.release import flink_home, job_zip
+from ops.release.flink_cli import FlinkError, call, submitted
+from settings import Settings, load
+from stores.lake import Lake
+from stores.leases import Leases
+from stores.stream import Stream
+
+_SECONDS = 600
+"""How long `flink run` may take: it waits for a lease of 90 s to run out, and for a cluster that is starting."""
+
+
+@click.command
+@config_option
+@click.option("--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Override a setting.")
+@click.option("--take-over", is_flag=True, help="Whatever job holds the tables is gone.")
+@click.option("--python", default=sys.executable, help="Python on the TaskManagers; the default is this one.")
+@click.argument("flink_options", nargs=-1, type=click.UNPROCESSED)
+def submit(
+    config: Path, overrides: Sequence[str], python: str, flink_options: Sequence[str], *, take_over: bool
+) -> None:
+    """Submit the ingest job to a Flink cluster; options of `flink run` stand after `--`.
+
+    `submit --config job.toml -- -m HOST:8081 -p 2 -s PATH -D execution.checkpointing.dir=s3://BUCKET/checkpoints`.
+    Flink is that of FLINK_HOME, else `flink` on the PATH, else build/flink, which is made of what `make setup` has
+    installed.
+    """
+    check(load(config, overrides))
+    home = flink()
+    workers = ("-pyexec", python, "-pyclientexec", sys.executable, "-pyfs", str(job_zip.build()))
+    program = ["--config", str(config.resolve()), *(part for one in overrides for part in ("--set", one))]
+    job = (*workers, *flink_options, "-pym", "jobs.ingest", *program, *(["--take-over"] if take_over else []))
+    said = call([str(home / "bin" / "flink"), "run", "-d", *job], os.environ, home, _SECONDS)
+    submitted(said)
+    for line in said.splitlines():
+        if line.startswith("jobs.ingest: "):
+            click.echo(line.removeprefix("jobs.ingest: "))
+
+
+def check(settings: Settings) -> None:
+    """Raise StoreError in one line when stream, tables or lake cannot be reached as these settings say."""
+    Stream(settings.stream_address).open_shards()
+    Leases(settings.tables_address).create()
+    Lake(settings.lake_address)
+
+
+def flink() -> Path:
+    """The folder of Flink's distribution. Raises FlinkError when there is none."""
+    if given := os.environ.get("FLINK_HOME"):
+        home = Path(given)
+    elif found := shutil.which("flink"):
+        home = Path(found).resolve().parent.parent
+    else:
+        home = flink_home.build()
+    if not (home / "bin" / "flink").is_file():
+        msg = f"{home} holds no bin/flink: set FLINK_HOME to a distribution of Flink 1.20, or unset it"
+        raise FlinkError(msg)
+    return home

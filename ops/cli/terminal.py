@@ -1,0 +1,144 @@
+"""What programs share at the terminal: how they end, the option `--config`, and text that strangers have written.
+
+Nothing in such a text may steer the terminal or count as markup.
+"""
+
+import signal
+import sys
+import unicodedata
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from re import fullmatch
+from typing import Any, Final
+
+import click
+import msgspec
+from rich.text import Text
+
+from errors import OneLineError
+
+PROJECT_ID: Final = click.IntRange(0, 2**63 - 1)
+"""Amplitude's project id, as `udfs.attribute` takes it."""
+
+
+def _as_month(text: str) -> str:
+    if not fullmatch(r"[0-9]{4}-(0[1-9]|1[0-2])", text):
+        msg = f"{text!r} is no month: write it like 2026-03"
+        raise click.BadParameter(msg)
+    return text
+
+
+MONTH: Final = _as_month
+"""A UTC month as an option or an argument takes it."""
+as_json_option: Final = click.option("--json", "as_json", is_flag=True, help="JSON instead of tables.")
+DEFAULT_CONFIG: Final = Path("var/local/job.toml")
+
+
+def _innermost(context: click.Context, _: click.Parameter, config: Path | None) -> Path:
+    """The `--config` that counts: the last one that stands before or among a command's own words."""
+    context.obj = config or context.obj or DEFAULT_CONFIG
+    chosen: Path = context.obj
+    return chosen
+
+
+config_option: Final = click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    callback=_innermost,
+    help=f"The job's settings.  [default: {DEFAULT_CONFIG}, those of `make run`]",
+)
+"""`--config` as a command takes it that wants it as an argument; a command of a group gets it as `pass_obj`."""
+
+
+class Commands(click.Group):
+    """A group with the option `--config`, which may stand before and behind each of its commands."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        _configurable(self)
+
+    def add_command(self, command: click.Command, name: str | None = None) -> None:
+        """Add a command, and the option to it."""
+        _configurable(command)
+        super().add_command(command, name)
+
+
+def _configurable(command: click.Command) -> None:
+    if all(one.name != "config" for one in command.params):
+        config_option(command)
+        command.params[-1].expose_value = False
+
+
+@contextmanager
+def one_line_errors(program: str) -> Iterator[None]:
+    """A person's mistake ends the program in one line with exit code 2, Ctrl-C with 130."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except OneLineError as error:
+        click.echo(f"{program}: {error}", err=True)
+        sys.exit(2)
+
+
+def stop_on_signals() -> None:
+    """Let INT and TERM unwind the program, so that its stack is stopped whoever ends it.
+
+    A shell starts background jobs with INT ignored.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+
+
+def printable(text: str, keep: str = "") -> str:
+    r"""The text with all that is not a visible character escaped as `\x1b`; characters to `keep` stay."""
+    if text.isprintable():
+        return text
+    visible = (c.isprintable() or c in keep or unicodedata.category(c) == "Zs" for c in text)
+    return "".join(c if ok else c.encode("unicode_escape").decode() for c, ok in zip(text, visible, strict=True))
+
+
+def span(seconds: float) -> str:
+    """A time span as people say it: seconds, minutes, hours or days, no finer than it takes."""
+    if abs(seconds) < _MINUTE:
+        return f"{int(seconds * 10) / 10} s"
+    if abs(seconds) < _HOUR:
+        return f"{int(seconds / _MINUTE)} min"
+    return f"{int(seconds / _HOUR)} h" if abs(seconds) < 2 * _DAY else f"{int(seconds / _DAY):,} days"
+
+
+_MINUTE, _HOUR, _DAY = 60, 3600, 86_400
+
+
+def percent(part: int, whole: int) -> float:
+    """How much of something, rounded down to two places: 100 means that the whole is reached."""
+    return part * 10_000 // whole / 100
+
+
+def in_percent(share: float) -> str:
+    """A percentage as people read it, at a limit and everywhere else."""
+    return f"{share:,.2f} %"
+
+
+def cell(text: object) -> Text:
+    """A cell of a table: rich takes plain strings for markup."""
+    return Text("" if text is None else printable(str(text)))
+
+
+def echo_fields(fields: Sequence[tuple[str, str]]) -> None:
+    """Print names and values in two columns."""
+    width = max((len(name) for name, _ in fields), default=0)
+    for name, value in fields:
+        click.echo(f"  {click.style(name.ljust(width), bold=True)}  {printable(value)}")
+
+
+def pretty(payload: bytes) -> str:
+    """A payload to read: JSON indented, every token as it was sent; other text and bytes escaped."""
+    try:
+        payload.decode()
+        # not `json`: a second key or 434735.0 is what support looks for, and would not survive it
+        text = msgspec.json.format(payload, indent=2).decode()
+    except (UnicodeDecodeError, msgspec.DecodeError, RecursionError):
+        text = payload.decode(errors="backslashreplace")
+    return printable(text, keep="\n")

@@ -1,0 +1,265 @@
+"""`amplitude-bridge usage`: what each project has used of its limit, and which alerts went out."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from ops.answers.forecast import WINDOW, forecast
+from ops.answers.ledger import summed
+from ops.cli.terminal import MONTH, PROJECT_ID, Commands, as_json_option, cell, in_percent, percent
+from ops.metering.month_close import closes_at, waits_for
+from settings import Settings, load
+from stores.alerts import Alert, Alerts, Notification
+from stores.lake import Condition, Lake
+from stores.project import Project
+from stores.projects import Projects
+from stores.statements import Statement, Statements
+from stores.usage import Usage, UsageTable
+from udfs.model import Kind
+
+_LIMITED: Final = ("events", "monthly_limit", "used_percent", "billable")
+_RECEIVED: Final = ("records", "duplicates", "update_records", "updates")
+_CLOSED: Final = ("statement_events", "adjustment")
+_HEADS: Final = {"used_percent": "used"}
+
+Row = dict[str, Any]
+"""A row of JSON or of a table by name."""
+_of_project = click.option("--project", type=PROJECT_ID, help="Amplitude's project id.")
+_of_month = click.option("--month", metavar="YYYY-MM", type=MONTH, help="A UTC month.")
+
+
+@click.group(cls=Commands)
+def usage() -> None:
+    """Monthly volume: what each project has used of its limit, and how a number arose.
+
+    Only distinct events count against the limit, in the UTC month that Amplitude uploaded them. Nothing is dropped
+    or paused at the limit: what lies beyond it is billable. A closed month has a statement, which never changes;
+    what arrives later is an adjustment.
+    """
+
+
+@usage.command("show")
+@_of_project
+@_of_month
+@as_json_option
+@click.pass_obj
+def show(config: Path, /, *, project: int | None, month: str | None, as_json: bool) -> None:
+    """Show each project's months against its limit."""
+    settings = load(config)
+    tables = settings.tables_address
+    known = {one.project_id: one for one in Projects(tables).list()}
+    statements = {one[:2]: one for one in Statements(tables).list()}
+    totals = [
+        total
+        for total in UsageTable(tables).list()
+        if project in {None, total.project_id} and month in {None, total.month}
+    ]
+    closing = _closing(settings, {total.month for total in totals if total[:2] not in statements})
+    rows = [
+        against(total, known.get(total.project_id), statements.get(total[:2]))
+        | {"closes_at": closes_at(total.month, settings.close_after).isoformat()}
+        | {"waits_for": None if total[:2] in statements else closing[total.month]}
+        for total in totals
+    ]
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+    elif not rows:
+        click.echo("no usage" if project is None and month is None else "no usage matches")
+    else:
+        # several, because one is wider than 80 characters
+        Console().print(_months("Events against the limit", rows, _LIMITED))
+        Console().print(_months("Records and their copies", rows, _RECEIVED))
+        Console().print(_months("Close of months", [row | close_of(row) for row in rows], _CLOSED, ("close",)))
+
+
+def _closing(settings: Settings, months: Iterable[str]) -> dict[str, str | None]:
+    """By month that is not closed: what it waits for when it is due, None when it is not."""
+    now = datetime.now(UTC)
+    due = {month: closes_at(month, settings.close_after) <= now for month in months}
+    return {month: waits_for(settings, month) if is_due else None for month, is_due in due.items()}
+
+
+def close_of(row: Row) -> Row:
+    """When a month closes or was closed, in words; of one that was empty then, all is said by these."""
+    at, done = (iso and iso[:16].replace("T", " ") for iso in (row["closes_at"], row["closed_at"]))
+    if done and not row["statement_events"] and row["adjustment"]:
+        words = f"{done}; no event had arrived before {at}, all came later"
+        return {"close": words, "statement_events": None, "adjustment": None}
+    if done:
+        return {"close": done}
+    return {"close": f"due since {at}, waits for {row['waits_for']}" if row["waits_for"] else f"not before {at}"}
+
+
+def against(total: Usage, project: Project | None, statement: Statement | None) -> Row:
+    """A month's totals and what they are of the limit; null where the project is not registered, or it is open."""
+    terms = project and project.terms_of(total.month)
+    return {
+        "project_id": total.project_id,
+        "month": total.month,
+        "records": total.records,
+        "events": total.events,
+        "duplicates": total.duplicates,
+        "update_records": total.update_records,
+        "updates": total.updates,
+        "monthly_limit": terms and terms.monthly_limit,
+        "used_percent": terms and percent(total.events, terms.monthly_limit),
+        "billable": terms and terms.billable(total.events),
+        "statement_events": statement and statement.events,
+        "adjustment": statement and total.events - statement.events,
+        "closed_at": statement and statement.closed_at,
+    }
+
+
+def _months(title: str, rows: Sequence[Row], columns: Sequence[str], words: Sequence[str] = ()) -> Table:
+    table = Table("project", "month", title=title, title_justify="left")
+    for name in columns:
+        # never an ellipsis in a number that decides what is paid
+        table.add_column(_HEADS.get(name, name.replace("_", " ")), justify="right", overflow="fold")
+    for name in words:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        numbers = (_shown(row[name]) for name in columns)
+        table.add_row(str(row["project_id"]), row["month"], *numbers, *(cell(row[name]) for name in words))
+    return table
+
+
+def _shown(number: float | None) -> str:
+    if number is None:
+        return ""
+    return f"{number:,}" if isinstance(number, int) else in_percent(number)
+
+
+@usage.command("forecast")
+@_of_project
+@as_json_option
+@click.pass_obj
+def show_forecast(config: Path, /, *, project: int | None, as_json: bool) -> None:
+    """Foretell on which UTC day this month reaches each project's limit, with the days between which it falls 8
+    times in 10. Projects with less than 14 days of events have no forecast.
+    """
+    settings, now = load(config), datetime.now(UTC)
+    tables, month = settings.tables_address, f"{now:%Y-%m}"
+    days = _daily(Lake(settings.lake_address), now)
+    totals = {one.project_id: one.events for one in UsageTable(tables).list() if one.month == month}
+    rows = [
+        foretold(one, totals.get(one.project_id, 0), days.get(one.project_id, {}), now)
+        for one in Projects(tables).list()
+        if project in {None, one.project_id}
+    ]
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+        return
+    table = Table("project", "month", "events", "limit", "reached", "between", "by the month's end")
+    for row in rows:
+        known = (row["project_id"], row["month"], f"{row['events']:,}", f"{row['monthly_limit']:,}")
+        table.add_row(*map(cell, (*known, *_when(row))))
+    Console().print(table)
+
+
+def foretold(project: Project, events: int, days: Mapping[date, int], now: datetime) -> Row:
+    """What is known of a project's month; `forecast` is null where it is reached, or too little is known."""
+    limit = project.terms.monthly_limit
+    found = forecast(days, events, limit, now)
+    return {
+        "project_id": project.project_id,
+        "month": f"{now:%Y-%m}",
+        "events": events,
+        "monthly_limit": limit,
+        "reached": events >= limit,
+        "forecast": found
+        and {
+            name: value.isoformat() if isinstance(value, date) else value
+            for name, value in found._asdict().items()
+        },
+    }
+
+
+def _when(row: Row) -> tuple[str, str, str]:
+    found = row["forecast"]
+    if found is None:
+        return ("already" if row["reached"] else "not enough days", "", "")
+    day, earliest, latest = (found[name] or "later" for name in ("day", "earliest", "latest"))
+    return (day if found["day"] else "not this month", f"{earliest} and {latest}", f"{found['month_end']:,}")
+
+
+def _daily(lake: Lake, now: datetime) -> dict[int, dict[date, int]]:
+    """By project: distinct events by the UTC day of their arrival, of the days that a forecast looks at."""
+    since = (now - WINDOW).replace(hour=0, minute=0, second=0, microsecond=0)
+    where = [Condition("kind", "=", Kind.EVENT.value), Condition("hour", ">=", since)]
+    days: dict[int, dict[date, int]] = {}
+    for row in summed(lake, ("project_id", "hour"), where):
+        day = row["hour"].astimezone(UTC).date()
+        if day < now.date():
+            of_project = days.setdefault(row["project_id"], {})
+            of_project[day] = of_project.get(day, 0) + row["first_copies"]
+    return days
+
+
+@usage.command("alerts")
+@_of_project
+@_of_month
+@as_json_option
+@click.pass_obj
+def alerts(config: Path, /, *, project: int | None, month: str | None, as_json: bool) -> None:
+    """Show which thresholds were reached, when that was seen, and when the channel acknowledged it."""
+    tables = load(config).tables_address
+    table = Alerts(tables)
+    claimed = table.list()
+    unclaimed = _unclaimed(Projects(tables).list(), UsageTable(tables).list(), claimed)
+    pending = {one.notification_id: one for one in table.pending()}
+    rows = [
+        one._asdict() | _attempts(pending.get(one.notification_id))
+        for one in sorted([*claimed, *unclaimed])
+        if project in {None, one.project_id} and month in {None, one.month}
+    ]
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+    elif not rows:
+        click.echo("no alerts" if project is None and month is None else "no alerts match")
+    else:
+        Console().print(alerts_table(rows))
+
+
+def _attempts(left: Notification | None) -> Row:
+    """What was tried to tell of an alert; null once it is acknowledged."""
+    return {"attempts": left and left.attempts, "last_error": left and left.last_error}
+
+
+def _unclaimed(projects: Iterable[Project], totals: Iterable[Usage], claimed: Iterable[Alert]) -> list[Alert]:
+    """Thresholds that are reached and that nobody has claimed: for seconds, or for as long as nobody watches."""
+    known, there = {one.project_id: one for one in projects}, {one[:3] for one in claimed}
+    return [
+        Alert(*total[:2], threshold, "", terms.monthly_limit, total.events, "")
+        for total in totals
+        if (project := known.get(total.project_id))
+        for terms in (project.terms_of(total.month),)
+        for threshold in terms.reached(total.events)
+        if (*total[:2], threshold) not in there
+    ]
+
+
+def _moment(iso: str) -> str:
+    return iso[:19].replace("T", " ").removeprefix("20")  # narrow enough for 80 characters
+
+
+def alerts_table(rows: Iterable[Row]) -> Table:
+    """Alerts to read: rows of `Alert`, with the attempts of what is not acknowledged yet."""
+    table = Table("project", "month", title="Alerts", title_justify="left")
+    for name in ("reached", "events", "limit"):
+        table.add_column(name, justify="right", overflow="fold")
+    for name in ("seen", "told"):
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        counts = (f"{row['threshold']} %", f"{row['events']:,}", f"{row['monthly_limit']:,}")
+        seen = _moment(row["claimed_at"]) or "not yet: does usage watch run?"
+        told = _moment(row["notified_at"] or "")
+        if not told and row.get("attempts"):
+            told = f"not yet, attempt {row['attempts']}: {row['last_error'] or 'on its way'}"
+        table.add_row(*map(cell, (row["project_id"], row["month"], *counts, seen, told)))
+    return table

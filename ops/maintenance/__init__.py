@@ -1,0 +1,1 @@
+"""What puts back and repairs: replay."""

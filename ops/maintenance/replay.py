@@ -1,0 +1,198 @@
+"""`amplitude-bridge dead-letters replay`: what was not taken, put on the stream again for the job to judge anew.
+
+One front door: the stream. What is put is noted in table `replays` as soon as Kinesis has acknowledged it, so that
+it is put once; what is still not taken becomes a dead letter once more, which waits in its place. A replay that is
+killed in between leaves at most one request's records without a note: they are put again, and the job removes
+copies. Of letters with the same bytes one is put, for all of them.
+"""
+
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import click
+from rich.console import Console
+from rich.progress import Progress
+
+from ops.answers import replayed
+from ops.answers.replayed import State
+from ops.cli.letter_filters import filtered, where
+from settings import Settings, load
+from stores.lake import DEAD_LETTERS, Condition, Lake
+from stores.replays import Replay, Replays, letter_key
+from stores.stream import Place, Stream
+from udfs.model import DECODED, Kind, Reason
+
+_COLUMNS: Final = (
+    *("shard", "sequence", "sub_index", "project_id", "reason"),
+    *("arrival", "payload", "payload_sha256"),
+)
+_LONGEST_NAME: Final = 1_000  # as the counts by name have it
+
+
+class Letter(NamedTuple):
+    """What tells a dead letter from all others."""
+
+    shard: str
+    sequence: str
+    sub_index: int | None
+    project_id: int | None
+    reason: str
+    arrival: datetime
+    digest: str
+    """of the payload, should it be kept whole"""
+
+    @property
+    def letter(self) -> str:
+        """All of that as the table of replays has it."""
+        return f"{letter_key(*self[:5])} {self.digest}"
+
+
+@dataclass
+class Plan:
+    """What a replay comes to."""
+
+    records: int = 0
+    """to be put"""
+    settled: int = 0
+    """letters that are in another state than is asked for"""
+    unkept: int = 0
+    """letters whose payload is cut or not kept"""
+    unregistered: int = 0
+    """letters whose owner the registry did not know"""
+    twins: defaultdict[str, list[Letter]] = field(default_factory=lambda: defaultdict(list))
+    """by digest: the letters whose payload another one has already"""
+
+
+_UNREGISTERED: Final = {reason.value for reason in Reason if reason.kind is Kind.QUARANTINED}
+
+
+@click.command("replay")
+@click.option(
+    "--rate", default=500, show_default=True, type=click.IntRange(1), help="Records per second, at most."
+)
+@click.option("--dry-run", is_flag=True, help="Only say how many there are.")
+@filtered
+@click.pass_obj
+def replay(config: Path, /, *, rate: int, dry_run: bool, state: State, **filters: Any) -> None:
+    """Put dead letters on the stream again, once what kept them out is mended.
+
+    Name a reason, a project, a kind or a time. Those whose payload is cut or not kept are left out, and those that
+    were replayed, unless --state says otherwise. Nothing is stored twice, however often this is done: the job
+    removes copies of what it has taken.
+    """
+    conditions = where(filters)
+    if not conditions:
+        msg = "name what to replay: --reason, --project, --kind, --since or --until"
+        raise click.UsageError(msg)
+    settings = load(config)
+    letters = Letters(settings, conditions, state)
+    found = letters.plan()
+    if found.records and not dry_run:
+        if found.unregistered:
+            seconds = settings.ingest.projects_refresh_seconds
+            click.echo(f"waiting {seconds} s, until every worker knows the registry as it is now", err=True)
+            time.sleep(seconds)
+        _put(settings, letters, found, rate)
+    click.echo(f"{'to be ' if dry_run else ''}put on the stream again: {found.records:,}")
+    if found.settled:
+        others = "were replayed before (--state all)" if state == "waiting" else "wait"
+        click.echo(f"left out, because they {others}: {found.settled:,}")
+    if twins := sum(map(len, found.twins.values())):
+        click.echo(f"with the same bytes as one of these, so put once for all: {twins:,}")
+    if found.unkept:
+        click.echo(f"left out, because the payload is cut or not kept: {found.unkept:,}")
+
+
+class Letters:
+    """Dead letters that meet all conditions and are in a state."""
+
+    def __init__(self, settings: Settings, conditions: Sequence[Condition], state: State) -> None:
+        self.lake, self.where, self.state = Lake(settings.lake_address), conditions, state
+        self._replayed = set(Replays(settings.tables_address).letters(*replayed.window(conditions)))
+
+    def plan(self) -> Plan:
+        """Look at all of them once. Raises StoreError."""
+        found, seen = Plan(), set[str]()
+        for one, payload in self._all():
+            if not self._wanted(one):
+                found.settled += 1
+            elif payload is None:
+                found.unkept += 1
+            elif one.digest in seen:
+                found.twins[one.digest].append(one)
+            else:
+                seen.add(one.digest)
+                found.unregistered += one.reason in _UNREGISTERED
+        found.records = len(seen)
+        return found
+
+    def distinct(self, twins: Container[str]) -> Iterator[tuple[Letter, bytes]]:
+        """One of each payload with its bytes; `twins` are the digests of those that several have."""
+        seen = set()
+        for one, payload in self._all():
+            if payload is not None and self._wanted(one) and one.digest not in seen:
+                if one.digest in twins:
+                    seen.add(one.digest)
+                yield one, payload
+
+    def _wanted(self, one: Letter) -> bool:
+        return self.state == "all" or (one.letter in self._replayed) == (self.state == "replayed")
+
+    def _all(self) -> Iterator[tuple[Letter, bytes | None]]:
+        """Each with its payload, should that be kept whole."""
+        for piece in self.lake.pieces(DEAD_LETTERS, _COLUMNS, self.where):
+            for *head, payload, cut in zip(*(piece[name].to_pylist() for name in _COLUMNS), strict=True):
+                whole = payload if payload and cut is None else None
+                digest = blake2b(whole or b"", digest_size=16).hexdigest()
+                yield Letter._make((*head, digest)), whole
+
+
+def _put(settings: Settings, letters: Letters, plan: Plan, rate: int) -> None:
+    """Put them and note each as soon as it is acknowledged."""
+    replays, stream = Replays(settings.tables_address), Stream(settings.stream_address)
+    replays.create()
+    given: deque[tuple[Letter, str | None]] = deque()
+    name_of = _namer()
+
+    def records() -> Iterator[tuple[str, bytes]]:
+        for one, payload in letters.distinct(plan.twins):
+            given.append((one, name_of(payload, one.arrival)))
+            yield f"{one.sequence[-40:]}-{one.sub_index or 0}", payload
+
+    begin, done = time.monotonic(), 0
+    with Progress(console=Console(stderr=True)) as progress:
+        task = progress.add_task("records put", total=plan.records)
+        for places in stream.placed(records()):
+            letters_put = [(place, *given.popleft()) for place in places]
+            replays.add(note for one in letters_put for note in _notes(*one, plan.twins))
+            done += len(places)
+            progress.advance(task, len(places))
+            time.sleep(max(0.0, begin + done / rate - time.monotonic()))
+
+
+def _notes(place: Place, letter: Letter, name: str | None, twins: Mapping[str, list[Letter]]) -> Iterator[Replay]:
+    """Of a letter that was put, and of those that it was put for."""
+    at = datetime.now(UTC).isoformat(timespec="milliseconds")
+    for one in (letter, *twins.get(letter.digest, ())):
+        arrival = one.arrival.astimezone(UTC).isoformat(timespec="microseconds")
+        yield Replay(one.letter, arrival, one.project_id, one.reason, name, *place, at)
+
+
+def _namer() -> Callable[[bytes, datetime], str | None]:
+    """A function of payload and arrival: by which name the job has counted it, if by any."""
+    # not above: it loads pandas and PyFlink, a second that a dry run need not wait
+    from udfs.decode import decode  # noqa: PLC0415
+
+    at = list(DECODED).index("name")
+
+    def name_of(payload: bytes, arrival: datetime) -> str | None:
+        name: str | None = decode(payload, arrival.replace(tzinfo=None), {}, part=True)[at]
+        return name and name[:_LONGEST_NAME]
+
+    return name_of

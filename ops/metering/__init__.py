@@ -1,0 +1,1 @@
+"""Metering beside the job: alerts, their webhook, and the close of months."""

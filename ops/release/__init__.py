@@ -1,0 +1,1 @@
+"""What a release is made of: Flink's distribution and the zip of the job's code."""

@@ -1,0 +1,67 @@
+"""Builds build/flink, a Flink distribution out of the pip package, the connector jars and our flink-conf/.
+
+PyFlink ships a whole Flink, but its start scripts expect one folder that also holds the connectors: Iceberg
+wants Hadoop's classes from the class loader of lib/, JDBC drivers are found nowhere else, and `flink run`
+takes the flink-python jar from a real folder opt/. The image runs this same module.
+"""
+
+import shutil
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+COPIED = ("bin", "plugins", "opt")
+LOGS = "log"
+"""Where the scripts that start a cluster write, unless FLINK_LOG_DIR says otherwise."""
+
+
+def build(root: Path = ROOT) -> Path:
+    """Build the distribution when its inputs have changed and return its folder.
+
+    A running cluster keeps its jars open, so a distribution that is still right is never touched.
+    """
+    home, package = root / "build" / "flink", _pyflink()
+    stamp, wanted = home / ".inputs", _inputs(root, package)
+    if stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted:
+        return home
+    shutil.rmtree(home, ignore_errors=True)
+    for folder in COPIED:
+        shutil.copytree(package / folder, home / folder)
+    for script in (home / "bin").iterdir():  # wheels carry no executable bits
+        script.chmod(0o755)
+    _link(home / "lib", _libraries(root, package))
+    _link(home / "plugins" / "s3-fs-hadoop", sorted((root / "jars" / "flink-s3").glob("*.jar")))
+    (home / "conf").symlink_to(root / "flink-conf")
+    (home / LOGS).mkdir()
+    stamp.write_text(wanted, encoding="utf-8")
+    return home
+
+
+def _pyflink() -> Path:
+    """The folder of the installed package, found without importing it."""
+    spec = find_spec("pyflink")
+    if spec is None or spec.origin is None:
+        msg = "pyflink is not installed; run ./bootstrap.sh"
+        raise ModuleNotFoundError(msg)
+    return Path(spec.origin).parent
+
+
+def _libraries(root: Path, package: Path) -> list[Path]:
+    folders = (package / "lib", package / "opt", root / "jars" / "flink")
+    return [jar for folder in folders for jar in sorted(folder.glob("*.jar")) if "sql-client" not in jar.name]
+
+
+def _inputs(root: Path, package: Path) -> str:
+    jars = [*_libraries(root, package), *sorted((root / "jars" / "flink-s3").glob("*.jar"))]
+    return "".join([f"{LOGS}\n", *(f"{jar} {jar.stat().st_size}\n" for jar in jars)])
+
+
+def _link(folder: Path, jars: list[Path]) -> None:
+    folder.mkdir()
+    for jar in jars:
+        (folder / jar.name).symlink_to(jar)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(f"{build()}\n")
