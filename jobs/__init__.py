@@ -1,1 +1,1 @@
-"""What runs once, on the client: the graph of each job, its sources and its sinks."""
+"""What runs once, on the client: the ingest job, its sources and its sinks."""

@@ -28,7 +28,7 @@ class _Name(NamedTuple):
 
 
 class WriteMembers(ScalarFunction):  # type: ignore[misc]
-    """Columns of `topology.MEMBER_COLUMNS` → the project ids; writes who is in a cohort and who has left."""
+    """`MEMBER_COLUMNS` of jobs/ingest/cohorts.py → the project ids; writes who is in a cohort and who has left."""
 
     def __init__(self, address: TablesAddress) -> None:
         self.address = address

@@ -223,7 +223,7 @@ def _with_ids(stored: StoredProfile, changes: Sequence[Change]) -> StoredProfile
 
 
 class WriteProfiles(ScalarFunction):  # type: ignore[misc]
-    """Columns of `topology.PROFILE_COLUMNS` → the project ids; writes what the rows change."""
+    """`PROFILE_COLUMNS` of jobs/ingest/profiles.py → the project ids; writes what the rows change."""
 
     def __init__(self, address: TablesAddress) -> None:
         self.address = address

@@ -12,8 +12,8 @@ from pyflink.datastream import StreamExecutionEnvironment
 from pyflink.table import FunctionContext, StreamTableEnvironment, Table
 
 import settings
-from jobs import topology
-from jobs.ingest import create_tables, ends, table_environment
+from jobs.ingest import ends, graph
+from jobs.ingest.submit import create_tables, table_environment
 from stores.profiles import Key, StoredProfile
 from udfs.write_profiles import ProfileMerger, WriteProfiles
 
@@ -47,16 +47,16 @@ def main() -> None:
     tables = table_environment(env)
     # settings refuse a window this short: the product may not have one
     window = timedelta(minutes=options.dedupe_minutes) if options.dedupe_minutes else config.dedupe_window
-    rules = topology.Rules(window, config.usage_interval)
+    rules = graph.Rules(window, config.usage_interval)
     source = followed if options.follow else lines
-    given = ends(tables, config, source(tables, options.input))
+    given = ends.production(tables, config, source(tables, options.input))
     if options.discard:
-        given = topology.Ends(
+        given = ends.Ends(
             **given._asdict() | {name: discarding(tables, name, getattr(given, name)) for name in LAKE}
         )
     if options.profiles_in_memory:
         given = given._replace(write_profiles=WriteToMemory(config.tables_address))
-    topology.build(env, tables, given, rules)
+    graph.build(env, tables, given, rules)
     env.execute("bench-ours")
 
 

@@ -19,8 +19,8 @@ from ops.cli.rewind import rewind
 from ops.cli.submit import submit
 from ops.cli.terminal import Commands, one_line_errors
 from ops.cli.usage import usage
+from ops.cli.watch import watch
 from ops.maintenance.replay import replay
-from ops.metering.watch import watch
 
 
 def main() -> None:

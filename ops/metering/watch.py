@@ -1,25 +1,20 @@
-"""`amplitude-bridge usage watch`: claims and delivers alerts, and closes months, round after round.
+"""Claims and delivers alerts, and closes months, round after round: what `amplitude-bridge usage watch` does.
 
 It stands beside the job, not in it: neither a channel that hangs nor a wrong secret ever holds up a record. It can
 be down, and several may run: thresholds are claimed once, and what is claimed stays until it is acknowledged.
 """
 
 import logging
-import signal
-import sys
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Final
 
-import click
-
 from ops.metering.month_close import Closer
-from ops.metering.webhook import Channel, channel
-from settings import Settings, load
+from ops.metering.webhook import Channel
+from settings import Settings
 from stores.alerts import Alerts, Notification
 from stores.errors import StoreError
 from stores.projects import Projects
@@ -29,26 +24,6 @@ _AT_ONCE: Final = 8  # notifications on their way: one receiver, that may be slo
 _LONGEST_PAUSE: Final = 60  # seconds between two attempts
 _CLOSE_EVERY: Final = 60  # seconds
 log = logging.getLogger("usage watch")
-
-
-@click.command("watch")
-@click.pass_obj
-def watch(config: Path, /) -> None:
-    """Deliver alerts and close months, until stopped.
-
-    Each threshold of a project's month is told of once, to the webhook of the settings (section `metering`), tried
-    again until that has acknowledged it; without a webhook it is logged. A month closes
-    metering.close_after_hours after its end.
-    """
-    logging.basicConfig(
-        stream=sys.stdout, format="%(asctime)s %(message)s", datefmt="%Y-%m-%dT%H:%M:%S%z", level=logging.WARNING
-    )
-    log.setLevel(logging.INFO)
-    stopped = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stopped.set())
-    settings = load(config)
-    Watch(settings, channel(settings.metering)).run(stopped)
 
 
 class Watch:

@@ -15,7 +15,7 @@ from pyflink.datastream import StreamExecutionEnvironment
 from pyflink.table import StreamTableEnvironment
 
 import settings
-from jobs import ingest, topology
+from jobs.ingest import ends, graph, submit
 from lab.proofs import report
 from lab.proofs.report import Report
 from lab.stack.patience import Deadline
@@ -68,7 +68,7 @@ def place(
         "lake": {"catalog_uri": f"sqlite:///{folder}/catalog.db", "warehouse": f"file://{folder}/warehouse"},
     }
     config = settings.parse(tree, source="test")
-    ingest.create_tables(config)
+    submit.create_tables(config)
     for project in registered:
         Projects(config.tables_address).add(project)
         Projects(config.tables_address).take_snapshots(project.project_id, project.snapshot_hours)
@@ -108,9 +108,9 @@ def build(where: Place, parallelism: int, window: timedelta) -> StreamExecutionE
         configuration.set_string(key, value)
     env = StreamExecutionEnvironment.get_execution_environment(configuration)
     env.set_parallelism(parallelism)
-    tables = ingest.table_environment(env)
-    ends = ingest.ends(tables, where.settings, _records(tables, where.records))
-    topology.build(env, tables, ends, topology.Rules(window, timedelta(seconds=1)))
+    tables = submit.table_environment(env)
+    given = ends.production(tables, where.settings, _records(tables, where.records))
+    graph.build(env, tables, given, graph.Rules(window, timedelta(seconds=1)))
     return env
 
 

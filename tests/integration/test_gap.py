@@ -7,8 +7,8 @@ from typing import NamedTuple
 import pyarrow as pa
 import pytest
 
-from jobs.gap import Gap, gaps
-from jobs.ingest import main, prepare
+from jobs.ingest.gap import Gap, gaps
+from jobs.ingest.submit import main, prepare
 from jobs.sinks import COLUMNS
 from settings import Settings, load
 from stores.errors import StoreError

@@ -6,13 +6,13 @@ State keeps when it was written, and how long it lives is said by the job that r
 import sys
 from datetime import timedelta
 
-from jobs import ingest, topology
+from jobs.ingest import graph, submit
 from settings import Settings
 
 FOR_GOOD = timedelta(days=36_500)
 
 Settings.dedupe_window = property(lambda _: FOR_GOOD)  # type: ignore[assignment,method-assign]
-topology.CONTENT_WINDOW = FOR_GOOD
+graph.CONTENT_WINDOW = FOR_GOOD
 
 if __name__ == "__main__":
-    sys.exit(ingest.main(sys.argv[1:]))
+    sys.exit(submit.main(sys.argv[1:]))

@@ -118,8 +118,8 @@ def test_every_attribute_of_cohorts_and_their_members_is_documented() -> None:
 
 
 def stages() -> list[str]:
-    """The stages of the graph, as `jobs/topology.py` adds them."""
-    found = re.findall(r'graph\.(?:stream|sink)\(\s*"([a-z-]+)"', text("jobs/topology.py"))
+    """The stages of the graph, as `jobs/ingest/graph.py` adds them."""
+    found = re.findall(r'graph\.(?:stream|sink)\(\s*"([a-z-]+)"', text("jobs/ingest/graph.py"))
     assert len(found) > 1
     return found
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.gap import Gap, Held, described, rule
+from jobs.ingest.gap import Gap, Held, described, rule
 from stores.stream import Retention
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)

@@ -20,7 +20,8 @@ import pytest
 import yaml
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 
-from jobs import ingest, sources
+from jobs import sources
+from jobs.ingest import ends
 from ops.metering.webhook import Webhook
 from settings import Settings, SettingsError, parse
 from stores.alerts import Notification
@@ -101,11 +102,11 @@ class Statements:
 
 def test_nothing_secret_travels_to_the_workers(settings: Settings) -> None:
     tables: Any = Statements()
-    ends = ingest.ends(tables, settings, sources.kinesis_records(tables, settings.kinesis))
-    ends.written("usage")
+    given = ends.production(tables, settings, sources.kinesis_records(tables, settings.kinesis))
+    given.written("usage")
     functions = (
-        *(Decode(ends.open_registry), DecodePart(ends.open_registry), Open(), CohortChanges()),
-        *(ends.write_usage, ends.write_profiles, ends.write_members),
+        *(Decode(given.open_registry), DecodePart(given.open_registry), Open(), CohortChanges()),
+        *(given.write_usage, given.write_profiles, given.write_members),
     )
     assert [leaked(cloudpickle.dumps(function)) for function in functions] == [[]] * len(functions)
     assert "CREATE CATALOG" in tables.text

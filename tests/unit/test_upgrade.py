@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs import counts
+from jobs.ingest import counts
 from lab.proofs import upgrade
 from lab.stack.process import StackError
 from ops.release import job_zip
@@ -19,7 +19,7 @@ CHECKPOINT = b"\x49\x60\x67\x2d"
 def test_a_revision_is_packaged_as_the_work_tree_is(tmp_path: Path) -> None:
     with zipfile.ZipFile(upgrade.packaged("HEAD", tmp_path / "base.zip")) as archive:
         names = {name for name in archive.namelist() if not name.endswith("/")}
-    assert {"jobs/ingest.py", "udfs/decode.py", "stores/lake.py", "settings.py"} <= names
+    assert {"jobs/ingest/graph.py", "udfs/decode.py", "stores/lake.py", "settings.py"} <= names
     assert {name.partition("/")[0] for name in names} == set(job_zip.CONTENTS)
 
 

@@ -1,4 +1,4 @@
-"""The ingest job: `flink run -pym jobs.ingest --config FILE [--set section.key=value …] [--take-over]`.
+"""What `flink run -pym jobs.ingest --config FILE [--set section.key=value …] [--take-over]` does on the client.
 
 Checks everything that it needs before it touches anything, then hands the graph to the cluster.
 """
@@ -7,27 +7,20 @@ import argparse
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 
 from pyflink.datastream import StreamExecutionEnvironment
-from pyflink.table import StreamTableEnvironment, Table
+from pyflink.table import StreamTableEnvironment
 
 import settings
-from jobs import gap, gateway, lease, restore, sinks, sources, topology
-from settings import Settings, SettingsError
-from stores import registry
+from errors import OneLineError
+from jobs import gateway, lease, restore, sinks, sources
+from jobs.ingest import ends, gap, graph
+from settings import Settings
 from stores.alerts import Alerts
 from stores.cohorts import CohortMembers, Cohorts
 from stores.errors import StoreError
 from stores.lake import (
-    COHORT_CHANGES,
-    COHORT_MESSAGES,
-    DEAD_LETTERS,
-    EVENT_COUNTS,
-    EVENT_STORE,
-    LEDGER,
-    USER_UPDATES,
     Lake,
 )
 from stores.leases import Lease, Leases
@@ -36,9 +29,6 @@ from stores.projects import Projects
 from stores.statements import Statements
 from stores.stream import Stream
 from stores.usage import UsageTable
-from udfs.write_members import WriteMembers
-from udfs.write_profiles import WriteProfiles
-from udfs.write_usage import WriteUsage
 
 NAME = "amplitude-ingest"
 
@@ -53,7 +43,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         config = settings.load(options.config, options.overrides)
         submit(config, prepare(config), take_over=options.take_over)
-    except (SettingsError, StoreError) as error:
+    except OneLineError as error:
         print(f"jobs.ingest: {error}", file=sys.stderr)
         return 2
     return 0
@@ -107,33 +97,10 @@ def submit(config: Settings, gap_shards: int, *, take_over: bool = False) -> Non
 def _execute(env: StreamExecutionEnvironment, config: Settings, held: Lease, gap_shards: int) -> None:
     tables = table_environment(env)
     records = sources.kinesis_records(tables, config.kinesis)
-    rules = topology.Rules(config.dedupe_window, config.usage_interval)
-    between = ends(tables, config, records, held)._replace(gap_shards=gap_shards)
-    topology.build(env, tables, between, rules)
+    rules = graph.Rules(config.dedupe_window, config.usage_interval)
+    between = ends.production(tables, config, records, held)._replace(gap_shards=gap_shards)
+    graph.build(env, tables, between, rules)
     env.execute(NAME)
-
-
-def ends(
-    tables: StreamTableEnvironment, config: Settings, records: Table, held: Lease | None = None
-) -> topology.Ends:
-    """The production ends behind a table of records; the workers renew the lease that the job holds."""
-    lake, dynamodb = config.lake_address, config.tables_address
-    sinks.use_lake(tables, lake)
-    return topology.Ends(
-        records=records,
-        open_registry=partial(registry.open_registry, dynamodb, config.ingest.projects_refresh_seconds, held),
-        event_store=sinks.lake_table(lake, EVENT_STORE),
-        user_updates=sinks.lake_table(lake, USER_UPDATES),
-        cohort_messages=sinks.lake_table(lake, COHORT_MESSAGES),
-        cohort_changes=sinks.lake_table(lake, COHORT_CHANGES),
-        dead_letters=sinks.lake_table(lake, DEAD_LETTERS),
-        ledger=sinks.lake_table(lake, LEDGER),
-        event_counts=sinks.lake_table(lake, EVENT_COUNTS),
-        write_usage=WriteUsage(dynamodb),
-        write_profiles=WriteProfiles(dynamodb),
-        write_members=WriteMembers(dynamodb),
-        written=partial(sinks.discard, tables),
-    )
 
 
 def table_environment(env: StreamExecutionEnvironment) -> StreamTableEnvironment:
@@ -144,7 +111,3 @@ def table_environment(env: StreamExecutionEnvironment) -> StreamTableEnvironment
     # with mini-batch the dedupe is no longer insert-only, and append sinks refuse it
     tables.get_config().set("table.exec.mini-batch.enabled", "false")
     return tables
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -1,17 +1,17 @@
-"""Counting: what became of records, in sums over intervals, for the ledger, the usage and the counts by name."""
+"""Stages `count`, `ledger`, `event-counts`, `usage`: what became of records, in sums over intervals."""
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 from pyflink.table import StreamTableEnvironment, Table
 
+from jobs.ingest.columns import written
+from jobs.ingest.decode import Decoded
+from jobs.ingest.ends import Ends
+from jobs.ingest.first_copies import First
 from udfs.model import EVENT_COUNT_COLUMNS, LEDGER_COLUMNS, Kind
 
-if TYPE_CHECKING:
-    from jobs.topology import Decoded, First
-
-_METERED = f"kind IN ('{Kind.EVENT}', '{Kind.USER_UPDATE}')"
+_IS_METERED = f"kind IN ('{Kind.EVENT}', '{Kind.USER_UPDATE}')"
 TOTALS = {
     "records": (Kind.EVENT, "records"),
     "events": (Kind.EVENT, "first_copies"),
@@ -25,9 +25,7 @@ _AT_ONCE = timedelta(seconds=1)
 """The counts of an interval come together: a second is enough to sum them up."""
 
 
-def partial_counts(
-    tables: StreamTableEnvironment, decoded: "Decoded", first: "First", interval: timedelta
-) -> Table:
+def partial_counts(tables: StreamTableEnvironment, decoded: Decoded, first: First, interval: timedelta) -> Table:
     """Records by outcome and name, and first copies, of each interval."""
 
     def ones(records: int, copies: int, *others: str) -> str:
@@ -36,7 +34,7 @@ def partial_counts(
         return f"{place}, {', '.join(others)}, {counts}"
 
     nothing, number = "CAST(NULL AS STRING)", "CAST(NULL AS BIGINT)"
-    rung = f"CASE WHEN {_METERED} THEN identity_rung END AS identity_rung"
+    rung = f"CASE WHEN {_IS_METERED} THEN identity_rung END AS identity_rung"
     # a name may have megabytes, and each is a key
     name = "SUBSTRING(name FROM 1 FOR 1000) AS name"
     copy = ones(0, 1, "`month`", "kind", f"{nothing} AS reason", "identity_rung", name)
@@ -62,14 +60,21 @@ def by_name(tables: StreamTableEnvironment, counts: Table, interval: timedelta) 
     return _dated(tables, whole, EVENT_COUNT_COLUMNS)
 
 
-def metered(tables: StreamTableEnvironment, counts: Table) -> Table:
+def _metered(tables: StreamTableEnvironment, counts: Table) -> Table:
     """What each interval adds to the totals of a project's month: one row, however many shards it came from."""
-    own = tables.sql_query(f"SELECT * FROM {counts} WHERE {_METERED}")  # noqa: S608
+    own = tables.sql_query(f"SELECT * FROM {counts} WHERE {_IS_METERED}")  # noqa: S608
     sums = ", ".join(
         f"SUM(CASE WHEN kind = '{kind}' THEN {count} ELSE 0 END) AS {name}"
         for name, (kind, count) in TOTALS.items()
     )
     return _summed(tables, own, ["project_id", "month"], sums, _AT_ONCE)
+
+
+def totals(tables: StreamTableEnvironment, counts: Table, ends: Ends) -> Table:
+    """Absolute totals per project and month, written after each interval in which something was counted."""
+    sums = ", ".join(f"SUM({name}) AS {name}" for name in TOTALS)
+    running = f"SELECT project_id, `month`, {sums} FROM {_metered(tables, counts)} GROUP BY project_id, `month`"  # noqa: S608
+    return written(tables, "usage", ends.write_usage, ("project_id", "month", *TOTALS), f"({running})")
 
 
 def _summed(

@@ -1,0 +1,47 @@
+"""Stages `change`, `cohort-messages`, `cohort-changes`, `members`: who enters or leaves a cohort."""
+
+from datetime import datetime
+
+from pyflink.table import DataTypes, StreamTableEnvironment, Table
+from pyflink.table.udf import udtf
+
+from jobs.ingest.columns import LINEAGE, STORED_LINEAGE, data_type, written
+from jobs.ingest.decode import Decoded
+from jobs.ingest.ends import Ends
+from udfs.decode import CohortChanges
+from udfs.model import COHORT_COLUMNS, Kind
+
+MEMBER_COLUMNS = ("project_id", "cohort_id", "cohort_name", "in_cohort", "computed_time", "user_id")
+"""What a membership is; `computed_time` as text."""
+
+
+def cohort_changes(tables: StreamTableEnvironment, messages: Table) -> Table:
+    """The users of each cohort message, a row each."""
+    # text for a time: what a table function returns has no microseconds in it
+    types = [DataTypes.STRING() if kind is datetime else data_type(kind) for kind in COHORT_COLUMNS.values()]
+    tables.create_temporary_function("cohort_changes", udtf(CohortChanges(), result_types=types))
+    return tables.sql_query(f"""
+        SELECT project_id, notifly_project, {", ".join(COHORT_COLUMNS)}, {", ".join(LINEAGE)}
+        FROM {messages} AS message,
+            LATERAL TABLE(cohort_changes(message.payload, message.arrival)) AS change({", ".join(COHORT_COLUMNS)})
+    """)  # noqa: S608
+
+
+def cohort_messages(tables: StreamTableEnvironment, decoded: Decoded) -> Table:
+    """Cohort messages, copies included."""
+    columns = f"project_id, notifly_project, payload, {STORED_LINEAGE}"
+    return tables.sql_query(decoded.select(columns, f"kind = '{Kind.COHORT}'"))
+
+
+def membership(tables: StreamTableEnvironment, changes: Table) -> Table:
+    """Users of cohort messages as their history has them."""
+    columns = ["project_id", "notifly_project", *COHORT_COLUMNS]
+    at = columns.index("computed_time")
+    columns[at] = "CAST(CAST(computed_time AS TIMESTAMP(6)) AS TIMESTAMP_LTZ(6)) AS computed_time"
+    return tables.sql_query(f"SELECT {', '.join(columns)}, {STORED_LINEAGE} FROM {changes}")  # noqa: S608
+
+
+def members(tables: StreamTableEnvironment, changes: Table, ends: Ends) -> Table:
+    """Memberships, handed to the writer."""
+    rows = f"(SELECT * FROM {changes} WHERE user_id IS NOT NULL)"  # noqa: S608
+    return written(tables, "members", ends.write_members, MEMBER_COLUMNS, rows)
