@@ -59,7 +59,7 @@ upgrade-test: setup ## Older code stopped in mid-feed, its state restored by thi
 bench: setup ## Throughput beside SQL, PySpark, Bytewax, plain Python, naive PyFlink (680 MB and 30 min)
 	.venv/bin/python -m lab.bench.throughput
 
-figures: setup ## The other figures in the README
+figures: setup ## The other figures of docs/performance.md
 	.venv/bin/python -m lab.bench
 
 lock: setup ## Resolve pyproject.toml anew into requirements.lock

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 _CONFIG = Config(connect_timeout=3, read_timeout=30, retries={"mode": "standard", "total_max_attempts": 8})
 PUT_RECORDS_MAX: Final = 500
-"""Records that one PutRecords call takes (contract §4.4)."""
+"""Records that one PutRecords call takes (docs/amplitude.md §4.4)."""
 PUT_BYTES_MAX: Final = 4 * 2**20
-"""Bytes of data in one call; older clients of Kinesis refuse more than 5 MiB (contract §4.4)."""
+"""Bytes of data in one call; older clients of Kinesis refuse more than 5 MiB (docs/amplitude.md §4.4)."""
 RECORD_BYTES_MAX: Final = 10 * 2**20
-"""Bytes of one record, where the stream allows as much as Kinesis can (contract §4.4)."""
+"""Bytes of one record, where the stream allows as much as Kinesis can (docs/amplitude.md §4.4)."""
 GET_RECORDS_MAX: Final = 10_000
 """Records that one GetRecords call gives."""
 

@@ -1,8 +1,8 @@
 """Vocabulary of the tests: what Amplitude sends, named instants and the bytes of a record.
 
 `event(user_id=None, uuid=MISSING)` is one valid event with what matters to the test said aloud; `user_update`
-and `cohort` likewise (contract sections 2.2 and 3.1). EVENT_A, EVENT_B and EVENT_C are the public records of
-the contract (section 1.6): web 2025, Segment 2020, import 2023.
+and `cohort` likewise (docs/amplitude.md §2.2, §3.1). EVENT_A, EVENT_B and EVENT_C are the public records of
+docs/amplitude.md §1.6: web 2025, Segment 2020, import 2023.
 """
 
 import json

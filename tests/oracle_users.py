@@ -1,6 +1,6 @@
 """What profiles and memberships must be after a list of records: the fold in clock order, by `json` alone.
 
-Written from contract §2.3, §3.1 and §8.1; it shares no code with the job. Numbers are exact: fractions as Decimal.
+Written from docs/amplitude.md §2.3, §3.1 and §8.1; it shares no code with the job. Fractions are Decimal.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""The rows of contract §8.3 about bytes and spelling: what may come, and the whole outcome that it must have."""
+"""The rows of docs/amplitude.md §8.3 about bytes and spelling: what may come, and the whole outcome of it."""
 
 import gzip
 from hashlib import sha256

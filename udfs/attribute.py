@@ -1,6 +1,6 @@
 """Whose record it is: `app`, Amplitude's project id, or a cohort's id, looked up in the project registry.
 
-Only the top-level `app` counts, and only an exact integer or a string of digits (contract §8.1, §8.3):
+Only the top-level `app` counts, and only an exact integer or a string of digits (docs/amplitude.md §8.1, §8.3):
 `true` and `434735.0` equal integers in Python and are still refused. A record belongs to the Notifly project
 that the Amplitude project was linked to when Amplitude uploaded it.
 """

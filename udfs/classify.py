@@ -1,4 +1,4 @@
-"""What kind of message a JSON object is: the discriminator order of contract §2.2, as one table."""
+"""What kind of message a JSON object is: the discriminator order of docs/amplitude.md §2.2, as one table."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final

@@ -1,6 +1,6 @@
 """Amplitude's timestamps, and the month that an event is metered in.
 
-On the wire a time is `2025-07-17 10:36:28.583000`: a space, no zone, UTC (contract §1.2). A `T`,
+On the wire a time is `2025-07-17 10:36:28.583000`: a space, no zone, UTC (docs/amplitude.md §1.2). A `T`,
 more fraction digits and a zone are accepted too. Values are naive UTC datetimes, rounded to microseconds.
 """
 
@@ -17,7 +17,7 @@ AHEAD: Final = timedelta(days=1)
 
 
 def timestamp(text: object) -> datetime | None:
-    """The instant a field's value means, as naive UTC; None when it is not a timestamp of contract §1.2."""
+    """The instant a field's value means, as naive UTC; None when it is no time of docs/amplitude.md §1.2."""
     if not isinstance(text, str) or "\0" in text:  # msgspec stops reading at a NUL
         return None
     try:
@@ -41,7 +41,7 @@ _EPOCH: Final = datetime.fromisoformat("1970-01-01")
 
 
 def month(server_upload_time: datetime | None, arrival: datetime) -> str:
-    """The UTC month, `YYYY-MM`, an event is metered in: contract §8.1 "Billing month".
+    """The UTC month, `YYYY-MM`, an event is metered in: docs/amplitude.md §8.1 "billing month".
 
     By `server_upload_time`, which a sender cannot choose and every retry repeats; by arrival without it.
     """

@@ -1,4 +1,4 @@
-"""Cohort messages of Amplitude (contract §3.1): what a whole message says, and its users one by one.
+"""Cohort messages of Amplitude (docs/amplitude.md §3.1): what a whole message says, and its users one by one.
 
 A message names a cohort and no project: the cohort's registration alone determines the owner. All users of a
 message enter or leave together; order is restored by the time at which Amplitude computed the cohort.
@@ -107,7 +107,7 @@ def computed_time(spelled: object) -> datetime | None:
 
 
 def identify(message: Message, payload: bytes) -> Identity:
-    """Copies of a message have its `message_id` (contract §8.1); without one, its content."""
+    """Copies of a message have its `message_id` (docs/amplitude.md §8.1); without one, its content."""
     if message.message_id is None:
         return identity.by_content(parse.content(payload))
     return identity.by_message_id(message.cohort_id, message.message_id)

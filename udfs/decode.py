@@ -122,7 +122,7 @@ def _attributed(kind: Kind, found: parse.Record, payload: bytes, arrival: dateti
     app = attribute.project_id(fields.get("app"))
     if kind is Kind.USER_UPDATE:
         if fields.get("app") is None:
-            # Amplitude may leave it out of an Identify (contract §2.2): it waits for one who knows whose it is
+            # Amplitude may leave `app` out of an Identify (docs/amplitude.md §2.2): it waits as a dead letter
             return dead_letter(Rejection(Reason.UNATTRIBUTED, "a user update without app"), payload)
         fields = fields | {"event_type": classify.update_type(fields)}
     name = _name(fields, "" if kind is Kind.USER_UPDATE else EVENT_PREFIX)

@@ -35,7 +35,7 @@ def identify(export: Any, payload: bytes) -> Identity:
 
 
 def identify_update(export: Any, payload: bytes) -> Identity:
-    """The same for a user update, of which only ids of its own tell copies from equal ones (contract §8.1)."""
+    """The same for a user update: only its own ids tell copies from equal ones (docs/amplitude.md §8.1)."""
     if export.uuid:
         return identity.by_uuid(export.uuid, export.event_type)
     if export.insert_id and (device_or_user := export.device_id or export.user_id):

@@ -1,4 +1,4 @@
-"""Which records are copies of the same event: the identity ladder of contract §8.1.
+"""Which records are copies of the same event: the identity ladder of docs/amplitude.md §8.1.
 
 The first rung whose fields are all present names the event within its project. The identity is the rung
 and each field behind its length, so two different sets of fields never spell the same text; its hash is

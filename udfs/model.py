@@ -125,7 +125,7 @@ class Repair(StrEnum):
 
 
 # The event store's columns that decode fills, in order; the documented fields of an Export-API event
-# (contract §1.4) under their own names, `$insert_id` without its dollar. Objects are JSON text.
+# (docs/amplitude.md §1.4) under their own names, `$insert_id` without its dollar. Objects are JSON text.
 EXPORT_COLUMNS: Final[dict[str, type]] = {
     "uuid": str,
     "user_id": str,

@@ -1,4 +1,4 @@
-"""Amplitude's identify operators (contract §2.3) as functions on JSON values, and the reading of an update.
+"""The operators of docs/amplitude.md §2.3 as functions on JSON values, and the reading of an update.
 
 A value is JSON text as it was sent, or None where the property is unset; null is a value like any other.
 What no arithmetic touches keeps its spelling; `lists` says which elements are equal.

@@ -267,7 +267,7 @@ def _app_rejection(app: object) -> Rejection:
 _ONCE_KEYS: Final = ("app", "event_type", "uuid", "user_id")
 _COHORT_KEYS: Final = ("cohort_id", "in_cohort", "computed_time", "users")
 _IDENTITY_KEYS: Final = ("device_id", "$insert_id", "event_id", "client_event_time")
-# Amplitude's Kinesis page names these two; the Export schema has the others (contract §1.1)
+# Amplitude's Kinesis page names these two; the Export schema has the others (docs/amplitude.md §1.1)
 _ALIASES: Final = {"event_type": "event_name", "event_time": "created_at"}
 
 

@@ -17,7 +17,7 @@ from udfs.operators import Value
 from udfs.property import Property, Stamp
 
 HORIZON: Final = 28 * 60 * 60 * 10**6
-"""Microseconds that an operator stays open: Amplitude's 4 h of retries and a day's margin (contract §8.1)."""
+"""Microseconds that an operator stays open: 4 h of retries and a day's margin (docs/amplitude.md §8.1)."""
 MAX_OPEN: Final = 512
 """Operators that a profile holds open."""
 MAX_APPLIED: Final = 2048
@@ -28,7 +28,7 @@ _LONG_AGO: Final = -(2**63)
 
 
 class Clock(NamedTuple):
-    """The total order of updates: contract §8.1 "Ordering of user properties"; -1 stands for what is absent."""
+    """The total order of updates: docs/amplitude.md §8.1 "ordering of user properties"; -1 where one is absent."""
 
     uploaded: int
     """Microseconds since 1970, as all times here: `server_upload_time`, the arrival without it."""

@@ -17,9 +17,9 @@ from udfs.model import Reason, Rejection, Repair
 BOM: Final = b"\xef\xbb\xbf"
 BLANKS: Final = b" \t\r\n"
 MAX_BYTES: Final = 10 * 2**20
-"""The largest record that Kinesis can be set to take (contract §4.4)."""
+"""The largest record that Kinesis can be set to take (docs/amplitude.md §4.4)."""
 MAX_DEPTH: Final = 64
-"""Levels of objects and arrays in a record; Amplitude takes 40 in properties (contract §4.4, §8.3)."""
+"""Levels of objects and arrays in a record; Amplitude takes 40 in properties (docs/amplitude.md §4.4, §8.3)."""
 TOO_DEEP: Final = Rejection(Reason.TOO_DEEP, f"nested deeper than {MAX_DEPTH} levels")
 
 

@@ -1,8 +1,8 @@
 """Which records change a user's profile.
 
-Properties belong to users by their user id (contract §3.2): what names a device alone stays in the history. A user
-update is merged as it is. An event shows all properties as they were when it happened; they are merged when the
-project asks for it and the event is no backfill, whose old values would overwrite living ones (contract §8.1).
+Properties belong to users by their user id (docs/amplitude.md §8.1): an update that names a device alone stays in
+the history. A user update is merged as it is. An event shows all properties as they were when it happened; they
+are merged when the project asks for it and the event is no backfill, whose old values would overwrite living ones.
 """
 
 from datetime import datetime, timedelta
@@ -11,7 +11,7 @@ from typing import Any, Final
 from udfs.attribute import Project
 
 LONGEST_ID: Final = 4096
-"""Bytes of an id that stands in DynamoDB; Amplitude's are shorter than 1 024 characters (contract §4.4)."""
+"""Bytes of an id in DynamoDB; Amplitude's are shorter than 1 024 characters (docs/amplitude.md §4.4)."""
 
 
 def can_be_id(text: str | None) -> bool:

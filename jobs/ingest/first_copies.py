@@ -11,7 +11,7 @@ from udfs.model import EVENT_COLUMNS, Kind
 
 CONTENT_WINDOW = timedelta(hours=6)
 """How long a user update without an id is remembered by its content: past Amplitude's 4 h of retries, and not much
-longer, because two honest updates may be equal (contract §8.1)."""
+longer, because two honest updates may be equal (docs/amplitude.md §8.1)."""
 _ROW = ("kind", "to_profile", "identity_hash", *EVENT_COLUMNS, *LINEAGE)
 
 

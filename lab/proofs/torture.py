@@ -55,6 +55,7 @@ OPTIONS: Final = {
 }
 SCOREBOARD: Final = ROOT / "docs" / "scoreboard.md"
 LINES: Final = ROOT / "docs" / "scoreboard.jsonl"
+BEGIN, END = "<!-- made by lab.proofs.torture -->\n", "<!-- until here -->\n"
 
 
 @dataclass
@@ -304,8 +305,9 @@ def main(  # noqa: PLR0913  an option each
     """Strike the product with faults; exit 0 only when every run came out right."""
     stop_on_signals()
     if write_scoreboard:
-        head, marker, _ = SCOREBOARD.read_text(encoding="utf-8").partition("<!-- made by lab.proofs.torture -->\n")
-        SCOREBOARD.write_text(head + marker + scoreboard(read_lines()), encoding="utf-8")
+        before, _, rest = SCOREBOARD.read_text(encoding="utf-8").partition(BEGIN)
+        _, _, after = rest.partition(END)
+        SCOREBOARD.write_text(before + BEGIN + scoreboard(read_lines()) + END + after, encoding="utf-8")
         return
     console, lines = Console(), []
     with one_line_errors("torture"):

@@ -96,7 +96,7 @@ def _unusable(example: Record) -> dict[str, list[bytes]]:
 
 
 def unattributed(rng: Random) -> bytes:
-    """A user update in the form of the Identify API, which names no project (contract §2.2)."""
+    """A user update in the form of the Identify API, which names no project (docs/amplitude.md §2.2)."""
     return encode(
         {"user_id": f"user-{rng.randrange(999)}", "device_id": uuid(rng), "user_properties": {"plan": "pro"}}
     )

@@ -1,4 +1,4 @@
-"""Made-up events, user updates and cohort messages in the shapes of real ones (contract §1 to §3), by seed."""
+"""Made-up events, user updates and cohort messages in the shapes of docs/amplitude.md §1 to §3, by seed."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -104,7 +104,7 @@ def person(rng: Random, devices: Sequence[Record] = DEVICES) -> Record:
 
 
 def make_event(rng: Random, number: int, project_id: int, person: Record, upload: datetime) -> Record:
-    """An event as today's SDKs lead to (record A of the contract); `number` is unique in the sample."""
+    """An event as today's SDKs lead to (record A of docs/amplitude.md §1.6); `number` is unique in the sample."""
     event_type = rng.choice(_EVENT_TYPES)
     event = {
         **_NULLS,
@@ -169,7 +169,7 @@ def with_shape(rng: Random, event: Record) -> Record:
 
 
 def _segment_shape(event: Record) -> Record:
-    """As forwarded by Segment in 2020: fewer fields, groups, no session (record B of the contract)."""
+    """As forwarded by Segment in 2020: fewer fields, groups, no session (record B of docs/amplitude.md §1.6)."""
     absent = {"$insert_key", "data_type", "global_user_properties", "partner_id", "plan", "source_id"}
     group = "90f978f0-5e4e-11ea-9bb3-0ed254670000"
     return {key: value for key, value in event.items() if key not in absent} | {
@@ -219,7 +219,7 @@ def _without(rng: Random, event: Record, key: str) -> Record:
 
 
 def with_oddities(rng: Random, event: Record) -> Record:
-    """What the contract allows and few records have: fields of a later schema, app as text, broken values."""
+    """What docs/amplitude.md allows and few records have: fields of a later schema, app as text, broken values."""
     roll = rng.random()
     if roll < 0.01:
         return event | {"ingestion_metadata": {"source_name": "s3", "판": 2}, "schema_of_2027": [None, 1e-7]}
@@ -235,7 +235,7 @@ def with_oddities(rng: Random, event: Record) -> Record:
 
 
 def user_update(rng: Random, project_id: int, person: Record, upload: datetime) -> Record:
-    """A change of a user or a group in one of the shapes that may arrive (contract §2.2)."""
+    """A change of a user or a group in one of the shapes that may arrive (docs/amplitude.md §2.2)."""
     user = {name: person[name] for name in ("user_id", "device_id", "amplitude_id", "platform", "country")}
     record = {"app": project_id, **clocks(rng, upload), **user, "event_properties": {}, "uuid": uuid(rng)}
     group = {
@@ -255,7 +255,7 @@ def user_update(rng: Random, project_id: int, person: Record, upload: datetime) 
 
 
 def cohort_message(rng: Random, cohort_id: str, upload: datetime, users: int) -> Record:
-    """A batch of users who enter or leave a cohort (contract §3.1)."""
+    """A batch of users who enter or leave a cohort (docs/amplitude.md §3.1)."""
     return {
         "cohort_name": "VIP 🧶 재구매",
         "cohort_id": cohort_id,

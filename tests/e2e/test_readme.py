@@ -1,4 +1,4 @@
-"""The README's commands, run as a newcomer would: copied from the page, in order."""
+"""The commands of README and docs/operations.md, run as a newcomer would: copied from the page, in order."""
 
 import os
 import re
@@ -15,15 +15,15 @@ from lab.stack.patience import scaled, wait_until
 from lab.stack.process import is_free
 
 ROOT = Path(__file__).resolve().parents[2]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
 PORTS = (Ports.kinesis, Ports.dynamodb, Ports.flink_rest)
 
 
-def commands(heading: str, block: int = 0) -> list[str]:
-    """The command lines of a shell block below a heading, the first one unless said otherwise."""
-    section = re.search(rf"^#+ {heading}\n(.*?)(?=^## |\Z)", README, re.DOTALL | re.MULTILINE)
+def commands(page: str, heading: str, block: int = 0) -> list[str]:
+    """The command lines of a shell block below a page's heading, the first one unless said otherwise."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    section = re.search(rf"^#+ {heading}\n(.*?)(?=^## |\Z)", text, re.DOTALL | re.MULTILINE)
     blocks = re.findall(r"```sh\n(.*?)```", section[1], re.DOTALL) if section else []
-    assert len(blocks) > block, f"README has no such shell block below {heading!r}"
+    assert len(blocks) > block, f"{page} has no such shell block below {heading!r}"
     lines = blocks[block].replace("\\\n", "").splitlines()
     return [line.split("  #")[0].strip() for line in lines if line.strip()]
 
@@ -43,7 +43,7 @@ def started(command: str, log: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def test_both_commands_of_the_first_block_are_make_targets() -> None:
-    assert commands("Two commands") == ["make run", "make test"]
+    assert commands("README.md", "Two commands") == ["make run", "make test"]
 
 
 def test_make_run_stays_up_for_other_tools_until_ctrl_c(tmp_path: Path) -> None:
@@ -51,7 +51,7 @@ def test_make_run_stays_up_for_other_tools_until_ctrl_c(tmp_path: Path) -> None:
     with started("make run", log) as process:
         wait_for(log, "Running until Ctrl-C.", process)
         assert "RIGHT all numbers equal the count of the 3,200 records fed" in log.read_text()
-        for command in commands("While it runs"):
+        for command in commands("docs/operations.md", "While `make run` runs"):
             subprocess.run(command.split(), cwd=ROOT, check=True, timeout=scaled(60))
         second = subprocess.run(["make", "run"], cwd=ROOT, capture_output=True, text=True, check=False)
         assert "amplitude-bridge: a stack named local is running already, as process " in second.stderr

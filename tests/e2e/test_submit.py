@@ -1,4 +1,4 @@
-"""README's "Submit to a cluster", typed as it stands, from an empty directory to a completed checkpoint."""
+"""docs/operations.md, "Submit to a cluster", as typed, from an empty directory to a completed checkpoint."""
 
 import json
 import os
@@ -113,7 +113,7 @@ def edited(path: Path, services: dict[str, Emulator]) -> None:
 
 
 def test_from_an_empty_directory_to_a_completed_checkpoint(shell: Shell, services: dict[str, Emulator]) -> None:
-    setup, copy, home, start, submit, listing = commands("Submit to a cluster")
+    setup, copy, home, start, submit, listing = commands("docs/operations.md", "Submit to a cluster")
     typed(shell, setup)
     typed(shell, copy)
     edited(shell.folder / "job.toml", services)
@@ -135,7 +135,7 @@ def test_from_an_empty_directory_to_a_completed_checkpoint(shell: Shell, service
     assert (refused.returncode, refused.stdout) == (2, "")
     assert refused.stderr.startswith(f"amplitude-bridge: flink run failed: jobs.ingest: {line}")
     assert refused.stderr.count("\n") == 1
-    package, plain = commands("Submit to a cluster", 1)
+    package, plain = commands("docs/operations.md", "Submit to a cluster", 1)
     typed(shell, package)
     refused = shell.run(plain)
     assert refused.returncode == 31, refused.stderr

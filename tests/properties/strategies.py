@@ -1,4 +1,4 @@
-"""What the properties draw: JSON values, records of every shape of the contract, and their bytes.
+"""What the properties draw: JSON values, records of every shape of docs/amplitude.md, and their bytes.
 
 Some strategies draw a few bytes, each one a choice from a list: quick enough for many thousands of examples.
 """

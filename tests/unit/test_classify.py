@@ -1,4 +1,4 @@
-"""What kind of message an object is: the discriminator order of contract §2.2, and whose test or echo it is."""
+"""The kind of a message, in the order of docs/amplitude.md §2.2, and which messages are a test or an echo."""
 
 import json
 

@@ -17,9 +17,10 @@ from udfs.model import EVENT_COLUMNS, Kind, Reason, Repair
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = sorted((ROOT / "docs").rglob("*.md"))
-PAGES = [ROOT / "README.md", *DOCS]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS]
 LONGEST_DECISION = 20
-FOLDERS = ("jobs", "udfs", "stores", "ops", "lab", "tests", "flink-conf", "deploy", "docs", "emulators", ".ci")
+LONGEST_README = 900
+FOLDERS = ("jobs", "udfs", "stores", "ops", "bench", "tests", "flink-conf", "deploy", "docs", "emulators", ".ci")
 
 
 def text(name: str) -> str:
@@ -160,6 +161,10 @@ def test_the_contents_of_operations_name_every_heading() -> None:
     contents, _, below = text("docs/operations.md").partition("\n## ")
     headings = re.findall(r"^##+ (.+)$", f"## {below}", re.MULTILINE)
     assert re.findall(r"\[([^\]]+)\]\(#", contents) == headings, "docs/operations.md: mend the list at its top"
+
+
+def test_the_readme_is_short() -> None:
+    assert len(text("README.md").split()) <= LONGEST_README
 
 
 def test_a_decision_is_short() -> None:

@@ -1,4 +1,4 @@
-"""Whole records of every variant that the contract knows, and the row that must come of each, value by value."""
+"""Whole records of every variant that docs/amplitude.md knows, and the row that each must become, by value."""
 
 import json
 from datetime import datetime

@@ -245,7 +245,7 @@ def test_every_method_that_asks_something_of_aws_belongs_to_a_role() -> None:
 
 
 def test_amplitude_may_put_records_and_no_other_account() -> None:
-    # contract §1.1: this account, these three actions, and no external id
+    # docs/amplitude.md §1.1: this account, these three actions, and no external id
     (trust,) = TEMPLATES["amplitude.trust.json"]["Statement"]
     assert trust["Principal"] == {"AWS": "arn:aws:iam::358203115967:root"}
     assert (trust["Effect"], trust["Action"], "Condition" in trust) == ("Allow", "sts:AssumeRole", False)

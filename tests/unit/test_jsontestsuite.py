@@ -22,7 +22,7 @@ CASES = dict(cases())
 NOT_JSON = {Reason.EMPTY, Reason.INVALID_UTF8, Reason.INVALID_JSON, Reason.TOO_DEEP}
 # no JSON by the suite, and read all the same
 READ = {
-    "n_number_NaN": "Python's json writes it in a sender: null with a repair (contract §8.3)",
+    "n_number_NaN": "Python's json writes it in a sender: null with a repair (docs/amplitude.md §8.3)",
     "n_number_infinity": "as NaN",
     "n_number_minus_infinity": "as NaN",
     "n_structure_object_with_trailing_garbage": "what stands behind an object is one more record",
