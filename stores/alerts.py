@@ -5,12 +5,11 @@ and one notification about them all. So each threshold is claimed once, whoever 
 stays until it is acknowledged; its id, the same at each attempt, is the receiver's idempotency key.
 """
 
-from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from stores import dynamodb
-from stores.errors import explained
+from stores.table import Table
 from stores.usage import Usage
 
 if TYPE_CHECKING:
@@ -61,25 +60,24 @@ class Alerts:
     """The two tables. Methods raise StoreError in one line when they cannot be used."""
 
     def __init__(self, address: dynamodb.TablesAddress, client: "DynamoDBClient | None" = None) -> None:
-        self.address = address
-        self.client = client or address.client()
-        self.table = address.table(TABLE)
-        self.notifications_table = address.table(NOTIFICATIONS_TABLE)
+        self.alerts = Table(address, TABLE, {"project_id": "N", "month_threshold": "S"}, client)
+        self.client = self.alerts.client
+        self.notifications = Table(address, NOTIFICATIONS_TABLE, {"notification_id": "S"}, self.client)
         self._claimed: set[_Key] | None = None
 
     def create(self) -> None:
         """Create the tables unless they are there."""
-        with self._explained():
-            dynamodb.create_table(self.client, self.table, [("project_id", "N"), ("month_threshold", "S")])
-            dynamodb.create_table(self.client, self.notifications_table, [("notification_id", "S")])
+        self.alerts.create()
+        self.notifications.create()
 
     def claim(self, project: "Project", total: Usage) -> Notification | None:
         """Claim what a month's total has reached and nobody has claimed yet, all of it at once."""
         for _ in range(2):  # a second time only where somebody else has claimed meanwhile
             if self._claimed is None:
-                self._claimed = {(one.project_id, one.month, one.threshold) for one in self.list()}
-            terms, at = project.terms_of(total.month), (total.project_id, total.month)
-            reached = tuple(one for one in terms.reached(total.events) if (*at, one) not in self._claimed)
+                self._claimed = {(alert.project_id, alert.month, alert.threshold) for alert in self.list()}
+            terms = project.terms_of(total.month)
+            keys = {threshold: (total.project_id, total.month, threshold) for threshold in terms.thresholds}
+            reached = tuple(one for one in terms.reached(total.events) if keys[one] not in self._claimed)
             if not reached:
                 return None
             claim = Notification(
@@ -93,7 +91,7 @@ class Alerts:
                 dynamodb.now(),
             )
             if self._put(claim):
-                self._claimed.update((*at, one) for one in reached)
+                self._claimed.update(keys[threshold] for threshold in reached)
                 return claim
             self._claimed = None
         return None  # the next look will tell
@@ -103,7 +101,7 @@ class Alerts:
         alerts: list[Any] = [
             {
                 "Put": {
-                    "TableName": self.table,
+                    "TableName": self.alerts.name,
                     "Item": _alert_item(claim, threshold),
                     "ConditionExpression": "attribute_not_exists(project_id)",
                 }
@@ -111,9 +109,9 @@ class Alerts:
             for threshold in claim.thresholds
         ]
         notification: Any = {
-            "Put": {"TableName": self.notifications_table, "Item": dynamodb.as_item(claim._asdict())}
+            "Put": {"TableName": self.notifications.name, "Item": dynamodb.as_item(claim._asdict())}
         }
-        with self._explained():
+        with self.alerts.explained(self.notifications):
             try:
                 self.client.transact_write_items(TransactItems=[*alerts, notification])
             except self.client.exceptions.TransactionCanceledException as error:
@@ -125,63 +123,47 @@ class Alerts:
 
     def pending(self) -> "list[Notification]":
         """What is not acknowledged yet, the oldest first."""
-        with self._explained():
-            pages = self.client.get_paginator("scan").paginate(
-                TableName=self.notifications_table, ConsistentRead=True
-            )
-            found = [Notification(**dynamodb.from_item(item)) for page in pages for item in page["Items"]]
-        return sorted(found, key=lambda one: (one.claimed_at, one.notification_id))
+        found = (Notification(**dynamodb.from_item(item)) for item in self.notifications.scan())
+        return sorted(found, key=lambda pending: (pending.claimed_at, pending.notification_id))
 
-    def begin(self, one: Notification, retry_at: datetime) -> Notification | None:
+    def begin(self, notification: Notification, retry_at: datetime) -> Notification | None:
         """Take the next attempt; None when another sender has taken it, or it is acknowledged.
 
         Until `retry_at`, aware, nobody else tries: that is past the end of this attempt.
         """
-        return self._attempt(one, one._replace(attempts=one.attempts + 1, retry_at=_iso(retry_at)))
+        begun = notification._replace(attempts=notification.attempts + 1, retry_at=_iso(retry_at))
+        return self._attempt(notification, begun)
 
-    def failed(self, one: Notification, error: str, retry_at: datetime) -> None:
+    def failed(self, notification: Notification, error: str, retry_at: datetime) -> None:
         """Note why an attempt has failed, and when the next one is due."""
-        self._attempt(one, one._replace(last_error=error, retry_at=_iso(retry_at)))
+        self._attempt(notification, notification._replace(last_error=error, retry_at=_iso(retry_at)))
 
     def _attempt(self, known: Notification, changed: Notification) -> Notification | None:
-        with self._explained():
-            try:
-                self.client.put_item(
-                    TableName=self.notifications_table,
-                    Item=dynamodb.as_item(changed._asdict()),
-                    ConditionExpression="attempts = :known",
-                    ExpressionAttributeValues={":known": {"N": str(known.attempts)}},
-                )
-            except self.client.exceptions.ConditionalCheckFailedException:
-                return None
-        return changed
+        item = dynamodb.as_item(changed._asdict())
+        outcome = self.notifications.put(item, "attempts = :known", known=known.attempts)
+        return changed if outcome.written else None
 
-    def acknowledge(self, one: Notification) -> None:
+    def acknowledge(self, notification: Notification) -> None:
         """Note that the channel has acknowledged it: it is told, and nothing is left to be sent."""
         told: list[Any] = [
             {
                 "Update": {
-                    "TableName": self.table,
-                    "Key": _key(one.project_id, one.month, threshold),
+                    "TableName": self.alerts.name,
+                    "Key": _key(notification.project_id, notification.month, threshold),
                     "UpdateExpression": "SET notified_at = if_not_exists(notified_at, :now)",
                     "ExpressionAttributeValues": {":now": {"S": dynamodb.now()}},
                 }
             }
-            for threshold in one.thresholds
+            for threshold in notification.thresholds
         ]
-        key = {"notification_id": {"S": one.notification_id}}
-        done: Any = {"Delete": {"TableName": self.notifications_table, "Key": key}}
-        with self._explained():
+        key = {"notification_id": {"S": notification.notification_id}}
+        done: Any = {"Delete": {"TableName": self.notifications.name, "Key": key}}
+        with self.alerts.explained(self.notifications):
             self.client.transact_write_items(TransactItems=[*told, done])
 
     def list(self) -> "list[Alert]":
         """All alerts by project, month and threshold."""
-        with self._explained():
-            pages = self.client.get_paginator("scan").paginate(TableName=self.table, ConsistentRead=True)
-            return sorted(_alert(item) for page in pages for item in page["Items"])
-
-    def _explained(self) -> AbstractContextManager[None]:
-        return explained(f"DynamoDB table {self.table} or {self.notifications_table}", self.address.endpoint)
+        return sorted(map(_alert, self.alerts.scan()))
 
 
 def _iso(at: datetime) -> str:

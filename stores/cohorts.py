@@ -4,9 +4,8 @@ Amplitude's cohort messages name no project, so a cohort id is registered for on
 says so: its clock must stay, or an older message that comes later would bring the person back.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, suppress
 from decimal import Decimal
 from hashlib import sha256
 from itertools import islice
@@ -14,7 +13,8 @@ from time import time
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from stores import dynamodb
-from stores.errors import StoreError, explained
+from stores.errors import StoreError
+from stores.table import Item, Table
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -49,98 +49,61 @@ class Cohorts:
     """The table of cohorts. Methods raise StoreError in one line that says what to do."""
 
     def __init__(self, address: dynamodb.TablesAddress, client: "DynamoDBClient | None" = None) -> None:
-        self.address = address
-        self.client = client or address.client()
-        self.table = address.table(TABLE)
+        self.table = Table(address, TABLE, {"cohort_id": "S"}, client)
 
     def create(self) -> None:
         """Create the table unless it is there."""
-        with self._explained():
-            dynamodb.create_table(self.client, self.table, [("cohort_id", "S")])
+        self.table.create()
 
     def add(self, cohort_id: str, project_id: int) -> None:
         """Register a cohort for a project. Refused when it is registered, for whatever project."""
-        with self._explained():
-            try:
-                self.client.put_item(
-                    TableName=self.table,
-                    Item={
-                        "cohort_id": {"S": cohort_id},
-                        "project_id": {"N": str(project_id)},
-                        "registered_at": {"S": dynamodb.now()},
-                    },
-                    ConditionExpression="attribute_not_exists(cohort_id)",
-                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
-                )
-            except self.client.exceptions.ConditionalCheckFailedException as error:
-                response: Any = error.response
-                owner = _cohort(response["Item"]).project_id
-                known = f"cohort {cohort_id} is registered for project {owner} already"
-                msg = (
-                    f"{known}: there is nothing to do"
-                    if owner == project_id
-                    else f"{known}: its messages name no project, so it cannot be told apart; give project "
-                    f"{project_id} a cohort of its own"
-                )
-                raise StoreError(msg) from None
+        item = {"cohort_id": cohort_id, "project_id": project_id, "registered_at": dynamodb.now()}
+        written, before = self.table.put(dynamodb.as_item(item), "attribute_not_exists(cohort_id)")
+        if written:
+            return
+        owner = _cohort(before).project_id
+        known = f"cohort {cohort_id} is registered for project {owner} already"
+        msg = (
+            f"{known}: there is nothing to do"
+            if owner == project_id
+            else f"{known}: its messages name no project, so it cannot be told apart; give project "
+            f"{project_id} a cohort of its own"
+        )
+        raise StoreError(msg)
 
     def get(self, cohort_id: str) -> Cohort:
         """One registered cohort. Refused when there is none."""
-        with self._explained():
-            key = {"cohort_id": {"S": cohort_id}}
-            found = self.client.get_item(TableName=self.table, Key=key, ConsistentRead=True)
-        if "Item" not in found:
+        found = self.table.get(cohort_id=cohort_id)
+        if found is None:
             msg = f"cohort {cohort_id} is not registered: cohorts add registers it"
             raise StoreError(msg)
-        return _cohort(found["Item"])
+        return _cohort(found)
 
     def list(self) -> "list[Cohort]":
         """All registered cohorts by id."""
-        with self._explained():
-            pages = self.client.get_paginator("scan").paginate(TableName=self.table, ConsistentRead=True)
-            return sorted(_cohort(item) for page in pages for item in page["Items"])
+        return sorted(map(_cohort, self.table.scan()))
 
     def rename(self, cohort_id: str, name: str, computed_time: int) -> None:
         """Keep the name that a message gives, in microseconds since 1970; ignored unless it is the newest's.
 
         Ignored too when the cohort is not registered.
         """
-        outdated = suppress(self.client.exceptions.ConditionalCheckFailedException)
-        with self._explained(), outdated:
-            self.client.update_item(
-                TableName=self.table,
-                Key={"cohort_id": {"S": cohort_id}},
-                UpdateExpression="SET #name = :name, named_at = :named_at",
-                ConditionExpression=(
-                    "attribute_exists(cohort_id) AND "
-                    "(attribute_not_exists(named_at) OR named_at < :named_at OR named_at > :ahead)"
-                ),
-                ExpressionAttributeNames={"#name": "name"},  # a reserved word
-                ExpressionAttributeValues={
-                    ":name": {"S": name},
-                    ":named_at": {"N": _seconds(computed_time)},
-                    ":ahead": _ahead(),
-                },
-            )
-
-    def _explained(self) -> AbstractContextManager[None]:
-        return explained(f"DynamoDB table {self.table}", self.address.endpoint)
+        item = {"cohort_id": {"S": cohort_id}, "name": {"S": name}, "named_at": _seconds(computed_time)}
+        condition = f"attribute_exists(cohort_id) AND ({_newest('named_at')})"
+        self.table.update(item, condition, ahead=_ahead())
 
 
 class CohortMembers:
     """The table of members, those who have left included."""
 
     def __init__(self, address: dynamodb.TablesAddress, client: "DynamoDBClient | None" = None) -> None:
-        self.address = address
-        self.client = client or address.client()
-        self.table = address.table(MEMBERS_TABLE)
+        self.table = Table(address, MEMBERS_TABLE, {"cohort": "S", "member": "S"}, client)
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="cohort-members")
         self._new = True  # whether most who entered last were new
 
     def create(self) -> None:
         """Create the table unless it is there. Raises StoreError."""
-        with self._explained():
-            dynamodb.create_table(self.client, self.table, [("cohort", "S"), ("member", "S")])
+        self.table.create()
 
     def write(self, members: Iterable[Member]) -> int:
         """Write who is in and who has left, the newest computation of each, and return when all is acknowledged.
@@ -151,7 +114,7 @@ class CohortMembers:
         newest: dict[tuple[int, str, str], Member] = {}
         tied: set[tuple[int, str, str]] = set()
         for member in members:
-            key = (member.project_id, member.cohort_id, member.user_id)
+            key = _key(member)
             known = newest.get(key)
             if known is None or member.computed_time > known.computed_time:
                 newest[key] = member
@@ -161,92 +124,75 @@ class CohortMembers:
                 tied.add(key)
         entering = [member for member in newest.values() if member.in_cohort]
         leaving = [member for member in newest.values() if not member.in_cohort]
-        left = [*self._entered(entering), *self._refused(self._update, leaving)]
+        left = [*self._entered(entering), *self.table.refused(self._pool, leaving, self._update)]
         met = zip(left, self._pool.map(self._write, left), strict=True)
-        return len(tied | {(one.project_id, one.cohort_id, one.user_id) for one, tie in met if tie})
+        return len(tied | {_key(member) for member, tie in met if tie})
 
     def members(self, project_id: int, cohort_id: str, limit: int | None = None) -> Iterator[Member]:
         """Who is in a cohort, by user id; no more than `limit`. Raises StoreError while it is gone through."""
-        with self._explained():
-            pages: Any = self._query(project_id, cohort_id)
-            found = (item for page in pages for item in page["Items"])
-            for item in islice(found, limit):
-                computed = int(Decimal(item["computed_time"]["N"]).scaleb(6))
-                yield Member(project_id, cohort_id, item["user_id"]["S"], True, computed)
+        found = self.table.query(**_in_cohort(project_id, cohort_id))
+        for item in islice(found, limit):
+            computed = int(Decimal(item["computed_time"]["N"]).scaleb(6))
+            yield Member(project_id, cohort_id, item["user_id"]["S"], True, computed)
 
     def count(self, project_id: int, cohort_id: str) -> int:
         """How many are in a cohort. Raises StoreError."""
-        with self._explained():
-            pages: Any = self._query(project_id, cohort_id, Select="COUNT")
-            return sum(page["Count"] for page in pages)
-
-    def _query(self, project_id: int, cohort_id: str, **more: Any) -> Any:
-        return self.client.get_paginator("query").paginate(
-            TableName=self.table,
-            ConsistentRead=True,
-            KeyConditionExpression="cohort = :cohort",
-            FilterExpression="in_cohort = :in",
-            ExpressionAttributeValues={":cohort": {"S": f"{project_id}:{cohort_id}"}, ":in": {"BOOL": True}},
-            **more,
-        )
+        return self.table.count(**_in_cohort(project_id, cohort_id))
 
     def _entered(self, members: Sequence[Member]) -> list[Member]:
         """Write who enters; those that were refused. A first sync is all new members, a later one hardly any."""
         first, second = self._insert, self._update
         if not self._new:
             first, second = second, first
-        refused = self._refused(first, members)
+        refused = self.table.refused(self._pool, members, first)
         if 2 * len(refused) > len(members):
             self._new = not self._new  # the next batch will be like this one
-        return self._refused(second, refused)
+        return self.table.refused(self._pool, refused, second)
 
-    def _refused(self, statement: Callable[[Member], dict[str, Any]], members: Sequence[Member]) -> list[Member]:
-        with self._explained():
-            return dynamodb.left_over(self.client, self._pool, members, statement)
-
-    def _insert(self, member: Member) -> dict[str, Any]:
+    def _insert(self, member: Member) -> Item:
         """Writes a member whom the table does not know yet."""
-        return dynamodb.insert(self.table, _item(member))
+        return self.table.insertion(_item(member))
 
-    def _update(self, member: Member) -> dict[str, Any]:
+    def _update(self, member: Member) -> Item:
         """Writes over an older computation. What is not older is left to `_write`, which tells ties."""
         item = _item(member)
-        changed = {name: item[name] for name in ("in_cohort", "computed_time", "updated_at")}
-        sets = " ".join(f'SET "{name}"=?' for name in changed)
-        where = '"cohort"=? AND "member"=? AND "computed_time"<?'
-        return {
-            "Statement": f'UPDATE "{self.table}" {sets} WHERE {where}',
-            "Parameters": [*changed.values(), item["cohort"], item["member"], item["computed_time"]],
-        }
+        del item["user_id"]  # as it is
+        return self.table.change(item, _older("computed_time"))
 
     def _write(self, member: Member) -> bool:
         """Write one unless a newer one is there; whether one of the same time was there that says the opposite."""
-        computed = {"N": _seconds(member.computed_time)}
-        values: Any = {":time": computed, ":ahead": _ahead()}
-        condition = "attribute_not_exists(computed_time) OR computed_time < :time OR computed_time > :ahead"
+        item, condition, given = _item(member), _newest("computed_time"), {"ahead": _ahead()}
         if not member.in_cohort:
-            condition += " OR (computed_time = :time AND in_cohort = :in)"
-            values[":in"] = {"BOOL": True}
-        with self._explained():
-            try:
-                there: Any = self.client.put_item(
-                    TableName=self.table,
-                    Item=_item(member),
-                    ConditionExpression=condition,
-                    ExpressionAttributeValues=values,
-                    ReturnValues="ALL_OLD",
-                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
-                ).get("Attributes")
-            except self.client.exceptions.ConditionalCheckFailedException as error:
-                response: Any = error.response
-                there = response["Item"]
-        return bool(there) and (
-            Decimal(there["computed_time"]["N"]) == Decimal(computed["N"])
-            and there["in_cohort"]["BOOL"] != member.in_cohort
+            condition += " OR (computed_time = :computed_time AND in_cohort = :in)"
+            given["in"] = True
+        _, before = self.table.put(item, condition, **given)
+        return bool(before) and (
+            Decimal(before["computed_time"]["N"]) == Decimal(item["computed_time"]["N"])
+            and before["in_cohort"]["BOOL"] != member.in_cohort
         )
 
-    def _explained(self) -> AbstractContextManager[None]:
-        return explained(f"DynamoDB table {self.table}", self.address.endpoint)
+
+def _older(attribute: str) -> str:
+    """The condition that an earlier message is there: `attribute` is the time of the newest one so far."""
+    return f"{attribute} < :{attribute}"
+
+
+def _newest(attribute: str) -> str:
+    """The condition that no later message is there, but for times that no message can have, from `:ahead` on."""
+    return f"attribute_not_exists({attribute}) OR {_older(attribute)} OR {attribute} > :ahead"
+
+
+def _key(member: Member) -> tuple[int, str, str]:
+    return member.project_id, member.cohort_id, member.user_id
+
+
+def _in_cohort(project_id: int, cohort_id: str) -> dict[str, Any]:
+    """The query for who is in a cohort."""
+    return {
+        "KeyConditionExpression": "cohort = :cohort",
+        "FilterExpression": "in_cohort = :in",
+        "ExpressionAttributeValues": {":cohort": {"S": f"{project_id}:{cohort_id}"}, ":in": {"BOOL": True}},
+    }
 
 
 def _cohort(item: Mapping[str, Any]) -> Cohort:
@@ -254,13 +200,13 @@ def _cohort(item: Mapping[str, Any]) -> Cohort:
     return Cohort(item["cohort_id"]["S"], int(item["project_id"]["N"]), name)
 
 
-def _item(member: Member) -> dict[str, Any]:
+def _item(member: Member) -> Item:
     return {
         "cohort": {"S": f"{member.project_id}:{member.cohort_id}"},
         "member": {"S": _sort_key(member.user_id)},
         "user_id": {"S": member.user_id},
         "in_cohort": {"BOOL": member.in_cohort},
-        "computed_time": {"N": _seconds(member.computed_time)},
+        "computed_time": _seconds(member.computed_time),
         "updated_at": {"S": dynamodb.now()},
     }
 
@@ -273,10 +219,10 @@ def _sort_key(user_id: str) -> str:
     return user_id
 
 
-def _ahead() -> Any:
+def _ahead() -> int:
     """The first time that no message of today can have; older versions stored whatever stood in one."""
-    return {"N": str(round(time()) + _FAR_AHEAD)}
+    return round(time()) + _FAR_AHEAD
 
 
-def _seconds(microseconds: int) -> str:
-    return format(Decimal(microseconds).scaleb(-6), "f")
+def _seconds(microseconds: int) -> dict[str, str]:
+    return {"N": format(Decimal(microseconds).scaleb(-6), "f")}

@@ -10,11 +10,16 @@ from errors import OneLineError
 from stores import aws
 
 _CREDENTIALS = "no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give this machine a role"
+_MISSING = "ResourceNotFoundException"
 _NOBODY = "nothing answers there: start a local stack with `make run`, or name another with --config"
 
 
 class StoreError(OneLineError):
     """A stream, table or catalog that cannot be used; the message is one line."""
+
+
+class MissingError(StoreError):
+    """The stream or table is not there."""
 
 
 @contextmanager
@@ -30,4 +35,5 @@ def explained(what: str, endpoint: str | None) -> Iterator[None]:
         elif isinstance(error, NotConnected) and aws.emulated(endpoint):
             reason = _NOBODY
         msg = f"{what}{where} cannot be used: {reason}"
-        raise StoreError(msg) from None
+        missing = isinstance(error, ClientError) and error.response["Error"]["Code"] == _MISSING
+        raise (MissingError if missing else StoreError)(msg) from None

@@ -4,12 +4,13 @@ Two jobs would store each event twice and overwrite each other's totals. The job
 times in it are DynamoDB's, so no two machines' clocks are compared.
 """
 
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from stores import aws, dynamodb
-from stores.errors import StoreError, explained
+from stores.errors import StoreError
+from stores.table import Table
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -47,36 +48,29 @@ class Leases:
     """The table of the lease. Methods raise StoreError in one line when it cannot be used."""
 
     def __init__(self, address: dynamodb.TablesAddress, client: "DynamoDBClient | None" = None) -> None:
-        self.address = address
-        self.client = client or address.client()
-        self.table = address.table(TABLE)
+        self.table = Table(address, TABLE, {"lease": "S"}, client)
 
     def create(self) -> None:
         """Create the table unless it is there."""
-        with self._explained():
-            dynamodb.create_table(self.client, self.table, [("lease", "S")])
+        self.table.create()
 
     def current(self) -> tuple[Lease | None, datetime]:
         """The lease, None while nobody holds it, and what DynamoDB takes for the present."""
-        with self._explained():
-            found = self.client.get_item(TableName=self.table, Key=_KEY, ConsistentRead=True)
+        with self.table.explained():
+            found = self.table.client.get_item(TableName=self.table.name, Key=_KEY, ConsistentRead=True)
         item = dynamodb.from_item(found.get("Item", {}))
         return Lease(**{name: item[name] for name in Lease._fields}) if item else None, aws.date(found)
 
     def take(self, lease: Lease, before: Lease | None) -> bool:
         """Take the lease unless it has changed since it was read; whether it was taken."""
-        condition, values = "attribute_not_exists(job_id)", {}
-        if before:
-            condition = "job_id = :job_id AND renewed_at = :renewed_at"
-            values = {":job_id": {"S": before.job_id}, ":renewed_at": {"S": before.renewed_at}}
-        return self._put(lease, condition, values)
+        if before is None:
+            return self._put(lease, "attribute_not_exists(job_id)")
+        unchanged = "job_id = :holder AND renewed_at = :seen"
+        return self._put(lease, unchanged, holder=before.job_id, seen=before.renewed_at)
 
     def renew(self, lease: Lease) -> None:
         """Say that the job lives. Raises LeaseLostError when another one holds the lease."""
-        mine = self._put(
-            lease, "attribute_not_exists(job_id) OR job_id = :job_id", {":job_id": {"S": lease.job_id}}
-        )
-        if not mine:
+        if not self._put(lease, "attribute_not_exists(job_id) OR job_id = :job_id"):
             held, _ = self.current()
             other = f"job {held.job_id}, which reads stream {held.stream}" if held else "another job"
             msg = (
@@ -87,28 +81,16 @@ class Leases:
 
     def release(self, job_id: str) -> None:
         """Give the lease up, if this job holds it."""
-        with self._explained(), suppress(self.client.exceptions.ConditionalCheckFailedException):
-            self.client.delete_item(
-                TableName=self.table,
+        not_mine = suppress(self.table.client.exceptions.ConditionalCheckFailedException)
+        with self.table.explained(), not_mine:
+            self.table.client.delete_item(
+                TableName=self.table.name,
                 Key=_KEY,
                 ConditionExpression="job_id = :job_id",
                 ExpressionAttributeValues={":job_id": {"S": job_id}},
             )
 
-    def _put(self, lease: Lease, condition: str, values: dict[str, dict[str, str]]) -> bool:
+    def _put(self, lease: Lease, condition: str, **given: str) -> bool:
         _, now = self.current()
         dated = lease._replace(renewed_at=now.isoformat())
-        with self._explained():
-            try:
-                self.client.put_item(
-                    TableName=self.table,
-                    Item=_KEY | dynamodb.as_item(dated._asdict()),
-                    ConditionExpression=condition,
-                    **({"ExpressionAttributeValues": values} if values else {}),  # type: ignore[arg-type]
-                )
-            except self.client.exceptions.ConditionalCheckFailedException:
-                return False
-        return True
-
-    def _explained(self) -> AbstractContextManager[None]:
-        return explained(f"DynamoDB table {self.table}", self.address.endpoint)
+        return self.table.put(_KEY | dynamodb.as_item(dated._asdict()), condition, **given).written

@@ -17,7 +17,8 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from stores import dynamodb
-from stores.errors import StoreError, explained
+from stores.errors import StoreError
+from stores.table import Item, Table
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -32,10 +33,10 @@ _READ_AT_ONCE: Final = 100  # the most that BatchGetItem takes
 _THREADS: Final = 16
 _ATTEMPTS: Final = 8
 _PAUSE: Final = 0.05  # seconds, doubled each time
+_UNCHANGED: Final = "version = :known"
 
 Key = tuple[int, str]
 """A user: project id and user id."""
-_Item = dict[str, Any]
 
 
 class StoredProfile(NamedTuple):
@@ -59,28 +60,22 @@ class Profiles:
     """The table of profiles."""
 
     def __init__(self, address: dynamodb.TablesAddress, client: "DynamoDBClient | None" = None) -> None:
-        self.address = address
-        self.client = client or address.client()
-        self.table = address.table(TABLE)
+        self.table = Table(address, TABLE, {"profile": "S", "part": "N"}, client)
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="profiles")
 
     def create(self) -> None:
         """Create the table unless it is there. Raises StoreError."""
-        with self._explained():
-            dynamodb.create_table(self.client, self.table, [("profile", "S"), ("part", "N")])
+        self.table.create()
 
     def users(self) -> Iterator[Key]:
         """All users who have a profile, by a scan: for small tables. Raises StoreError in the midst of it."""
-        with self._explained():
-            pages = self.client.get_paginator("scan").paginate(
-                TableName=self.table,
-                ConsistentRead=True,
-                FilterExpression="part = :head",
-                ExpressionAttributeValues={":head": {"N": "0"}},
-                ProjectionExpression="project_id, user_id",
-            )
-            for page in pages:
-                yield from ((int(item["project_id"]["N"]), item["user_id"]["S"]) for item in page["Items"])
+        heads = self.table.scan(
+            FilterExpression="part = :head",
+            ExpressionAttributeValues={":head": _HEAD},
+            ProjectionExpression="project_id, user_id",
+        )
+        for head in heads:
+            yield int(head["project_id"]["N"]), head["user_id"]["S"]
 
     def of_users(self, keys: Iterable[Key]) -> dict[Key, StoredProfile]:
         """The profiles of all these users as they are now. Raises StoreError when one could not be read."""
@@ -109,10 +104,9 @@ class Profiles:
             raise ValueError(msg)
         large = [profile for profile in given if _size(profile) > LARGEST_TEXT]
         heads = [(profile, _head(profile)) for profile in given if _size(profile) <= LARGEST_TEXT]
-        with self._explained():
-            left = dynamodb.left_over(self.client, self._pool, heads, lambda pair: _statement(self.table, *pair))
+        left = self.table.refused(self._pool, heads, lambda pair: self._statement(*pair))
 
-        def alone(write: Callable[..., Key | None], profile: StoredProfile, *head: _Item) -> Key | None:
+        def alone(write: Callable[..., Key | None], profile: StoredProfile, *head: Item) -> Key | None:
             with watched(profile.key):
                 return write(profile, *head)
 
@@ -120,26 +114,35 @@ class Profiles:
         spilled = self._pool.map(lambda profile: alone(self._write_large, profile), large)
         return [key for key in (*single, *spilled) if key is not None]
 
-    def _read_some(self, names: Sequence[str]) -> list[_Item]:
+    def _statement(self, profile: StoredProfile, head: Item) -> Item:
+        """The write of a head where no parts are."""
+        if not profile.version:
+            return self.table.insertion(head)
+        # an attribute to be removed is left to the single put, which replaces the item
+        missing = [name for name in ("parts", "amplitude_id", "device_id") if name not in head]
+        conditions = (_UNCHANGED, *(f"attribute_not_exists({name})" for name in missing))
+        return self.table.change(head, " AND ".join(conditions), known=profile.version)
+
+    def _read_some(self, names: Sequence[str]) -> list[Item]:
         """The heads that are there of at most 100 profiles."""
-        found: list[_Item] = []
-        asked: Any = {self.table: {"Keys": [_head_key(name) for name in names], "ConsistentRead": True}}
+        found: list[Item] = []
+        asked: Any = {self.table.name: {"Keys": [_head_key(name) for name in names], "ConsistentRead": True}}
         fruitless = 0
         while asked:
-            with self._explained():
-                answer: Any = self.client.batch_get_item(RequestItems=asked)
-            heads = answer["Responses"].get(self.table, [])
+            with self.table.explained():
+                answer: Any = self.table.client.batch_get_item(RequestItems=asked)
+            heads = answer["Responses"].get(self.table.name, [])
             found += heads
             asked = answer.get("UnprocessedKeys")
             fruitless = 0 if heads else fruitless + 1
             if asked and fruitless == _ATTEMPTS:
-                msg = f"DynamoDB table {self.table} answers too slowly: it is throttled, raise its read capacity"
+                msg = f"{self.table} answers too slowly: it is throttled, raise its read capacity"
                 raise StoreError(msg)
             if asked:
                 time.sleep(_PAUSE * 2**fruitless)
         return found
 
-    def _whole(self, key: Key, head: _Item | None) -> StoredProfile:
+    def _whole(self, key: Key, head: Item | None) -> StoredProfile:
         """The profile that a head begins, with the texts of its parts."""
         for _ in range(_ATTEMPTS):
             if head is None:
@@ -149,61 +152,39 @@ class Profiles:
             body = self._body(head)
             if body is not None:
                 return _stored(key, head, *json.loads(zlib.decompress(body)))
-            with self._explained():
-                found = self.client.get_item(
-                    TableName=self.table, Key=_head_key(_partition(key)), ConsistentRead=True
-                )
-            head, before = found.get("Item"), head
+            head, before = self.table.get(profile=_partition(key), part=0), head
             if head == before:
-                msg = f"DynamoDB table {self.table}: delete item {_partition(key)}, its parts are not there"
+                msg = f"{self.table}: delete item {_partition(key)}, its parts are not there"
                 raise StoreError(msg)
-        msg = f"DynamoDB table {self.table}: item {_partition(key)} changes faster than it can be read: try again"
+        msg = f"{self.table}: item {_partition(key)} changes faster than it can be read: try again"
         raise StoreError(msg)
 
-    def _body(self, head: _Item) -> bytes | None:
+    def _body(self, head: Item) -> bytes | None:
         """What a head's parts hold; None when they are not all there any more."""
         first, count = int(head["first_part"]["N"]), int(head["parts"]["N"])
         found = self._parts(head["profile"]["S"], first, first + count - 1, "body")
         return b"".join(item["body"]["B"] for item in found) if len(found) == count else None
 
-    def _parts(self, name: str, first: int, last: int, attribute: str) -> list[_Item]:
-        with self._explained():
-            pages = self.client.get_paginator("query").paginate(
-                TableName=self.table,
-                ConsistentRead=True,
-                KeyConditionExpression="profile = :profile AND part BETWEEN :first AND :last",
-                ExpressionAttributeValues={
-                    ":profile": {"S": name},
-                    ":first": {"N": str(first)},
-                    ":last": {"N": str(last)},
-                },
-                ProjectionExpression=attribute,
-            )
-            return [item for page in pages for item in page["Items"]]
-
-    def _write_one(self, profile: StoredProfile, head: _Item) -> Key | None:
-        """Write one head and remove the parts of older ones; the user, when somebody else was faster."""
-        first = {":version": {"N": str(profile.version)}}
-        condition: Any = (
-            {"ConditionExpression": "version = :version", "ExpressionAttributeValues": first}
-            if profile.version
-            else {"ConditionExpression": "attribute_not_exists(profile)"}
+    def _parts(self, name: str, first: int, last: int, attribute: str) -> list[Item]:
+        found = self.table.query(
+            KeyConditionExpression="profile = :profile AND part BETWEEN :first AND :last",
+            ExpressionAttributeValues={
+                ":profile": {"S": name},
+                ":first": {"N": str(first)},
+                ":last": {"N": str(last)},
+            },
+            ProjectionExpression=attribute,
         )
-        with self._explained():
-            try:
-                old = self.client.put_item(
-                    TableName=self.table,
-                    Item=head,
-                    ReturnValues="ALL_OLD",
-                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
-                    **condition,
-                ).get("Attributes", {})
-            except self.client.exceptions.ConditionalCheckFailedException as error:
-                response: Any = error.response
-                if response.get("Item") != head:
-                    return profile.key
-                old = head  # this very write: it was acknowledged, and the answer lost on the way
-        if "parts" in old or "parts" in head:
+        return list(found)
+
+    def _write_one(self, profile: StoredProfile, head: Item) -> Key | None:
+        """Write one head and remove the parts of older ones; the user, when somebody else was faster."""
+        condition = _UNCHANGED if profile.version else "attribute_not_exists(profile)"
+        written, before = self.table.put(head, condition, known=profile.version)
+        # an item that is this very write was acknowledged, and the answer lost on the way
+        if not written and before != head:
+            return profile.key
+        if "parts" in before or "parts" in head:
             self._delete_parts(head["profile"]["S"], 1, (profile.version + 1 << _VERSION_BITS) - 1)
         return None
 
@@ -215,8 +196,8 @@ class Profiles:
         name = _partition(profile.key)
         for number, piece in enumerate(pieces, first):
             part: Any = {"profile": {"S": name}, "part": {"N": str(number)}, "body": {"B": piece}}
-            with self._explained():
-                self.client.put_item(TableName=self.table, Item=part)
+            with self.table.explained():
+                self.table.client.put_item(TableName=self.table.name, Item=part)
         named = {"parts": {"N": str(len(pieces))}, "first_part": {"N": str(first)}}
         overtaken = self._write_one(profile, _head(profile, named))
         if overtaken:
@@ -225,11 +206,9 @@ class Profiles:
 
     def _delete_parts(self, name: str, first: int, last: int) -> None:
         for part in self._parts(name, first, last, "part"):
-            with self._explained():
-                self.client.delete_item(TableName=self.table, Key={"profile": {"S": name}, "part": part["part"]})
-
-    def _explained(self) -> AbstractContextManager[None]:
-        return explained(f"DynamoDB table {self.table}", self.address.endpoint)
+            with self.table.explained():
+                key = {"profile": {"S": name}, "part": part["part"]}
+                self.table.client.delete_item(TableName=self.table.name, Key=key)
 
 
 def _partition(key: Key) -> str:
@@ -240,7 +219,7 @@ def _partition(key: Key) -> str:
     return f"{project_id}:{user_id}"
 
 
-def _head_key(name: str) -> _Item:
+def _head_key(name: str) -> Item:
     return {"profile": {"S": name}, "part": _HEAD}
 
 
@@ -248,7 +227,7 @@ def _size(profile: StoredProfile) -> int:
     return len(profile.properties.encode()) + len(profile.merge.encode())
 
 
-def _head(profile: StoredProfile, parts: _Item | None = None) -> _Item:
+def _head(profile: StoredProfile, parts: Item | None = None) -> Item:
     """A profile's head as its next version, with its texts or the parts that have them."""
     texts = {"properties": {"S": profile.properties}, "merge": {"S": profile.merge}}
     amplitude_id = {} if profile.amplitude_id is None else {"amplitude_id": {"N": str(profile.amplitude_id)}}
@@ -265,26 +244,7 @@ def _head(profile: StoredProfile, parts: _Item | None = None) -> _Item:
     }
 
 
-def _stored(key: Key, head: _Item, properties: str, merge: str) -> StoredProfile:
+def _stored(key: Key, head: Item, properties: str, merge: str) -> StoredProfile:
     amplitude_id = int(head["amplitude_id"]["N"]) if "amplitude_id" in head else None
     device_id = head["device_id"]["S"] if "device_id" in head else None
     return StoredProfile(*key, int(head["version"]["N"]), properties, merge, amplitude_id, device_id)
-
-
-def _statement(table: str, profile: StoredProfile, head: _Item) -> _Item:
-    """The write of a head where no parts are."""
-    if not profile.version:
-        return dynamodb.insert(table, head)
-    changed = {name: value for name, value in head.items() if name not in {"profile", "part"}}
-    # an attribute to be removed is left to the single put, which replaces the item
-    missing = [name for name in ("parts", "amplitude_id", "device_id") if name not in head]
-    text = "".join(
-        (
-            f'UPDATE "{table}"',
-            *(f' SET "{name}" = ?' for name in changed),
-            ' WHERE "profile" = ? AND "part" = ? AND "version" = ?',
-            *(f' AND "{name}" IS MISSING' for name in missing),
-        )
-    )
-    version = {"N": str(profile.version)}
-    return {"Statement": text, "Parameters": [*changed.values(), head["profile"], head["part"], version]}

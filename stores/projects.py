@@ -6,14 +6,14 @@ the condition that nothing has changed since it was read, so no link is lost and
 """
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from stores import dynamodb
-from stores.errors import StoreError, explained
+from stores.errors import StoreError
 from stores.project import Link, Plan, Project, Terms, iso
 from stores.project_items import SET_TERMS, of_terms, plan_of, project_of, registration, reservation
+from stores.table import Table
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -27,16 +27,14 @@ class Projects:
     """The registry's tables. Methods raise StoreError in one line that says what to do."""
 
     def __init__(self, address: dynamodb.TablesAddress, client: "DynamoDBClient | None" = None) -> None:
-        self.address = address
-        self.client = client or address.client()
-        self.table = address.table(TABLE)
-        self.plans_table = address.table(PLANS_TABLE)
+        self.projects = Table(address, TABLE, {"project_id": "N"}, client)
+        self.client = self.projects.client
+        self.plans = Table(address, PLANS_TABLE, {"notifly_project": "S"}, self.client)
 
     def create(self) -> None:
         """Create the tables unless they are there."""
-        for table, key in ((self.table, ("project_id", "N")), (self.plans_table, ("notifly_project", "S"))):
-            with self._explained(table):
-                dynamodb.create_table(self.client, table, [key])
+        self.projects.create()
+        self.plans.create()
 
     def add(self, project: Project) -> None:
         """Register a project. Refused when its id is registered, or its Notifly project's plan is used up."""
@@ -82,10 +80,10 @@ class Projects:
 
     def _change(self, project_id: int, version: int, change: str, values: dict[str, Any]) -> None:
         """Change a project's item alone, unless another version than the one read is there by now."""
-        with self._explained(self.table):
+        with self.projects.explained():
             try:
                 self.client.update_item(
-                    TableName=self.table,
+                    TableName=self.projects.name,
                     Key={"project_id": {"N": str(project_id)}},
                     UpdateExpression=change,
                     ConditionExpression="version = :version",
@@ -101,10 +99,10 @@ class Projects:
             msg = f"a plan of {max_projects} projects: allow at least 1, and projects unlink what is not wanted"
             raise StoreError(msg)
         failed = self.client.exceptions
-        with self._explained(self.plans_table):
+        with self.plans.explained():
             try:
                 self.client.update_item(
-                    TableName=self.plans_table,
+                    TableName=self.plans.name,
                     Key={"notifly_project": {"S": notifly_project}},
                     UpdateExpression="SET max_projects = :max",
                     ConditionExpression="attribute_not_exists(linked) OR size(linked) <= :max",
@@ -125,34 +123,27 @@ class Projects:
 
     def list(self) -> "list[Project]":
         """All registered projects by id."""
-        with self._explained(self.table):
-            pages = self.client.get_paginator("scan").paginate(TableName=self.table, ConsistentRead=True)
-            return sorted(self._project(item)[0] for page in pages for item in page["Items"])
+        return sorted(self._project(item)[0] for item in self.projects.scan())
 
     def plan(self, notifly_project: str) -> Plan:
         """What a Notifly project may have linked, and has; one that nobody has allowed anything may have one."""
-        with self._explained(self.plans_table):
-            key = {"notifly_project": {"S": notifly_project}}
-            found = self.client.get_item(TableName=self.plans_table, Key=key, ConsistentRead=True)
-        return self._plan(notifly_project, found.get("Item", {}))
+        return self._plan(notifly_project, self.plans.get(notifly_project=notifly_project) or {})
 
     def _read(self, project_id: int) -> tuple[Project, int]:
         """A project, and its version for `_write`."""
-        with self._explained(self.table):
-            key = {"project_id": {"N": str(project_id)}}
-            found = self.client.get_item(TableName=self.table, Key=key, ConsistentRead=True)
-        if "Item" not in found:
+        found = self.projects.get(project_id=project_id)
+        if found is None:
             msg = f"Amplitude project {project_id} is not registered: projects add registers it"
             raise StoreError(msg)
-        return self._project(found["Item"])
+        return self._project(found)
 
     def _write(self, project: Project, version: int) -> None:
         """Write a project and its plan at once, unless another version than this one (0: none) is there by now."""
         changes: Any = [
-            {"Update": {"TableName": self.table, **registration(project, version)}},
-            {"Update": {"TableName": self.plans_table, **reservation(project)}},
+            {"Update": {"TableName": self.projects.name, **registration(project, version)}},
+            {"Update": {"TableName": self.plans.name, **reservation(project)}},
         ]
-        with self._explained(f"{self.table} or {self.plans_table}"):
+        with self.projects.explained(self.plans):
             try:
                 self.client.transact_write_items(TransactItems=changes)
             except self.client.exceptions.TransactionCanceledException as error:
@@ -179,13 +170,10 @@ class Projects:
         return None
 
     def _project(self, item: Mapping[str, Any]) -> tuple[Project, int]:
-        return project_of(self.table, item)
+        return project_of(self.projects.name, item)
 
     def _plan(self, notifly_project: str, plan: Mapping[str, Any]) -> Plan:
-        return plan_of(self.plans_table, notifly_project, plan)
-
-    def _explained(self, table: str) -> AbstractContextManager[None]:
-        return explained(f"DynamoDB table {table}", self.address.endpoint)
+        return plan_of(self.plans.name, notifly_project, plan)
 
 
 def _state(project: Project) -> str:

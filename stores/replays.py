@@ -5,12 +5,13 @@ The table of dead letters is the job's and only grows; this one stands beside it
 
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from stores import dynamodb
-from stores.errors import StoreError, explained
+from stores.errors import MissingError, StoreError
+from stores.table import Item, Table
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -59,14 +60,11 @@ class Replays:
     """The table of replays. Methods raise StoreError in one line when it cannot be used."""
 
     def __init__(self, address: dynamodb.TablesAddress, client: "DynamoDBClient | None" = None) -> None:
-        self.address = address
-        self.client = client or address.client()
-        self.table = address.table(TABLE)
+        self.table = Table(address, TABLE, {"day": "S", "letter": "S"}, client)
 
     def create(self) -> None:
         """Create the table unless it is there."""
-        with self._explained():
-            dynamodb.create_table(self.client, self.table, [("day", "S"), ("letter", "S")])
+        self.table.create()
 
     def add(self, replays: Iterable[Replay]) -> None:
         """Write replays; of a letter that was replayed before, the newest counts."""
@@ -76,54 +74,44 @@ class Replays:
 
     def _write(self, requests: Any) -> None:
         for attempt in range(_ATTEMPTS):
-            with self._explained():
-                answer = self.client.batch_write_item(RequestItems={self.table: requests})
-            requests = answer["UnprocessedItems"].get(self.table)
+            with self.table.explained():
+                answer = self.table.client.batch_write_item(RequestItems={self.table.name: requests})
+            requests = answer["UnprocessedItems"].get(self.table.name)
             if not requests:
                 return
             time.sleep(0.1 * 2**attempt)
-        msg = f"DynamoDB table {self.table} refused {len(requests)} items {_ATTEMPTS} times: is it throttled?"
+        msg = f"{self.table} refused {len(requests)} items {_ATTEMPTS} times: is it throttled?"
         raise StoreError(msg)
 
     def letters(self, since: datetime | None = None, until: datetime | None = None) -> Iterator[str]:
         """`letter` of all replays, at least those of the days of that window; none where there is no table yet."""
-        for item in self._items(since, until, {"ProjectionExpression": "letter"}):
+        for item in self._items(since, until, ProjectionExpression="letter"):
             yield item["letter"]["S"]
 
     def of_arrivals(self, since: datetime | None = None, until: datetime | None = None) -> Iterator[Replay]:
         """Replays of the letters that arrived from `since` to before `until`."""
         first, last = _iso(since), _iso(until)
-        for item in self._items(since, until, {}):
+        for item in self._items(since, until):
             found = dynamodb.from_item(item)
             if first <= found["arrival"] and (not last or found["arrival"] < last):
                 yield Replay._make(found.get(name) for name in Replay._fields)
 
-    def _items(self, since: datetime | None, until: datetime | None, asked: dict[str, Any]) -> Iterator[Any]:
+    def _items(self, since: datetime | None, until: datetime | None, **asked: Any) -> Iterator[Item]:
         """Items of the days of a window, or all of a longer one."""
-        with self._explained():
-            try:
-                for page in self._pages(since, until, {"TableName": self.table, "ConsistentRead": True, **asked}):
-                    yield from page["Items"]
-            except self.client.exceptions.ResourceNotFoundException:
-                return
-
-    def _pages(self, since: datetime | None, until: datetime | None, asked: dict[str, Any]) -> Iterator[Any]:
         end = until or datetime.now(UTC)
-        if since is None or end - since > _DAYS_ASKED:
-            yield from self.client.get_paginator("scan").paginate(**asked)
-            return
-        day, last = since.astimezone(UTC).date(), end.astimezone(UTC).date()
-        while day <= last:
-            yield from self.client.get_paginator("query").paginate(
-                **asked,
-                KeyConditionExpression="#day = :day",
-                ExpressionAttributeNames={"#day": "day"},
-                ExpressionAttributeValues={":day": {"S": day.isoformat()}},
-            )
-            day += timedelta(days=1)
-
-    def _explained(self) -> AbstractContextManager[None]:
-        return explained(f"DynamoDB table {self.table}", self.address.endpoint)
+        with suppress(MissingError):
+            if since is None or end - since > _DAYS_ASKED:
+                yield from self.table.scan(**asked)
+                return
+            day, last = since.astimezone(UTC).date(), end.astimezone(UTC).date()
+            while day <= last:
+                yield from self.table.query(
+                    KeyConditionExpression="#day = :day",
+                    ExpressionAttributeNames={"#day": "day"},
+                    ExpressionAttributeValues={":day": {"S": day.isoformat()}},
+                    **asked,
+                )
+                day += timedelta(days=1)
 
 
 def _iso(at: datetime | None) -> str:

@@ -1,12 +1,11 @@
 """Statements, DynamoDB table `statements`: what a month came to when it closed. Written once, never changed."""
 
 from collections.abc import Iterable
-from contextlib import AbstractContextManager, suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from stores import dynamodb
-from stores.errors import explained
+from stores.table import Table
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -36,38 +35,23 @@ class Statements:
     """The table of statements. Methods raise StoreError in one line when it cannot be used."""
 
     def __init__(self, address: dynamodb.TablesAddress, client: "DynamoDBClient | None" = None) -> None:
-        self.address = address
-        self.client = client or address.client()
-        self.table = address.table(TABLE)
+        self.table = Table(address, TABLE, {"project_id": "N", "month": "S"}, client)
 
     def create(self) -> None:
         """Create the table unless it is there."""
-        with self._explained():
-            dynamodb.create_table(self.client, self.table, [("project_id", "N"), ("month", "S")])
+        self.table.create()
 
     def add(self, statements: Iterable[Statement]) -> None:
         """Write statements; one that is there already stays as it is."""
-        for one in statements:
-            dated = one._replace(closed_at=dynamodb.now())
-            there_already = suppress(self.client.exceptions.ConditionalCheckFailedException)
-            with self._explained(), there_already:
-                self.client.put_item(
-                    TableName=self.table,
-                    Item=dynamodb.as_item(dated._asdict()),
-                    ConditionExpression="attribute_not_exists(project_id)",
-                )
+        for statement in statements:
+            dated = statement._replace(closed_at=dynamodb.now())
+            self.table.put(dynamodb.as_item(dated._asdict()), "attribute_not_exists(project_id)")
 
     def list(self) -> "list[Statement]":
         """All statements by project and month."""
-        with self._explained():
-            pages = self.client.get_paginator("scan").paginate(TableName=self.table, ConsistentRead=True)
-            found = (Statement(**dynamodb.from_item(item)) for page in pages for item in page["Items"])
-            return sorted(found, key=lambda one: one[:2])
+        found = (Statement(**dynamodb.from_item(item)) for item in self.table.scan())
+        return sorted(found, key=lambda statement: (statement.project_id, statement.month))
 
     def now(self) -> datetime:
         """DynamoDB's clock: a month must not close early because this machine's clock is wrong."""
-        with self._explained():
-            return dynamodb.clock(self.client, self.table)
-
-    def _explained(self) -> AbstractContextManager[None]:
-        return explained(f"DynamoDB table {self.table}", self.address.endpoint)
+        return self.table.now()

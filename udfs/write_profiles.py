@@ -136,7 +136,7 @@ class ProfileMerger:
             if not pending:
                 self._known.forget()
                 return Written(written, overtaken, refused, self._failed, len(self._slow))
-        msg = f"DynamoDB table {self.table.table}: {len(pending)} profiles change faster than they can be merged"
+        msg = f"{self.table.table}: {len(pending)} profiles change faster than they can be merged"
         raise StoreError(msg)
 
     def _made(self, pending: Mapping[Key, Sequence[Change]]) -> dict[Key, Merged]:

@@ -214,11 +214,11 @@ def test_a_project_that_is_deleted_and_registered_again_is_not_told_of_twice(
     told, registry = Channel(), Projects(address)
     reach(address, 60)
     watch(told).tell()
-    registry.client.delete_item(TableName=registry.table, Key={"project_id": {"N": "1"}})
+    registry.client.delete_item(TableName=registry.projects.name, Key={"project_id": {"N": "1"}})
     reach(address, 85)
     watch(told).tell()
     assert [one.thresholds for one in told.sent] == [(50,)]
-    registry.client.delete_item(TableName=registry.plans_table, Key={"notifly_project": {"S": "acme"}})
+    registry.client.delete_item(TableName=registry.plans.name, Key={"notifly_project": {"S": "acme"}})
     registry.add(ACME)
     watch(told).tell()
     assert [one.thresholds for one in told.sent] == [(50,), (80,)]

@@ -55,8 +55,8 @@ def refusal(change: Callable[[], object]) -> str:
 
 
 def items(table: Cohorts | CohortMembers) -> list[dict[str, Any]]:
-    client: Any = table.client
-    found: list[dict[str, Any]] = client.scan(TableName=table.table, ConsistentRead=True)["Items"]
+    client: Any = table.table.client
+    found: list[dict[str, Any]] = client.scan(TableName=table.table.name, ConsistentRead=True)["Items"]
     return found
 
 

@@ -10,10 +10,11 @@ import pytest
 
 from jobs import sinks
 from lab.stack import emulators
-from stores.dynamodb import TablesAddress, create_table
+from stores.dynamodb import TablesAddress
 from stores.errors import StoreError
 from stores.lake import TABLES, Lake, LakeAddress
 from stores.stream import Stream, StreamAddress
+from stores.table import Table
 
 STARTERS = 6
 
@@ -34,7 +35,7 @@ def at_once(start: Callable[[], object]) -> None:
 def test_a_dynamodb_table(dynamodb_endpoint: str) -> None:
     address = TablesAddress("ap-northeast-2", dynamodb_endpoint, f"{uuid4()}-")
     for name in "abcdefgh":
-        at_once(lambda name=name: create_table(address.client(), address.table(name), [("key", "S")]))  # type: ignore[misc]
+        at_once(lambda name=name: Table(address, name, {"key": "S"}).create())  # type: ignore[misc]
         described = address.client().describe_table(TableName=address.table(name))["Table"]
         assert (described["TableStatus"], described["ItemCount"]) == ("ACTIVE", 0)
 

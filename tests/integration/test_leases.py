@@ -75,10 +75,10 @@ def test_a_job_that_has_lost_it_neither_renews_nor_releases_it(leases: Leases) -
 
 
 def test_a_worker_renews_it_and_notices_when_it_is_lost(leases: Leases) -> None:
-    Projects(leases.address).create()
-    Cohorts(leases.address).create()
-    Projects(leases.address).add(linked(1, "acme"))
-    copy = open_registry(leases.address, 3600, OURS)
+    Projects(leases.table.address).create()
+    Cohorts(leases.table.address).create()
+    Projects(leases.table.address).add(linked(1, "acme"))
+    copy = open_registry(leases.table.address, 3600, OURS)
     assert copy() == {1: linked(1, "acme")}
     assert holder(leases) == OURS.job_id
     leases.take(THEIRS, leases.current()[0])
@@ -86,4 +86,4 @@ def test_a_worker_renews_it_and_notices_when_it_is_lost(leases: Leases) -> None:
     with pytest.raises(LeaseLostError):
         copy()
     with pytest.raises(LeaseLostError):
-        open_registry(leases.address, 3600, OURS)
+        open_registry(leases.table.address, 3600, OURS)

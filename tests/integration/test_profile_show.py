@@ -28,9 +28,9 @@ def profiles(tmp_path: Path, dynamodb_endpoint: str) -> Profiles:
 
 def run(table: Profiles, *arguments: str) -> Result:
     """The command against this table."""
-    prefix = table.table.removesuffix("profiles")
+    prefix = table.table.name.removesuffix("profiles")
     with NamedTemporaryFile("w", suffix=".toml") as config:
-        config.write(f'dynamodb = {{ endpoint = "{table.address.endpoint}", table_prefix = "{prefix}" }}\n')
+        config.write(f'dynamodb = {{ endpoint = "{table.table.address.endpoint}", table_prefix = "{prefix}" }}\n')
         config.write('lake = { catalog_uri = "sqlite:////tmp/none.db", warehouse = "file:///tmp/none" }\n')
         config.flush()
         return CliRunner().invoke(profile, ["--config", config.name, "show", *arguments])
@@ -87,7 +87,7 @@ def test_what_cannot_be_shown_is_one_line(profiles: Profiles) -> None:
     profiles.write(
         [StoredProfile(2, "u"), StoredProfile(1, "v", 0, "{}", '{"version":2,"updates":[],"properties":{}}')]
     )
-    projects = Projects(profiles.address)
+    projects = Projects(profiles.table.address)
     projects.create()
     unregistered = run(profiles, "1", "u").exception
     assert str(unregistered) == "Amplitude project 1 is not registered: projects add registers it"

@@ -36,8 +36,8 @@ def noise(size: int, seed: int = 0) -> str:
 
 def items(table: Profiles, name: str = "1:u") -> list[dict[str, Any]]:
     """What stands in the table of one user, the head first."""
-    client: Any = table.client
-    pages = client.get_paginator("scan").paginate(TableName=table.table, ConsistentRead=True)
+    client: Any = table.table.client
+    pages = client.get_paginator("scan").paginate(TableName=table.table.name, ConsistentRead=True)
     return [item for page in pages for item in page["Items"] if item["profile"]["S"] == name]
 
 
@@ -82,7 +82,7 @@ def test_what_stands_in_the_table(profiles: Profiles) -> None:
 
 
 def test_many_are_written_and_read_and_written_again(profiles: Profiles, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(profiles.client, "put_item", None)  # in batches, not one by one
+    monkeypatch.setattr(profiles.table.client, "put_item", None)  # in batches, not one by one
     keys = [(1, f"u{n}") for n in range(230)]  # more than two requests to read, and ten to write
     before = [
         StoredProfile(*key, properties=f'{{"n":{n}}}', merge="m", amplitude_id=n) for n, key in enumerate(keys)
@@ -141,7 +141,7 @@ def test_two_profiles_of_one_user_at_once_are_a_mistake(profiles: Profiles) -> N
 
 
 def test_a_write_whose_answer_was_lost_is_no_conflict(profiles: Profiles) -> None:
-    client: Any = profiles.client
+    client: Any = profiles.table.client
     ask, lost = client.batch_execute_statement, []
 
     def ask_twice(**request: Any) -> Any:
@@ -198,7 +198,7 @@ def test_parts_of_a_crash_before_their_head_do_no_harm(profiles: Profiles) -> No
         _write_one = crash
 
     with pytest.raises(KeyboardInterrupt):
-        Crashing(profiles.address).write([large])
+        Crashing(profiles.table.address).write([large])
     assert versions_of_parts(profiles) == [0, 2, 2]
     assert read(profiles) == StoredProfile(1, "u", 1, '"old"', "")
     assert profiles.write([small]) == []
@@ -215,7 +215,7 @@ def test_parts_left_over_by_a_crash_behind_the_head_do_no_harm(profiles: Profile
 
     profiles.write([StoredProfile(*MINE, 0, noise(400_000))])
     with pytest.raises(KeyboardInterrupt):
-        Crashing(profiles.address).write([StoredProfile(*MINE, 1, noise(400_000, seed=1))])
+        Crashing(profiles.table.address).write([StoredProfile(*MINE, 1, noise(400_000, seed=1))])
     assert versions_of_parts(profiles) == [0, 1, 2]
     assert read(profiles) == StoredProfile(1, "u", 2, noise(400_000, seed=1), "")
 
@@ -231,7 +231,7 @@ def test_of_large_writes_at_once_one_is_kept_whole(profiles: Profiles) -> None:
 
     with ThreadPoolExecutor(len(texts)) as pool:
         overtaken = list(
-            pool.map(lambda text: Together(profiles.address).write([StoredProfile(*MINE, 0, text)]), texts)
+            pool.map(lambda text: Together(profiles.table.address).write([StoredProfile(*MINE, 0, text)]), texts)
         )
     (winner,) = [text for text, lost in zip(texts, overtaken, strict=True) if not lost]
     assert sorted(overtaken) == [[], [MINE], [MINE], [MINE]]
@@ -247,11 +247,11 @@ def test_a_reader_that_comes_between_finds_the_newer_profile(profiles: Profiles)
             return super()._body(head)
 
     replacement = '"small"'
-    assert read(Slow(profiles.address)) == StoredProfile(1, "u", 2, '"small"', "")
+    assert read(Slow(profiles.table.address)) == StoredProfile(1, "u", 2, '"small"', "")
     replacement = noise(400_000, seed=1)
     profiles.write([StoredProfile(*MINE, 2, noise(400_000))])
-    assert refusal(lambda: read(Slow(profiles.address))) == (
-        f"DynamoDB table {profiles.table}: item 1:u changes faster than it can be read: try again"
+    assert refusal(lambda: read(Slow(profiles.table.address))) == (
+        f"{profiles.table}: item 1:u changes faster than it can be read: try again"
     )
 
 
@@ -259,12 +259,12 @@ def test_a_head_whose_parts_are_gone_is_named(profiles: Profiles) -> None:
     profiles.write([StoredProfile(*MINE, 0, noise(400_000))])
     profiles._delete_parts("1:u", 1, 2 * VERSION)
     said = refusal(lambda: read(profiles))
-    assert said == f"DynamoDB table {profiles.table}: delete item 1:u, its parts are not there"
+    assert said == f"{profiles.table}: delete item 1:u, its parts are not there"
 
 
 def test_a_profile_that_cannot_be_written_is_an_error(profiles: Profiles) -> None:
     said = refusal(lambda: profiles.write([StoredProfile(*MINE), StoredProfile(1, "v", device_id="x" * 500_000)]))
-    assert said.startswith(f"DynamoDB table {profiles.table} at http://127.0.0.1:")
+    assert said.startswith(f"{profiles.table} at http://127.0.0.1:")
     assert "Item size has exceeded the maximum allowed size" in said
 
 
@@ -276,7 +276,7 @@ def test_what_is_not_processed_is_asked_for_again(monkeypatch: pytest.MonkeyPatc
     head = {**key, "version": {"N": "3"}, "properties": {"S": "{}"}, "merge": {"S": "m"}}
     request: Any = {"t-profiles": {"Keys": [key], "ConsistentRead": True}}
     throttled = {"Responses": {}, "UnprocessedKeys": request}
-    with Stubber(table.client) as dynamodb:
+    with Stubber(table.table.client) as dynamodb:
         for answer in (throttled, throttled, {"Responses": {"t-profiles": [head]}, "UnprocessedKeys": {}}):
             dynamodb.add_response("batch_get_item", answer, {"RequestItems": request})
         assert read(table) == StoredProfile(1, "u", 3, "{}", "m")

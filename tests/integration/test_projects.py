@@ -77,7 +77,7 @@ def test_what_stands_in_the_tables(registry: Projects) -> None:
     registry.add(linked(1, "acme", JANUARY, 500))
     registry.unlink(1, FEBRUARY)
     registry.link(1, "globex", MARCH)
-    assert stored(registry, registry.table, project_id={"N": "1"}) == {
+    assert stored(registry, registry.projects.name, project_id={"N": "1"}) == {
         "project_id": {"N": "1"},
         "notifly_project": {"S": "globex"},
         "status": {"S": "linked"},
@@ -99,7 +99,7 @@ def test_what_stands_in_the_tables(registry: Projects) -> None:
         },
     }
     registry.allow("globex", 3)
-    assert stored(registry, registry.plans_table, notifly_project={"S": "globex"}) == {
+    assert stored(registry, registry.plans.name, notifly_project={"S": "globex"}) == {
         "notifly_project": {"S": "globex"},
         "max_projects": {"N": "3"},
         "linked": {"NS": ["1"]},
@@ -279,7 +279,7 @@ def test_a_change_of_what_was_read_before_another_change_is_refused(registry: Pr
             registry.unlink(1, FEBRUARY)
             super()._write(project, version)
 
-    assert refusal(lambda: Overtaken(registry.address).unlink(1, MARCH)) == OVERTAKEN.format(
+    assert refusal(lambda: Overtaken(registry.projects.address).unlink(1, MARCH)) == OVERTAKEN.format(
         "Amplitude project 1 or acme"
     )
     assert registry.get(1) == Project(1, (Link("acme", JANUARY, FEBRUARY),))
