@@ -9,6 +9,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import md5
 from io import BytesIO
@@ -33,7 +34,8 @@ class UnclearError(Exception):
     """How much can be read of damaged bytes is for the reader to say."""
 
 
-Opened: TypeAlias = tuple[list[bytes], list[Fault]]
+Opened: TypeAlias = tuple[list[bytes], list[Fault], int]
+"""What something compressed holds, what is wrong with it, and how many bytes behind its end are to be opened."""
 
 
 def held(data: bytes) -> list[bytes | Fault]:
@@ -44,20 +46,27 @@ def held(data: bytes) -> list[bytes | Fault]:
     return [*singles, *dict.fromkeys(faults)] or [Fault("empty")]
 
 
-def _held(data: bytes, level: int) -> Opened:
-    data = data.lstrip(PADDING)
-    opener = _opener(data)
-    if opener is None:
-        return _of_text(data, level)
-    if level == LEVELS:
-        return [], [Fault("envelope_too_deep")]
-    contents, faults = opener(data)
-    singles = []
-    for content in contents:
-        more, worse = _held(content, level + 1)
-        singles += more
-        faults = [*worse, *faults]
-    return singles, faults
+def _held(data: bytes, level: int) -> tuple[list[bytes], list[Fault]]:
+    """Whatever stands in a row in the bytes; what is in one of these is a level deeper."""
+    singles: list[bytes] = []
+    faults: list[Fault] = []
+    text, at = _Text(data), 0
+    while (at := BETWEEN.match(data, at).end()) < len(data):
+        opener = _opener(data[at:])
+        if opener and level == LEVELS:
+            return singles, [*faults, Fault("envelope_too_deep")]
+        if opener:
+            contents, wrong, behind = opener(data[at:])
+            at = len(data) - behind
+            for content in contents:
+                more, worse = _held(content, level + 1)
+                singles += more
+                faults += worse
+            faults += wrong
+        else:
+            pieces, at = text.pieces(at)
+            singles += [data[begin:end] for begin, end, _ in pieces]
+    return singles, [*faults, *text.faults()]
 
 
 def _opener(data: bytes) -> Callable[[bytes], Opened] | None:
@@ -88,31 +97,35 @@ def _inflated(data: bytes) -> Opened:
         except zlib.error:
             if _readable_before_the_damage(data):
                 raise UnclearError from None
-            return texts, [wrong]
+            return texts, [wrong], 0
         if len(out) > room:
-            return _with(texts, out[:room]), [Fault("envelope_too_large")]
+            return _with(texts, out[:room]), [Fault("envelope_too_large")], 0
         texts, room = _with(texts, out), room - len(out)
         if not member.eof:
-            return texts, [wrong]
-        data = member.unused_data.lstrip(PADDING + b",\x1e")
-    return _followed(texts, data, wrong)
+            return texts, [wrong], 0
+        rest = member.unused_data
+        data = rest.lstrip(b" \t\r\n\0,\x1e")
+    return _followed(texts, rest, wrong)
 
 
 def _with(texts: list[bytes], out: bytes) -> list[bytes]:
     """One more member: of its own if it is an envelope, or a text behind one; else the rest of the last text."""
-    alone = _opener(out.lstrip(PADDING)) or (_opener(texts[-1].lstrip(PADDING)) and _is_json(out))
+    alone = _begins(out) or (_begins(texts[-1]) and _is_json(out))
     return [*texts, out] if alone else [*texts[:-1], texts[-1] + out]
 
 
+def _begins(data: bytes) -> bool:
+    return _opener(data[BETWEEN.match(data).end() :]) is not None
+
+
 def _is_json(data: bytes) -> bool:
-    return data[BETWEEN.match(data).end() :][:1] in (b"{", b"[", b"")
+    return data[BETWEEN.match(data).end() :][:1] in (b"{", b"[", b"]", b"")
 
 
 def _followed(contents: list[bytes], rest: bytes, wrong: Fault) -> Opened:
-    """What stands behind the end of something compressed is one more record, if it is any."""
-    if not rest:
-        return contents, []
-    return ([*contents, rest], []) if _opener(rest) or _is_json(rest) else (contents, [wrong])
+    """What stands behind the end of something compressed is to be opened, if it is any record, or a line."""
+    is_line = re.search(LINE_END.encode("latin-1"), BETWEEN.match(rest)[0])
+    return (contents, [], len(rest)) if _begins(rest) or _is_json(rest) or is_line else (contents, [wrong], 0)
 
 
 def _readable_before_the_damage(data: bytes) -> bool:
@@ -124,29 +137,35 @@ def _readable_before_the_damage(data: bytes) -> bool:
 
 
 def _unzipped(data: bytes) -> Opened:
+    alone = _first_zip(data)
     try:
-        archive = zipfile.ZipFile(BytesIO(data))
+        archive = zipfile.ZipFile(BytesIO(alone))
         members = [_member(archive, file) for file in archive.infolist() if not _is_of_the_mac(file.filename)]
     except Exception:
         if _may_be_readable(data):
             raise UnclearError from None
-        return [], [Fault("zip_invalid")]
-    if not _is_undamaged(data, archive.infolist()):
+        return [], [Fault("zip_invalid")], 0
+    if not _is_undamaged(alone, archive.infolist()):
         raise UnclearError
-    large = [Fault("envelope_too_large") for content, room in members if len(content) > room]
-    contents, faults = _followed(
-        [content[:room] for content, room in members], _behind_the_end(data, archive), Fault("zip_invalid")
-    )
-    return contents, large + faults
+    large = [Fault("envelope_too_large")] * any(len(content) > room for content, room in members)
+    contents = [content[:room] for content, room in members]
+    contents, faults, behind = _followed(contents, data[len(alone) :], Fault("zip_invalid"))
+    return contents, large + faults, behind
+
+
+def _first_zip(data: bytes) -> bytes:
+    """The first of the zips in a row: up to the first end, with its comment, that makes a whole zip."""
+    for end in re.finditer(b"PK\x05\x06", data):
+        comment = int.from_bytes(data[end.start() + END_BYTES - 2 : end.start() + END_BYTES], "little")
+        alone = data[: end.start() + END_BYTES + comment]
+        with suppress(zipfile.BadZipFile):
+            if _is_undamaged(alone, zipfile.ZipFile(BytesIO(alone)).infolist()):
+                return alone
+    return data
 
 
 def _is_of_the_mac(name: str) -> bool:
     return name.startswith("__MACOSX/") or name.rsplit("/", maxsplit=1)[-1].startswith((".DS_Store", "._"))
-
-
-def _behind_the_end(data: bytes, archive: zipfile.ZipFile) -> bytes:
-    end = data.index(b"PK\x05\x06", archive.start_dir)
-    return data[end + END_BYTES + len(archive.comment) :].lstrip(PADDING + b",\x1e")
 
 
 def _member(archive: zipfile.ZipFile, file: zipfile.ZipInfo) -> tuple[bytes, int]:
@@ -186,10 +205,10 @@ def _disaggregated(data: bytes) -> Opened:
     """Magic, protobuf, MD5: a KPL aggregate's records are field 3, their data is field 3 of each."""
     body, digest = data[4:-16], data[-16:]
     if len(data) < 20 or md5(body, usedforsecurity=False).digest() != digest:
-        return [], [Fault("kpl_invalid")]
+        return [], [Fault("kpl_invalid")], 0
     try:
         records = [value for number, value in _fields(body) if number == 3]
-        return [value for record in records for number, value in _fields(record) if number == 3], []
+        return [value for record in records for number, value in _fields(record) if number == 3], [], 0
     except (IndexError, ValueError):
         raise UnclearError from None
 
@@ -225,74 +244,88 @@ OPENERS = (
 )
 
 
-def _of_text(data: bytes, level: int) -> Opened:
-    """Its values, and what in it is none; anything binary between them is a record of its own."""
-    pieces, faults = _pieces(data.decode("latin-1"))
-    singles: list[bytes] = []
-    for begin, end, _ in pieces:
-        if begin and data.startswith(MARKS, begin):
-            more, worse = _held(data[begin:], level)
-            return singles + more, worse
-        singles.append(data[begin:end])
-    return singles, faults
-
-
 def _is_single(data: bytes) -> bool:
     """Whether a text is one record with blanks around, or nothing that can be read."""
     around = data.removeprefix(BOM).strip(BLANKS)
-    if _opener(data.lstrip(PADDING)) or data[BETWEEN.match(data).end() :].startswith(b"["):
+    if _begins(data) or data[BETWEEN.match(data).end() :].startswith(b"["):
         return False
-    pieces, _ = _pieces(data.decode("latin-1"))
+    pieces, at = _Text(data).pieces(0)
     if len(pieces) != 1:
         return not pieces
     begin, end, whole = pieces[0]
-    return data[begin:end] == around if whole else not data.startswith(MARKS, begin)
+    return data[begin:end] == around if whole else at == len(data)
 
 
 COMPRESSED = (b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ\0", b"\x04\x22\x4d\x18", b"\xff\x06\0\0sNaPpY")
 """zstd, bzip2, xz, LZ4, Snappy: by no parser here."""
 MARKS = tuple(magic for magic, _ in OPENERS)
-PADDING = BLANKS + b"\0"
 BETWEEN_TEXT = "(?:[\t-\r ,\x1e\0]|\xef\xbb\xbf|\xe2\x80[\xa8\xa9]|\xc2\x85)*"
 BETWEEN = re.compile(BETWEEN_TEXT.encode("latin-1"))
+LINE_END = "(?:[\n\r\x0b\x0c\x1e]|\xe2\x80[\xa8\xa9]|\xc2\x85)"
 NEXT_LINE = re.compile(
-    "(?:[\n\r\x0b\x0c\x1e]|\xe2\x80[\xa8\xa9]|\xc2\x85)([ \t]*+)(?:[ \t,\x1e\0]|\xef\xbb\xbf)*+[{[]"
+    LINE_END + "([ \t]*+)(?:[ \t,\x1e\0]|\xef\xbb\xbf)*+([{[]|\x1f\x8b\x08|PK\x03\x04|\xf3\x89\x9a\xc2)"
 )
 DECODER = json.JSONDecoder(parse_int=float, parse_float=float)
 Piece: TypeAlias = tuple[int, int, bool]
 
 
-def _pieces(text: str) -> tuple[list[Piece], list[Fault]]:
-    """Each value of a text, a character for each byte: where it begins, ends, and whether it is one.
+class _Text:
+    """A text, a character for each byte: its values, and what in it is none.
 
     What is none goes on to the next line that begins a value and is set in no further than the one where the
     reading of it began.
     """
-    if text.encode("latin-1").startswith(COMPRESSED):
-        return [(0, len(text), False)], []
-    pieces: list[Piece] = []
-    between = re.compile(BETWEEN_TEXT)
-    at = line_end = depth = 0
-    uneven = False
-    while (at := between.match(text, at).end()) < len(text):
-        if text[at] in "[]":
-            depth += 1 if text[at] == "[" else -1
-            uneven = uneven or depth < 0
-            if depth > 64:
-                return pieces, [Fault("too_deep")]
-            at += 1
-            continue
-        if at >= line_end:
-            before = text[line_end:at]
+
+    def __init__(self, data: bytes) -> None:
+        self.data, self.text = data, data.decode("latin-1")
+        self.line_end = self.open = self.deep = 0
+        self.uneven = self.too_deep = self.broken = False
+
+    def faults(self) -> list[Fault]:
+        if self.too_deep:
+            return [Fault("too_deep")]
+        return [Fault("invalid_json")] if (self.uneven or self.open) and not self.broken else []
+
+    def pieces(self, at: int) -> tuple[list[Piece], int]:
+        """Those from here on: begin, end, and whether it is a value; up to what is packed."""
+        text, pieces, came_from = self.text, [], at
+        if at == 0 and self.data.startswith(COMPRESSED):
+            return [(0, len(text), False)], len(text)
+        between = re.compile(BETWEEN_TEXT)
+        while (at := between.match(text, at).end()) < len(text):
+            if text[at] in "[]":
+                at = self._bracket(at, new_line=re.search(LINE_END, text[came_from:at]) is not None)
+            elif self.data.startswith(MARKS, at):
+                break
+            else:
+                end, whole = self._piece(at)
+                pieces.append((at, end, whole))
+                self.broken = self.broken or not whole
+                at = end
+            came_from = at
+        return pieces, at
+
+    def _bracket(self, at: int, new_line: bool) -> int:
+        """Levels count by the line, for an array before it may be cut; of a line too deep no more is read."""
+        step = 1 if self.text[at] == "[" else -1
+        self.open += step
+        self.uneven = self.uneven or self.open < 0
+        self.deep = 1 if new_line and step == 1 else max(self.deep + step, 0)
+        if self.deep <= 64:
+            return at + 1
+        self.too_deep, self.deep = True, 0
+        following = NEXT_LINE.search(self.text, at + 1)
+        return following.start() if following else len(self.text)
+
+    def _piece(self, at: int) -> tuple[int, bool]:
+        text = self.text
+        if at >= self.line_end:
+            before = text[self.line_end : at]
             inset = len(before) - len(before.rstrip(" \t["))
             following = (line.start() for line in NEXT_LINE.finditer(text, at) if len(line[1]) <= inset)
-            line_end = next(following, len(text))
-        end = _end_of_value(text, at, in_array=depth > 0)
-        stop = at + len(text[at:line_end].rstrip(" \t\r\n,\x1e\0"))
-        pieces.append((at, end or stop, end is not None))
-        at = end or line_end
-    uneven = (uneven or depth != 0) and all(whole for _, _, whole in pieces)
-    return pieces, [Fault("invalid_json")] if uneven else []
+            self.line_end = next(following, len(text))
+        end = _end_of_value(text, at, in_array=self.open > 0)
+        return end or at + len(text[at : self.line_end].rstrip(" \t\r\n,\x1e\0")), end is not None
 
 
 def _end_of_value(text: str, at: int, *, in_array: bool) -> int | None:

@@ -6,14 +6,14 @@ can be read comes out as a part; what cannot is one more part for each reason, a
 tail never takes the good heads with it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import suppress
 from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from udfs import inflate, kpl, values
 from udfs.model import Reason, Rejection
-from udfs.text import BLANKS, BOM, compression
+from udfs.text import BLANKS, BOM
 
 
 class Form(StrEnum):
@@ -50,35 +50,25 @@ _SMALL: Final = 2**20  # what any envelope may hold, however well it is compress
 
 def form(payload: bytes) -> Form | None:
     """What envelope the bytes are; None when they are one record or nothing readable."""
-    return _binary(payload.lstrip(inflate.PADDING)) or _text(payload)
+    return _begins(payload).form or _text(payload)
 
 
 def unpack(payload: bytes, limits: Limits = Limits()) -> Iterator[Part]:  # noqa: B008
     """The parts of an envelope in their order, never none; lazily, so that few lie in memory at a time."""
     opening = _Opening(limits, min(limits.opened_bytes, max(_SMALL, len(payload) * limits.ratio)))
     found = False
-    for part in opening.parts_of(payload, 0):
-        found = True
-        yield part
+    with suppress(_FullError):
+        for part in _Row(payload, opening, 0).parts():
+            found = True
+            yield part
     if not found and not opening.faults:
         opening.note(Rejection(Reason.EMPTY, f"{form(payload)} that holds nothing"))
     for reason, (detail, times) in opening.faults.items():
         yield Part(payload, Rejection(reason, detail if times == 1 else f"{detail}; {times - 1:,} more like it"))
 
 
-def _spans(payload: bytes) -> Iterator[values.Span]:
-    """The values of a text; what is compressed in a way that is not read here is one piece."""
-    if compression(payload):
-        return iter([values.Span(0, len(payload), False)])
-    return values.spans(payload)
-
-
-class _FaultError(Exception):
-    """An envelope that cannot be read further."""
-
-    def __init__(self, reason: Reason, detail: str) -> None:
-        super().__init__(detail)
-        self.rejection = Rejection(reason, detail)
+class _FullError(Exception):
+    """As many parts were found as one record may hold."""
 
 
 class _Opening:
@@ -93,36 +83,12 @@ class _Opening:
         detail, times = self.faults.get(fault.reason, (fault.detail, 0))
         self.faults[fault.reason] = detail, times + 1
 
-    def parts_of(self, payload: bytes, level: int) -> Iterator[Part]:
-        """Whatever the bytes hold; on a fault what was read until then, and the fault is noted."""
-        payload = payload.lstrip(inflate.PADDING)
-        binary = _binary(payload)
-        try:
-            if binary is None:
-                yield from self._text_parts(payload, level)
-                return
-            if level == self.limits.levels:
-                raise _FaultError(Reason.ENVELOPE_TOO_DEEP, f"more than {level} envelopes in each other")
-            for inner in _BINARY[binary](payload, self):
-                yield from self.parts_of(inner, level + 1)
-                if self.parts_left < 0:
-                    return
-        except _FaultError as fault:
-            self.note(fault.rejection)
-
-    def _text_parts(self, payload: bytes, level: int) -> Iterator[Part]:
-        """The values of a text, each as it is spelled; something binary that stands between them is opened too."""
-        try:
-            for begin, end, _ in _spans(payload):
-                if not payload.startswith(b"{", begin) and _binary(payload, begin):
-                    yield from self.parts_of(payload[begin:], level)
-                    return
-                self.parts_left -= 1
-                if self.parts_left < 0:
-                    raise _FaultError(Reason.ENVELOPE_TOO_LARGE, f"more than {self.limits.parts:,} records")
-                yield Part(payload[begin:end])
-        except values.UnevenError as fault:
-            self.note(fault.rejection)
+    def count(self) -> None:
+        """Count a part. Raises _FullError."""
+        self.parts_left -= 1
+        if self.parts_left < 0:
+            self.note(Rejection(Reason.ENVELOPE_TOO_LARGE, f"more than {self.limits.parts:,} records"))
+            raise _FullError
 
     def left(self) -> int:
         """How many bytes may still come out of all."""
@@ -141,6 +107,95 @@ class _Opening:
             self.note(content.fault)
 
 
+class _Row:
+    """Envelopes and texts one behind the other in the same bytes: only what is in one is a level deeper."""
+
+    def __init__(self, payload: bytes, opening: _Opening, level: int) -> None:
+        self.payload, self.opening, self.level = payload, opening, level
+
+    def parts(self) -> Iterator[Part]:
+        """Whatever the bytes hold; on a fault what was read until then, and the fault is noted."""
+        text = values.Text(self.payload, lambda at: _marked(self.payload, at) is not None)
+        form, text.at = _begins(self.payload)
+        while text.at < len(self.payload):
+            if form:
+                text.at = yield from self._packed(form, text.at)
+            for begin, end, _ in text.spans():
+                self.opening.count()
+                yield Part(self.payload[begin:end])
+            form, text.at = _begins(self.payload, text.at)
+        if fault := text.fault():
+            self.opening.note(fault)
+
+    def _packed(self, form: Form, at: int) -> "_Parts":
+        """The parts of the envelope that begins here; then gives the place of what stands behind it."""
+        if self.level == self.opening.limits.levels:
+            detail = f"more than {self.level} envelopes in each other"
+            self.opening.note(Rejection(Reason.ENVELOPE_TOO_DEEP, detail))
+            return len(self.payload)
+        match form:
+            case Form.KPL:
+                return (yield from self._kpl(at))
+            case Form.ZIP:
+                return (yield from self._zip(at))
+        return (yield from self._compressed(at))
+
+    def _inside(self, data: bytes) -> Iterator[Part]:
+        return _Row(data, self.opening, self.level + 1).parts()
+
+    def _compressed(self, at: int) -> "_Parts":
+        """What the members of a gzip or the like hold: texts in a row are one, for a record may go on."""
+        joined: list[bytes] = []
+        before: Form | None = None
+        room = self.opening.take(len(self.payload) - at)
+        for content in inflate.members(self.payload, at, room, self.opening.left):
+            for data in self.opening.taken(content):
+                form = _begins(data).form
+                if joined and (form or (before and _is_json(data, 0))):  # an envelope, or a text behind one
+                    yield from self._inside(b"".join(joined))
+                    joined = []
+                before = before if joined else form
+                joined.append(data)
+        yield from self._inside(b"".join(joined))
+        return self._behind(content)
+
+    def _zip(self, at: int) -> "_Parts":
+        for content in inflate.unzip(self.payload, at, self.opening.take):
+            for data in self.opening.taken(content):
+                yield from self._inside(data)
+        return self._behind(content)
+
+    def _kpl(self, at: int) -> "_Parts":
+        """The records of an aggregate, which takes up all the bytes there are."""
+        try:
+            for data in kpl.data(self.payload[at:]):
+                yield from self._inside(data)
+        except kpl.AggregateError as error:
+            self.opening.note(Rejection(Reason.KPL_INVALID, str(error)))
+        return len(self.payload)
+
+    def _behind(self, content: inflate.Content) -> int:
+        """Where the next thing stands behind what is compressed; the end, if that is no thing and no line."""
+        if content.fault:
+            return len(self.payload)
+        form, at = _begins(self.payload, content.end)
+        if not (form or _is_json(self.payload, at) or values.line_ends(self.payload, content.end, at)):
+            flaw = f"{content.name} has {len(self.payload) - at:,} bytes behind its end, at byte {at:,}"
+            self.opening.note(Rejection(content.invalid, flaw))
+            return len(self.payload)
+        return at
+
+
+_Parts: TypeAlias = Generator[Part, None, int]
+
+
+class _Begun(NamedTuple):
+    """What is packed, if anything is, and where it begins."""
+
+    form: Form | None
+    at: int
+
+
 _MAGIC: Final = {
     Form.GZIP: (inflate.GZIP,),
     Form.ZIP: (inflate.FILE, inflate.END),
@@ -148,70 +203,25 @@ _MAGIC: Final = {
 }
 
 
-def _binary(payload: bytes, at: int = 0) -> Form | None:
-    """What begins here, if it is no text; what has no mark of its own is not sought in the middle of a text."""
-    for form, magics in _MAGIC.items():
-        if payload.startswith(magics, at):
-            return form
-    if at > 0:
-        return None
-    return Form.ZLIB if inflate.is_zlib(payload) else Form.DEFLATE if inflate.is_deflate(payload) else None
+def _begins(payload: bytes, at: int = 0) -> _Begun:
+    """What begins here, behind what may stand before it: with or without a mark of its own."""
+    lead = values.skip(payload, at)
+    if form := _marked(payload, lead):
+        return _Begun(form, lead)
+    if inflate.is_zlib(payload, lead):
+        return _Begun(Form.ZLIB, lead)
+    return _Begun(Form.DEFLATE if inflate.is_deflate(payload, lead) else None, lead)
 
 
-def _compressed(payload: bytes, opening: _Opening) -> Iterator[bytes]:
-    """What the members of a gzip or the like hold: texts in a row are one, for a record may go on in the next."""
-    joined: list[bytes] = []
-    before: Form | None = None
-    for content in inflate.members(payload, opening.take(len(payload)), opening.left):
-        for data in opening.taken(content):
-            form = _binary(data.lstrip(inflate.PADDING))
-            if joined and (form or (before and _is_json(data))):  # an envelope, or a text behind one
-                yield b"".join(joined)
-                joined = []
-            before = before if joined else form
-            joined.append(data)
-    yield b"".join(joined)
-    if not content.fault:
-        yield from _behind(payload, content, opening)
+def _marked(payload: bytes, at: int) -> Form | None:
+    """What begins here with a mark that no text has: it is also found in the middle of one."""
+    return next((form for form, magics in _MAGIC.items() if payload.startswith(magics, at)), None)
 
 
-def _is_json(payload: bytes) -> bool:
-    """Whether a value begins here, or nothing is left."""
-    at = values.skip(payload)
-    return payload[at : at + 1] in (b"{", b"[", b"")
-
-
-def _behind(payload: bytes, content: inflate.Content, opening: _Opening) -> Iterator[bytes]:
-    """What stands behind the end of something compressed: another record, or nothing but padding."""
-    rest = payload[content.end :].lstrip(inflate.BETWEEN)
-    if _binary(rest) or _is_json(rest):
-        yield rest
-    elif rest:
-        flaw = f"{content.name} has {len(rest):,} bytes behind its end, at byte {len(payload) - len(rest):,}"
-        opening.note(Rejection(content.invalid, flaw))
-
-
-def _zip(payload: bytes, opening: _Opening) -> Iterator[bytes]:
-    for content in inflate.unzip(payload, opening.take):
-        yield from opening.taken(content)
-    if not content.fault:
-        yield from _behind(payload, content, opening)
-
-
-def _kpl(payload: bytes, _: _Opening) -> Iterator[bytes]:
-    try:
-        yield from kpl.data(payload)
-    except kpl.AggregateError as error:
-        raise _FaultError(Reason.KPL_INVALID, str(error)) from None
-
-
-_BINARY: Final[dict[Form, Callable[[bytes, _Opening], Iterator[bytes]]]] = {
-    Form.GZIP: _compressed,
-    Form.ZLIB: _compressed,
-    Form.DEFLATE: _compressed,
-    Form.ZIP: _zip,
-    Form.KPL: _kpl,
-}
+def _is_json(payload: bytes, at: int) -> bool:
+    """Whether a value begins here, an array ends, or nothing is left."""
+    at = values.skip(payload, at)
+    return payload[at : at + 1] in (b"{", b"[", b"]", b"")
 
 
 def _text(payload: bytes) -> Form | None:
@@ -219,12 +229,10 @@ def _text(payload: bytes) -> Form | None:
     at = values.skip(payload)
     if payload.startswith(b"[", at):
         return Form.ARRAY
-    found = _spans(payload)
-    first = second = None
-    with suppress(values.UnevenError):
-        first = next(found, None)
-        second = next(found, None)
-    if not first or not (first.whole or second or _binary(payload, first.begin)):
+    text = values.Text(payload, lambda at: _marked(payload, at) is not None)
+    found = text.spans()
+    first, second = next(found, None), next(found, None)
+    if not first or not (first.whole or second or text.at < len(payload)):
         return None
     if payload[first.begin : first.end] == payload.removeprefix(BOM).strip(BLANKS):
         return None

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from io import BytesIO
-from typing import Final
+from typing import Final, TypeAlias
 
 from udfs.model import Reason, Rejection
 
@@ -81,13 +81,16 @@ class Content:
         self.fault = self.fault or Rejection(reason, f"{self.name} {flaw}")
 
 
-def members(payload: bytes, room: int, left: Callable[[], int]) -> Iterator[Content]:
-    """What each member of a gzip or the like holds, up to the first with a fault; padding may stand between.
+_Packing: TypeAlias = tuple[str, Reason, int]
+
+
+def members(payload: bytes, at: int, room: int, left: Callable[[], int]) -> Iterator[Content]:
+    """What the members of a gzip or the like hold, from here to the first with a fault or the last.
 
     No more comes out of all than there is room for, and of each no more than is left when its turn comes.
     """
-    at = 0
-    while packing := _packing(payload, at):
+    packing: _Packing | None = _packing(payload, at) or _DEFLATE
+    while packing:
         name, invalid, bits = packing
         content = Content(name, invalid, min(room, left()))
         content.end = content.inflate(payload, at, len(payload), bits)
@@ -96,15 +99,19 @@ def members(payload: bytes, room: int, left: Callable[[], int]) -> Iterator[Cont
             return
         room -= content.size
         at = _PADDED.match(payload, content.end).end()  # type: ignore[union-attr]
+        packing = _packing(payload, at)
 
 
-def _packing(payload: bytes, at: int) -> tuple[str, Reason, int] | None:
+def _packing(payload: bytes, at: int) -> _Packing | None:
     """How the member that begins here is called, what a fault in it is, and zlib's number for its format."""
     if payload.startswith(GZIP, at):
         return "the gzip", Reason.GZIP_INVALID, 31
     if is_zlib(payload, at):
         return "the zlib stream", Reason.ZLIB_INVALID, 15
-    return ("the deflate stream", Reason.ZLIB_INVALID, -15) if at == 0 else None
+    return None
+
+
+_DEFLATE: Final[_Packing] = ("the deflate stream", Reason.ZLIB_INVALID, -15)
 
 
 def is_zlib(payload: bytes, at: int = 0) -> bool:
@@ -112,12 +119,12 @@ def is_zlib(payload: bytes, at: int = 0) -> bool:
     return payload.startswith(_ZLIB, at) and not _is_text(payload[at : at + _GLANCE])
 
 
-def is_deflate(payload: bytes) -> bool:
+def is_deflate(payload: bytes, at: int = 0) -> bool:
     """Whether this is no text, and inflates to what begins as JSON does: bare deflate has no mark of its own."""
-    if _is_text(payload[:_GLANCE]):
+    if _is_text(payload[at : at + _GLANCE]):
         return False
     with suppress(zlib.error):
-        return bool(_BEGINS_JSON.match(zlib.decompressobj(-15).decompress(payload[:_STEP], _GLANCE)))
+        return bool(_BEGINS_JSON.match(zlib.decompressobj(-15).decompress(payload[at : at + _STEP], _GLANCE)))
     return False
 
 
@@ -132,19 +139,14 @@ _TEXT: Final = re.compile(
     rb"(?:[\t\n\r -~]|[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3})*+"
 )
 _BEGINS_JSON: Final = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:\{\s*[\"}]|\[\s*[{\[])")
-PADDING: Final = b" \t\r\n\0"
-"""What may stand around an envelope."""
-BETWEEN: Final = PADDING + b",\x1e"
-"""What may stand behind a member, before the next."""
 _PADDED: Final = re.compile(rb"[ \t\r\n\0,\x1e]*+")
 
 
-def unzip(payload: bytes, room: Callable[[int], int]) -> Iterator[Content]:
-    """The files of a zip in their order, found by what stands before each, then its directory.
+def unzip(payload: bytes, at: int, room: Callable[[int], int]) -> Iterator[Content]:
+    """The files of the zip that begins here in their order, by what stands before each, then its directory.
 
     `room` tells by the compressed size how much may come out. What a Mac adds of its own is left out.
     """
-    at = 0
     while payload.startswith(FILE, at) and len(payload) >= (named := at + _HEADER.size):
         flags, method, checksum, size, _, name_length, extra_length = _HEADER.unpack_from(payload, at)
         name = payload[named : named + name_length].decode(errors="replace")

@@ -6,21 +6,22 @@ one span up to the next segment: a bad line takes no good one with it, and no by
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
 import msgspec
 
 from udfs.model import Reason, Rejection
-from udfs.text import MAX_BYTES, MAX_DEPTH, TOO_DEEP
+from udfs.text import MAX_BYTES, MAX_DEPTH, TOO_DEEP, compression
 
 # what stands between values: blanks, commas, ends of lines (also U+0085, U+2028, U+2029), record separators
 # (RFC 7464), padding, byte order marks
 _SKIPPED: Final = re.compile(rb"(?:[\t-\r ,\x1e\0]|\xef\xbb\xbf|\xe2\x80[\xa8\xa9]|\xc2\x85)*+")
 _SEGMENT: Final = re.compile(
     rb"(?:[\n\r\x0b\x0c\x1e]|\xe2\x80[\xa8\xa9]|\xc2\x85)(?P<indent>[ \t]*+)"
-    rb"(?:[ \t,\x1e\0]|\xef\xbb\xbf)*+(?=[{\[])"
+    rb"(?:[ \t,\x1e\0]|\xef\xbb\xbf)*+(?=[{\[]|\x1f\x8b\x08|PK\x03\x04|\xf3\x89\x9a\xc2)"
 )
+_LINE_END: Final = re.compile(rb"[\n\r\x0b\x0c\x1e]|\xe2\x80[\xa8\xa9]|\xc2\x85")
 _WORD: Final = re.compile(rb"[^\s\0,\[\]{}\"]++")  # a number, true, null, or what should be one
 _BEHIND: Final = b" \t\r\n,\x1e\0"
 _BRACKETS: Final = {ord("["): 1, ord("]"): -1}
@@ -37,62 +38,81 @@ class Span(NamedTuple):
     whole: bool
 
 
-class UnevenError(Exception):
-    """The text's brackets do not match, or are too many; what stands between them was found all the same."""
-
-    def __init__(self, rejection: Rejection) -> None:
-        super().__init__(rejection.detail)
-        self.rejection = rejection
-
-
 def skip(payload: bytes, at: int = 0) -> int:
     """Where the next value begins, or what should be one."""
     return _SKIPPED.match(payload, at).end()  # type: ignore[union-attr]
 
 
-def spans(payload: bytes) -> Iterator[Span]:
-    """Every object of the text, every value of its arrays, and what stands between and is neither.
+def line_ends(payload: bytes, begin: int, end: int) -> bool:
+    """Whether an end of a line stands between the two places."""
+    return _LINE_END.search(payload, begin, end) is not None
 
-    Raises UnevenError behind the last one, or where arrays lie in each other too deep.
+
+class Text:
+    """A text while it is read: every object, every value of its arrays, and what stands between and is neither.
+
+    `at` is the place up to which it was read. `packed` tells whether something begins there that is no text: then
+    the reading pauses, and goes on from where `at` is put.
     """
-    text, depth, lowest, readable = _Text(payload), 0, 0, True
-    at = skip(payload)
-    while at < len(payload):
-        if step := _BRACKETS.get(payload[at]):
-            depth += step
-            lowest = min(lowest, depth)
-            if depth > MAX_DEPTH:
-                raise UnevenError(TOO_DEEP)
-            at = skip(payload, at + 1)
-        else:
-            span = text.span(at, in_array=depth > 0)
-            readable = readable and span.whole
-            yield span
-            at = skip(payload, span.end)
-    if readable and (depth or lowest):
-        what = "an array breaks off" if depth > 0 else "a bracket closes no array"
-        raise UnevenError(Rejection(Reason.INVALID_JSON, f"{what}, at byte {len(payload):,}"))
 
+    def __init__(self, payload: bytes, packed: Callable[[int], bool]) -> None:
+        self.payload, self.packed = payload, packed
+        self.at = 0
+        self._arrays = self._lowest = self._levels = 0  # arrays open, the fewest ever, those to be held deep
+        self._readable, self._deep = True, False
+        self._begin = self._end = 0  # the segment at hand
+        self._spelled = ""
+        self._room = _SHORT + _COST * len(payload)  # what may still be read of what stands behind it
 
-class _Text:
-    """A text while it is read: the segment at hand, and what may still be read of what stands behind it."""
+    def spans(self) -> Iterator[Span]:
+        """What is still to be read, piece by piece."""
+        if self.at == 0 and compression(self.payload):  # by no way that is read here: one piece
+            self.at = len(self.payload)
+            yield Span(0, self.at, False)
+        before, self.at = self.at, skip(self.payload, self.at)
+        while self.at < len(self.payload):
+            if step := _BRACKETS.get(self.payload[self.at]):
+                self._bracket(step, before)
+            elif not self.payload.startswith(b"{", self.at) and self.packed(self.at):
+                return
+            else:
+                span = self._span(self.at)
+                self._readable = self._readable and span.whole
+                self.at = span.end
+                yield span
+            before, self.at = self.at, skip(self.payload, self.at)
 
-    def __init__(self, payload: bytes) -> None:
-        self.payload = payload
-        self.begin = self.end = 0
-        self.spelled = ""
-        self.room = _SHORT + _COST * len(payload)
+    def fault(self) -> Rejection | None:
+        """What is wrong with the brackets of all that was read; what stands between them is found for all that."""
+        if self._deep:
+            return TOO_DEEP
+        if not self._readable or not (self._arrays or self._lowest):
+            return None
+        what = "an array breaks off" if self._arrays > 0 else "a bracket closes no array"
+        return Rejection(Reason.INVALID_JSON, f"{what}, at byte {self.at:,}")
 
-    def span(self, at: int, *, in_array: bool) -> Span:
+    def _bracket(self, step: int, before: int) -> None:
+        """Pass a bracket. One that begins a line begins the levels anew: arrays of earlier lines may be cut."""
+        self._arrays += step
+        self._lowest = min(self._lowest, self._arrays)
+        begins = step > 0 and line_ends(self.payload, before, self.at)
+        self._levels = 1 if begins else max(0, self._levels + step)
+        self.at += 1
+        if self._levels > MAX_DEPTH:  # no more of this line
+            self._deep, self._levels = True, 0
+            line = _SEGMENT.search(self.payload, self.at)
+            self.at = line.start() if line else len(self.payload)
+
+    def _span(self, at: int) -> Span:
         """What begins here: a value, or all that is left of the segment."""
-        if at >= self.end:
+        if at >= self._end:
             self._enter(at)
-            line = self.payload[at : self.end].rstrip(_BEHIND)
+            line = self.payload[at : self._end].rstrip(_BEHIND)
             if line.startswith(b"{") and _is_one(line):
                 return Span(at, at + len(line), True)
-            self.begin, self.spelled = at, self._spelled(at, min(self.end - at, MAX_BYTES))
-        end = self._value_end(at, in_array=in_array)
-        return Span(at, end or at + len(self.payload[at : self.end].rstrip(_BEHIND)), end is not None)
+            self._begin, self._spelled = at, self._spelling(at, min(self._end - at, MAX_BYTES))
+        end = self._value_end(at, in_array=self._arrays > 0)
+        return Span(at, end or at + len(self.payload[at : self._end].rstrip(_BEHIND)), end is not None)
 
     def _value_end(self, at: int, *, in_array: bool) -> int | None:
         """Where the value that begins here ends: in its segment, or in what stands behind that."""
@@ -100,36 +120,36 @@ class _Text:
             word = _WORD.match(self.payload, at) if in_array else None
             return word and word.end()
         length = None
-        if at - self.begin < len(self.spelled):
-            length = _read(self.spelled, at - self.begin).length
-        if length is None and self.begin + len(self.spelled) < len(self.payload):
+        if at - self._begin < len(self._spelled):
+            length = _read(self._spelled, at - self._begin).length
+        if length is None and self._begin + len(self._spelled) < len(self.payload):
             length = self._length_beyond(at)
         return None if length is None else at + length
 
     def _length_beyond(self, at: int) -> int | None:
         """How long the value is, sought ever further; None when it is broken, or the text has cost too much."""
         size = min(_SHORT, MAX_BYTES)
-        while self.room >= 0:
-            spelled = self._spelled(at, size)
+        while self._room >= 0:
+            spelled = self._spelling(at, size)
             found = _read(spelled, 0)
             if found.length is not None:
                 return found.length
-            self.room -= len(spelled)
+            self._room -= len(spelled)
             if found.broken or size >= MAX_BYTES or at + size >= len(self.payload):
                 break
             size = min(8 * size, MAX_BYTES)
         return None
 
-    def _spelled(self, at: int, size: int) -> str:
+    def _spelling(self, at: int, size: int) -> str:
         # each byte is a character in its own place, whatever the encoding: JSON's own marks are ASCII
         return self.payload[at : at + size].decode("latin-1")
 
     def _enter(self, at: int) -> None:
         """Begin a segment: it ends before the next line that begins a value, set in no further than this one."""
-        before = self.payload[self.end : at]
+        before = self.payload[self._end : at]
         indent = len(before) - len(before.rstrip(b" \t["))
         found = (line.start() for line in _SEGMENT.finditer(self.payload, at) if len(line["indent"]) <= indent)
-        self.end = next(found, len(self.payload))
+        self._end = next(found, len(self.payload))
 
 
 def _is_one(line: bytes) -> bool:

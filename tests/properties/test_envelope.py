@@ -85,10 +85,18 @@ def packed(inner: st.SearchStrategy[Tree]) -> st.SearchStrategy[Tree]:
     )
 
 
+def in_row(inner: st.SearchStrategy[Tree]) -> st.SearchStrategy[Tree]:
+    """Texts, gzips and zips one behind the other, which makes none of them a level deeper."""
+    zips = st.builds(grown, st.just(zipped), st.lists(inner, max_size=3), arounds)
+    gzipped = st.builds(grown, st.just(gzips), st.lists(inner, min_size=1, max_size=3), st.just(b""))
+    things = st.lists(st.one_of(texts, zips, gzipped), max_size=8)
+    return st.builds(grown, st.just(lines), things, separators, arounds)
+
+
 texts = st.recursive(st.sampled_from([(one, [one]) for one in OBJECTS]), in_text, max_leaves=8)
 trees = texts
 for _ in range(4):
-    trees = st.one_of(texts, packed(trees))
+    trees = st.one_of(texts, packed(trees), in_row(trees))
 
 
 @settings(max_examples=max(1000, settings.default.max_examples))

@@ -77,7 +77,7 @@ WHOLE: dict[str, tuple[Form, bytes, list[bytes]]] = {
     "gzip behind a line break": (Form.GZIP, b"\n" + gzipped(A), [A]),
     "gzip and a line": (Form.GZIP, gzipped(A) + b"\n" + B + b"\n", [A, B]),
     "a line, gzip and a line": (Form.LINES, A + b"\n" + gzipped(B) + b"\n" + C, [A, B, C]),
-    "gzips behind a mark": (Form.SEQUENCE, BOM + gzipped(A) + gzipped(B), [A, B]),
+    "gzips behind a mark": (Form.GZIP, BOM + gzipped(A) + gzipped(B), [A, B]),
     "gzip of gzip": (Form.GZIP, gzipped(gzipped(A + B)), [A, B]),
     "gzip without compression": (Form.GZIP, gzip.compress(A + B, 0), [A, B]),
     "gzip with a name": (Form.GZIP, b"\x1f\x8b\x08\x08" + bytes(6) + b"a.json\0" + gzipped(A)[10:], [A]),

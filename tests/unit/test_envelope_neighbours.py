@@ -1,16 +1,114 @@
 """Values and members beside broken ones, and what reading them may cost."""
 
 import gzip
+import io
 import json
+import zipfile
+import zlib
 
 import pytest
 
 from tests.leaves import opened
-from udfs import values
+from udfs import envelope, values
 from udfs.envelope import Limits
-from udfs.model import Reason
+from udfs.model import Reason, Rejection
 
 A, B, C = b'{"a":1}', '{"b":"밤"}'.encode(), b'{"c":[{}]}'
+
+
+def zipped(*files: bytes) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for number, data in enumerate(files):
+            archive.writestr(f"{number}.json", data)
+    return out.getvalue()
+
+
+A_GZ, A_ZIP = gzip.compress(A, mtime=0), zipped(A)
+ROWS = {
+    "gzip and text": (A_GZ + B, [A, B]),
+    "gzip, line, gzip, line": (A_GZ + b"\n" + B + b"\n", [A, B]),
+    "zips": (A_ZIP, [A]),
+    "zips and a comma": (A_ZIP + b",", [A]),
+    "zip, gzip, zlib, line": (A_ZIP + A_GZ + zlib.compress(C) + b"\n" + B + b"\n", [A, A, C, B]),
+    "gzip of gzip, text": (gzip.compress(A_GZ) + C, [A, C]),
+    "zip of gzips, text": (zipped(A_GZ, A_GZ) + C, [A, A, C]),
+    "a broken line, gzip": (b"broken\n" + A_GZ + b"\n", [b"broken", A]),
+}
+
+
+@pytest.mark.parametrize(("group", "heads"), ROWS.values(), ids=ROWS)
+def test_what_stands_in_a_row_is_no_level(group: bytes, heads: list[bytes]) -> None:
+    assert opened(group * 1_000) == (heads * 1_000, [])
+    inside = gzip.compress(zipped(group * 9))
+    assert opened((inside + B) * 9) == ((heads * 9 + [B]) * 9, [])
+
+
+def test_only_what_is_in_another_is_a_level() -> None:
+    deep = A
+    for _ in range(5):
+        deep = gzip.compress(deep)
+    too_deep = Rejection(Reason.ENVELOPE_TOO_DEEP, "more than 4 envelopes in each other")
+    assert opened(A_GZ + B + A_ZIP + b"\n" + deep) == ([A, B, A], [too_deep])
+
+
+def test_an_array_may_hold_what_is_packed() -> None:
+    assert opened(b"[" + A + b", " + A_GZ + b"," + A_ZIP + b",\n[" + B + b"," + A_GZ + b"]]\n" + C) == (
+        [A, A, A, B, A, C], []
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("group", [A_GZ + b"{}", b"{}" + A_ZIP, b"{}\n" + gzip.compress(b"")])
+def test_a_row_costs_by_its_length(group: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each byte is spelled out twice at most, however long the row is."""
+    spelled = 0
+    spelling = values.Text._spelling
+
+    def counting(self: values.Text, at: int, size: int) -> str:
+        nonlocal spelled
+        spelled += size
+        return spelling(self, at, size)
+
+    monkeypatch.setattr(values.Text, "_spelling", counting)
+    payload = group * 2_000
+    assert sum(1 for part in envelope.unpack(payload) if not part.fault) >= 2_000
+    assert spelled <= 2 * len(payload)
+
+
+LINE_OF_ARRAY = b"[" + A + b",\n"
+CUT_ARRAYS = {
+    "lines": (LINE_OF_ARRAY * 100, [A] * 100),
+    "lines set in": ((b"  " + LINE_OF_ARRAY) * 100, [A] * 100),
+    "lines of several": ((b"[[" + A + b"],[" + B + b",\r\n") * 100, [A, B] * 100),
+    "records of RFC 7464": ((b"\x1e[" + A) * 100, [A] * 100),
+}
+
+
+@pytest.mark.parametrize(("payload", "heads"), CUT_ARRAYS.values(), ids=CUT_ARRAYS)
+def test_arrays_that_are_cut_line_by_line_are_not_in_each_other(payload: bytes, heads: list[bytes]) -> None:
+    broken = Rejection(Reason.INVALID_JSON, f"an array breaks off, at byte {len(payload):,}")
+    assert opened(payload) == (heads, [broken])
+
+
+@pytest.mark.parametrize("indent", [0, 1, None])
+def test_arrays_of_several_lines_may_lie_in_each_other(indent: int | None) -> None:
+    nested: object = [{"a": 1}]
+    for _ in range(40):
+        nested = [nested, [{"b": 2}]]
+    singles, faults = opened(json.dumps(nested, indent=indent).encode())
+    assert ([json.loads(one) for one in singles], faults) == ([{"a": 1}] + [{"b": 2}] * 40, [])
+
+
+def test_of_a_line_too_deep_the_next_ones_are_read() -> None:
+    deep = b"[" * 65 + C + b"]" * 65
+    assert opened(A + b"\n" + deep + b"\n" + B) == (
+        [A, B], [Rejection(Reason.TOO_DEEP, "nested deeper than 64 levels")]
+    )  # fmt: skip
+
+
+def test_a_line_that_is_none_takes_no_packed_one_with_it() -> None:
+    assert opened(A_GZ + b"\nbroken\n" + A_ZIP) == ([A, b"broken", A], [])
+    assert [fault.reason for fault in opened(A_GZ + b"broken\n" + A_ZIP)[1]] == [Reason.GZIP_INVALID]
 
 
 def test_values_that_go_on_behind_lines_like_beginnings_are_whole_however_many() -> None:
