@@ -13,6 +13,7 @@ from lab.stack import emulators
 from lab.stack.emulators import Emulator
 from lab.stack.process import Process, free_port
 from ops.release import flink_home
+from tests.profiles import pytest_configure  # noqa: F401  a hook of pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -1,0 +1,3 @@
+"""All of these generate their input."""
+
+from tests.profiles import pytest_configure  # noqa: F401  a hook of pytest
