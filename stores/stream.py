@@ -90,9 +90,10 @@ class Stream:
             self.wait_until_active()
 
     def wait_until_active(self) -> None:
-        """Return once no change to the stream is under way."""
+        """Return once no change to the stream is under way; streams of AWS are changed by others."""
         self.client.get_waiter("stream_exists").wait(
-            StreamName=self.address.name, WaiterConfig={"Delay": 1, "MaxAttempts": 60}
+            StreamName=self.address.name,
+            WaiterConfig={"Delay": 0.2, "MaxAttempts": 300},  # type: ignore[typeddict-item]
         )
 
     def open_shards(self) -> list[str]:

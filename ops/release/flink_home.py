@@ -5,6 +5,7 @@ wants Hadoop's classes from the class loader of lib/, JDBC drivers are found now
 takes the flink-python jar from a real folder opt/. The image runs this same module.
 """
 
+import fcntl
 import shutil
 import sys
 from importlib.util import find_spec
@@ -19,12 +20,21 @@ LOGS = "log"
 def build(root: Path = ROOT) -> Path:
     """Build the distribution when its inputs have changed and return its folder.
 
-    A running cluster keeps its jars open, so a distribution that is still right is never touched.
+    A running cluster keeps its jars open, so a distribution that is still right is never touched. Of several
+    programs that find it stale at once, one builds it.
     """
     home, package = root / "build" / "flink", _pyflink()
     stamp, wanted = home / ".inputs", _inputs(root, package)
-    if stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted:
-        return home
+    home.parent.mkdir(exist_ok=True)
+    with (home.parent / ".flink.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted):
+            _build(root, package, home)
+            stamp.write_text(wanted, encoding="utf-8")
+    return home
+
+
+def _build(root: Path, package: Path, home: Path) -> None:
     shutil.rmtree(home, ignore_errors=True)
     for folder in COPIED:
         shutil.copytree(package / folder, home / folder)
@@ -34,8 +44,6 @@ def build(root: Path = ROOT) -> Path:
     _link(home / "plugins" / "s3-fs-hadoop", sorted((root / "jars" / "flink-s3").glob("*.jar")))
     (home / "conf").symlink_to(root / "flink-conf")
     (home / LOGS).mkdir()
-    stamp.write_text(wanted, encoding="utf-8")
-    return home
 
 
 def _pyflink() -> Path:

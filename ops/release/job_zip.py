@@ -4,6 +4,7 @@ import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 ROOT = Path(__file__).resolve().parents[2]
 CONTENTS = ("jobs", "stores", "udfs", "errors.py", "settings.py")
@@ -11,10 +12,10 @@ EPOCH = (1980, 1, 1, 0, 0, 0)  # the same sources give the same bytes; zip knows
 
 
 def build(root: Path = ROOT) -> Path:
-    """Write the archive and return its path; a reader of the old one keeps the old one."""
+    """Write the archive and return its path; a reader of the old one keeps that one, another writer its draft."""
     target = root / "build" / "job.zip"
     target.parent.mkdir(exist_ok=True)
-    draft = target.with_suffix(".part")
+    draft = target.with_suffix(f".{uuid4().hex}.part")
     with zipfile.ZipFile(draft, "w", zipfile.ZIP_DEFLATED) as archive:
         for file in _files(root):
             entry = zipfile.ZipInfo(str(file.relative_to(root)), EPOCH)
