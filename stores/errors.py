@@ -11,7 +11,8 @@ from stores import aws
 
 _CREDENTIALS = "no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give this machine a role"
 _MISSING = "ResourceNotFoundException"
-_NOBODY = "nothing answers there: start a local stack with `make run`, or name another with --config"
+_START = "start a local stack with `make run`, or name the settings of another with --config"
+_LOOK = "look at the network, and at the region and endpoint in the settings"
 
 
 class StoreError(OneLineError):
@@ -24,16 +25,22 @@ class MissingError(StoreError):
 
 @contextmanager
 def explained(what: str, endpoint: str | None) -> Iterator[None]:
-    """Turn an AWS SDK error about `what` into a StoreError of one line."""
+    """Turn an AWS SDK error about `what`, which begins with the service, into a StoreError of one line."""
     try:
         yield
+    except NotConnected as error:
+        # the whole service is away: the table that happened to be asked first is not to blame
+        here = aws.emulated(endpoint)
+        reason = f"nothing answers at {endpoint}: {_START}" if here else f"{_in_one_line(error)}: {_LOOK}"
+        msg = f"{what.partition(' ')[0]} cannot be reached: {reason}"
+        raise StoreError(msg) from None
     except (BotoCoreError, ClientError) as error:
         where = f" at {endpoint}" if endpoint else ""
-        reason = " ".join(str(error).split())
-        if isinstance(error, NoCredentialsError):
-            reason = _CREDENTIALS
-        elif isinstance(error, NotConnected) and aws.emulated(endpoint):
-            reason = _NOBODY
+        reason = _CREDENTIALS if isinstance(error, NoCredentialsError) else _in_one_line(error)
         msg = f"{what}{where} cannot be used: {reason}"
         missing = isinstance(error, ClientError) and error.response["Error"]["Code"] == _MISSING
         raise (MissingError if missing else StoreError)(msg) from None
+
+
+def _in_one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

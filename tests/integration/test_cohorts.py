@@ -263,7 +263,7 @@ def test_members_are_read_page_by_page(members: CohortMembers) -> None:
 
 def test_a_table_that_is_away_is_one_line() -> None:
     said = refusal(lambda: who(CohortMembers(TablesAddress("ap-northeast-2", "http://127.0.0.1:9", "t-"))))
-    assert said.startswith("DynamoDB table t-cohort_members at http://127.0.0.1:9 cannot be used: ")
+    assert said.startswith("DynamoDB cannot be reached: nothing answers at http://127.0.0.1:9: ")
 
 
 # The commands
