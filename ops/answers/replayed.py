@@ -61,8 +61,8 @@ def outcomes(lake: Lake, replays: Sequence[Replay]) -> dict[str, str]:
     for one in replays:
         if one.put_sequence not in found:
             missing[one.put_shard] = max(one.put_sequence, missing.get(one.put_shard, ""))
-    passed = {shard for shard, sequence in missing.items() if _passed(lake, shard, sequence, since)}
-    return {one.key: found.get(one.put_sequence) or _nothing(one.put_shard in passed) for one in replays}
+    behind = {shard for shard, sequence in missing.items() if passed(lake, shard, sequence, since)}
+    return {one.key: found.get(one.put_sequence) or nothing(one.put_shard in behind) for one in replays}
 
 
 def _found(lake: Lake, sequences: set[str], since: datetime) -> dict[str, str]:
@@ -86,7 +86,7 @@ def _several(word: str, n: int) -> str:
     return word if n == 1 else f"{n:,} times {word}"
 
 
-def _passed(lake: Lake, shard: str, sequence: str, since: datetime) -> bool:
+def passed(lake: Lake, shard: str, sequence: str, since: datetime) -> bool:
     """Whether something is stored that came behind a record of a shard."""
     later = [
         Condition("arrival", ">=", since),
@@ -96,8 +96,9 @@ def _passed(lake: Lake, shard: str, sequence: str, since: datetime) -> bool:
     return any(lake.rows(table, ("sequence",), later, limit=1).num_rows for table in (*_TAKEN, DEAD_LETTERS))
 
 
-def _nothing(passed: bool) -> str:
-    return "a copy of what was taken" if passed else "not seen yet: on its way, or a copy of what was taken"
+def nothing(overtaken: bool) -> str:
+    """What has become of a record of which no table has anything, in words."""
+    return "a copy of what was taken" if overtaken else "not seen yet: on its way, or a copy of what was taken"
 
 
 def _time(iso: str) -> datetime:

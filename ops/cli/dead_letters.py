@@ -52,7 +52,8 @@ class Handle(NamedTuple):
         return ":".join(str(part) for part in self if part is not None)
 
 
-def _as_handle(text: str) -> Handle:
+def as_handle(text: str) -> Handle:
+    """A handle as an argument takes it."""
     found = re.fullmatch(r"([^:]+):(\d+)(?::(\d+))?", text)
     if found is None:
         msg = f"{text!r} is not SHARD:SEQUENCE or SHARD:SEQUENCE:SUB_INDEX, as `list` prints it"
@@ -198,7 +199,7 @@ def _in_words(state: Mapping[str, str]) -> str:
 
 
 @dead_letters.command("show")
-@click.argument("handle", type=_as_handle, metavar="HANDLE")
+@click.argument("handle", type=as_handle, metavar="HANDLE")
 @click.option("--raw", is_flag=True, help="Only the payload's exact bytes, for a file or `explain-record -`.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, the payload in base64.")
 @click.pass_obj

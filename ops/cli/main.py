@@ -15,6 +15,7 @@ from ops.cli.dead_letters import dead_letters
 from ops.cli.profile import profile
 from ops.cli.projects import projects
 from ops.cli.put import put
+from ops.cli.record import record
 from ops.cli.rewind import rewind
 from ops.cli.submit import submit
 from ops.cli.terminal import Commands, one_line_errors
@@ -46,5 +47,6 @@ commands.add_command(dead_letters)
 dead_letters.add_command(replay)
 commands.add_command(explain_record)
 commands.add_command(put)
+commands.add_command(record)
 commands.add_command(rewind)
 commands.add_command(submit)

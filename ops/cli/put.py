@@ -28,7 +28,7 @@ def put(config: Path, file: str) -> None:
     given = f"--config {shlex.quote(str(config))}"
     commands = (
         ("what it must become", f"explain-record {given} --registry {shlex.quote(file)}"),
-        ("where it is, if not taken", f"dead-letters {given} show {handle}"),
+        ("what became of it", f"record {given} {handle}"),
         ("counts of its project", f"diagnose {given} PROJECT_ID --since 1h"),
     )
     echo_fields([(what, f"amplitude-bridge {command}") for what, command in commands])

@@ -41,7 +41,7 @@ def test_a_file_is_put_as_it_is_and_its_place_is_said(config: Path, tmp_path: Pa
     handle, *more = done.output.splitlines()
     assert re.fullmatch(r"shardId-\d{12}:\d+", handle)
     assert f"amplitude-bridge explain-record --config {config} --registry '{file}'" in more[0]
-    assert f"amplitude-bridge dead-letters --config {config} show {handle}" in more[1]
+    assert f"amplitude-bridge record --config {config} {handle}" in more[1]
     assert on_the_stream(config).count(RECORD) == 1
 
 
