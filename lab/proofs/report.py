@@ -45,7 +45,7 @@ class Report:
 
     @property
     def records(self) -> int:
-        """All records that the job has given an outcome, each part of an envelope being one."""
+        """All records that the job has given an outcome; each part of an envelope counts."""
         others = self.dead_letters.total() + self.cohort_messages.total()
         return sum(u.records + u.update_records for u in self.usage) + others
 
@@ -92,7 +92,7 @@ def show(report: Report, console: Console) -> None:
 
 def _outcomes(report: Report) -> Table:
     """Every outcome that was met, the taken ones first."""
-    table = _table("Records by outcome, each part of an envelope being one", "kind", "reason", "where", "records")
+    table = _table("Records by outcome, parts of envelopes included", "kind", "reason", "where", "records")
     stored, updates = report.stored.total(), report.user_updates.total()
     rows = [
         ("event", "", "events", stored),

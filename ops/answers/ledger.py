@@ -32,7 +32,7 @@ from stores.lake import (
     Lake,
 )
 from stores.stream import Record, Stream
-from stores.usage import TOTALS, UsageTable
+from stores.usage import Usage, UsageTable
 from udfs import kpl
 from udfs.model import Kind
 
@@ -42,12 +42,30 @@ _TAKEN: Final = {
     Kind.COHORT: (COHORT_MESSAGES, "records"),
 }
 """Where each kind that is taken is kept, and which count of the ledger its rows are."""
-_WORDS: Final = {"stream": "stream, each part of a KPL aggregate being one"}
+_USAGE: Final = {
+    "usage.records": (Kind.EVENT, "records"),
+    "usage.events": (Kind.EVENT, "first_copies"),
+    "usage.update_records": (Kind.USER_UPDATE, "records"),
+    "usage.updates": (Kind.USER_UPDATE, "first_copies"),
+}
+"""By column of the table `usage`: of which kind it is the total, and of which count of the ledger."""
+_UNITS: Final = {
+    EVENT_STORE: "distinct events",
+    USER_UPDATES: "distinct updates",
+    COHORT_MESSAGES: "messages",
+    EVENT_COUNTS: "distinct events",
+    "usage.records": "event records",
+    "usage.events": "distinct events",
+    "usage.update_records": "update records",
+    "usage.updates": "distinct updates",
+    "stream": "records",
+}
+"""What is counted; all else are dead letters."""
 _SHOWN: Final = 50
 
 
 class Account(NamedTuple):
-    """What is counted together; texts, for some have no project and some no reason."""
+    """What is counted together; texts, for some have no project. `what` is a table, or a dead letter's reason."""
 
     what: str
     hour: str
@@ -64,7 +82,11 @@ class Residual(NamedTuple):
 
     def __str__(self) -> str:
         """As a line says it."""
-        return f"{' '.join(self.account)}: counted {self.counted:,}, found {self.found:,}"
+        what, hour, shard, project = self.account
+        named = [f"shard {shard}"] if shard else []
+        place = [what, hour, *named, *([f"project {project}"] if project else [])]
+        unit = _UNITS.get(what, "dead letters")
+        return f"{', '.join(place)}: counted {self.counted:,} {unit}, found {self.found:,}"
 
 
 Counts = Counter[Account]
@@ -146,7 +168,8 @@ def compared(settings: Settings, *, stream: bool) -> dict[str, tuple[Counts, Cou
         _named(rows),
         _named(summed(lake, ("hour", "project_id", "kind"), table=EVENT_COUNTS)),
     )
-    pairs["usage"] = (_monthly(rows), _of_usage(UsageTable(settings.tables_address)))
+    totals = UsageTable(settings.tables_address).list()
+    pairs |= {column: (_monthly(rows, column), _of_usage(totals, column)) for column in _USAGE}
     if stream:
         pairs["stream"] = (of_records(rows), of_stream(Stream(settings.stream_address).records()))
     return pairs
@@ -198,23 +221,19 @@ def _named(rows: Iterable[Mapping[str, Any]]) -> Counts:
     return _accounts(events, "table", "first_copies")
 
 
-def _monthly(rows: Iterable[Mapping[str, Any]]) -> Counts:
+def _monthly(rows: Iterable[Mapping[str, Any]], column: str) -> Counts:
+    kind, count = _USAGE[column]
     counts: Counts = Counter()
     for row in rows:
-        if row["kind"] in {Kind.EVENT, Kind.USER_UPDATE}:
-            names = ("records", "events") if row["kind"] == Kind.EVENT else ("update_records", "updates")
-            for name, count in zip(names, ("records", "first_copies"), strict=True):
-                counts[Account(name, row["month"], "", str(row["project_id"]))] += row[count]
+        if row["kind"] == kind:
+            counts[Account(column, row["month"], "", str(row["project_id"]))] += row[count]
     return +counts
 
 
-def _of_usage(table: UsageTable) -> Counts:
+def _of_usage(totals: Iterable[Usage], column: str) -> Counts:
+    name = column.removeprefix("usage.")
     return +Counter(
-        {
-            Account(name, total.month, "", str(total.project_id)): getattr(total, name)
-            for total in table.list()
-            for name in TOTALS
-        }
+        {Account(column, total.month, "", str(total.project_id)): getattr(total, name) for total in totals}
     )
 
 
@@ -235,17 +254,17 @@ def of_stream(records: Iterable[Record]) -> Counts:
 
 
 def _print(counts: Mapping[str, tuple[Counts, Counts]], found: Sequence[Residual]) -> None:
-    table = Table("compared with")
-    for name in ("counted by the job", "found", "residuals"):
+    table = Table("table", "unit", title="What the job counted, and what is found", title_justify="left")
+    for name in ("counted", "found", "residuals"):
         table.add_column(name, justify="right")
     for name, (counted, there) in counts.items():
-        differing = len(residuals(counted, there))
-        table.add_row(_WORDS.get(name, name), f"{counted.total():,}", f"{there.total():,}", f"{differing:,}")
+        numbers = (counted.total(), there.total(), len(residuals(counted, there)))
+        table.add_row(name, _UNITS.get(name, "dead letters"), *(f"{number:,}" for number in numbers))
     Console().print(table)
+    if "stream" in counts:
+        click.echo("On the stream, each record in a KPL aggregate counts as one.")
     for one in found[:_SHOWN]:
-        account = one.account
-        place = " ".join(part for part in account if part)
-        click.echo(f"RESIDUAL {place}: counted {one.counted:,}, found {one.found:,}")
+        click.echo(f"RESIDUAL {one}")
     if len(found) > _SHOWN:
         click.echo(f"… and {len(found) - _SHOWN:,} more: see --json")
     click.echo("residual 0" if not found else f"{len(found):,} residuals")

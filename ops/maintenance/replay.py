@@ -101,12 +101,12 @@ def replay(config: Path, /, *, rate: int, dry_run: bool, state: State, **filters
         _put(settings, letters, found, rate)
     click.echo(f"{'to be ' if dry_run else ''}put on the stream again: {found.records:,}")
     if found.settled:
-        others = "were replayed before (--state all)" if state == "waiting" else "wait"
-        click.echo(f"left out, because they {others}: {found.settled:,}")
+        others = "replayed before (--state all takes them too)" if state == "waiting" else "not replayed yet"
+        click.echo(f"left out, {others}: {found.settled:,}")
     if twins := sum(map(len, found.twins.values())):
-        click.echo(f"with the same bytes as one of these, so put once for all: {twins:,}")
+        click.echo(f"put as one with another of the same bytes: {twins:,}")
     if found.unkept:
-        click.echo(f"left out, because the payload is cut or not kept: {found.unkept:,}")
+        click.echo(f"left out, the payload is cut or not kept: {found.unkept:,}")
 
 
 class Letters:

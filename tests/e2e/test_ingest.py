@@ -110,7 +110,8 @@ def test_the_ledger_has_no_residual_and_finds_what_the_job_has_not_seen(
     assert list(Stream(settings.stream_address).put([("a", b"not seen")])) == [1]
     checked = ledger_check(stack)
     assert checked.returncode == 1
-    (residual,) = re.findall(r"^RESIDUAL stream .*: counted (\d+), found (\d+)$", checked.stdout, re.MULTILINE)
+    line = r"^RESIDUAL stream, .*: counted (\d+) records, found (\d+)$"
+    (residual,) = re.findall(line, checked.stdout, re.MULTILINE)
     assert int(residual[1]) == int(residual[0]) + 1
 
 

@@ -99,7 +99,7 @@ def test_what_waits_for_a_registration_is_applied_by_a_replay(stack: Stack, sett
     replay = ("dead-letters", "replay", "--reason", "unknown_cohort")
     assert bridge(stack, *replay) == "put on the stream again: 1\n"
     assert bridge(stack, *replay) == (
-        "put on the stream again: 0\nleft out, because they were replayed before (--state all): 1\n"
+        "put on the stream again: 0\nleft out, replayed before (--state all takes them too): 1\n"
     )
     table = CohortMembers(settings.tables_address)
     wait_until(stack, job, lambda: table.count(OWNER, "late01"), 40)

@@ -150,7 +150,7 @@ def test_what_is_replayed_and_taken_waits_no_longer(bridge: Bridge) -> None:
     assert bridge.stats("--state", "all") == {"unknown_project": 32}
     assert bridge.replay("--reason", "unknown_project") == [
         "put on the stream again: 0",
-        "left out, because they were replayed before (--state all): 32",
+        "left out, replayed before (--state all takes them too): 32",
     ]
     found = bridge.diagnosis()
     assert page(found) == {"received": 32, "stored": 32, "duplicates": 0, "not_taken": {}}
@@ -238,7 +238,7 @@ def test_parts_are_told_apart_and_the_same_bytes_are_put_once(bridge: Bridge) ->
     assert bridge.stats() == {"unknown_project": 5}
     assert bridge.replay("--project", str(PROJECT)) == [
         "put on the stream again: 3",
-        "with the same bytes as one of these, so put once for all: 1",
+        "put as one with another of the same bytes: 1",
     ]
     bridge.judge(OWNER)
     (left,) = bridge.letters()
@@ -255,7 +255,7 @@ def test_what_is_not_kept_is_left_out_and_goes_on_waiting(bridge: Bridge) -> Non
     dead.overwrite(dead.scan().to_arrow().set_column(0, "kind", pa.array(["not_linked"])).drop_columns("payload"))
     assert bridge.replay("--project", str(PROJECT)) == [
         "put on the stream again: 0",
-        "left out, because the payload is cut or not kept: 1",
+        "left out, the payload is cut or not kept: 1",
     ]
     assert bridge.stats() == {"before_link": 1}
 
