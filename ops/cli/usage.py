@@ -86,11 +86,10 @@ def _closing(settings: Settings, months: Iterable[str]) -> dict[str, str | None]
 
 
 def close_of(row: Row) -> Row:
-    """When a month closes or was closed, in words; of one that was empty then, all is said by these."""
+    """When a month closes or was closed, in words; of one that was empty then, also why its statement is 0."""
     at, done = (iso and iso[:16].replace("T", " ") for iso in (row["closes_at"], row["closed_at"]))
     if done and not row["statement_events"] and row["adjustment"]:
-        words = f"{done}; no event had arrived before {at}, all came later"
-        return {"close": words, "statement_events": None, "adjustment": None}
+        return {"close": f"{done}; no event had arrived before {at}, so all are an adjustment"}
     if done:
         return {"close": done}
     return {"close": f"due since {at}, waits for {row['waits_for']}" if row["waits_for"] else f"not before {at}"}

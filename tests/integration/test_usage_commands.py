@@ -17,6 +17,7 @@ from ops.cli.usage import against
 from stores.errors import StoreError
 from stores.lake import EVENT_STORE, LEDGER
 from stores.project import linked
+from stores.statements import Statement
 from stores.usage import Usage
 from tests.builders import OTHER_PROJECT, PROJECT
 from tests.lake import lake_of
@@ -143,6 +144,15 @@ Close of months
 │ 100011471 │ 2026-03 │                  │            │ due since 2026-04-02 04:00, waits for the job │
 └───────────┴─────────┴──────────────────┴────────────┴───────────────────────────────────────────────┘
 """
+
+
+def test_a_month_that_was_empty_at_its_close_shows_what_came_later(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = Statement(PROJECT, "2026-04", 0, 0, 0, 0, "", closed_at="2026-05-02T04:12:30+00:00")
+    monkeypatch.setattr("ops.cli.usage.Statements", lambda _: SimpleNamespace(list=lambda: [closed]))
+    (row,) = [line for line in asked(config, "show", "--month", "2026-04").stdout.splitlines() if "04:12" in line]
+    assert [cell.strip() for cell in row.strip("│").split("│")][:4] == [str(PROJECT), "2026-04", "0", "2"]
 
 
 @pytest.mark.parametrize(

@@ -80,11 +80,7 @@ CLOSED = CLOSES | {"closed_at": "2026-04-02T04:12:30.123+00:00"}
         (CLOSED | {"statement_events": 0, "adjustment": 0}, {"close": "2026-04-02 04:12"}),
         (
             CLOSED | {"statement_events": 0, "adjustment": 790},
-            {
-                "close": "2026-04-02 04:12; no event had arrived before 2026-04-02 04:00, all came later",
-                "statement_events": None,
-                "adjustment": None,
-            },
+            {"close": "2026-04-02 04:12; no event had arrived before 2026-04-02 04:00, so all are an adjustment"},
         ),
     ],
     ids=["open", "due", "closed", "empty", "all later"],
