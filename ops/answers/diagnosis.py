@@ -8,11 +8,11 @@ updates and cohorts are not looked at.
 import json
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import click
 import pyarrow as pa
@@ -33,6 +33,8 @@ from stores.usage import UsageTable
 from udfs.model import EVENT_PREFIX, Kind, Repair
 
 _SHOWN: Final = 50  # names in the table; --json has all
+_NAME_WIDTH: Final = 28  # with numbers of six digits the table fits 80 characters
+_HOUR: Final = timedelta(hours=1)
 
 
 @click.command()
@@ -182,7 +184,7 @@ def _described(project_id: int, facts: Facts) -> dict[str, Any]:
         "names": [
             {"name": name, "received": seen.received, "stored": seen.stored, "duplicates": seen.duplicates}
             | {"not_taken": dict(seen.refused), "first_seen": seen.first, "last_seen": seen.last}
-            | {"days_without_data": days - len(seen.days)}
+            | {"seen_exactly": seen.stored > 0, "days_without_data": days - len(seen.days)}
             for name, seen in by_name
         ],
         "months": [
@@ -214,8 +216,12 @@ def show(project_id: int, facts: Facts) -> None:
         fields.append(("upload times", words))
     echo_fields(fields)
     console = Console()
-    names = [_short(row) for row in told["names"]]
-    for title, rows in ((f"Events by name ({EVENT_PREFIX}…)", names), ("Dead letters", told["dead_letters"])):
+    tables = {
+        f"Events by name ({EVENT_PREFIX}…)": [_short(row) for row in told["names"]],
+        "Not taken, by name": [one for row in told["names"] for one in _not_taken(row)],
+        "Dead letters": told["dead_letters"],
+    }
+    for title, rows in tables.items():
         if rows:
             console.print(_table(title, rows[:_SHOWN]))
         if len(rows) > _SHOWN:
@@ -225,25 +231,26 @@ def show(project_id: int, facts: Facts) -> None:
 
 def _short(row: Mapping[str, Any]) -> dict[str, Any]:
     """What is known of a name, without what all begin with and in fewer columns: 80 characters are few."""
-    days = row["days_without_data"]
-    without = f", {days} {'day' if days == 1 else 'days'} without" if days else ""
-    numbers = {name: row[name] for name in ("received", "stored", "duplicates", "not_taken")}
-    name = row["name"].removeprefix(EVENT_PREFIX)
-    return {"name": name, **numbers, "last_seen": f"{row['last_seen']:%m-%d %H:%M}{without}"}
+    days, last = row["days_without_data"], row["last_seen"]
+    seen = f"{last:%m-%d %H:%M}" + ("" if row["seen_exactly"] else f" to {last + _HOUR:%H:%M}")
+    if days:
+        seen += f", no data on {days} {'day' if days == 1 else 'days'}"
+    numbers = {name: row[name] for name in ("received", "stored", "duplicates")}
+    return {"name": row["name"].removeprefix(EVENT_PREFIX), **numbers, "last_seen": seen}
+
+
+def _not_taken(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for reason, records in row["not_taken"].items():
+        yield {"name": row["name"].removeprefix(EVENT_PREFIX), "reason": reason, "records": records}
 
 
 def _table(title: str, rows: Sequence[Mapping[str, Any]]) -> Table:
     table = Table(title=title, title_justify="left")
     for name, value in rows[0].items():
-        table.add_column(
-            name.replace("_", " "), justify="right" if isinstance(value, int) else "left", overflow="fold"
-        )
+        # names are looked for elsewhere, so the other columns are broken first
+        width = min(_NAME_WIDTH, max(cell(row[name]).cell_len for row in rows)) if name == "name" else None
+        justify: Literal["left", "right"] = "right" if isinstance(value, int) else "left"
+        table.add_column(name.replace("_", " "), justify=justify, overflow="fold", width=width)
     for row in rows:
-        table.add_row(*(cell(_shown(value)) for value in row.values()))
+        table.add_row(*(cell(f"{value:,}" if isinstance(value, int) else value) for value in row.values()))
     return table
-
-
-def _shown(value: object) -> object:
-    if isinstance(value, dict):
-        return ", ".join(f"{reason} {records:,}" for reason, records in value.items())
-    return f"{value:,}" if isinstance(value, int) else value

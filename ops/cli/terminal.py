@@ -100,15 +100,22 @@ def printable(text: str, keep: str = "") -> str:
 
 
 def span(seconds: float) -> str:
-    """A time span as people say it: seconds, minutes, hours or days, no finer than it takes."""
-    if abs(seconds) < _MINUTE:
+    """A time span as people say it, no finer than it takes: 12.5 s, 1 min 12 s, 59 min, 47 h, 22 days."""
+    whole = abs(int(seconds))
+    if whole < _MINUTE:
         return f"{int(seconds * 10) / 10} s"
-    if abs(seconds) < _HOUR:
-        return f"{int(seconds / _MINUTE)} min"
-    return f"{int(seconds / _HOUR)} h" if abs(seconds) < 2 * _DAY else f"{int(seconds / _DAY):,} days"
+    sign = "-" if seconds < 0 else ""
+    if whole >= 2 * _DAY:
+        return f"{sign}{whole // _DAY:,} days"
+    size, unit, rest = (_MINUTE, "min", f"{whole % _MINUTE} s")
+    if whole >= _HOUR:
+        size, unit, rest = (_HOUR, "h", f"{whole % _HOUR // _MINUTE} min")
+    few = whole < _FEW * size and not rest.startswith("0 ")
+    return f"{sign}{whole // size} {unit}{f' {rest}' if few else ''}"
 
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
+_FEW = 10  # minutes or hours, of which the next smaller unit matters too
 
 
 def percent(part: int, whole: int) -> float:

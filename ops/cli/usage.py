@@ -250,8 +250,8 @@ def _moment(iso: str) -> str:
 def alerts_table(rows: Iterable[Row]) -> Table:
     """Alerts to read: rows of `Alert`, with the attempts of what is not acknowledged yet."""
     table = Table("project", "month", title="Alerts", title_justify="left")
-    for name in ("reached", "events", "limit"):
-        table.add_column(name, justify="right", overflow="fold")
+    for name in ("share", "events", "limit"):  # no wider: with a limit of 10,000,000 it takes 79 characters
+        table.add_column(name, justify="right", no_wrap=True)
     for name in ("seen", "told"):
         table.add_column(name, overflow="fold")
     for row in rows:

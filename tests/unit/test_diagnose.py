@@ -169,6 +169,7 @@ def test_a_diagnosis_as_json(config: Path) -> None:
                 "not_taken": {"unlinked": 3},
                 "first_seen": "2026-03-13T20:00:00+00:00",
                 "last_seen": "2026-03-15T11:00:00+00:00",
+                "seen_exactly": True,
                 "days_without_data": 1,
             },
             {
@@ -179,6 +180,7 @@ def test_a_diagnosis_as_json(config: Path) -> None:
                 "not_taken": {},
                 "first_seen": "2026-03-12T11:51:00+00:00",
                 "last_seen": "2026-03-12T12:00:00+00:00",
+                "seen_exactly": True,
                 "days_without_data": 3,
             },
             {
@@ -189,6 +191,7 @@ def test_a_diagnosis_as_json(config: Path) -> None:
                 "not_taken": {"own_event": 2},
                 "first_seen": "2026-03-15T10:00:00+00:00",
                 "last_seen": "2026-03-15T11:00:00+00:00",
+                "seen_exactly": False,
                 "days_without_data": 3,
             },
         ],
@@ -227,18 +230,23 @@ SHOWN = """\
   no project    2 dead letters of all senders name none, and may be of this one
   upload times  UPLOADS
 Events by name (amplitude__…)
-┏━━━━━━━━━━━━━━━┳━━━━━━━━━━┳━━━━━━━━┳━━━━━━━━━━━━┳━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━┓
-┃ name          ┃ received ┃ stored ┃ duplicates ┃ not taken   ┃ last seen     ┃
-┡━━━━━━━━━━━━━━━╇━━━━━━━━━━╇━━━━━━━━╇━━━━━━━━━━━━╇━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━┩
-│ page          │       48 │     40 │          5 │ unlinked 3  │ 03-15 11:00,  │
-│               │          │        │            │             │ 1 day without │
-│ \\x1b[31mpay   │       10 │     10 │          0 │             │ 03-12 12:00,  │
-│               │          │        │            │             │ 3 days        │
-│               │          │        │            │             │ without       │
-│ [Notifly]     │        2 │      0 │          0 │ own_event 2 │ 03-15 11:00,  │
-│ sent          │          │        │            │             │ 3 days        │
-│               │          │        │            │             │ without       │
-└───────────────┴──────────┴────────┴────────────┴─────────────┴───────────────┘
+┏━━━━━━━━━━━━━━━━┳━━━━━━━━━━┳━━━━━━━━┳━━━━━━━━━━━━┳━━━━━━━━━━━━━━━━━━━━━━━━━━━━┓
+┃ name           ┃ received ┃ stored ┃ duplicates ┃ last seen                  ┃
+┡━━━━━━━━━━━━━━━━╇━━━━━━━━━━╇━━━━━━━━╇━━━━━━━━━━━━╇━━━━━━━━━━━━━━━━━━━━━━━━━━━━┩
+│ page           │       48 │     40 │          5 │ 03-15 11:00, no data on 1  │
+│                │          │        │            │ day                        │
+│ \\x1b[31mpay    │       10 │     10 │          0 │ 03-12 12:00, no data on 3  │
+│                │          │        │            │ days                       │
+│ [Notifly] sent │        2 │      0 │          0 │ 03-15 11:00 to 12:00, no   │
+│                │          │        │            │ data on 3 days             │
+└────────────────┴──────────┴────────┴────────────┴────────────────────────────┘
+Not taken, by name
+┏━━━━━━━━━━━━━━━━┳━━━━━━━━━━━┳━━━━━━━━━┓
+┃ name           ┃ reason    ┃ records ┃
+┡━━━━━━━━━━━━━━━━╇━━━━━━━━━━━╇━━━━━━━━━┩
+│ page           │ unlinked  │       3 │
+│ [Notifly] sent │ own_event │       2 │
+└────────────────┴───────────┴─────────┘
 Dead letters
 ┏━━━━━━━━━┳━━━━━━━━━━━┳━━━━━━━━━┳━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━┓
 ┃ kind    ┃ reason    ┃ records ┃ meaning                                      ┃

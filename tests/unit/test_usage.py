@@ -1,13 +1,15 @@
 """What the usage commands need no table for."""
 
+from io import StringIO
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 
 from ops.answers.month import Distinct
 from ops.cli.main import commands
-from ops.cli.usage import against, close_of
+from ops.cli.usage import against, alerts_table, close_of
 from stores.project import linked
 from stores.usage import Usage
 from tests.builders import PROJECT
@@ -65,6 +67,25 @@ def test_only_a_limit_that_is_reached_is_used_up(
     project = limit and linked(PROJECT, "acme", monthly_limit=limit)
     found = against(Usage(PROJECT, "2026-03", events, events), project or None, None)
     assert (found["used_percent"], found["billable"]) == (used, billable)
+
+
+def test_numbers_of_an_alert_are_whole_on_80_columns() -> None:
+    row = {
+        "project_id": 100_011_471,
+        "month": "2026-11",
+        "threshold": 100,
+        "events": 12_345_678,
+        "monthly_limit": 10_000_000,
+        "claimed_at": "2026-11-27T13:20:11.123+00:00",
+        "notified_at": "2026-11-27T13:20:12.123+00:00",
+    }
+    console = Console(width=80, file=StringIO())
+    with console.capture() as shown:
+        console.print(alerts_table([row]))
+    first = shown.get().splitlines()[4]
+    assert [cell.strip() for cell in first.strip("│").split("│")] == [
+        *("100011471", "2026-11", "100 %", "12,345,678", "10,000,000", "26-11-27", "26-11-27")
+    ]
 
 
 CLOSES = {"closes_at": "2026-04-02T04:00:00+00:00", "closed_at": None, "waits_for": None}
