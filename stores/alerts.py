@@ -77,7 +77,9 @@ class Alerts:
                 self._claimed = {(alert.project_id, alert.month, alert.threshold) for alert in self.list()}
             terms = project.terms_of(total.month)
             keys = {threshold: (total.project_id, total.month, threshold) for threshold in terms.thresholds}
-            reached = tuple(one for one in terms.reached(total.events) if keys[one] not in self._claimed)
+            reached = tuple(
+                percent for percent in terms.reached(total.events) if keys[percent] not in self._claimed
+            )
             if not reached:
                 return None
             claim = Notification(

@@ -149,12 +149,13 @@ class Lake:
             )
         )
         spec = PartitionSpec(*(p.field(schema, 1000 + i) for i, p in enumerate(partitions)))
-        self._repeated(partial(self._create, (self.address.namespace, table), schema, spec))
+        self._repeated(partial(self._create, table, schema, spec))
 
-    def _create(self, name: tuple[str, str], schema: Schema, spec: PartitionSpec) -> None:
-        self.catalog.create_namespace_if_not_exists(name[0])
+    def _create(self, table: str, schema: Schema, spec: PartitionSpec) -> None:
+        namespace = self.address.namespace
+        self.catalog.create_namespace_if_not_exists(namespace)
         existing = self.catalog.create_table_if_not_exists(
-            name, schema, partition_spec=spec, properties=_PROPERTIES
+            (namespace, table), schema, partition_spec=spec, properties=_PROPERTIES
         )
         with existing.update_schema() as update:
             update.union_by_name(schema)

@@ -35,8 +35,12 @@ _ATTEMPTS: Final = 8
 _PAUSE: Final = 0.05  # seconds, doubled each time
 _UNCHANGED: Final = "version = :known"
 
-Key = tuple[int, str]
-"""A user: project id and user id."""
+
+class Key(NamedTuple):
+    """By which a user's profile is found."""
+
+    project_id: int
+    user_id: str
 
 
 class StoredProfile(NamedTuple):
@@ -52,8 +56,8 @@ class StoredProfile(NamedTuple):
 
     @property
     def key(self) -> Key:
-        """Whose it is."""
-        return self.project_id, self.user_id
+        """By which the profile is found."""
+        return Key(self.project_id, self.user_id)
 
 
 class Profiles:
@@ -75,7 +79,7 @@ class Profiles:
             ProjectionExpression="project_id, user_id",
         )
         for head in heads:
-            yield int(head["project_id"]["N"]), head["user_id"]["S"]
+            yield Key(int(head["project_id"]["N"]), head["user_id"]["S"])
 
     def of_users(self, keys: Iterable[Key]) -> dict[Key, StoredProfile]:
         """The profiles of all these users as they are now. Raises StoreError when one could not be read."""

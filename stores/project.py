@@ -23,7 +23,7 @@ class Terms(NamedTuple):
 
     def reached(self, events: int) -> tuple[int, ...]:
         """The thresholds that so many events have reached."""
-        return tuple(one for one in self.thresholds if events * 100 >= one * self.monthly_limit)
+        return tuple(percent for percent in self.thresholds if events * 100 >= percent * self.monthly_limit)
 
     def billable(self, events: int) -> int:
         """How many of so many events lie beyond the limit."""

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from itertools import pairwise
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from stores.errors import StoreError
 from stores.project import DEFAULT_THRESHOLDS, EarlierTerms, Link, Plan, Project, Terms, iso
@@ -15,19 +15,26 @@ SET_TERMS: Final = (
 """The part of an update that writes `of_terms` and the next version."""
 
 
-def project_of(table: str, item: Mapping[str, Any]) -> tuple[Project, int]:
-    """A project and its version. Raises StoreError, naming the item, when it is not as documented."""
+class Versioned(NamedTuple):
+    """A project, and the version of its item that a change of it is made from."""
+
+    project: Project
+    version: int
+
+
+def project_of(table: str, item: Mapping[str, Any]) -> Versioned:
+    """A project as its item has it. Raises StoreError, naming the item, when it is not as documented."""
     with _as_documented(table, item["project_id"]["N"]):
         links = tuple(_link(entry["M"]) for entry in item["links"]["L"])
         earlier = item["earlier_terms"]["L"] if "earlier_terms" in item else []
         hours = int(item["snapshot_hours"]["N"]) if "snapshot_hours" in item else None
-        past = tuple(EarlierTerms(one["M"]["until"]["S"], _terms(one["M"])) for one in earlier)
+        past = tuple(EarlierTerms(terms["M"]["until"]["S"], _terms(terms["M"])) for terms in earlier)
         project = Project(int(item["project_id"]["N"]), links, _terms(item), past, hours)
         _check_order(links)
         if (item["notifly_project"]["S"], item["status"]["S"]) != (project.notifly_project, project.status):
             msg = "notifly_project and status are not those of the last of links"
             raise ValueError(msg)
-        return project, int(item["version"]["N"])
+        return Versioned(project, int(item["version"]["N"]))
 
 
 def plan_of(table: str, notifly_project: str, plan: Mapping[str, Any]) -> Plan:
@@ -48,7 +55,7 @@ def of_terms(project: Project) -> dict[str, Any]:
 def _attributes(terms: Terms) -> dict[str, Any]:
     return {
         "monthly_limit": {"N": str(terms.monthly_limit)},
-        "thresholds": {"L": [{"N": str(one)} for one in terms.thresholds]},
+        "thresholds": {"L": [{"N": str(threshold)} for threshold in terms.thresholds]},
     }
 
 
@@ -57,7 +64,7 @@ def _terms(item: Mapping[str, Any]) -> Terms:
     # absent from items of before there were alerts
     if "thresholds" not in item:
         return Terms(limit, DEFAULT_THRESHOLDS)
-    return Terms(limit, tuple(int(one["N"]) for one in item["thresholds"]["L"]))
+    return Terms(limit, tuple(int(threshold["N"]) for threshold in item["thresholds"]["L"]))
 
 
 def _check_order(links: Sequence[Link]) -> None:
@@ -76,11 +83,11 @@ def _link(entry: Mapping[str, Any]) -> Link:
 
 
 def _moment(text: str) -> datetime:
-    at = datetime.fromisoformat(text)
-    if at.utcoffset() != timedelta():
+    moment = datetime.fromisoformat(text)
+    if moment.utcoffset() != timedelta():
         msg = f"{text!r} is not UTC"
         raise ValueError(msg)
-    return at.replace(tzinfo=None)
+    return moment.replace(tzinfo=None)
 
 
 @contextmanager

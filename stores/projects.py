@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from stores import dynamodb
 from stores.errors import StoreError
 from stores.project import Link, Plan, Project, Terms, iso
-from stores.project_items import SET_TERMS, of_terms, plan_of, project_of, registration, reservation
+from stores.project_items import SET_TERMS, Versioned, of_terms, plan_of, project_of, registration, reservation
 from stores.table import Table
 
 if TYPE_CHECKING:
@@ -119,17 +119,17 @@ class Projects:
 
     def get(self, project_id: int) -> Project:
         """One registered project. Refused when there is none."""
-        return self._read(project_id)[0]
+        return self._read(project_id).project
 
     def list(self) -> "list[Project]":
         """All registered projects by id."""
-        return sorted(self._project(item)[0] for item in self.projects.scan())
+        return sorted(self._project(item).project for item in self.projects.scan())
 
     def plan(self, notifly_project: str) -> Plan:
         """What a Notifly project may have linked, and has; one that nobody has allowed anything may have one."""
         return self._plan(notifly_project, self.plans.get(notifly_project=notifly_project) or {})
 
-    def _read(self, project_id: int) -> tuple[Project, int]:
+    def _read(self, project_id: int) -> Versioned:
         """A project, and its version for `_write`."""
         found = self.projects.get(project_id=project_id)
         if found is None:
@@ -153,7 +153,7 @@ class Projects:
         """Why a transaction was cancelled; None when it was not by a condition or another transaction."""
         failed, conflict = "ConditionalCheckFailed", "TransactionConflict"
         if on_registry["Code"] == failed and version == 0:
-            there, _ = self._project(on_registry["Item"])
+            there = self._project(on_registry["Item"]).project
             remedy = "see projects show" if there.status == "linked" else "link it again with projects link"
             return StoreError(
                 f"Amplitude project {there.project_id} is registered already, {_state(there)}: "
@@ -169,7 +169,7 @@ class Projects:
             return _overtaken(f"Amplitude project {project.project_id} or {project.notifly_project}")
         return None
 
-    def _project(self, item: Mapping[str, Any]) -> tuple[Project, int]:
+    def _project(self, item: Mapping[str, Any]) -> Versioned:
         return project_of(self.projects.name, item)
 
     def _plan(self, notifly_project: str, plan: Mapping[str, Any]) -> Plan:

@@ -68,9 +68,10 @@ class Replays:
 
     def add(self, replays: Iterable[Replay]) -> None:
         """Write replays; of a letter that was replayed before, the newest counts."""
-        items = {one.letter: dynamodb.as_item({"day": one.arrival[:10]} | one._asdict()) for one in replays}
-        for group in dynamodb.in_groups(list(items.values()), _WRITES_AT_ONCE):
-            self._write([{"PutRequest": {"Item": item}} for item in group])
+        newest = {replay.letter: replay for replay in replays}
+        for group in dynamodb.in_groups(list(newest.values()), _WRITES_AT_ONCE):
+            items = [dynamodb.as_item({"day": replay.arrival[:10]} | replay._asdict()) for replay in group]
+            self._write([{"PutRequest": {"Item": item}} for item in items])
 
     def _write(self, requests: Any) -> None:
         for attempt in range(_ATTEMPTS):

@@ -37,16 +37,16 @@ def beyond(histories: Histories, job: str, checkpoint: int) -> set[Commit]:
     They are what it has committed of later checkpoints, and all of jobs that began to commit after it. None when
     the job has no commit at all.
     """
-    commits = sorted(one for history in histories.values() for one in history if one.job)
+    commits = sorted(commit for history in histories.values() for commit in history if commit.job)
     began: dict[str, datetime] = {}
-    for one in commits:
-        began.setdefault(one.job, one.at)
+    for commit in commits:
+        began.setdefault(commit.job, commit.at)
     since = min((at for name, at in began.items() if name.startswith(job)), default=None)
     return {
-        one
-        for one in commits
+        commit
+        for commit in commits
         if since is not None
-        and (one.checkpoint > checkpoint if one.job.startswith(job) else began[one.job] > since)
+        and (commit.checkpoint > checkpoint if commit.job.startswith(job) else began[commit.job] > since)
     }
 
 
@@ -55,21 +55,25 @@ def planned(histories: Histories, job: str, checkpoint: int) -> Rewind:
 
     Raises StoreError when the job has no commit, or the one to go back to has expired.
     """
-    commits = sorted(one for history in histories.values() for one in history if one.job)
-    if not any(one.job.startswith(job) for one in commits):
+    commits = sorted(commit for history in histories.values() for commit in history if commit.job)
+    if not any(commit.job.startswith(job) for commit in commits):
         msg = f"no table has a commit of job {job}: what came after its checkpoint {checkpoint} cannot be told"
         raise StoreError(msg)
     later, steps = beyond(histories, job, checkpoint), []
     for table, history in histories.items():
         # from the oldest on: a compaction in between holds them too
-        count = max((i for i, one in enumerate(history, 1) if one in later), default=0)
+        count = max((i for i, commit in enumerate(history, 1) if commit in later), default=0)
         if not count:
             continue
         if count == len(history) and not history[-1].first:
             msg = f"table {table} cannot be set back to checkpoint {checkpoint}: that snapshot has expired"
             raise StoreError(msg)
         steps.append(Step(table, history[0], history[count] if count < len(history) else None))
-    # the one with the job's first commit last: what was stopped halfway is planned alike when it is repeated
-    own = {table: [one.at for one in history if one.job.startswith(job)] for table, history in histories.items()}
-    steps.sort(key=lambda step: min(own[step.table], default=histories[step.table][0].at), reverse=True)
-    return Rewind(steps, max((one.at for one in commits if one not in later), default=commits[0].at))
+
+    def began(step: Step) -> datetime:
+        own = (commit.at for commit in histories[step.table] if commit.job.startswith(job))
+        return min(own, default=step.current.at)
+
+    # the table with the job's first commit last: what was stopped halfway is planned alike when it is repeated
+    steps.sort(key=began, reverse=True)
+    return Rewind(steps, max((commit.at for commit in commits if commit not in later), default=commits[0].at))

@@ -98,7 +98,7 @@ class Stream:
 
     def open_shards(self) -> list[str]:
         """Ids of the shards that take records. Raises StoreError when there is no such stream."""
-        return [one.shard for one in self.shards() if one.is_open]
+        return [shard.shard for shard in self.shards() if shard.is_open]
 
     def shards(self) -> list[Shard]:
         """All shards whose records are retained, and the open ones. Raises StoreError."""
@@ -106,13 +106,13 @@ class Stream:
             pages = self.client.get_paginator("list_shards").paginate(StreamName=self.address.name)
             return [
                 Shard(
-                    one["ShardId"],
-                    "EndingSequenceNumber" not in one["SequenceNumberRange"],
-                    tuple(one[name] for name in ("ParentShardId", "AdjacentParentShardId") if name in one),
-                    (int(one["HashKeyRange"]["StartingHashKey"]), int(one["HashKeyRange"]["EndingHashKey"])),
+                    found["ShardId"],
+                    "EndingSequenceNumber" not in found["SequenceNumberRange"],
+                    tuple(found[name] for name in ("ParentShardId", "AdjacentParentShardId") if name in found),
+                    (int(found["HashKeyRange"]["StartingHashKey"]), int(found["HashKeyRange"]["EndingHashKey"])),
                 )
                 for page in pages
-                for one in page["Shards"]
+                for found in page["Shards"]
             ]
 
     def now(self) -> datetime:
@@ -187,7 +187,8 @@ class Stream:
         if len(data) > RECORD_BYTES_MAX:
             msg = f"a record of more than {RECORD_BYTES_MAX:,} bytes: Kinesis takes none"
             raise StoreError(msg)
-        return self._put([(key, data)])[0]
+        (place,) = self._put([(key, data)])
+        return place
 
     def _put(self, batch: list[tuple[str, bytes]]) -> list[Place]:
         places: list[Place | None] = [None] * len(batch)
@@ -196,12 +197,14 @@ class Stream:
             with self._explained():
                 answer = self.client.put_records(
                     StreamName=self.address.name,
-                    Records=[{"PartitionKey": batch[at][0], "Data": batch[at][1]} for at in waiting],
+                    Records=[
+                        {"PartitionKey": key, "Data": data} for key, data in (batch[index] for index in waiting)
+                    ],
                 )
-            for at, result in zip(waiting, answer["Records"], strict=True):
+            for index, result in zip(waiting, answer["Records"], strict=True):
                 if not result.get("ErrorCode"):
-                    places[at] = Place(result["ShardId"], result["SequenceNumber"])
-            waiting = [at for at in waiting if places[at] is None]
+                    places[index] = Place(result["ShardId"], result["SequenceNumber"])
+            waiting = [index for index in waiting if places[index] is None]
             if not waiting:
                 return [place for place in places if place]
             time.sleep(0.1 * 2**attempt)
@@ -210,8 +213,8 @@ class Stream:
 
     def records(self) -> "Iterator[Record]":
         """All records that the stream still retains, one shard after another. Raises StoreError."""
-        for one in self.shards():
-            yield from self.of_shard(one.shard)
+        for shard in self.shards():
+            yield from self.of_shard(shard.shard)
 
     def of_shard(self, shard: str, since: datetime | None = None) -> "Iterator[Record]":
         """All records that a shard still retains, or those that arrived since a time. Raises StoreError."""
@@ -226,19 +229,19 @@ class Stream:
         if since is not None:
             start = {"ShardIteratorType": "AT_TIMESTAMP", "Timestamp": since}
         found = self.client.get_shard_iterator(StreamName=self.address.name, ShardId=shard, **start)
-        at: str | None = found["ShardIterator"]
-        while at:
-            page = self.client.get_records(ShardIterator=at, Limit=at_once)
-            for one in page["Records"]:
-                arrival = one["ApproximateArrivalTimestamp"].astimezone(UTC)
-                yield Record(shard, one["SequenceNumber"], arrival, one["Data"], hashes)
+        iterator: str | None = found["ShardIterator"]
+        while iterator:
+            page = self.client.get_records(ShardIterator=iterator, Limit=at_once)
+            for record in page["Records"]:
+                arrival = record["ApproximateArrivalTimestamp"].astimezone(UTC)
+                yield Record(shard, record["SequenceNumber"], arrival, record["Data"], hashes)
             if not page["Records"] and not page["MillisBehindLatest"]:
                 return
-            at = page.get("NextShardIterator")
+            iterator = page.get("NextShardIterator")
 
     def _hashes(self, shard: str) -> tuple[int, int]:
         if shard not in self._known:
-            self._known = {one.shard: one.hashes for one in self.shards()}
+            self._known = {shard.shard: shard.hashes for shard in self.shards()}
         return self._known[shard]
 
     def _explained(self) -> AbstractContextManager[None]:

@@ -25,6 +25,8 @@ STATEMENTS_AT_ONCE: Final = 25
 
 Item = dict[str, Any]
 """Attributes as DynamoDB has them: each with its type."""
+Keys = Mapping[str, Literal["S", "N"]]
+"""The attributes that an item is found by, the partition key first, and their types."""
 _T = TypeVar("_T")
 
 
@@ -42,7 +44,7 @@ class Table:
         self,
         address: TablesAddress,
         name: str,
-        key: Mapping[str, Literal["S", "N"]],
+        key: Keys,
         client: "DynamoDBClient | None" = None,
     ) -> None:
         self.address, self.name, self.key = address, address.table(name), key

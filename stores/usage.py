@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from stores import dynamodb
-from stores.table import Item, Table
+from stores.table import Item, Keys, Table
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -41,7 +41,8 @@ class Usage(NamedTuple):
         return self.update_records - self.updates
 
 
-TOTALS: Final = Usage._fields[2:]
+_KEY: Final[Keys] = {"project_id": "N", "month": "S"}
+TOTALS: Final = tuple(name for name in Usage._fields if name not in _KEY)
 """The names of the totals."""
 _NEVER_LOWER: Final = " AND ".join(f"{name} <= :{name}" for name in TOTALS)
 
@@ -50,7 +51,7 @@ class UsageTable:
     """The table of totals."""
 
     def __init__(self, address: dynamodb.TablesAddress, client: "DynamoDBClient | None" = None) -> None:
-        self.table = Table(address, TABLE, {"project_id": "N", "month": "S"}, client)
+        self.table = Table(address, TABLE, _KEY, client)
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="usage")
 
     def create(self) -> None:

@@ -39,26 +39,32 @@ class WriteMembers(ScalarFunction):  # type: ignore[misc]
         metrics = function_context.get_metric_group()
         self.ties, self.slow = metrics.counter("members_tied"), metrics.counter("slow_cohorts")
 
-    def eval(self, *columns: "pd.Series[Any]") -> "pd.Series[Any]":
+    def eval(  # noqa: PLR0913, PLR0917  one argument per column
+        self,
+        project_id: "pd.Series[int]",
+        cohort_id: "pd.Series[str]",
+        name: "pd.Series[Any]",
+        in_cohort: "pd.Series[bool]",
+        computed_time: "pd.Series[str]",
+        user_id: "pd.Series[str]",
+    ) -> "pd.Series[int]":
         begin = time.monotonic()
-        rows = list(zip(*(column.tolist() for column in columns), strict=True))
-        at = [clock.microseconds(datetime.fromisoformat(row[4])) for row in rows]
-        self.ties.inc(
-            self.members.write(
-                Member(project_id, cohort_id, user_id, in_cohort, time)
-                for (project_id, cohort_id, _, in_cohort, _, user_id), time in zip(rows, at, strict=True)
-            )
-        )
-        self._rename((row[1], _Name(time, row[2])) for row, time in zip(rows, at, strict=True) if row[2])
+        computed = [clock.microseconds(datetime.fromisoformat(text)) for text in computed_time.tolist()]
+        columns = (column.tolist() for column in (project_id, cohort_id, user_id, in_cohort))
+        members = list(map(Member, *columns, computed))
+        self.ties.inc(self.members.write(members))
+        named = zip(members, name.tolist(), strict=True)
+        self._rename((member.cohort_id, _Name(member.computed_time, name)) for member, name in named if name)
         if (took := time.monotonic() - begin) > SLOW:
-            self._tell_slow(rows, took)
-        return columns[0]
+            self._tell_slow(members, took)
+        return project_id
 
-    def _tell_slow(self, rows: Sequence[tuple[Any, ...]], took: float) -> None:
+    def _tell_slow(self, members: Sequence[Member], took: float) -> None:
         """Name the cohort that has most of a batch, for whoever asks why others wait."""
-        ((project_id, cohort_id), most), *_ = Counter(row[:2] for row in rows).most_common(1)
+        cohorts = Counter((member.project_id, member.cohort_id) for member in members)
+        ((project_id, cohort_id), most), *_ = cohorts.most_common(1)
         words = "cohort %r of project %d has %d of %d members of a batch that took %.1f s to write"
-        log.warning(words, cohort_id, project_id, most, len(rows), took)
+        log.warning(words, cohort_id, project_id, most, len(members), took)
         self.slow.inc()
 
     def _rename(self, names: Iterable[tuple[str, _Name]]) -> None:

@@ -164,7 +164,7 @@ class ProfileMerger:
         except MemoryError:
             raise
         except Exception:
-            log.exception("updates of project %d were not merged, see user_updates", key[0])
+            log.exception("updates of project %d were not merged, see user_updates", key.project_id)
             self._leave_out(key, len(changed))
             return None
         made = Merged(_with_ids(stored, changes)._replace(properties=properties, merge=merge), profile)
@@ -172,7 +172,7 @@ class ProfileMerger:
             words = (
                 "%d updates of user %r of project %d are left out, see user_updates: a profile of %d characters"
             )
-            log.error(f"{words} is larger than %d", len(changed), key[1], key[0], made.size, LARGEST)
+            log.error(f"{words} is larger than %d", len(changed), key.user_id, key.project_id, made.size, LARGEST)
             self._leave_out(key, len(changed))
             return None
         return made
@@ -188,7 +188,8 @@ class ProfileMerger:
         yield
         took = time.monotonic() - begin
         if took > SLOW:
-            log.warning("user %r of project %d took %.1f s of a batch of updates", key[1], key[0], took)
+            words = "user %r of project %d took %.1f s of a batch of updates"
+            log.warning(words, key.user_id, key.project_id, took)
             self._slow.add(key)
 
     def _read(self, keys: Iterable[Key]) -> None:
@@ -197,7 +198,8 @@ class ProfileMerger:
             try:
                 profile = Profile.load(stored.properties, stored.merge) if stored.version else Profile()
             except ValueError as error:
-                log.error("the profile of a user of project %d is left alone, see user_updates: %s", key[0], error)
+                words = "the profile of a user of project %d is left alone, see user_updates: %s"
+                log.error(words, key.project_id, error)
             else:
                 self._known.put(key, Merged(stored, profile))
 
@@ -207,7 +209,7 @@ class ProfileMerger:
         except MemoryError:
             raise
         except Exception:
-            log.exception("an update of project %d was not merged, see user_updates", change.key[0])
+            log.exception("an update of project %d was not merged, see user_updates", change.key.project_id)
             self._failed += 1
             return False
 
@@ -234,11 +236,11 @@ class WriteProfiles(ScalarFunction):  # type: ignore[misc]
         names = ("profiles_written", "profiles_overtaken", "refused_operators", "failed_updates", "slow_users")
         self.counters = [metrics.counter(name) for name in names]
 
-    def eval(self, *columns: "pd.Series[Any]") -> "pd.Series[Any]":
-        written = self.merger.merge(change(*row) for row in zip(*(one.tolist() for one in columns), strict=True))
+    def eval(self, project_id: "pd.Series[int]", *others: "pd.Series[Any]") -> "pd.Series[int]":
+        written = self.merger.merge(map(change, *(column.tolist() for column in (project_id, *others))))
         for counter, n in zip(self.counters, written, strict=True):
             counter.inc(n)
-        return columns[0]
+        return project_id
 
     def is_deterministic(self) -> bool:
         return False  # it writes: the planner must neither repeat nor drop a call
@@ -269,4 +271,4 @@ def change(  # noqa: PLR0913, PLR0917  one argument per column
         int(sub_index) if sub_index else -1,
     )
     update = Update(at, identity_hash, name, user_properties, kind == Kind.EVENT)
-    return Change((project_id, user_id), update, device_id, int(amplitude_id) if amplitude_id else None)
+    return Change(Key(project_id, user_id), update, device_id, int(amplitude_id) if amplitude_id else None)

@@ -23,8 +23,9 @@ class WriteUsage(ScalarFunction):  # type: ignore[misc]
         self.table = UsageTable(self.address)
 
     def eval(self, *totals: "pd.Series[Any]") -> "pd.Series[Any]":
-        self.table.raise_totals(Usage(*row) for row in zip(*(column.tolist() for column in totals), strict=True))
-        return totals[3]
+        rows = zip(*(column.tolist() for column in totals), strict=True)
+        self.table.raise_totals(map(Usage._make, rows))
+        return totals[Usage._fields.index("events")]
 
     def is_deterministic(self) -> bool:
         return False  # it writes: the planner must neither repeat nor drop a call

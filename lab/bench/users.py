@@ -24,7 +24,7 @@ from lab.stack.machine import Ports
 from ops.release import job_zip
 from settings import Settings, load
 from stores.lake import EVENT_STORE, USER_UPDATES, Lake
-from stores.profiles import Profiles
+from stores.profiles import Key, Profiles
 from udfs.profile import Clock, Profile, Update
 from udfs.write_profiles import Change, ProfileMerger
 
@@ -78,7 +78,7 @@ def _changes(count: int, users: int, project: int = 1) -> list[Change]:
     made = []
     for number in range(count):
         properties = {"$set": {"grade": rng.choice("abc"), "plan": "pro"}, "$add": {"logins": 1}}
-        made.append(Change((project, f"user-{rng.randrange(users)}"), _update(number, properties), "d", 1))
+        made.append(Change(Key(project, f"user-{rng.randrange(users)}"), _update(number, properties), "d", 1))
     return made
 
 

@@ -12,7 +12,7 @@ from lab.sample.events import encode, stamp, uuid
 from lab.sample.generator import Put, Sample, Truth
 from lab.sample.others import PROJECTS
 from settings import Settings
-from stores.profiles import Profiles
+from stores.profiles import Key, Profiles
 
 USER: Final = "worst@example.com"
 PROPERTY: Final = "seen"
@@ -90,7 +90,7 @@ def _counted(sample: Sample, distinct: int, puts: int) -> Truth:
 
 def compared(settings: Settings, expected: Sequence[str]) -> list[Difference]:
     """Whether the user has the expected list, element by element. Raises StoreError."""
-    (profile,) = Profiles(settings.tables_address).of_users([(PROJECT, USER)]).values()
+    (profile,) = Profiles(settings.tables_address).of_users([Key(PROJECT, USER)]).values()
     found = json.loads(profile.properties).get(PROPERTY, [])
     right = sum(one == other for one, other in zip(found, expected, strict=False))
     if right == len(found) == len(expected):

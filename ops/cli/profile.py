@@ -13,7 +13,7 @@ from rich.table import Table
 from ops.cli.terminal import PROJECT_ID, Commands, cell, echo_fields, printable
 from settings import load
 from stores.errors import StoreError
-from stores.profiles import Profiles, StoredProfile
+from stores.profiles import Key, Profiles, StoredProfile
 from stores.project import iso
 from stores.projects import Projects
 from udfs import clock
@@ -35,7 +35,7 @@ def profile() -> None:
 def show(config: Path, /, project_id: int, user_id: str, *, as_json: bool) -> None:
     """Show USER_ID of PROJECT_ID: each property, where it came from, and when that was uploaded."""
     tables = load(config).tables_address
-    (found,) = Profiles(tables).of_users([(project_id, user_id)]).values()
+    (found,) = Profiles(tables).of_users([Key(project_id, user_id)]).values()
     if not found.version:
         Projects(tables).get(project_id)
         msg = (

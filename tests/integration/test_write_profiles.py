@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from stores.dynamodb import TablesAddress
-from stores.profiles import Profiles, StoredProfile
+from stores.profiles import Key, Profiles, StoredProfile
 from udfs import write_profiles
 from udfs.profile import Clock, Profile, Update
 from udfs.write_profiles import LARGEST, Change, Known, Merged, ProfileMerger, Written
@@ -17,7 +17,7 @@ from udfs.write_profiles import LARGEST, Change, Known, Merged, ProfileMerger, W
 def change(user: str, number: int) -> Change:
     clock = Clock(1_773_567_000_000_000 + number, -1, -1, number, -1)
     update = Update(clock, number.to_bytes(16, "big"), "$identify", '{"$add":{"logins":1}}')
-    return Change((1, user), update, None, None)
+    return Change(Key(1, user), update, None, None)
 
 
 def profiles(folder: Path, endpoint: str) -> Profiles:
