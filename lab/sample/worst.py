@@ -30,7 +30,8 @@ class Worst(NamedTuple):
 
 def beside(sample: Sample, updates: int, seed: int) -> Worst:
     """So many list operators of one user evenly among a sample's puts, each pair swapped and a tenth repeated."""
-    rng, listed = Random(seed), [f"item-{at}" for at in range(_LENGTH)]
+    # not the seed itself: the sample is made by that, and the two would draw the same uuids
+    rng, listed = Random(f"worst {seed}"), [f"item-{at}" for at in range(_LENGTH)]
     made = [_update(rng, 0, {"$set": {PROPERTY: listed}})]
     for at in range(1, updates + 1):
         operator, operand = rng.choice(_OPERATORS), f"item-{rng.randrange(2 * _LENGTH)}"
