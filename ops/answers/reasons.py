@@ -34,7 +34,7 @@ REASONS: Final[Mapping[str, Meaning]] = {
         "`detail` has the first wrong byte; ask the sender for UTF-8 JSON",
     ),
     Reason.INVALID_JSON: Meaning(
-        "not JSON; when it stood in an envelope, the values that could be read were taken",
+        "not JSON; when it came in an envelope, the values that could be read were taken",
         "cut off on the way, written by hand, or the last line of an envelope that is cut off",
         "`detail` has the position; ask the sender to send the whole record again",
     ),
@@ -49,7 +49,7 @@ REASONS: Final[Mapping[str, Meaning]] = {
         "ask for one JSON object per record",
     ),
     Reason.DUPLICATE_KEY: Meaning(
-        "`app`, `event_type`, `uuid`, `user_id`, or `cohort_id`, `in_cohort`, `computed_time`, `users` stands "
+        "`app`, `event_type`, `uuid`, `user_id`, or `cohort_id`, `in_cohort`, `computed_time`, `users` occurs "
         "twice at the top level; without a `uuid` also `device_id`, `$insert_id`, `event_id` or "
         "`client_event_time`",
         "a hand-made record",
@@ -73,9 +73,9 @@ REASONS: Final[Mapping[str, Meaning]] = {
         "pass it on to nobody",
     ),
     Reason.DELETION: Meaning(
-        "a request to Amplitude to delete users, or the state of one: nobody is deleted here by it",
+        "a request to Amplitude to delete users, or the state of such a request: it deletes nobody here",
         "a sender forwards what it exchanges with Amplitude's User Privacy API",
-        "have these users deleted where their data is kept, and the sender leave such requests out",
+        "have these users deleted where their data is kept, and have the sender leave such requests out",
     ),
     Reason.APP_MISSING: Meaning(
         "an event without `app`, or with null",
@@ -83,7 +83,7 @@ REASONS: Final[Mapping[str, Meaning]] = {
         "check the destination's kind",
     ),
     Reason.APP_INVALID: Meaning(
-        "`app` is no integer or digits from 0 to 2⁶³-1",
+        "`app` is neither an integer nor digits, from 0 to 2⁶³-1",
         "a hand-made record",
         "the sender puts Amplitude's project id there",
     ),
@@ -147,15 +147,15 @@ REASONS: Final[Mapping[str, Meaning]] = {
     Reason.UNKNOWN_PROJECT: Meaning(
         "no project has registered this `app`",
         "not registered yet, or a wrong id",
-        "register it with `amplitude-bridge projects add`; what came before keeps its bytes here",
+        "register it with `amplitude-bridge projects add`; replay what waits with `dead-letters replay`",
     ),
     Reason.UNATTRIBUTED: Meaning(
-        "a user update without `app`: nothing tells whose it is",
+        "a user update without `app`: nothing tells its owner",
         "user updates of a kind that Amplitude sends without its project id",
         'find the sender by shard and time; if the updates are not wanted, turn off "Send Users" in Amplitude',
     ),
     Reason.UNKNOWN_COHORT: Meaning(
-        "a cohort message, and no project has registered this cohort: the message itself names no project",
+        "a message of a cohort that no project has registered: the message itself names no project",
         "the customer has connected a cohort that is not registered yet",
         "register it with `amplitude-bridge cohorts add`, then put what waits here on the stream again with "
         "`amplitude-bridge dead-letters replay`",
@@ -193,20 +193,20 @@ REPAIRS: Final[Mapping[str, str]] = {
     Repair.NAN_TO_NULL: "NaN or Infinity, which JSON does not know, became null.",
     Repair.SURROGATE_REPLACED: "Half an escaped character, such as a cut emoji, became U+FFFD (�).",
     Repair.NUL_REMOVED: r"NUL characters, escaped as `\u0000`, were left out of names and values.",
-    Repair.DUPLICATE_FIELD: "A field stood twice in an object; the last one counts.",
+    Repair.DUPLICATE_FIELD: "A field occurred twice in an object; the last one counts.",
     Repair.FIELD_RENAMED: "`event_name` was read as `event_type`, or `created_at` as `event_time`.",
     Repair.SENTINEL_ID: 'A `uuid`, `user_id`, `device_id` or `$insert_id` such as "null", "unknown" or "0" '
-    "counts as none; what was sent stands in `extra`.",
+    "counts as none; the value sent is kept in `extra`.",
     Repair.ID_FROM_NUMBER: "An integer for a `uuid`, `user_id`, `device_id` or `$insert_id` became the text of "
     "its digits.",
-    Repair.INTEGER_BEYOND_INT64: "An integer beyond 64 bits stands in `extra` as written; its column is null.",
-    Repair.FLOAT_NOT_FINITE: "A number too large for a double stands in `extra` as written; its column is null.",
-    Repair.TIMESTAMP_UNREADABLE: "What is no timestamp stands in `extra`; its column is null. In place of a "
-    "`server_upload_time` the arrival counts.",
-    Repair.TIMESTAMP_IMPLAUSIBLE: "A `server_upload_time` before 2012 or more than a day after arrival stands in "
-    "`extra`; the arrival counts instead. Such a `computed_time` of a cohort counts as the arrival where users "
-    "leave, and as a day before it where they enter.",
-    Repair.CONTAINER_EXPECTED: "What is no object where one belongs stands in `extra`; its column is `{}`.",
-    Repair.WRONG_TYPE: "A value of another type than its column stands in `extra`; its column is null.",
+    Repair.INTEGER_BEYOND_INT64: "An integer beyond 64 bits is kept in `extra` as written; its column is null.",
+    Repair.FLOAT_NOT_FINITE: "A number too large for a double is kept in `extra` as written; its column is null.",
+    Repair.TIMESTAMP_UNREADABLE: "A value that is no timestamp is kept in `extra`; its column is null. The "
+    "arrival counts in place of a `server_upload_time`.",
+    Repair.TIMESTAMP_IMPLAUSIBLE: "A `server_upload_time` before 2012 or more than a day after arrival is kept in "
+    "`extra`; the arrival counts instead. Such a `computed_time` of a cohort counts as the arrival if users "
+    "leave, and as a day before it if they enter.",
+    Repair.CONTAINER_EXPECTED: "A value that should be an object is kept in `extra`; its column is `{}`.",
+    Repair.WRONG_TYPE: "A value of another type than its column is kept in `extra`; its column is null.",
 }
 """By repair: what was mended in a record that is accepted all the same."""

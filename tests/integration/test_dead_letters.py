@@ -98,7 +98,7 @@ def test_stats_say_how_many_of_each_reason_and_what_that_is(config: Path) -> Non
 ┏━━━━━━━━━━━━━━━━━━┳━━━━━━━━━┳━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━┓
 ┃ reason           ┃ records ┃ meaning                                                             ┃
 ┡━━━━━━━━━━━━━━━━━━╇━━━━━━━━━╇━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━┩
-│ invalid_json     │       3 │ not JSON; when it stood in an envelope, the values that could be    │
+│ invalid_json     │       3 │ not JSON; when it came in an envelope, the values that could be     │
 │                  │         │ read were taken                                                     │
 │ before_link      │       1 │ Amplitude uploaded it before the project was linked; the payload is │
 │                  │         │ not kept                                                            │
@@ -184,7 +184,7 @@ quarantined: unknown_project
   state    waiting
   meaning  no project has registered this `app`
   cause    not registered yet, or a wrong id
-  remedy   register it with `amplitude-bridge projects add`; what came before keeps its bytes here
+  remedy   register it with `amplitude-bridge projects add`; replay what waits with `dead-letters replay`
 
 {
   "app": 5,
@@ -273,7 +273,7 @@ def test_json_holds_the_payload_in_base64(config: Path) -> None:
         "state": "waiting",
         "meaning": "no project has registered this `app`",
         "cause": "not registered yet, or a wrong id",
-        "remedy": "register it with `amplitude-bridge projects add`; what came before keeps its bytes here",
+        "remedy": "register it with `amplitude-bridge projects add`; replay what waits with `dead-letters replay`",
     }
 
 

@@ -88,8 +88,8 @@ def test_the_first_rule_that_applies(known: Facts, code: str) -> None:
         ),
         (
             facts(refused=rejected(500) | rejected(1_000, "app_invalid")),
-            "1,000 records are not taken, app_invalid: `app` is no integer or digits from 0 to 2⁶³-1; what to "
-            "do: the sender puts Amplitude's project id there",
+            "1,000 records are not taken, app_invalid: `app` is neither an integer nor digits, from 0 to 2⁶³-1; "
+            "what to do: the sender puts Amplitude's project id there",
         ),
         (
             facts(refused=rejected(1_000, "of_a_later_version")),

@@ -25,7 +25,7 @@ EVERYONE = "No registry was asked: every project counts as linked since ever (se
 ACME = f"As if these projects were linked since ever, and no other: {APP} to acme.\n"
 
 NO_JSON = """\
-  meaning  not JSON; when it stood in an envelope, the values that could be read were taken
+  meaning  not JSON; when it came in an envelope, the values that could be read were taken
   cause    cut off on the way, written by hand, or the last line of an envelope that is cut off
   remedy   `detail` has the position; ask the sender to send the whole record again
 """
@@ -72,7 +72,7 @@ accepted: stored as an event, unless the job has had the same before
   project                            {APP}, acme
   month                              2025-07
   identity                           rung 1: 1|36:3e702190-9dcb-483a-94d8-58e93ce10000|7:[b]\x1b[2J
-  mended: container_expected:groups  What is no object where one belongs stands in `extra`; its column is `{{}}`.
+  mended: container_expected:groups  A value that should be an object is kept in `extra`; its column is `{{}}`.
   mended: nan_to_null                NaN or Infinity, which JSON does not know, became null.
 """,
         ),
@@ -85,7 +85,7 @@ quarantined: unknown_project
   detail   no project has registered app 203138
   meaning  no project has registered this `app`
   cause    not registered yet, or a wrong id
-  remedy   register it with `amplitude-bridge projects add`; what came before keeps its bytes here
+  remedy   register it with `amplitude-bridge projects add`; replay what waits with `dead-letters replay`
 """,
         ),
         (
@@ -213,7 +213,8 @@ def test_an_export_archive_as_json() -> None:
             "records": 1,
             "meaning": "no project has registered this `app`",
             "cause": "not registered yet, or a wrong id",
-            "remedy": "register it with `amplitude-bridge projects add`; what came before keeps its bytes here",
+            "remedy": "register it with `amplitude-bridge projects add`; replay what waits with "
+            "`dead-letters replay`",
         },
         {
             "kind": "rejected",
