@@ -5,6 +5,8 @@ Unknown keys, missing keys and wrong types are refused in one line before anythi
 are not settings: the AWS SDKs find them by their own standard chain (role, environment).
 """
 
+import json
+import shlex
 import tomllib
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -18,6 +20,9 @@ from errors import OneLineError
 from stores.dynamodb import TablesAddress
 from stores.lake import LakeAddress
 from stores.stream import StreamAddress
+
+STACK = Path(__file__).resolve().parent / "var" / "stack.json"
+"""Where a local stack of this checkout writes, as long as it runs, where everything is."""
 
 
 class SettingsError(OneLineError):
@@ -156,9 +161,7 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Settings:
     try:
         tree = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        msg = (
-            f"{path}: no such file: start a local stack with `make run`, or name the job's settings with --config"
-        )
+        msg = f"{path}: no such file: {_instead()}"
         raise SettingsError(msg) from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
@@ -167,6 +170,15 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Settings:
     for override in overrides:
         _apply(tree, override)
     return parse(tree, source=str(path))
+
+
+def _instead() -> str:
+    """What to do without settings; the default path is relative, and a stack may run from another folder."""
+    try:
+        running = json.loads(STACK.read_text(encoding="utf-8"))["settings"]
+    except (OSError, ValueError, KeyError):
+        return "start a local stack with `make run`, or name the job's settings with --config"
+    return f"for the local stack give --config {shlex.quote(running)}"
 
 
 def parse(tree: Mapping[str, Any], source: str) -> Settings:

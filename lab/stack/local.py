@@ -25,7 +25,7 @@ from lab.stack.flink_client import FlinkClient
 from lab.stack.machine import Ports
 from lab.stack.process import Process, StackError, answers, free_port
 from ops.release import flink_home, job_zip
-from settings import Kinesis, load
+from settings import STACK, Kinesis, load
 
 ROOT = Path(__file__).resolve().parents[2]
 _QUICK = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
@@ -207,7 +207,7 @@ class Stack:
         load(self.settings_path)
         return self.settings_path
 
-    def write_description(self, path: Path = ROOT / "var" / "stack.json") -> Path:
+    def write_description(self, path: Path = STACK) -> Path:
         """Write where everything is, for any tool that wants to join in; `stop` removes the file again."""
         self._description = path
         description = {
@@ -218,6 +218,7 @@ class Stack:
             "catalog_uri": self.catalog_uri,
             "warehouse": self.warehouse,
             "flink_rest": self.flink.url,
+            "settings": str(self.settings_path),
         }
         path.write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
         return path

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from lab.stack.local import Stack
 from settings import Settings, SettingsError, load
 
 LAKE = """
@@ -132,11 +133,15 @@ def test_a_wrong_file_is_refused_in_one_line(job: Path, content: str, expected: 
     assert refusal(job) == f"{job}: {expected}"
 
 
-def test_a_missing_file_is_refused_in_one_line(tmp_path: Path) -> None:
-    path = tmp_path / "none.toml"
+def test_a_missing_file_is_refused_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, stack = tmp_path / "none.toml", tmp_path / "stack.json"
+    monkeypatch.setattr("settings.STACK", stack)
     assert refusal(path) == (
         f"{path}: no such file: start a local stack with `make run`, or name the job's settings with --config"
     )
+    there = Stack("elsewhere")
+    there.write_description(stack)
+    assert refusal(path) == f"{path}: no such file: for the local stack give --config {there.settings_path}"
 
 
 def test_a_file_that_is_not_text_is_refused_in_one_line(job: Path) -> None:
