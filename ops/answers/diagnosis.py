@@ -51,12 +51,15 @@ _HOUR: Final = timedelta(hours=1)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of tables.")
 def diagnose(config: Path, project_id: int, *, since: datetime, as_json: bool) -> None:
     """Say why only some events of PROJECT_ID arrive: what is stored, what is not taken, and the likely cause."""
+    settings = load(config)
     # what is counted by name is known by the hour
-    facts = read(load(config), project_id, since.replace(minute=0, second=0, microsecond=0), _now())
+    facts = read(settings, project_id, since.replace(minute=0, second=0, microsecond=0), _now())
     if as_json:
         click.echo(json.dumps(_described(project_id, facts), default=datetime.isoformat, indent=2))
     else:
         show(project_id, facts)
+    if facts.status is None:
+        Projects(settings.tables_address).get(project_id)
 
 
 def _now() -> datetime:

@@ -74,6 +74,7 @@ def list_cohorts(config: Path, /, *, as_json: bool) -> None:
 def members(config: Path, /, project_id: int, cohort_id: str, limit: int | None, *, as_json: bool) -> None:
     """Show who is in COHORT_ID of PROJECT_ID: a user id a line, and how many there are."""
     address = load(config).tables_address
+    Projects(address).get(project_id)
     owner = Cohorts(address).get(cohort_id).project_id
     if owner != project_id:
         msg = f"cohort {cohort_id} belongs to project {owner}, not to {project_id}: cohorts list shows all"

@@ -1,7 +1,7 @@
 """The command line, `amplitude-bridge`: register, submit, look up, explain what is not taken.
 
 Exit codes: 0 done, 1 the numbers are wrong or records are not taken, 2 something is not as it must be (one line on
-stderr says what).
+stderr says what), as when a project is not registered.
 """
 
 import click

@@ -16,6 +16,7 @@ from ops.cli.terminal import MONTH, PROJECT_ID, Commands, as_json_option, cell, 
 from ops.metering.month_close import closes_at, waits_for
 from settings import Settings, load
 from stores.alerts import Alert, Alerts, Notification
+from stores.dynamodb import TablesAddress
 from stores.lake import Condition, Lake
 from stores.project import Project
 from stores.projects import Projects
@@ -76,6 +77,13 @@ def show(config: Path, /, *, project: int | None, month: str | None, as_json: bo
         Console().print(_months("Events against the limit", rows, _LIMITED))
         Console().print(_months("Records and their copies", rows, _RECEIVED))
         Console().print(_months("Close of months", [row | close_of(row) for row in rows], _CLOSED, ("close",)))
+    _refuse_unregistered(tables, project)
+
+
+def _refuse_unregistered(tables: TablesAddress, project: int | None) -> None:
+    """Refuse a project that was asked for and is not registered."""
+    if project is not None:
+        Projects(tables).get(project)
 
 
 def _closing(settings: Settings, months: Iterable[str]) -> dict[str, str | None]:
@@ -144,6 +152,7 @@ def show_forecast(config: Path, /, *, project: int | None, as_json: bool) -> Non
     """
     settings, now = load(config), datetime.now(UTC)
     tables, month = settings.tables_address, f"{now:%Y-%m}"
+    _refuse_unregistered(tables, project)
     days = _daily(Lake(settings.lake_address), now)
     totals = {one.project_id: one.events for one in UsageTable(tables).list() if one.month == month}
     rows = [
@@ -223,6 +232,7 @@ def alerts(config: Path, /, *, project: int | None, month: str | None, as_json: 
         click.echo("no alerts" if project is None and month is None else "no alerts match")
     else:
         Console().print(alerts_table(rows))
+    _refuse_unregistered(tables, project)
 
 
 def _attempts(left: Notification | None) -> Row:

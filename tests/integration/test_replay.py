@@ -95,7 +95,11 @@ class Bridge:
         return found
 
     def diagnosis(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.says("diagnose", str(PROJECT), "--json"))
+        # of a project that is not registered too, with exit code 2
+        done = CliRunner().invoke(
+            main.commands, ["diagnose", "--config", str(self.config), str(PROJECT), "--json"]
+        )
+        found: dict[str, Any] = json.loads(done.stdout)
         return found
 
 

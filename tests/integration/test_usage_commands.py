@@ -83,7 +83,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def tables(monkeypatch: pytest.MonkeyPatch) -> None:
     """DynamoDB's tables as lists, and the event store a file at a time."""
     rows = {"UsageTable": TOTALS, "Projects": PROJECTS, "Statements": []}
-    for module in ("usage", "usage_explain"):
+    for module in ("cli.usage", "answers.month"):
         for table, found in rows.items():
             fake = SimpleNamespace(list=lambda found=found: found, get=unregistered)
             monkeypatch.setattr(f"ops.{module}.{table}", lambda _, fake=fake: fake, raising=False)

@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 
 from jobs.sinks import COLUMNS
 from ops.answers.diagnosis import diagnose, lag_seconds
+from stores.errors import StoreError
 from stores.lake import DEAD_LETTERS, EVENT_COUNTS, EVENT_STORE
 from stores.project import linked
 from stores.replays import Replay
@@ -135,14 +136,18 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def tables(monkeypatch: pytest.MonkeyPatch) -> None:
     """DynamoDB's tables as lists, the lake a file at a time, and noon of a day in March."""
     monkeypatch.setattr("ops.answers.diagnosis.UsageTable", lambda _: SimpleNamespace(list=lambda: TOTALS))
-    monkeypatch.setattr(
-        "ops.answers.diagnosis.Projects", lambda _: SimpleNamespace(list=lambda: [linked(PROJECT, "acme")])
-    )
+    registry = SimpleNamespace(list=lambda: [linked(PROJECT, "acme")], get=unregistered)
+    monkeypatch.setattr("ops.answers.diagnosis.Projects", lambda _: registry)
     noted = SimpleNamespace(of_arrivals=lambda *_: REPLAYS, letters=lambda *_: [one.letter for one in REPLAYS])
     monkeypatch.setattr("ops.answers.replayed.Replays", lambda _: noted)
     monkeypatch.setattr("ops.answers.diagnosis.Replays", lambda _: noted)
     monkeypatch.setattr("ops.answers.diagnosis._now", lambda: NOW)
     monkeypatch.setattr("stores.lake._FILES_AT_ONCE", 1)
+
+
+def unregistered(project_id: int) -> None:
+    msg = f"{project_id} is not registered"
+    raise StoreError(msg)
 
 
 def asked(config: Path, project_id: int, *arguments: str) -> Result:
@@ -260,7 +265,9 @@ likely not selected any more in Amplitude's "Send Events"
 
 
 def test_nothing_known_is_said_shortly(config: Path) -> None:
-    assert asked(config, 7, "--since", "2026-03-15").stdout == (
+    found = asked(config, 7, "--since", "2026-03-15")
+    assert str(found.exception) == "7 is not registered"
+    assert found.stdout == (
         "  project       7, unregistered\n"
         "  arrived       2026-03-15 00:00 UTC to 2026-03-15 12:00 UTC\n"
         "  newest event  none\n"
