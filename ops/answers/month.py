@@ -1,29 +1,21 @@
-"""`amplitude-bridge usage explain`: how a month's number arose.
+"""A project's month: how its number arose, when it closes, and what came after its statement.
 
 The event store is counted again, a few files at a time, and compared with the totals; a closed month is its
 statement and the dated adjustments after it.
 """
 
-import json
-import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
-from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-import click
 import pyarrow as pa
 import pyarrow.compute as pc
-from rich.console import Console
-from rich.table import Table
 
 from ops.answers.ledger import summed
-from ops.cli.terminal import MONTH, PROJECT_ID, as_json_option, cell, echo_fields
-from ops.metering.month_close import Adjustment, adjustments
-from settings import load
+from settings import Settings
 from stores.errors import StoreError
 from stores.lake import EVENT_STORE, Condition, Lake
 from stores.projects import Projects
@@ -33,13 +25,42 @@ from udfs.model import Kind
 
 _LATE: Final = timedelta(hours=24)
 _SAMPLES: Final = 5  # first and last events that are shown
-_SHOWN: Final = 50  # names in the table; --json has all
 _DIGEST: Final = 16  # bytes
+_COUNTED: Final = {Kind.EVENT.value: "events", Kind.USER_UPDATE.value: "updates"}
 _RUNGS: Final = {1: "uuid", 2: "insert id", 3: "event id", 4: "content"}
 _COLUMNS: Final = ("identity", "identity_rung", "name", "server_upload_time", "arrival")
 
 Row = dict[str, Any]
 """A row of JSON or of a table by name."""
+
+
+def closes_at(month: str, after: timedelta) -> datetime:
+    """When a month `YYYY-MM` closes: so long after its end; aware, UTC."""
+    first = datetime.fromisoformat(f"{month}-01").replace(tzinfo=UTC)
+    return (first + timedelta(days=31)).replace(day=1) + after
+
+
+class Adjustment(NamedTuple):
+    """Events and user updates of a closed month that are not in its statement, by the UTC day they arrived."""
+
+    day: str
+    events: int
+    updates: int
+
+
+def adjustments(lake: Lake, statement: Statement) -> list[Adjustment]:
+    """What came after the close, by day; what the statement should have had, should there be any, comes first."""
+    close = datetime.fromisoformat(statement.closes_at)
+    where = [Condition("project_id", "=", statement.project_id), Condition("month", "=", statement.month)]
+    days: dict[str, Counter[str]] = {"before the close": Counter()}
+    for row in summed(lake, ("hour", "kind"), where):
+        if row["kind"] not in _COUNTED:
+            continue
+        day = f"{row['hour'].astimezone(UTC):%Y-%m-%d}" if row["hour"] >= close else "before the close"
+        days.setdefault(day, Counter())[_COUNTED[row["kind"]]] += row["first_copies"]
+    days["before the close"].subtract({"events": statement.events, "updates": statement.updates})
+    rows = (Adjustment(day, counts["events"], counts["updates"]) for day, counts in days.items())
+    return [one for one in rows if any(one[1:])]
 
 
 class Distinct:
@@ -111,7 +132,7 @@ def _order(row: Row) -> tuple[datetime, str]:
     return row["at"], row["identity"]
 
 
-def read(lake: Lake, project_id: int, month: str) -> Stored:
+def counted(lake: Lake, project_id: int, month: str) -> Stored:
     """Count the events of a project's month; a few files, 22 bytes an event and all names are in memory."""
     found = Stored()
     where = [Condition("project_id", "=", project_id), Condition("month", "=", month)]
@@ -133,18 +154,12 @@ def verdict(events: int, rows: int, distinct: int) -> str:
     return f"{said}: a difference is expected until the next checkpoint, ask again then"
 
 
-@click.command("explain")
-@click.argument("project_id", type=PROJECT_ID)
-@click.argument("month", type=MONTH)
-@as_json_option
-@click.pass_obj
-def explain(config: Path, /, project_id: int, month: str, *, as_json: bool) -> None:
-    """Explain how the number of PROJECT_ID in MONTH (YYYY-MM, UTC) arose; exit 0 when all counts of it agree."""
-    settings = load(config)
+def explained(settings: Settings, project_id: int, month: str) -> Row:
+    """How the number of a project's month arose, as JSON has it. Raises StoreError when it has no event."""
     totals = {(total.project_id, total.month): total for total in UsageTable(settings.tables_address).list()}
     total = totals.get((project_id, month), Usage(project_id, month, 0, 0))
     lake = Lake(settings.lake_address)
-    stored = read(lake, project_id, month)
+    stored = counted(lake, project_id, month)
     if not total.records and not stored.rows:
         Projects(settings.tables_address).get(project_id)
         msg = f"project {project_id} has no event in {month}: `usage show --project {project_id}` lists its months"
@@ -152,13 +167,7 @@ def explain(config: Path, /, project_id: int, month: str, *, as_json: bool) -> N
     statements = {one[:2]: one for one in Statements(settings.tables_address).list()}
     statement = statements.get((project_id, month))
     later = adjustments(lake, statement) if statement else []
-    account = _account(total, stored, statement, later) | {"rungs": _rungs(lake, project_id, month, stored)}
-    if as_json:
-        click.echo(json.dumps(account, default=datetime.isoformat, indent=2))
-    else:
-        _print(account)
-    if not account["exact"]:
-        sys.exit(1)
+    return _account(total, stored, statement, later) | {"rungs": _rungs(lake, project_id, month, stored)}
 
 
 def _account(total: Usage, stored: Stored, statement: Statement | None, later: Sequence[Adjustment]) -> Row:
@@ -195,52 +204,3 @@ def _rungs(lake: Lake, project_id: int, month: str, stored: Stored) -> list[Row]
         {"rung": n, "by": _RUNGS.get(n), "rows": stored.rungs[n], "duplicates": copies.get(n, 0)}
         for n in sorted({*stored.rungs, *copies})
     ]
-
-
-def _print(account: Row) -> None:
-    fields = [
-        ("project", str(account["project_id"])),
-        ("month", account["month"]),
-        ("received", f"{account['records']:,} event records"),
-        ("duplicates", f"{account['duplicates']:,} removed"),
-        ("metered", f"{account['events']:,} events"),
-        ("stored", f"{account['rows']:,} rows, {account['distinct']:,} distinct identities"),
-        *_closed(account["statement"], account["adjustments"]),
-        ("late", f"{account['late']:,} arrived more than 24 h after Amplitude uploaded them"),
-        ("undated", f"{account['without_server_upload_time']:,} have no server_upload_time: their arrival counts"),
-    ]
-    echo_fields(fields)
-    names, more = account["names"][:_SHOWN], len(account["names"]) - _SHOWN
-    ends = [(end, row) for end in ("first", "last") for row in account[end]]
-    console = Console()
-    console.print(_table("By UTC day", "day", [(row["day"], row["rows"]) for row in account["days"]]))
-    console.print(_table("By event name", "name", [(row["name"], row["rows"]) for row in names]))
-    if more > 0:
-        click.echo(f"and {more:,} more names: --json has all")
-    rungs = [(f"{row['rung']} {row['by'] or ''}", row["rows"], row["duplicates"]) for row in account["rungs"]]
-    console.print(_table("By identity", "identity", rungs, "duplicates removed"))
-    table = Table("", "time", title="First and last events", title_justify="left")
-    table.add_column("name", overflow="fold")
-    table.add_column("identity", overflow="fold")  # to be looked for elsewhere, so all of it
-    for end, row in ends:
-        table.add_row(*map(cell, (end, f"{row['at']:%Y-%m-%d %H:%M:%S}", row["name"], row["identity"])))
-    console.print(table)
-    click.echo(account["verdict"])
-
-
-def _closed(statement: Row | None, later: Sequence[Row]) -> list[tuple[str, str]]:
-    if statement is None:
-        return [("closed", "not yet")]
-    days = ((f"adjusted {one['day']}", f"{one['events']:+,} events, {one['updates']:+,} updates") for one in later)
-    stated = f"{statement['events']:,} events that arrived before {statement['closes_at'][:16]} UTC"
-    return [("statement", stated), *days]
-
-
-def _table(title: str, column: str, rows: Iterable[tuple[Any, ...]], *more: str) -> Table:
-    table = Table(title=title, title_justify="left")
-    table.add_column(column, overflow="fold")
-    for name in ("rows", *more):
-        table.add_column(name, justify="right")
-    for word, *numbers in rows:
-        table.add_row(cell(word), *(f"{n:,}" for n in numbers))
-    return table

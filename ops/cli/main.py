@@ -8,7 +8,6 @@ import click
 
 from ops.answers.diagnosis import diagnose
 from ops.answers.ledger import ledger
-from ops.answers.month import explain
 from ops.answers.record import explain_record
 from ops.cli.cohorts import cohorts
 from ops.cli.dead_letters import dead_letters
@@ -20,6 +19,7 @@ from ops.cli.rewind import rewind
 from ops.cli.submit import submit
 from ops.cli.terminal import Commands, one_line_errors
 from ops.cli.usage import usage
+from ops.cli.usage_explain import explain
 from ops.cli.watch import watch
 from ops.maintenance.replay import replay
 

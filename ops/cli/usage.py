@@ -12,8 +12,9 @@ from rich.table import Table
 
 from ops.answers.forecast import WINDOW, forecast
 from ops.answers.ledger import summed
+from ops.answers.month import closes_at
 from ops.cli.terminal import MONTH, PROJECT_ID, Commands, as_json_option, cell, in_percent, percent
-from ops.metering.month_close import closes_at, waits_for
+from ops.metering.month_close import waits_for
 from settings import Settings, load
 from stores.alerts import Alert, Alerts, Notification
 from stores.dynamodb import TablesAddress

@@ -4,12 +4,12 @@ Arrival is Kinesis' clock, so what a statement counts is settled whenever the jo
 close changes nothing but the day on which the statement can be written.
 """
 
-from collections import Counter
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 from ops.answers.ledger import of_records, of_stream, residuals, summed
+from ops.answers.month import closes_at
 from settings import Settings
 from stores.history import committed_at
 from stores.lake import LEDGER, Condition, Lake
@@ -22,13 +22,6 @@ from udfs.model import Kind
 
 SETTLE: Final = timedelta(minutes=2)
 """How much longer the job must have committed: a count waits for the end of its interval, at most a minute."""
-_COUNTED: Final = {Kind.EVENT.value: "events", Kind.USER_UPDATE.value: "updates"}
-
-
-def closes_at(month: str, after: timedelta) -> datetime:
-    """When a month `YYYY-MM` closes: so long after its end; aware, UTC."""
-    first = datetime.fromisoformat(f"{month}-01").replace(tzinfo=UTC)
-    return (first + timedelta(days=31)).replace(day=1) + after
 
 
 class Closed(NamedTuple):
@@ -122,26 +115,3 @@ def waits_for(settings: Settings, month: str) -> str:
         Closer(settings, timedelta(0)).unsettled(month)
         or "the next look of `amplitude-bridge usage watch`, which closes it"
     )
-
-
-class Adjustment(NamedTuple):
-    """Events and user updates of a closed month that are not in its statement, by the UTC day they arrived."""
-
-    day: str
-    events: int
-    updates: int
-
-
-def adjustments(lake: Lake, statement: Statement) -> list[Adjustment]:
-    """What came after the close, by day; what the statement should have had, should there be any, comes first."""
-    close = datetime.fromisoformat(statement.closes_at)
-    where = [Condition("project_id", "=", statement.project_id), Condition("month", "=", statement.month)]
-    days: dict[str, Counter[str]] = {"before the close": Counter()}
-    for row in summed(lake, ("hour", "kind"), where):
-        if row["kind"] not in _COUNTED:
-            continue
-        day = f"{row['hour'].astimezone(UTC):%Y-%m-%d}" if row["hour"] >= close else "before the close"
-        days.setdefault(day, Counter())[_COUNTED[row["kind"]]] += row["first_copies"]
-    days["before the close"].subtract({"events": statement.events, "updates": statement.updates})
-    rows = (Adjustment(day, counts["events"], counts["updates"]) for day, counts in days.items())
-    return [one for one in rows if any(one[1:])]

@@ -12,8 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from jobs.sinks import COLUMNS
+from ops.answers.month import Adjustment, adjustments, closes_at
 from ops.cli.main import commands
-from ops.metering.month_close import Adjustment, Closer, adjustments, closes_at
+from ops.metering.month_close import Closer
 from settings import Settings, load
 from stores.lake import EVENT_STORE, LEDGER, Lake
 from stores.project import linked

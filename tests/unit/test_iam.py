@@ -23,7 +23,7 @@ def modules(*patterns: str) -> list[Path]:
 
 MODULES = {
     "taskmanager": modules("udfs/*.py", "stores/registry.py"),
-    "client": modules("jobs/**/*.py", "ops/cli/rewind.py", "ops/cli/submit.py"),
+    "client": modules("jobs/**/*.py", "ops/maintenance/rewind.py", "ops/cli/submit.py"),
     "watch": modules("ops/metering/*.py"),
 }
 MODULES["operator"] = [path for path in modules("ops/**/*.py") if path not in MODULES["client"] + MODULES["watch"]]

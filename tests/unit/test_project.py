@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from ops.metering.month_close import closes_at
+from ops.answers.month import closes_at
 from stores.project import EarlierTerms, Terms, linked, month_before
 from tests.builders import PROJECT
 

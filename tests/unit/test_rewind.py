@@ -169,7 +169,7 @@ def test_a_path_that_does_not_say_whose_it_is_is_refused(tmp_path: Path) -> None
     refused = CliRunner().invoke(rewind, ["--config", str(config), "s3://bucket/before-the-upgrade"]).exception
     assert isinstance(refused, StoreError)
     assert str(refused) == (
-        "s3://bucket/before-the-upgrade: only a name that Flink gave says whose it is: JOB_ID/chk-N or savepoint-…"
+        "s3://bucket/before-the-upgrade: only a name that Flink gave names the job: JOB_ID/chk-N or savepoint-…"
     )
 
 

@@ -1,0 +1,64 @@
+"""The tables as they were at an older checkpoint, so that it may be restored.
+
+When the newest checkpoint cannot be read, the one before is the way on. But Iceberg skips what it has committed
+already (jobs/restore.py): so what came after that checkpoint is taken out of the tables' history first, and the
+restored job reads it from the stream again.
+"""
+
+from datetime import datetime
+from typing import Final, NamedTuple
+
+from settings import Settings
+from stores.checkpoints import checkpoint_id, job_of
+from stores.errors import StoreError
+from stores.history import history_of, set_back
+from stores.lake import TABLES, Lake
+from stores.rewind import Step, beyond, planned
+from stores.stream import Stream
+
+_TIME: Final = "%Y-%m-%dT%H:%M:%SZ"
+
+
+class Plan(NamedTuple):
+    """How the tables come back to a checkpoint of a job."""
+
+    job: str
+    checkpoint: int
+    steps: list[Step]
+    """none when the tables hold nothing that came after it"""
+    at: datetime
+    """when the checkpoint was committed"""
+
+
+def plan(lake: Lake, path: str) -> Plan:
+    """What to do. Raises StoreError when the checkpoint cannot be read, or the tables cannot come back to it."""
+    job = job_of(path)
+    if not job:
+        msg = f"{path}: only a name that Flink gave names the job: JOB_ID/chk-N or savepoint-…"
+        raise StoreError(msg)
+    checkpoint = checkpoint_id(lake, path)
+    histories = {table: history_of(lake, table) for table in TABLES}
+    if "/savepoint-" in path and any(one.job.startswith(job) for one in beyond(histories, job, checkpoint)):
+        # rows of such a savepoint are committed with the next checkpoint, and their manifests deleted
+        msg = f"{path}: its job ran on, and Iceberg has deleted what its restore would read; take a chk-N"
+        raise StoreError(msg)
+    steps, at = planned(histories, job, checkpoint)
+    return Plan(job, checkpoint, steps, at)
+
+
+def check_stream(settings: Settings, path: str, at: datetime) -> None:
+    """Raise StoreError when the stream no longer has all that arrived since then."""
+    stream = Stream(settings.stream_address)
+    if (since := stream.retention(stream.now()).since) > at:
+        name = settings.kinesis.stream
+        msg = (
+            f"{path} is of {at:{_TIME}}, and stream {name} has its records since {since:{_TIME}} only: "
+            "not all that is taken out would come again"
+        )
+        raise StoreError(msg)
+
+
+def carry_out(lake: Lake, found: Plan) -> None:
+    """Set the tables back, one by one; what was stopped halfway is finished when it is repeated."""
+    for one in found.steps:
+        set_back(lake, one.table, one.current, one.back_to)
