@@ -26,8 +26,9 @@ from lab.stack.local import Stack
 from lab.stack.machine import Ports
 from lab.stack.patience import Deadline
 from lab.stack.process import StackError
-from ops.answers import diagnosis
+from ops.answers.diagnosis import facts
 from ops.answers.ledger import Residual, unbalanced
+from ops.cli import diagnose
 from ops.cli.terminal import one_line_errors, stop_on_signals
 from ops.cli.usage import alerts_table
 from settings import Settings, load
@@ -161,7 +162,7 @@ def _explain_what_is_missing(console: Console, settings: Settings) -> None:
     project_id, now = PROJECTS[1].project_id, datetime.now(UTC)
     console.print(f"amplitude-bridge diagnose {project_id}: why does {MISSING!r} not arrive?", markup=False)
     console.print("The sample's uploads are a minute old when it is put, some a month: lag counts from there.")
-    diagnosis.show(project_id, diagnosis.read(settings, project_id, now - timedelta(days=1), now))
+    diagnose.show(project_id, facts(settings, project_id, now - timedelta(days=1), now))
 
 
 class Difference(NamedTuple):

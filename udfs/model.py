@@ -237,3 +237,11 @@ OPENED: Final[dict[str, type]] = {"sub_index": int, "payload": bytes, "reason": 
 
 Row = tuple[Any, ...]
 """Values of `DECODED`, in its order."""
+
+TOTALS: Final = {
+    "records": (Kind.EVENT, "records"),
+    "events": (Kind.EVENT, "first_copies"),
+    "update_records": (Kind.USER_UPDATE, "records"),
+    "updates": (Kind.USER_UPDATE, "first_copies"),
+}
+"""By the name of a total: the kind and the count that it sums up."""

@@ -9,16 +9,9 @@ from jobs.ingest.columns import written
 from jobs.ingest.decode import Decoded
 from jobs.ingest.ends import Ends
 from jobs.ingest.first_copies import First
-from udfs.model import EVENT_COUNT_COLUMNS, LEDGER_COLUMNS, Kind
+from udfs.model import EVENT_COUNT_COLUMNS, LEDGER_COLUMNS, TOTALS, Kind
 
 _IS_METERED = f"kind IN ('{Kind.EVENT}', '{Kind.USER_UPDATE}')"
-TOTALS = {
-    "records": (Kind.EVENT, "records"),
-    "events": (Kind.EVENT, "first_copies"),
-    "update_records": (Kind.USER_UPDATE, "records"),
-    "updates": (Kind.USER_UPDATE, "first_copies"),
-}
-"""By the name of a total: the kind and the count that it sums up."""
 SUMS = "SUM(records) AS records, SUM(first_copies) AS first_copies"
 """What counts are summed up to."""
 _AT_ONCE = timedelta(seconds=1)

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from rich.console import Console
 from rich.table import Table
 
-from ops.cli.terminal import cell, in_percent, percent
+from ops.answers.usage import percent
+from ops.cli.terminal import cell, in_percent
 from settings import Settings
 from stores.cohorts import Cohort, CohortMembers, Cohorts
 from stores.lake import COHORT_CHANGES, COHORT_MESSAGES, DEAD_LETTERS, EVENT_STORE, USER_UPDATES, Lake

@@ -6,12 +6,8 @@ was dropped counts as mended once the same bytes stand on the stream as a record
 
 from collections.abc import Iterable, Iterator
 from hashlib import blake2b
-from pathlib import Path
 from typing import NamedTuple
 
-import click
-
-from settings import load
 from stores.stream import Record, Stream
 from udfs import kpl
 
@@ -40,8 +36,8 @@ def missing(stream: Stream) -> list[Dropped]:
     found = list(_dropped(stream.records()))
     if not found:
         return []
-    wanted = {_digest(record.data) for one in found for record in one.missing}
-    there = {digest for one in stream.records() for digest in map(_digest, _handed_over(one)) if digest in wanted}
+    wanted = {digest(record.data) for one in found for record in one.missing}
+    there = {digest for one in stream.records() for digest in map(digest, _handed_over(one)) if digest in wanted}
     return list(_without(found, there))
 
 
@@ -63,11 +59,12 @@ def _handed_over(record: Record) -> list[bytes]:
 
 def _without(found: Iterable[Dropped], there: set[bytes]) -> Iterator[Dropped]:
     for one in found:
-        if left := [record for record in one.missing if _digest(record.data) not in there]:
+        if left := [record for record in one.missing if digest(record.data) not in there]:
             yield one._replace(missing=left)
 
 
-def _digest(data: bytes) -> bytes:
+def digest(data: bytes) -> bytes:
+    """What tells one record's bytes from another's."""
     return blake2b(data, digest_size=16).digest()
 
 
@@ -86,21 +83,3 @@ def note(inside: kpl.Opened) -> str:
         f"It has {len(keys):,} partition keys ({shown}): when one of them belongs to another shard of the stream, "
         "the connector drops all of it; amplitude-bridge ledger check --stream tells."
     )
-
-
-@click.command("recover")
-@click.option("--dry-run", is_flag=True, help="Only name the aggregates.")
-@click.pass_obj
-def recover(config: Path, /, *, dry_run: bool) -> None:
-    """Put what the connector dropped of KPL aggregates on the stream again, each record alone.
-
-    Reads all that the stream retains. Nothing counts twice, however often this is done.
-    """
-    stream = Stream(load(config).stream_address)
-    found = missing(stream)
-    for one in found:
-        click.echo(str(one))
-    records = [record for one in found for record in one.missing]
-    if not dry_run:
-        sum(stream.put((kpl.partition_key(one.data) or _digest(one.data).hex(), one.data) for one in records))
-    click.echo(f"{'to be ' if dry_run else ''}put on the stream again: {len(records):,}")

@@ -5,68 +5,28 @@ what lies before the window is known by the monthly totals alone. `ops.answers.c
 updates and cohorts are not looked at.
 """
 
-import json
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from itertools import accumulate
-from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any
 
-import click
 import pyarrow as pa
 import pyarrow.compute as pc
-from rich.console import Console
-from rich.table import Table
 
 from ops.answers import replayed
-from ops.answers.causes import Facts, Refused, Seen, likely_cause, meaning, minute, undated
-from ops.cli.dead_letters import count
-from ops.cli.letter_filters import as_moment
-from ops.cli.terminal import PROJECT_ID, cell, config_option, echo_fields, printable, span
-from settings import Settings, load
+from ops.answers.causes import Facts, Refused, Seen, likely_cause, meaning
+from ops.answers.dead_letters import count
+from settings import Settings
 from stores.lake import EVENT_COUNTS, EVENT_STORE, Condition, Lake
 from stores.projects import Projects
 from stores.replays import Replay, Replays
 from stores.usage import UsageTable
-from udfs.model import EVENT_PREFIX, Kind, Repair
-
-_SHOWN: Final = 50  # names in the table; --json has all
-_NAME_WIDTH: Final = 28  # with numbers of six digits the table fits 80 characters
-_HOUR: Final = timedelta(hours=1)
+from udfs.model import Kind, Repair
 
 
-@click.command()
-@config_option
-@click.argument("project_id", type=PROJECT_ID)
-@click.option(
-    "--since",
-    metavar="TIME",
-    type=as_moment,
-    default="7d",
-    show_default=True,
-    help="Look at what arrived from that hour on: 2026-03-01T12:00 (UTC), or 24h ago.",
-)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of tables.")
-def diagnose(config: Path, project_id: int, *, since: datetime, as_json: bool) -> None:
-    """Say why only some events of PROJECT_ID arrive: what is stored, what is not taken, and the likely cause."""
-    settings = load(config)
-    # what is counted by name is known by the hour
-    facts = read(settings, project_id, since.replace(minute=0, second=0, microsecond=0), _now())
-    if as_json:
-        click.echo(json.dumps(_described(project_id, facts), default=datetime.isoformat, indent=2))
-    else:
-        show(project_id, facts)
-    if facts.status is None:
-        Projects(settings.tables_address).get(project_id)
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
-def read(settings: Settings, project_id: int, since: datetime, now: datetime) -> Facts:
+def facts(settings: Settings, project_id: int, since: datetime, now: datetime) -> Facts:
     """Read all that is known of a project. Raises StoreError."""
     lake, tables = Lake(settings.lake_address), settings.tables_address
     window = [Condition("arrival", ">=", since), Condition("arrival", "<", now)]
@@ -170,20 +130,20 @@ def lag_seconds(lags: Counter[int]) -> dict[str, float] | None:
     return {name: tenths[bisect_left(reached, rank)] / 10 for name, rank in ranks.items()}
 
 
-def _described(project_id: int, facts: Facts) -> dict[str, Any]:
+def described(project_id: int, found: Facts) -> dict[str, Any]:
     """All facts and the cause, as JSON has them."""
-    days = (facts.now.date() - facts.begun.date()).days + 1
-    newest, cause = facts.newest_event, likely_cause(facts)
-    by_name = sorted(facts.names.items(), key=lambda item: (-item[1].stored, item[0]))
-    by_reason = sorted(facts.refused.items(), key=lambda item: (-item[1].records, item[0]))
+    days = (found.now.date() - found.begun.date()).days + 1
+    newest, cause = found.newest_event, likely_cause(found)
+    by_name = sorted(found.names.items(), key=lambda item: (-item[1].stored, item[0]))
+    by_reason = sorted(found.refused.items(), key=lambda item: (-item[1].records, item[0]))
     return {
         "project_id": project_id,
-        "status": facts.status or "unregistered",
-        "since": facts.since,
-        "until": facts.now,
-        "newest_event_age_seconds": None if newest is None else round((facts.now - newest).total_seconds(), 1),
-        "lag_seconds": lag_seconds(facts.lags),
-        "months_by_arrival": dict(facts.by_arrival),
+        "status": found.status or "unregistered",
+        "since": found.since,
+        "until": found.now,
+        "newest_event_age_seconds": None if newest is None else round((found.now - newest).total_seconds(), 1),
+        "lag_seconds": lag_seconds(found.lags),
+        "months_by_arrival": dict(found.by_arrival),
         "names": [
             {"name": name, "received": seen.received, "stored": seen.stored, "duplicates": seen.duplicates}
             | {"not_taken": dict(seen.refused), "first_seen": seen.first, "last_seen": seen.last}
@@ -191,69 +151,12 @@ def _described(project_id: int, facts: Facts) -> dict[str, Any]:
             for name, seen in by_name
         ],
         "months": [
-            {"month": one.month, "records": one.records, "duplicates": one.duplicates} for one in facts.months
+            {"month": one.month, "records": one.records, "duplicates": one.duplicates} for one in found.months
         ],
         "dead_letters": [
             {"kind": kind, "reason": reason, "records": one.records, "meaning": meaning(reason)}
             for (kind, reason), one in by_reason
         ],
-        "dead_letters_without_project": facts.nameless,
+        "dead_letters_without_project": found.nameless,
         "cause": cause._asdict(),
     }
-
-
-def show(project_id: int, facts: Facts) -> None:
-    """Print all that is known of a project, and the likely cause."""
-    told, lag = _described(project_id, facts), lag_seconds(facts.lags)
-    age = told["newest_event_age_seconds"]
-    removed = [f"{one.duplicates:,} of {one.records:,} event records in {one.month}" for one in facts.months]
-    fields = [
-        ("project", f"{project_id}, {told['status']}"),
-        ("arrived", f"{minute(facts.since)} to {minute(facts.now)}"),
-        ("newest event", "none" if age is None else f"{span(age)} ago"),
-        ("lag", "unknown" if lag is None else ", ".join(f"{name} {span(n)}" for name, n in lag.items())),
-        ("duplicates", "; ".join(removed) or "unknown"),
-        ("no project", f"{facts.nameless:,} dead letters of all senders name none, and may be of this one"),
-    ]
-    if (words := undated(facts)) is not None and words != told["cause"]["words"]:
-        fields.append(("upload times", words))
-    echo_fields(fields)
-    console = Console()
-    tables = {
-        f"Events by name ({EVENT_PREFIX}…)": [_short(row) for row in told["names"]],
-        "Not taken, by name": [one for row in told["names"] for one in _not_taken(row)],
-        "Dead letters": told["dead_letters"],
-    }
-    for title, rows in tables.items():
-        if rows:
-            console.print(_table(title, rows[:_SHOWN]))
-        if len(rows) > _SHOWN:
-            click.echo(f"and {len(rows) - _SHOWN:,} more: --json has all")
-    click.echo(f"{click.style('Likely cause:', bold=True)} {printable(told['cause']['words'])}")
-
-
-def _short(row: Mapping[str, Any]) -> dict[str, Any]:
-    """What is known of a name, without what all begin with and in fewer columns: 80 characters are few."""
-    days, last = row["days_without_data"], row["last_seen"]
-    seen = f"{last:%m-%d %H:%M}" + ("" if row["seen_exactly"] else f" to {last + _HOUR:%H:%M}")
-    if days:
-        seen += f", no data on {days} {'day' if days == 1 else 'days'}"
-    numbers = {name: row[name] for name in ("received", "stored", "duplicates")}
-    return {"name": row["name"].removeprefix(EVENT_PREFIX), **numbers, "last_seen": seen}
-
-
-def _not_taken(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    for reason, records in row["not_taken"].items():
-        yield {"name": row["name"].removeprefix(EVENT_PREFIX), "reason": reason, "records": records}
-
-
-def _table(title: str, rows: Sequence[Mapping[str, Any]]) -> Table:
-    table = Table(title=title, title_justify="left")
-    for name, value in rows[0].items():
-        # names are looked for elsewhere, so the other columns are broken first
-        width = min(_NAME_WIDTH, max(cell(row[name]).cell_len for row in rows)) if name == "name" else None
-        justify: Literal["left", "right"] = "right" if isinstance(value, int) else "left"
-        table.add_column(name.replace("_", " "), justify=justify, overflow="fold", width=width)
-    for row in rows:
-        table.add_row(*(cell(f"{value:,}" if isinstance(value, int) else value) for value in row.values()))
-    return table

@@ -1,26 +1,19 @@
-"""`amplitude-bridge ledger`: every record accounted for, by hour of arrival, shard, project and outcome.
+"""Every record accounted for, by hour of arrival, shard, project and outcome.
 
-The job counts what it decides; the tables hold what came of it; the stream still has what arrived. `check` counts
-all three and prints where they differ. The equation: records = first copies + duplicates + dead letters by reason.
+The job counts what it decides; the tables hold what came of it; the stream still has what arrived. All three are
+counted here, and where they differ is a residual. The equation:
+records = first copies + duplicates + dead letters by reason.
 """
 
-import json
-import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-import click
 import pyarrow as pa
 import pyarrow.compute as pc
-from rich.console import Console
-from rich.table import Table
 
-from ops.answers.aggregates import Dropped, missing, recover
-from ops.cli.terminal import Commands, cell
-from settings import Settings, load
+from settings import Settings
 from stores.lake import (
     COHORT_MESSAGES,
     DEAD_LETTERS,
@@ -34,22 +27,17 @@ from stores.lake import (
 from stores.stream import Record, Stream
 from stores.usage import Usage, UsageTable
 from udfs import kpl
-from udfs.model import Kind
+from udfs.model import TOTALS, Kind
 
-_TAKEN: Final = {
+TAKEN: Final = {
     Kind.EVENT: (EVENT_STORE, "first_copies"),
     Kind.USER_UPDATE: (USER_UPDATES, "first_copies"),
     Kind.COHORT: (COHORT_MESSAGES, "records"),
 }
 """Where each kind that is taken is kept, and which count of the ledger its rows are."""
-_USAGE: Final = {
-    "usage.records": (Kind.EVENT, "records"),
-    "usage.events": (Kind.EVENT, "first_copies"),
-    "usage.update_records": (Kind.USER_UPDATE, "records"),
-    "usage.updates": (Kind.USER_UPDATE, "first_copies"),
-}
+_USAGE: Final = {f"usage.{name}": of for name, of in TOTALS.items()}
 """By column of the table `usage`: of which kind it is the total, and of which count of the ledger."""
-_UNITS: Final = {
+UNITS: Final = {
     EVENT_STORE: "distinct events",
     USER_UPDATES: "distinct updates",
     COHORT_MESSAGES: "messages",
@@ -85,36 +73,11 @@ class Residual(NamedTuple):
         what, hour, shard, project = self.account
         named = [f"shard {shard}"] if shard else []
         place = [what, hour, *named, *([f"project {project}"] if project else [])]
-        unit = _UNITS.get(what, "dead letters")
+        unit = UNITS.get(what, "dead letters")
         return f"{', '.join(place)}: counted {self.counted:,} {unit}, found {self.found:,}"
 
 
 Counts = Counter[Account]
-
-
-@click.group(cls=Commands)
-def ledger() -> None:
-    """Every record accounted for: what the job counted, beside what is stored and what is on the stream."""
-
-
-@ledger.command("show")
-@click.option("--json", "as_json", is_flag=True, help="One JSON array instead of a table.")
-@click.pass_obj
-def show(config: Path, /, *, as_json: bool) -> None:
-    """Show records, first copies and duplicates by project, kind and reason."""
-    counts = summed(Lake(load(config).lake_address), ("project_id", "kind", "reason"))
-    if as_json:
-        click.echo(json.dumps(counts, indent=2))
-        return
-    table = Table("project", "kind", "reason")
-    for name in ("records", "first copies", "duplicates"):
-        table.add_column(name, justify="right")
-    for row in counts:
-        project = "" if row["project_id"] is None else row["project_id"]
-        again = f"{row['records'] - row['first_copies']:,}" if row["kind"] in _TAKEN else ""
-        first = f"{row['first_copies']:,}" if row["kind"] in _TAKEN else ""
-        table.add_row(*map(cell, (project, row["kind"], row["reason"], f"{row['records']:,}", first, again)))
-    Console().print(table)
 
 
 def summed(
@@ -129,38 +92,12 @@ def summed(
     return sorted(rows, key=lambda row: [str(row[name] or "") for name in by])
 
 
-@ledger.command("check")
-@click.option("--stream", is_flag=True, help="Also count what the stream still retains; reads all of it.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a table.")
-@click.pass_obj
-def check(config: Path, /, *, stream: bool, as_json: bool) -> None:
-    """Count again what the job has counted, and print where the counts differ.
-
-    With --stream also what the Kinesis connector has dropped of KPL aggregates; `ledger recover` puts it on the
-    stream again. Exit code 0: no residual, nothing dropped; 1: there is some. While records arrive, the newest
-    differ until the next checkpoint.
-    """
-    settings = load(config)
-    counts = compared(settings, stream=stream)
-    found = [one for pair in counts.values() for one in residuals(*pair)]
-    dropped = missing(Stream(settings.stream_address)) if stream else []
-    if as_json:
-        rows = [{**one.account._asdict(), "counted": one.counted, "found": one.found} for one in found]
-        totals = {name: counted.total() for name, (counted, _) in counts.items()}
-        lost = [{**one._asdict(), "missing": len(one.missing)} for one in dropped]
-        click.echo(json.dumps({"counted": totals, "residuals": rows, "dropped": lost}, indent=2))
-    else:
-        _print(counts, found)
-        _print_dropped(dropped)
-    sys.exit(1 if found or dropped else 0)
-
-
 def compared(settings: Settings, *, stream: bool) -> dict[str, tuple[Counts, Counts]]:
     """By what is compared: what the ledger says, and what is found. Raises StoreError."""
     lake = Lake(settings.lake_address)
     rows = summed(lake, ("hour", "shard", "part", "project_id", "month", "kind", "reason"))
     pairs = {
-        table: (_of_ledger(rows, kind, count), _of_table(lake, table)) for kind, (table, count) in _TAKEN.items()
+        table: (_of_ledger(rows, kind, count), _of_table(lake, table)) for kind, (table, count) in TAKEN.items()
     }
     rejected = [row for row in rows if row["reason"]]
     pairs[DEAD_LETTERS] = (_accounts(rejected, "reason", "records"), _of_table(lake, DEAD_LETTERS, "reason"))
@@ -198,7 +135,7 @@ def _accounts(rows: Iterable[Mapping[str, Any]], what: str, count: str) -> Count
 
 
 def _of_ledger(rows: Iterable[Mapping[str, Any]], kind: str, count: str) -> Counts:
-    table = _TAKEN[Kind(kind)][0]
+    table = TAKEN[Kind(kind)][0]
     return _accounts([{**row, "table": table} for row in rows if row["kind"] == kind], "table", count)
 
 
@@ -251,32 +188,3 @@ def of_stream(records: Iterable[Record]) -> Counts:
         hour = one.arrival.replace(minute=0, second=0, microsecond=0)
         counts[_account("stream", hour, one.shard, None)] += 1 if inside is None else inside.handed_over
     return +counts
-
-
-def _print(counts: Mapping[str, tuple[Counts, Counts]], found: Sequence[Residual]) -> None:
-    table = Table("table", "unit", title="What the job counted, and what is found", title_justify="left")
-    for name in ("counted", "found", "residuals"):
-        table.add_column(name, justify="right")
-    for name, (counted, there) in counts.items():
-        numbers = (counted.total(), there.total(), len(residuals(counted, there)))
-        table.add_row(name, _UNITS.get(name, "dead letters"), *(f"{number:,}" for number in numbers))
-    Console().print(table)
-    if "stream" in counts:
-        click.echo("On the stream, each record in a KPL aggregate counts as one.")
-    for one in found[:_SHOWN]:
-        click.echo(f"RESIDUAL {one}")
-    if len(found) > _SHOWN:
-        click.echo(f"… and {len(found) - _SHOWN:,} more: see --json")
-    click.echo("residual 0" if not found else f"{len(found):,} residuals")
-
-
-def _print_dropped(dropped: Sequence[Dropped]) -> None:
-    for one in dropped[:_SHOWN]:
-        click.echo(f"DROPPED {one}")
-    if len(dropped) > _SHOWN:
-        click.echo(f"… and {len(dropped) - _SHOWN:,} more: see --json")
-    if dropped:
-        click.echo("amplitude-bridge ledger recover puts these records on the stream again, each alone")
-
-
-ledger.add_command(recover)

@@ -21,12 +21,12 @@ from stores.lake import EVENT_STORE, Condition, Lake
 from stores.projects import Projects
 from stores.statements import Statement, Statements
 from stores.usage import Usage, UsageTable
-from udfs.model import Kind
+from udfs.model import TOTALS, Kind
 
 _LATE: Final = timedelta(hours=24)
 _SAMPLES: Final = 5  # first and last events that are shown
 _DIGEST: Final = 16  # bytes
-_COUNTED: Final = {Kind.EVENT.value: "events", Kind.USER_UPDATE.value: "updates"}
+_COUNTED: Final = {kind.value: name for name, (kind, count) in TOTALS.items() if count == "first_copies"}
 _RUNGS: Final = {1: "uuid", 2: "insert id", 3: "event id", 4: "content"}
 _COLUMNS: Final = ("identity", "identity_rung", "name", "server_upload_time", "arrival")
 

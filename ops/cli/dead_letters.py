@@ -1,55 +1,32 @@
 """`amplitude-bridge dead-letters`: what the job did not take, how much of it, and why.
 
-What was replayed waits no longer and is shown only to who asks for it. `list` and `stats` never read payloads, and
-no more than a few files at a time.
+What was replayed waits no longer and is shown only to who asks for it.
 """
 
 import base64
 import json
 import re
 import sys
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import click
-import pyarrow as pa
-import pyarrow.compute as pc
 from rich.console import Console
 from rich.table import Table
 
 from ops.answers import replayed
+from ops.answers.dead_letters import BY, LIGHT, Handle, Letter, count, find, handle_of, key_of, newest, states
 from ops.answers.reasons import REASONS
 from ops.answers.replayed import State
 from ops.cli.letter_filters import filtered, where
 from ops.cli.terminal import Commands, cell, echo_fields, pretty, printable
-from settings import Settings, load
+from settings import load
 from stores.errors import StoreError
-from stores.lake import DEAD_LETTERS, Condition, Lake
-from stores.replays import Replay, Replays, letter_key
+from stores.lake import Condition, Lake
 
 _SHOWN: Final = 20_000  # characters of a payload; more scrolls away what stands above it
-_LIGHT: Final = (
-    *("arrival", "kind", "reason", "project_id", "payload_length"),
-    *("shard", "sequence", "sub_index", "detail"),
-)
-_BY: Final = {"kind": "kind", "project": "project_id", "reason": "reason", "hour": "arrival"}
-
-Letter = dict[str, Any]
-"""A row of the table by column."""
-
-
-class Handle(NamedTuple):
-    """Where a dead letter stands in the stream; with `sub_index` a part of an envelope."""
-
-    shard: str
-    sequence: str
-    sub_index: int | None
-
-    def __str__(self) -> str:
-        return ":".join(str(part) for part in self if part is not None)
 
 
 def as_handle(text: str) -> Handle:
@@ -63,8 +40,8 @@ def as_handle(text: str) -> Handle:
 
 def _as_columns(text: str) -> tuple[str, ...]:
     by = tuple(text.split(","))
-    if not set(by) <= _BY.keys() or len(set(by)) < len(by):
-        msg = f"{text!r} is not made of {', '.join(_BY)}, each at most once"
+    if not set(by) <= BY.keys() or len(set(by)) < len(by):
+        msg = f"{text!r} is not made of {', '.join(BY)}, each at most once"
         raise click.BadParameter(msg)
     return by
 
@@ -81,14 +58,14 @@ def dead_letters() -> None:
     type=_as_columns,
     default="reason",
     show_default=True,
-    help=f"Any of {', '.join(_BY)}, with commas.",
+    help=f"Any of {', '.join(BY)}, with commas.",
 )
 @filtered
 @click.option("--json", "as_json", is_flag=True, help="One JSON array instead of a table.")
 @click.pass_obj
 def stats(config: Path, /, *, by: tuple[str, ...], as_json: bool, state: State, **filters: Any) -> None:
     """Count dead letters."""
-    wanted = [_BY[name] for name in by]
+    wanted = [BY[name] for name in by]
     counts = count(replayed.pieces(load(config), wanted, where(filters), state), by)
     # the newest hour first, then what there is most of
     hour = by.index("hour") if "hour" in by else None
@@ -103,19 +80,6 @@ def stats(config: Path, /, *, by: tuple[str, ...], as_json: bool, state: State, 
         _say_none(state, filters)
     else:
         Console().print(_counted(by, ordered, state))
-
-
-def count(pieces: Iterable[pa.Table], by: Sequence[str]) -> Counter[tuple[Any, ...]]:
-    """How many dead letters there are, by the values of these columns."""
-    counts: Counter[tuple[Any, ...]] = Counter()
-    for piece in pieces:
-        named = piece.select([_BY[name] for name in by]).rename_columns(list(by))
-        if "hour" in by:
-            hours = pc.floor_temporal(named["hour"], unit="hour")
-            named = named.set_column(by.index("hour"), "hour", hours)
-        for row in named.group_by(list(by)).aggregate([([], "count_all")]).to_pylist():
-            counts[tuple(row[name] for name in by)] += row["count_all"]
-    return counts
 
 
 def _counted(by: Sequence[str], counts: Sequence[tuple[tuple[Any, ...], int]], state: State) -> Table:
@@ -144,10 +108,10 @@ def _counted(by: Sequence[str], counts: Sequence[tuple[tuple[Any, ...], int]], s
 def list_letters(config: Path, /, *, limit: int, as_json: bool, state: State, **filters: Any) -> None:
     """Show the newest dead letters, each with the handle that `show` takes."""
     settings, conditions = load(config), where(filters)
-    letters, total = newest(replayed.pieces(settings, _LIGHT, conditions, state), limit)
-    states = _states(settings, letters, conditions if state != "waiting" else None)
+    letters, total = newest(replayed.pieces(settings, LIGHT, conditions, state), limit)
+    state_of = states(settings, letters, conditions if state != "waiting" else None)
     if as_json:
-        rows = [{"handle": str(_handle(letter)), **letter, **states[_key(letter)]} for letter in letters]
+        rows = [{"handle": str(handle_of(letter)), **letter, **state_of[key_of(letter)]} for letter in letters]
         click.echo(json.dumps(rows, default=datetime.isoformat, indent=2))
         return
     if not letters:
@@ -157,39 +121,12 @@ def list_letters(config: Path, /, *, limit: int, as_json: bool, state: State, **
         project = "no project" if letter["project_id"] is None else f"project {letter['project_id']}"
         reason = printable(letter["reason"]).ljust(18)
         click.echo(
-            f"{click.style(printable(str(_handle(letter))), bold=True)}\n"
+            f"{click.style(printable(str(handle_of(letter))), bold=True)}\n"
             f"  {letter['arrival']:%Y-%m-%d %H:%M:%S}  {printable(letter['kind']):<11}  {reason}  {project}  "
-            f"{_bytes(letter)}  {_in_words(states[_key(letter)])}\n  {printable(letter['detail'] or '')}"
+            f"{_bytes(letter)}  {_in_words(state_of[key_of(letter)])}\n  {printable(letter['detail'] or '')}"
         )
     shown = f"the newest {len(letters):,} of {total:,}" if total > len(letters) else f"{total:,} in all"
     click.echo(f"\n{shown}; `amplitude-bridge dead-letters show HANDLE` explains one")
-
-
-def newest(pieces: Iterable[pa.Table], limit: int) -> tuple[list[Letter], int]:
-    """The newest dead letters without their payloads, and how many there are in all."""
-    order = [("arrival", "descending"), ("sequence", "descending"), ("sub_index", "ascending")]
-    kept, total = None, 0
-    for piece in pieces:
-        total += piece.num_rows
-        together = piece if kept is None else pa.concat_tables([kept, piece])
-        kept = together.sort_by(order).slice(0, limit).combine_chunks()
-    return ([] if kept is None else kept.select(_LIGHT).to_pylist()), total
-
-
-def _states(
-    settings: Settings, letters: Sequence[Letter], among: Sequence[Condition] | None
-) -> dict[str, dict[str, str]]:
-    """By key: the state of each of these letters; `among` says when those that may have been replayed arrived."""
-    keys = {_key(letter) for letter in letters}
-    replays = () if among is None else Replays(settings.tables_address).of_arrivals(*replayed.window(among))
-    found = [one for one in replays if one.key in keys]
-    became = replayed.outcomes(Lake(settings.lake_address), found)
-    return {key: {"state": "waiting"} for key in keys} | {one.key: _state(one, became[one.key]) for one in found}
-
-
-def _state(one: Replay, outcome: str) -> dict[str, str]:
-    as_what = f"{one.put_shard}:{one.put_sequence}"
-    return {"state": "replayed", "replayed_at": one.replayed_at, "replayed_as": as_what, "outcome": outcome}
 
 
 def _in_words(state: Mapping[str, str]) -> str:
@@ -215,7 +152,7 @@ def show(config: Path, /, *, handle: Handle, raw: bool, as_json: bool) -> None:
     letter = find(Lake(settings.lake_address), handle)
     arrived = letter["arrival"]
     at = [Condition("arrival", ">=", arrived), Condition("arrival", "<", arrived + timedelta(microseconds=1))]
-    (state,) = _states(settings, [letter], at).values()
+    (state,) = states(settings, [letter], at).values()
     payload: bytes | None = letter["payload"]
     if raw:
         if payload is None:
@@ -231,17 +168,6 @@ def show(config: Path, /, *, handle: Handle, raw: bool, as_json: bool) -> None:
         click.echo(json.dumps(whole, default=datetime.isoformat, indent=2))
     else:
         _explain(handle, letter, state)
-
-
-def find(lake: Lake, handle: Handle) -> Letter:
-    """One dead letter with its payload. Raises StoreError when there is none."""
-    where = [Condition(column, "=", value) for column, value in handle._asdict().items()]
-    found = lake.rows(DEAD_LETTERS, ("*",), where, limit=1).to_pylist()
-    if not found:
-        msg = f"no dead letter at {handle}: `dead-letters list` prints the handles"
-        raise StoreError(msg)
-    letter: Letter = found[0]
-    return letter
 
 
 def _at_a_terminal() -> bool:
@@ -280,14 +206,6 @@ def _meaning(reason: str) -> list[tuple[str, str]]:
     if known is None:
         return [("meaning", "not a reason of this version")]
     return list(known._asdict().items())
-
-
-def _key(letter: Letter) -> str:
-    return letter_key(*(letter[name] for name in ("shard", "sequence", "sub_index", "project_id", "reason")))
-
-
-def _handle(letter: Letter) -> Handle:
-    return Handle(letter["shard"], letter["sequence"], letter["sub_index"])
 
 
 def _bytes(letter: Letter) -> str:

@@ -6,22 +6,22 @@ stderr says what), as when a project is not registered.
 
 import click
 
-from ops.answers.diagnosis import diagnose
-from ops.answers.ledger import ledger
-from ops.answers.record import explain_record
 from ops.cli.cohorts import cohorts
 from ops.cli.dead_letters import dead_letters
+from ops.cli.diagnose import diagnose
+from ops.cli.explain_record import explain_record
+from ops.cli.ledger import ledger
 from ops.cli.profile import profile
 from ops.cli.projects import projects
 from ops.cli.put import put
 from ops.cli.record import record
+from ops.cli.replay import replay
 from ops.cli.rewind import rewind
 from ops.cli.submit import submit
 from ops.cli.terminal import Commands, one_line_errors
 from ops.cli.usage import usage
 from ops.cli.usage_explain import explain
 from ops.cli.watch import watch
-from ops.maintenance.replay import replay
 
 
 def main() -> None:

@@ -118,11 +118,6 @@ _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 _FEW = 10  # minutes or hours, of which the next smaller unit matters too
 
 
-def percent(part: int, whole: int) -> float:
-    """How much of something, rounded down to two places: 100 means that the whole is reached."""
-    return part * 10_000 // whole / 100
-
-
 def in_percent(share: float) -> str:
     """A percentage as people read it, at a limit and everywhere else."""
     return f"{share:,.2f} %"

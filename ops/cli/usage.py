@@ -1,37 +1,32 @@
 """`amplitude-bridge usage`: what each project has used of its limit, and which alerts went out."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, date, datetime
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import click
 from rich.console import Console
 from rich.table import Table
 
-from ops.answers.forecast import WINDOW, forecast
-from ops.answers.ledger import summed
 from ops.answers.month import closes_at
-from ops.cli.terminal import MONTH, PROJECT_ID, Commands, as_json_option, cell, in_percent, percent
+from ops.answers.usage import Row, against, daily, foretold, unclaimed
+from ops.cli.terminal import MONTH, PROJECT_ID, Commands, as_json_option, cell, in_percent
 from ops.metering.month_close import waits_for
 from settings import Settings, load
-from stores.alerts import Alert, Alerts, Notification
+from stores.alerts import Alerts, Notification
 from stores.dynamodb import TablesAddress
-from stores.lake import Condition, Lake
-from stores.project import Project
+from stores.lake import Lake
 from stores.projects import Projects
-from stores.statements import Statement, Statements
-from stores.usage import Usage, UsageTable
-from udfs.model import Kind
+from stores.statements import Statements
+from stores.usage import UsageTable
 
 _LIMITED: Final = ("events", "monthly_limit", "used_percent", "billable")
 _RECEIVED: Final = ("records", "duplicates", "update_records", "updates")
 _CLOSED: Final = ("statement_events", "adjustment")
 _HEADS: Final = {"used_percent": "used"}
 
-Row = dict[str, Any]
-"""A row of JSON or of a table by name."""
 _of_project = click.option("--project", type=PROJECT_ID, help="Amplitude's project id.")
 _of_month = click.option("--month", metavar="YYYY-MM", type=MONTH, help="A UTC month.")
 
@@ -104,26 +99,6 @@ def close_of(row: Row) -> Row:
     return {"close": f"due since {at}, waits for {row['waits_for']}" if row["waits_for"] else f"not before {at}"}
 
 
-def against(total: Usage, project: Project | None, statement: Statement | None) -> Row:
-    """A month's totals and what they are of the limit; null where the project is not registered, or it is open."""
-    terms = project and project.terms_of(total.month)
-    return {
-        "project_id": total.project_id,
-        "month": total.month,
-        "records": total.records,
-        "events": total.events,
-        "duplicates": total.duplicates,
-        "update_records": total.update_records,
-        "updates": total.updates,
-        "monthly_limit": terms and terms.monthly_limit,
-        "used_percent": terms and percent(total.events, terms.monthly_limit),
-        "billable": terms and terms.billable(total.events),
-        "statement_events": statement and statement.events,
-        "adjustment": statement and total.events - statement.events,
-        "closed_at": statement and statement.closed_at,
-    }
-
-
 def _months(title: str, rows: Sequence[Row], columns: Sequence[str], words: Sequence[str] = ()) -> Table:
     table = Table("project", "month", title=title, title_justify="left")
     for name in columns:
@@ -154,7 +129,7 @@ def show_forecast(config: Path, /, *, project: int | None, as_json: bool) -> Non
     settings, now = load(config), datetime.now(UTC)
     tables, month = settings.tables_address, f"{now:%Y-%m}"
     _refuse_unregistered(tables, project)
-    days = _daily(Lake(settings.lake_address), now)
+    days = daily(Lake(settings.lake_address), now)
     totals = {one.project_id: one.events for one in UsageTable(tables).list() if one.month == month}
     rows = [
         foretold(one, totals.get(one.project_id, 0), days.get(one.project_id, {}), now)
@@ -171,43 +146,12 @@ def show_forecast(config: Path, /, *, project: int | None, as_json: bool) -> Non
     Console().print(table)
 
 
-def foretold(project: Project, events: int, days: Mapping[date, int], now: datetime) -> Row:
-    """What is known of a project's month; `forecast` is null where it is reached, or too little is known."""
-    limit = project.terms.monthly_limit
-    found = forecast(days, events, limit, now)
-    return {
-        "project_id": project.project_id,
-        "month": f"{now:%Y-%m}",
-        "events": events,
-        "monthly_limit": limit,
-        "reached": events >= limit,
-        "forecast": found
-        and {
-            name: value.isoformat() if isinstance(value, date) else value
-            for name, value in found._asdict().items()
-        },
-    }
-
-
 def _when(row: Row) -> tuple[str, str, str]:
     found = row["forecast"]
     if found is None:
         return ("already" if row["reached"] else "not enough days", "", "")
     day, earliest, latest = (found[name] or "later" for name in ("day", "earliest", "latest"))
     return (day if found["day"] else "not this month", f"{earliest} and {latest}", f"{found['month_end']:,}")
-
-
-def _daily(lake: Lake, now: datetime) -> dict[int, dict[date, int]]:
-    """By project: distinct events by the UTC day of their arrival, of the days that a forecast looks at."""
-    since = (now - WINDOW).replace(hour=0, minute=0, second=0, microsecond=0)
-    where = [Condition("kind", "=", Kind.EVENT.value), Condition("hour", ">=", since)]
-    days: dict[int, dict[date, int]] = {}
-    for row in summed(lake, ("project_id", "hour"), where):
-        day = row["hour"].astimezone(UTC).date()
-        if day < now.date():
-            of_project = days.setdefault(row["project_id"], {})
-            of_project[day] = of_project.get(day, 0) + row["first_copies"]
-    return days
 
 
 @usage.command("alerts")
@@ -220,11 +164,11 @@ def alerts(config: Path, /, *, project: int | None, month: str | None, as_json: 
     tables = load(config).tables_address
     table = Alerts(tables)
     claimed = table.list()
-    unclaimed = _unclaimed(Projects(tables).list(), UsageTable(tables).list(), claimed)
+    open_ones = unclaimed(Projects(tables).list(), UsageTable(tables).list(), claimed)
     pending = {one.notification_id: one for one in table.pending()}
     rows = [
         one._asdict() | _attempts(pending.get(one.notification_id))
-        for one in sorted([*claimed, *unclaimed])
+        for one in sorted([*claimed, *open_ones])
         if project in {None, one.project_id} and month in {None, one.month}
     ]
     if as_json:
@@ -239,19 +183,6 @@ def alerts(config: Path, /, *, project: int | None, month: str | None, as_json: 
 def _attempts(left: Notification | None) -> Row:
     """What was tried to tell of an alert; null once it is acknowledged."""
     return {"attempts": left and left.attempts, "last_error": left and left.last_error}
-
-
-def _unclaimed(projects: Iterable[Project], totals: Iterable[Usage], claimed: Iterable[Alert]) -> list[Alert]:
-    """Thresholds that are reached and that nobody has claimed: for seconds, or for as long as nobody watches."""
-    known, there = {one.project_id: one for one in projects}, {one[:3] for one in claimed}
-    return [
-        Alert(*total[:2], threshold, "", terms.monthly_limit, total.events, "")
-        for total in totals
-        if (project := known.get(total.project_id))
-        for terms in (project.terms_of(total.month),)
-        for threshold in terms.reached(total.events)
-        if (*total[:2], threshold) not in there
-    ]
 
 
 def _moment(iso: str) -> str:

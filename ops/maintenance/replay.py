@@ -1,4 +1,4 @@
-"""`amplitude-bridge dead-letters replay`: what was not taken, put on the stream again for the job to judge anew.
+"""What was not taken, put on the stream again for the job to judge anew.
 
 One front door: the stream. What is put is noted in table `replays` as soon as Kinesis has acknowledged it, so that
 it is put once; what is still not taken becomes a dead letter once more, which waits in its place. A replay that is
@@ -12,17 +12,11 @@ from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import blake2b
-from pathlib import Path
-from typing import Any, Final, NamedTuple
-
-import click
-from rich.console import Console
-from rich.progress import Progress
+from typing import Final, NamedTuple
 
 from ops.answers import replayed
 from ops.answers.replayed import State
-from ops.cli.letter_filters import filtered, where
-from settings import Settings, load
+from settings import Settings
 from stores.lake import DEAD_LETTERS, Condition, Lake
 from stores.replays import Replay, Replays, letter_key
 from stores.stream import Place, Stream
@@ -72,43 +66,6 @@ class Plan:
 _UNREGISTERED: Final = {reason.value for reason in Reason if reason.kind is Kind.QUARANTINED}
 
 
-@click.command("replay")
-@click.option(
-    "--rate", default=500, show_default=True, type=click.IntRange(1), help="Records per second, at most."
-)
-@click.option("--dry-run", is_flag=True, help="Only say how many there are.")
-@filtered
-@click.pass_obj
-def replay(config: Path, /, *, rate: int, dry_run: bool, state: State, **filters: Any) -> None:
-    """Put dead letters on the stream again, once what kept them out is mended.
-
-    Name a reason, a project, a kind or a time. Those whose payload is cut or not kept are left out, and those that
-    were replayed, unless --state says otherwise. Nothing is stored twice, however often this is done: the job
-    removes copies of what it has taken.
-    """
-    conditions = where(filters)
-    if not conditions:
-        msg = "name what to replay: --reason, --project, --kind, --since or --until"
-        raise click.UsageError(msg)
-    settings = load(config)
-    letters = Letters(settings, conditions, state)
-    found = letters.plan()
-    if found.records and not dry_run:
-        if found.unregistered:
-            seconds = settings.ingest.projects_refresh_seconds
-            click.echo(f"waiting {seconds} s, until every worker knows the registry as it is now", err=True)
-            time.sleep(seconds)
-        _put(settings, letters, found, rate)
-    click.echo(f"{'to be ' if dry_run else ''}put on the stream again: {found.records:,}")
-    if found.settled:
-        others = "replayed before (--state all takes them too)" if state == "waiting" else "not replayed yet"
-        click.echo(f"left out, {others}: {found.settled:,}")
-    if twins := sum(map(len, found.twins.values())):
-        click.echo(f"put as one with another of the same bytes: {twins:,}")
-    if found.unkept:
-        click.echo(f"left out, the payload is cut or not kept: {found.unkept:,}")
-
-
 class Letters:
     """Dead letters that meet all conditions and are in a state."""
 
@@ -153,8 +110,11 @@ class Letters:
                 yield Letter._make((*head, digest)), whole
 
 
-def _put(settings: Settings, letters: Letters, plan: Plan, rate: int) -> None:
-    """Put them and note each as soon as it is acknowledged."""
+def put(settings: Settings, letters: Letters, plan: Plan, rate: int) -> Iterator[int]:
+    """Put them, at most so many a second, and note each as soon as it is acknowledged; gives how many at a time.
+
+    Raises StoreError.
+    """
     replays, stream = Replays(settings.tables_address), Stream(settings.stream_address)
     replays.create()
     given: deque[tuple[Letter, str | None]] = deque()
@@ -166,14 +126,12 @@ def _put(settings: Settings, letters: Letters, plan: Plan, rate: int) -> None:
             yield f"{one.sequence[-40:]}-{one.sub_index or 0}", payload
 
     begin, done = time.monotonic(), 0
-    with Progress(console=Console(stderr=True)) as progress:
-        task = progress.add_task("records put", total=plan.records)
-        for places in stream.placed(records()):
-            letters_put = [(place, *given.popleft()) for place in places]
-            replays.add(note for one in letters_put for note in _notes(*one, plan.twins))
-            done += len(places)
-            progress.advance(task, len(places))
-            time.sleep(max(0.0, begin + done / rate - time.monotonic()))
+    for places in stream.placed(records()):
+        letters_put = [(place, *given.popleft()) for place in places]
+        replays.add(note for one in letters_put for note in _notes(*one, plan.twins))
+        done += len(places)
+        yield len(places)
+        time.sleep(max(0.0, begin + done / rate - time.monotonic()))
 
 
 def _notes(place: Place, letter: Letter, name: str | None, twins: Mapping[str, list[Letter]]) -> Iterator[Replay]:

@@ -18,7 +18,7 @@ from stores.projects import Projects
 from stores.statements import Statement, Statements
 from stores.stream import Stream
 from stores.usage import UsageTable
-from udfs.model import Kind
+from udfs.model import TOTALS
 
 SETTLE: Final = timedelta(minutes=2)
 """How much longer the job must have committed: a count waits for the end of its interval, at most a minute."""
@@ -94,18 +94,20 @@ class Closer:
         close = closes_at(month, self.after)
         where = [Condition("month", "=", month), Condition("hour", "<", close)]
         counts = {
-            (row["project_id"], row["kind"]): (row["records"], row["first_copies"])
-            for row in summed(self.lake, ("project_id", "kind"), where)
+            (row["project_id"], row["kind"]): row for row in summed(self.lake, ("project_id", "kind"), where)
         }
         for project_id in ids:
             terms = projects[project_id].terms_of(month) if project_id in projects else None
-            records, events = counts.get((project_id, Kind.EVENT), (0, 0))
-            update_records, updates = counts.get((project_id, Kind.USER_UPDATE), (0, 0))
+            totals = {
+                name: counts.get((project_id, kind), {}).get(count, 0) for name, (kind, count) in TOTALS.items()
+            }
             yield Statement(
-                *(project_id, month, records, events, update_records, updates),
+                project_id,
+                month,
+                **totals,
                 closes_at=close.isoformat(),
                 monthly_limit=terms and terms.monthly_limit,
-                billable=terms and terms.billable(events),
+                billable=terms and terms.billable(totals["events"]),
             )
 
 

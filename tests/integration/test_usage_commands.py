@@ -12,8 +12,8 @@ from click.testing import CliRunner, Result
 
 from jobs.sinks import COLUMNS
 from ops.answers.month import verdict
+from ops.answers.usage import against
 from ops.cli.main import commands
-from ops.cli.usage import against
 from stores.errors import StoreError
 from stores.lake import EVENT_STORE, LEDGER
 from stores.project import linked

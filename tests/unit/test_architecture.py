@@ -7,7 +7,8 @@ import ast
 import re
 import subprocess
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -22,9 +23,17 @@ SINK_WRITERS = ("write_usage.py", "write_profiles.py", "write_members.py")
 # The only modules of udfs that know Flink and Arrow; each is a thin adapter around rules in the others.
 OPERATORS = ("decode.py", *SINK_WRITERS)
 
-SDKS = frozenset({"boto3", "botocore", "pyiceberg"})
-ENGINE = frozenset({"pyflink", "pandas", "pyarrow"})
-LONGEST_MODULE = 350
+SDKS = ("boto3", "botocore", "pyiceberg")
+ENGINE = ("pyflink", "pandas", "pyarrow")
+SCREEN = ("click", "rich", "fastapi", "starlette", "flask", "jinja2")
+ROOMS = {
+    "ops/answers": ("ops.answers",),
+    "ops/metering": ("ops.answers", "ops.metering"),
+    "ops/maintenance": ("ops.answers", "ops.maintenance"),
+    "ops/release": ("ops.release",),
+    "ops/cli": ("ops",),
+}
+"""By room of ops: the rooms that it may enter."""
 
 
 def project_files() -> list[PurePosixPath]:
@@ -44,21 +53,25 @@ MODULES = [path for path in FILES if path.suffix == ".py"]
 
 
 def imported(tree: ast.AST, path: PurePosixPath) -> Iterator[tuple[int, str]]:
-    """(line, first name of the module) of each import, `importlib.import_module("…")` included."""
+    """(line, dotted name) of each thing imported, `importlib.import_module("…")` included."""
     for node in ast.walk(tree):
         match node:
             case ast.Import(names=names):
-                yield from ((node.lineno, alias.name.split(".")[0]) for alias in names)
-            case ast.ImportFrom(module=str(module), level=0):
-                yield node.lineno, module.split(".")[0]
+                yield from ((node.lineno, alias.name) for alias in names)
             case ast.ImportFrom(module=module, names=names, level=level):
-                inside = [*path.parts[:-level], *(module.split(".") if module else [names[0].name])]
-                yield node.lineno, inside[0]
+                base = [*path.parts[:-level]] if level else []
+                base += module.split(".") if module else []
+                yield from ((node.lineno, ".".join([*base, alias.name])) for alias in names)
             case ast.Call(
                 func=ast.Attribute(attr="import_module") | ast.Name(id="import_module" | "__import__"),
                 args=[ast.Constant(value=str(module)), *_],
             ):
-                yield node.lineno, module.split(".")[0]
+                yield node.lineno, module
+
+
+def within(name: str, packages: Iterable[str]) -> str | None:
+    """Which of the packages a dotted name is in, if in any."""
+    return next((one for one in packages if name == one or name.startswith(f"{one}.")), None)
 
 
 def environment_reads(tree: ast.AST) -> Iterator[int]:
@@ -73,30 +86,39 @@ def environment_reads(tree: ast.AST) -> Iterator[int]:
 
 
 def prohibited(path: PurePosixPath) -> dict[str, str]:
-    """What the module may not import, each with the remedy."""
-    folder, name = path.parts[0], path.name
+    """The packages that the module may not import, each with the remedy."""
+    folder, room, name = path.parts[0], "/".join(path.parts[:2]), path.name
     rules: dict[str, str] = {}
 
-    def forbid(modules: frozenset[str] | set[str], remedy: str) -> None:
-        rules.update(dict.fromkeys(modules - rules.keys(), remedy))
+    def forbid(packages: Iterable[str], remedy: str) -> None:
+        rules.update(dict.fromkeys([one for one in packages if one not in rules], remedy))
 
     if folder == "tests":
         return rules
     forbid({"tests"}, "no product code imports the tests; move what is shared into the product")
-    if folder != "jobs" and path.parts[:2] != ("lab", "bench"):  # a benchmark measures the graph itself
+    if folder != "lab":
+        forbid({"lab"}, "what is shipped knows no laboratory; move what is shared into ops")
+    if folder != "jobs" and room != "lab/bench":  # a benchmark measures the graph itself
         forbid({"jobs"}, "nobody imports jobs; move what is shared into udfs or stores")
     if folder == "udfs":
-        forbid({"settings", "ops", "lab"}, "workers get single values: pass them to the operator's constructor")
+        forbid({"settings", "ops"}, "workers get single values: pass them to the operator's constructor")
         if name not in SINK_WRITERS:
             forbid({"stores"}, "only SINK_WRITERS reach the stores; return the value and let a sink write it")
         if name not in OPERATORS:
             forbid(ENGINE, "rules are plain Python; keep Flink and Arrow in an operator (OPERATORS)")
     if folder == "stores":
-        forbid({"udfs", "ops", "lab"}, "stores know tables, not rules: take plain values as arguments")
+        forbid({"udfs", "ops"}, "stores know tables, not rules: take plain values as arguments")
         forbid({"settings"}, "stores are told their endpoint and names by the caller, as arguments")
         forbid({"pyflink"}, "stores are used outside Flink too; keep the operator in udfs or jobs")
     else:
         forbid(SDKS, "only stores/ imports an SDK; add the call you need to a module there")
+    if room in ROOMS:
+        closed = {f"ops.{one.removeprefix('ops/')}" for one in ROOMS} - {*ROOMS[room]}
+        forbid(
+            closed if room != "ops/cli" else (), "answers serve every room, the command line none: turn the arrow"
+        )
+    if room in ROOMS and room != "ops/cli":
+        forbid(SCREEN, "only ops/cli knows a screen; return a value and let a face print it")
     return rules
 
 
@@ -105,21 +127,31 @@ def may_use_environment(path: PurePosixPath) -> bool:
     return path == PurePosixPath("settings.py") or path.parts[0] in {"ops", "lab", "tests"}
 
 
+def prints(tree: ast.AST) -> Iterator[int]:
+    """Lines that print."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(func=ast.Name(id="print")):
+                yield node.lineno
+
+
 def violations(path: PurePosixPath, source: str) -> list[str]:
-    """One line for each import or environment read that the architecture forbids."""
+    """One line for each import, environment read or print that the architecture forbids."""
     tree = ast.parse(source, filename=str(path))
     rules = prohibited(path)
-    found = [
-        f"{path}:{line} imports {module}: {rules[module]}"
+    found = {
+        f"{path}:{line} imports {package}: {rules[package]}"
         for line, module in imported(tree, path)
-        if module in rules
-    ]
+        if (package := within(module, rules))
+    }
     if not may_use_environment(path):
-        found += [
+        found |= {
             f"{path}:{line} reads the environment: make it a setting and pass the value"
             for line in environment_reads(tree)
-        ]
-    return found
+        }
+    if path.parts[:2] == ("ops", "answers"):
+        found |= {f"{path}:{line} prints: return a value and let a face print it" for line in prints(tree)}
+    return sorted(found)
 
 
 @pytest.mark.parametrize("path", MODULES, ids=str)
@@ -154,6 +186,16 @@ FORBIDDEN = [
     ("jobs/ingest/graph.py", "from os import getenv"),
     ("lab/run.py", "import jobs"),
     ("settings.py", "import boto3"),
+    ("ops/cli/submit.py", "from lab.stack.local import Stack"),
+    ("stores/usage.py", "import lab.sample.generator"),
+    ("ops/answers/usage.py", "import click"),
+    ("ops/answers/usage.py", "from rich.table import Table"),
+    ("ops/answers/usage.py", "print(1)"),
+    ("ops/answers/usage.py", "from ops.cli.terminal import cell"),
+    ("ops/answers/usage.py", "from ops import metering"),
+    ("ops/metering/watch.py", "from ops.maintenance import replay"),
+    ("ops/maintenance/replay.py", "from rich.progress import Progress"),
+    ("lab/stack/local.py", "import jobs.stages"),
 ]
 ALLOWED = [
     ("jobs/ingest/graph.py", "import settings, udfs.model, stores.usage, pyflink\nfrom jobs.ingest import graph"),
@@ -178,6 +220,30 @@ def test_the_import_rules_let_the_rest_pass(path: str, source: str) -> None:
     assert violations(PurePosixPath(path), source) == []
 
 
+def dotted(path: PurePosixPath) -> str:
+    """The name by which a module is imported."""
+    return ".".join(path.with_suffix("").parts).removesuffix(".__init__")
+
+
+def test_no_imports_go_round_in_a_circle() -> None:
+    names = {dotted(path): path for path in MODULES if path.parts[0] != "tests"}
+    graph = {
+        name: {
+            known
+            for _, found in imported(ast.parse((ROOT / path).read_text(encoding="utf-8")), path)
+            for known in (found, found.rpartition(".")[0])
+            if known in names and known != name
+        }
+        for name, path in names.items()
+    }
+    TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
+
+
+def test_a_circle_is_noticed() -> None:
+    with pytest.raises(CycleError):
+        TopologicalSorter({"jobs.a": {"jobs.b"}, "jobs.b": {"jobs.a"}}).prepare()
+
+
 def is_picture_of_the_docs(path: PurePosixPath) -> bool:
     """Screenshots are the one binary that documentation needs."""
     return path.parts[0] == "docs" and path.suffix == ".png"
@@ -191,12 +257,6 @@ def test_no_binary_is_in_the_repository() -> None:
         or (b"\0" in (ROOT / path).read_bytes() and not is_picture_of_the_docs(path))
     ]
     assert not binaries, f"fetch it in bootstrap.sh or add it to .gitignore: {', '.join(binaries)}"
-
-
-def test_no_python_file_is_too_long() -> None:
-    lengths = {path: len((ROOT / path).read_text(encoding="utf-8").splitlines()) for path in MODULES}
-    too_long = [f"{path} ({length})" for path, length in lengths.items() if length > LONGEST_MODULE]
-    assert not too_long, f"split by subject, at most {LONGEST_MODULE} lines: {', '.join(too_long)}"
 
 
 def addresses(text: str) -> list[str]:

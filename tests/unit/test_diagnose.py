@@ -12,7 +12,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from jobs.sinks import COLUMNS
-from ops.answers.diagnosis import diagnose, lag_seconds
+from ops.answers.diagnosis import lag_seconds
+from ops.cli.diagnose import diagnose
 from stores.errors import StoreError
 from stores.lake import DEAD_LETTERS, EVENT_COUNTS, EVENT_STORE
 from stores.project import linked
@@ -137,11 +138,12 @@ def tables(monkeypatch: pytest.MonkeyPatch) -> None:
     """DynamoDB's tables as lists, the lake a file at a time, and noon of a day in March."""
     monkeypatch.setattr("ops.answers.diagnosis.UsageTable", lambda _: SimpleNamespace(list=lambda: TOTALS))
     registry = SimpleNamespace(list=lambda: [linked(PROJECT, "acme")], get=unregistered)
-    monkeypatch.setattr("ops.answers.diagnosis.Projects", lambda _: registry)
+    for user in ("ops.answers.diagnosis", "ops.cli.diagnose"):
+        monkeypatch.setattr(f"{user}.Projects", lambda _: registry)
     noted = SimpleNamespace(of_arrivals=lambda *_: REPLAYS, letters=lambda *_: [one.letter for one in REPLAYS])
     monkeypatch.setattr("ops.answers.replayed.Replays", lambda _: noted)
     monkeypatch.setattr("ops.answers.diagnosis.Replays", lambda _: noted)
-    monkeypatch.setattr("ops.answers.diagnosis._now", lambda: NOW)
+    monkeypatch.setattr("ops.cli.diagnose._now", lambda: NOW)
     monkeypatch.setattr("stores.lake._FILES_AT_ONCE", 1)
 
 

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from lab.sample import envelopes
 from ops.answers import outcomes, record
 from ops.answers.reasons import REPAIRS
-from ops.answers.record import explain_record
+from ops.cli.explain_record import explain_record
 from ops.cli.main import main
 from stores.project import linked
 from tests.builders import EVENT_A, EVENT_B, EVENT_C, encode
@@ -242,9 +242,9 @@ def test_one_event_as_json() -> None:
 
 
 def test_what_is_listed_is_bounded_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(record, "GROUPS", 2)
+    monkeypatch.setattr("ops.cli.explain_record.GROUPS", 2)
     monkeypatch.setattr(outcomes, "GROUPS", 2)
-    monkeypatch.setattr(record, "_SHOWN", 1)
+    monkeypatch.setattr("ops.cli.explain_record._SHOWN", 1)
     payload = b"\n".join(
         [
             *(encode(EVENT_A | {"event_type": f"e{n}"}) for n in range(4)),
@@ -301,7 +301,7 @@ def test_the_real_registry_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         EVENT_C["app"]: linked(EVENT_C["app"], "globex"),
         "vip": linked(APP, "acme"),
     }
-    monkeypatch.setattr(record, "registered", lambda *_: known)
+    monkeypatch.setattr("ops.cli.explain_record.registered", lambda *_: known)
     asked = ("--registry", "--config", str(config))
     assert f"  project           {APP}, acme\n" in explained(A, *asked).stdout
     unknown = explained(B, *asked)

@@ -4,7 +4,7 @@ import json
 
 from click.testing import CliRunner
 
-from ops.answers.record import explain_record
+from ops.cli.explain_record import explain_record
 from tests.builders import EVENT_A, encode
 from tests.kpl import aggregate_of
 

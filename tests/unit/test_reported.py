@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from ops.answers.record import explain_record
+from ops.cli.explain_record import explain_record
 from stores.project import Link, Project, linked
 from tests.builders import ARRIVAL, PROJECT, encode, event
 from udfs.attribute import Registry

@@ -11,6 +11,8 @@ from jobs.ingest import counts
 from lab.proofs import upgrade
 from lab.stack.process import StackError
 from ops.release import job_zip
+from stores import usage
+from udfs.model import TOTALS
 
 CHECKPOINT = b"\x49\x60\x67\x2d"
 """How every `_metadata` of Flink begins."""
@@ -36,7 +38,7 @@ def test_state_is_addressed_by_stage_and_kind() -> None:
 
 def test_sums_keep_their_places() -> None:
     # Flink knows them by position: an exchange of two would not be refused
-    assert tuple(counts.TOTALS) == ("records", "events", "update_records", "updates")
+    assert tuple(TOTALS) == tuple(usage.TOTALS) == ("records", "events", "update_records", "updates")
     assert re.findall(r"SUM\((\w+)\)", counts.SUMS) == ["records", "first_copies"]
 
 

@@ -8,8 +8,9 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from ops.answers.month import Distinct
+from ops.answers.usage import against
 from ops.cli.main import commands
-from ops.cli.usage import against, alerts_table, close_of
+from ops.cli.usage import alerts_table, close_of
 from stores.project import linked
 from stores.usage import Usage
 from tests.builders import PROJECT

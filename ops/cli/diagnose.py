@@ -1,0 +1,109 @@
+"""`amplitude-bridge diagnose`: why only some of a project's events arrive."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from ops.answers.causes import Facts, minute, undated
+from ops.answers.diagnosis import described, facts, lag_seconds
+from ops.cli.letter_filters import as_moment
+from ops.cli.terminal import PROJECT_ID, cell, config_option, echo_fields, printable, span
+from settings import load
+from stores.projects import Projects
+from udfs.model import EVENT_PREFIX
+
+_SHOWN: Final = 50  # names in the table; --json has all
+_NAME_WIDTH: Final = 28  # with numbers of six digits the table fits 80 characters
+_HOUR: Final = timedelta(hours=1)
+
+
+@click.command()
+@config_option
+@click.argument("project_id", type=PROJECT_ID)
+@click.option(
+    "--since",
+    metavar="TIME",
+    type=as_moment,
+    default="7d",
+    show_default=True,
+    help="Look at what arrived from that hour on: 2026-03-01T12:00 (UTC), or 24h ago.",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of tables.")
+def diagnose(config: Path, project_id: int, *, since: datetime, as_json: bool) -> None:
+    """Say why only some events of PROJECT_ID arrive: what is stored, what is not taken, and the likely cause."""
+    settings = load(config)
+    # what is counted by name is known by the hour
+    found = facts(settings, project_id, since.replace(minute=0, second=0, microsecond=0), _now())
+    if as_json:
+        click.echo(json.dumps(described(project_id, found), default=datetime.isoformat, indent=2))
+    else:
+        show(project_id, found)
+    if found.status is None:
+        Projects(settings.tables_address).get(project_id)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def show(project_id: int, found: Facts) -> None:
+    """Print all that is known of a project, and the likely cause."""
+    told, lag = described(project_id, found), lag_seconds(found.lags)
+    age = told["newest_event_age_seconds"]
+    removed = [f"{one.duplicates:,} of {one.records:,} event records in {one.month}" for one in found.months]
+    fields = [
+        ("project", f"{project_id}, {told['status']}"),
+        ("arrived", f"{minute(found.since)} to {minute(found.now)}"),
+        ("newest event", "none" if age is None else f"{span(age)} ago"),
+        ("lag", "unknown" if lag is None else ", ".join(f"{name} {span(n)}" for name, n in lag.items())),
+        ("duplicates", "; ".join(removed) or "unknown"),
+        ("no project", f"{found.nameless:,} dead letters of all senders name none, and may be of this one"),
+    ]
+    if (words := undated(found)) is not None and words != told["cause"]["words"]:
+        fields.append(("upload times", words))
+    echo_fields(fields)
+    console = Console()
+    tables = {
+        f"Events by name ({EVENT_PREFIX}…)": [_short(row) for row in told["names"]],
+        "Not taken, by name": [one for row in told["names"] for one in _not_taken(row)],
+        "Dead letters": told["dead_letters"],
+    }
+    for title, rows in tables.items():
+        if rows:
+            console.print(_table(title, rows[:_SHOWN]))
+        if len(rows) > _SHOWN:
+            click.echo(f"and {len(rows) - _SHOWN:,} more: --json has all")
+    click.echo(f"{click.style('Likely cause:', bold=True)} {printable(told['cause']['words'])}")
+
+
+def _short(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What is known of a name, without what all begin with and in fewer columns: 80 characters are few."""
+    days, last = row["days_without_data"], row["last_seen"]
+    seen = f"{last:%m-%d %H:%M}" + ("" if row["seen_exactly"] else f" to {last + _HOUR:%H:%M}")
+    if days:
+        seen += f", no data on {days} {'day' if days == 1 else 'days'}"
+    numbers = {name: row[name] for name in ("received", "stored", "duplicates")}
+    return {"name": row["name"].removeprefix(EVENT_PREFIX), **numbers, "last_seen": seen}
+
+
+def _not_taken(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for reason, records in row["not_taken"].items():
+        yield {"name": row["name"].removeprefix(EVENT_PREFIX), "reason": reason, "records": records}
+
+
+def _table(title: str, rows: Sequence[Mapping[str, Any]]) -> Table:
+    table = Table(title=title, title_justify="left")
+    for name, value in rows[0].items():
+        # names are looked for elsewhere, so the other columns are broken first
+        width = min(_NAME_WIDTH, max(cell(row[name]).cell_len for row in rows)) if name == "name" else None
+        justify: Literal["left", "right"] = "right" if isinstance(value, int) else "left"
+        table.add_column(name.replace("_", " "), justify=justify, overflow="fold", width=width)
+    for row in rows:
+        table.add_row(*(cell(f"{value:,}" if isinstance(value, int) else value) for value in row.values()))
+    return table

@@ -1,0 +1,116 @@
+"""`amplitude-bridge ledger`: every record accounted for, and dropped ones put on the stream again."""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from ops.answers.aggregates import Dropped, missing
+from ops.answers.ledger import TAKEN, UNITS, Counts, Residual, compared, residuals, summed
+from ops.cli.terminal import Commands, cell
+from ops.maintenance.recover import put_again
+from settings import load
+from stores.lake import Lake
+from stores.stream import Stream
+
+_SHOWN: Final = 50
+
+
+@click.group(cls=Commands)
+def ledger() -> None:
+    """Every record accounted for: what the job counted, beside what is stored and what is on the stream."""
+
+
+@ledger.command("show")
+@click.option("--json", "as_json", is_flag=True, help="One JSON array instead of a table.")
+@click.pass_obj
+def show(config: Path, /, *, as_json: bool) -> None:
+    """Show records, first copies and duplicates by project, kind and reason."""
+    counts = summed(Lake(load(config).lake_address), ("project_id", "kind", "reason"))
+    if as_json:
+        click.echo(json.dumps(counts, indent=2))
+        return
+    table = Table("project", "kind", "reason")
+    for name in ("records", "first copies", "duplicates"):
+        table.add_column(name, justify="right")
+    for row in counts:
+        project = "" if row["project_id"] is None else row["project_id"]
+        again = f"{row['records'] - row['first_copies']:,}" if row["kind"] in TAKEN else ""
+        first = f"{row['first_copies']:,}" if row["kind"] in TAKEN else ""
+        table.add_row(*map(cell, (project, row["kind"], row["reason"], f"{row['records']:,}", first, again)))
+    Console().print(table)
+
+
+@ledger.command("check")
+@click.option("--stream", is_flag=True, help="Also count what the stream still retains; reads all of it.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a table.")
+@click.pass_obj
+def check(config: Path, /, *, stream: bool, as_json: bool) -> None:
+    """Count again what the job has counted, and print where the counts differ.
+
+    With --stream also what the Kinesis connector has dropped of KPL aggregates; `ledger recover` puts it on the
+    stream again. Exit code 0: no residual, nothing dropped; 1: there is some. While records arrive, the newest
+    differ until the next checkpoint.
+    """
+    settings = load(config)
+    counts = compared(settings, stream=stream)
+    found = [one for pair in counts.values() for one in residuals(*pair)]
+    dropped = missing(Stream(settings.stream_address)) if stream else []
+    if as_json:
+        rows = [{**one.account._asdict(), "counted": one.counted, "found": one.found} for one in found]
+        totals = {name: counted.total() for name, (counted, _) in counts.items()}
+        lost = [{**one._asdict(), "missing": len(one.missing)} for one in dropped]
+        click.echo(json.dumps({"counted": totals, "residuals": rows, "dropped": lost}, indent=2))
+    else:
+        _print(counts, found)
+        _print_dropped(dropped)
+    sys.exit(1 if found or dropped else 0)
+
+
+@ledger.command("recover")
+@click.option("--dry-run", is_flag=True, help="Only name the aggregates.")
+@click.pass_obj
+def recover(config: Path, /, *, dry_run: bool) -> None:
+    """Put what the connector dropped of KPL aggregates on the stream again, each record alone.
+
+    Reads all that the stream retains. Nothing counts twice, however often this is done.
+    """
+    stream = Stream(load(config).stream_address)
+    found = missing(stream)
+    for one in found:
+        click.echo(str(one))
+    records = sum(len(one.missing) for one in found)
+    if not dry_run:
+        put_again(stream, found)
+    click.echo(f"{'to be ' if dry_run else ''}put on the stream again: {records:,}")
+
+
+def _print(counts: Mapping[str, tuple[Counts, Counts]], found: Sequence[Residual]) -> None:
+    table = Table("table", "unit", title="What the job counted, and what is found", title_justify="left")
+    for name in ("counted", "found", "residuals"):
+        table.add_column(name, justify="right")
+    for name, (counted, there) in counts.items():
+        numbers = (counted.total(), there.total(), len(residuals(counted, there)))
+        table.add_row(name, UNITS.get(name, "dead letters"), *(f"{number:,}" for number in numbers))
+    Console().print(table)
+    if "stream" in counts:
+        click.echo("On the stream, each record in a KPL aggregate counts as one.")
+    for one in found[:_SHOWN]:
+        click.echo(f"RESIDUAL {one}")
+    if len(found) > _SHOWN:
+        click.echo(f"… and {len(found) - _SHOWN:,} more: see --json")
+    click.echo("residual 0" if not found else f"{len(found):,} residuals")
+
+
+def _print_dropped(dropped: Sequence[Dropped]) -> None:
+    for one in dropped[:_SHOWN]:
+        click.echo(f"DROPPED {one}")
+    if len(dropped) > _SHOWN:
+        click.echo(f"… and {len(dropped) - _SHOWN:,} more: see --json")
+    if dropped:
+        click.echo("amplitude-bridge ledger recover puts these records on the stream again, each alone")
