@@ -1,7 +1,7 @@
-"""Alerts, DynamoDB tables `alerts` and `notifications`: thresholds that were reached, and what is to be told.
+"""Alerts, DynamoDB tables `alerts` and `notifications`: the thresholds that were reached, and messages about them.
 
 A claim is one transaction: an item for each threshold of a project's month, on the condition that there is none,
-and one notification about them all. So each threshold is claimed once, whoever looks and how often. A notification
+and one notification about them all. So a threshold is claimed once, however many watches there are. A notification
 stays until it is acknowledged; its id, the same at each attempt, is the receiver's idempotency key.
 """
 
@@ -40,7 +40,7 @@ class Alert(NamedTuple):
 
 
 class Notification(NamedTuple):
-    """Thresholds to be told of together; times in ISO 8601, UTC."""
+    """A message about thresholds that were claimed together; times in ISO 8601, UTC."""
 
     notification_id: str
     project_id: int
@@ -71,7 +71,7 @@ class Alerts:
         self.notifications.create()
 
     def claim(self, project: "Project", total: Usage) -> Notification | None:
-        """Claim what a month's total has reached and nobody has claimed yet, all of it at once."""
+        """Claim the thresholds that a month's total has reached and nobody has claimed yet, all at once."""
         for _ in range(2):  # a second time only where somebody else has claimed meanwhile
             if self._claimed is None:
                 self._claimed = {(alert.project_id, alert.month, alert.threshold) for alert in self.list()}
@@ -96,7 +96,7 @@ class Alerts:
                 self._claimed.update(keys[threshold] for threshold in reached)
                 return claim
             self._claimed = None
-        return None  # the next look will tell
+        return None  # the next look claims what is left
 
     def _put(self, claim: Notification) -> bool:
         """Write a claim whole; False when somebody else has claimed one of its thresholds, or is about to."""
@@ -124,7 +124,7 @@ class Alerts:
         return True
 
     def pending(self) -> "list[Notification]":
-        """What is not acknowledged yet, the oldest first."""
+        """The notifications that are not acknowledged yet, the oldest first."""
         found = (Notification(**dynamodb.from_item(item)) for item in self.notifications.scan())
         return sorted(found, key=lambda pending: (pending.claimed_at, pending.notification_id))
 
@@ -146,7 +146,7 @@ class Alerts:
         return changed if outcome.written else None
 
     def acknowledge(self, notification: Notification) -> None:
-        """Note that the channel has acknowledged it: it is told, and nothing is left to be sent."""
+        """Note that the channel has acknowledged a notification, and delete it: nothing is left to be sent."""
         told: list[Any] = [
             {
                 "Update": {

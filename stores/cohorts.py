@@ -1,7 +1,7 @@
-"""Cohorts, DynamoDB tables `cohorts` and `cohort_members`: whose a cohort is, and who is in it.
+"""Cohorts, DynamoDB tables `cohorts` and `cohort_members`: the project that a cohort belongs to, and its members.
 
-Amplitude's cohort messages name no project, so a cohort id is registered for one. Who has left keeps an item that
-says so: its clock must stay, or an older message that comes later would bring the person back.
+Amplitude's cohort messages name no project, so a cohort id is registered for one. A user who has left keeps an
+item that says so: its clock must stay, or an older message that comes later would bring the user back.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -106,7 +106,7 @@ class CohortMembers:
         self.table.create()
 
     def write(self, members: Iterable[Member]) -> int:
-        """Write who is in and who has left, the newest computation of each, and return when all is acknowledged.
+        """Write each user's newest computation, of entering or of leaving, and return when all are acknowledged.
 
         At a tie a user has left: the safer error is not to message somebody. Returns of how many users two
         messages of the same time, both newest, said the opposite. Raises StoreError when one could not be written.
@@ -129,18 +129,18 @@ class CohortMembers:
         return len(tied | {_key(member) for member, tie in met if tie})
 
     def members(self, project_id: int, cohort_id: str, limit: int | None = None) -> Iterator[Member]:
-        """Who is in a cohort, by user id; no more than `limit`. Raises StoreError while it is gone through."""
+        """The members of a cohort by user id, no more than `limit`. Raises StoreError while it is gone through."""
         found = self.table.query(**_in_cohort(project_id, cohort_id))
         for item in islice(found, limit):
             computed = int(Decimal(item["computed_time"]["N"]).scaleb(6))
             yield Member(project_id, cohort_id, item["user_id"]["S"], True, computed)
 
     def count(self, project_id: int, cohort_id: str) -> int:
-        """How many are in a cohort. Raises StoreError."""
+        """The number of a cohort's members. Raises StoreError."""
         return self.table.count(**_in_cohort(project_id, cohort_id))
 
     def _entered(self, members: Sequence[Member]) -> list[Member]:
-        """Write who enters; those that were refused. A first sync is all new members, a later one hardly any."""
+        """Write users who enter; returns the refused. A first sync is all new members, a later one hardly any."""
         first, second = self._insert, self._update
         if not self._new:
             first, second = second, first
@@ -187,7 +187,7 @@ def _key(member: Member) -> tuple[int, str, str]:
 
 
 def _in_cohort(project_id: int, cohort_id: str) -> dict[str, Any]:
-    """The query for who is in a cohort."""
+    """The query for a cohort's members."""
     return {
         "KeyConditionExpression": "cohort = :cohort",
         "FilterExpression": "in_cohort = :in",
@@ -220,7 +220,7 @@ def _sort_key(user_id: str) -> str:
 
 
 def _ahead() -> int:
-    """The first time that no message of today can have; older versions stored whatever stood in one."""
+    """The first time that no message of today can have; older versions stored what a message said."""
     return round(time()) + _FAR_AHEAD
 
 

@@ -31,7 +31,7 @@ _T = TypeVar("_T")
 
 
 class TablesAddress(NamedTuple):
-    """Where the tables are: region, endpoint (None on AWS) and what stands before each table's name."""
+    """Where the tables are: region, endpoint (None on AWS) and the prefix of each table's name."""
 
     region: str
     endpoint: str | None
@@ -74,5 +74,5 @@ def _plain(value: Any) -> Any:
 
 
 def in_groups(values: Sequence[_T], size: int) -> list[Sequence[_T]]:
-    """The values in their order, so many at a time."""
-    return [values[at : at + size] for at in range(0, len(values), size)]
+    """The values in their order, `size` at a time."""
+    return [values[start : start + size] for start in range(0, len(values), size)]

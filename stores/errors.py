@@ -1,4 +1,4 @@
-"""The one error a store raises at a person: what was not reachable or not there, and what to do."""
+"""The error that a store raises at a person: what was not reachable or not there, and what to do."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -20,14 +20,14 @@ _KEY: Final = {"lease": {"S": "ingest"}}
 
 
 class Lease(NamedTuple):
-    """What a job holds the tables by."""
+    """A job's claim on the tables."""
 
     job_id: str
     """Flink's"""
     stream: str
-    """that the job reads"""
+    """the one that the job reads"""
     valid_seconds: int
-    """how long the lease stays the job's without being renewed"""
+    """how long the lease holds without being renewed"""
     renewed_at: str = ""
     """ISO 8601, UTC"""
 
@@ -36,7 +36,7 @@ class Lease(NamedTuple):
         return now - datetime.fromisoformat(self.renewed_at)
 
     def left(self, now: datetime) -> timedelta:
-        """How long the lease still stays the job's; negative when it has run out."""
+        """How long the lease still holds; negative when it has run out."""
         return timedelta(seconds=self.valid_seconds) - self.idle(now)
 
 
@@ -62,14 +62,14 @@ class Leases:
         return Lease(**{name: item[name] for name in Lease._fields}) if item else None, aws.date(found)
 
     def take(self, lease: Lease, before: Lease | None) -> bool:
-        """Take the lease unless it has changed since it was read; whether it was taken."""
+        """Take the lease unless it has changed since `before` was read; returns whether it was taken."""
         if before is None:
             return self._put(lease, "attribute_not_exists(job_id)")
         unchanged = "job_id = :holder AND renewed_at = :seen"
         return self._put(lease, unchanged, holder=before.job_id, seen=before.renewed_at)
 
     def renew(self, lease: Lease) -> None:
-        """Say that the job lives. Raises LeaseLostError when another one holds the lease."""
+        """Renew the job's lease. Raises LeaseLostError when another one holds the lease."""
         if not self._put(lease, "attribute_not_exists(job_id) OR job_id = :job_id"):
             held, _ = self.current()
             other = f"job {held.job_id}, which reads stream {held.stream}" if held else "another job"

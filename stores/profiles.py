@@ -1,7 +1,7 @@
 """Profiles, DynamoDB table `profiles`: one user's properties, and the clocks that decide between updates of them.
 
 An item is replaced only on the condition that its version is the one that was read, so no update is lost. What is
-too large for one item stands in parts, written before the head that names them: whoever reads a head finds its
+too large for one item is kept in parts, written before the head that names them: a reader of a head finds its
 parts, or a newer head. Parts are named by their writer too, so two that write the same version do not mix.
 """
 
@@ -195,7 +195,7 @@ class Profiles:
     def _write_large(self, profile: StoredProfile) -> Key | None:
         """Write a profile that needs parts; the user, when somebody else was faster."""
         body = zlib.compress(json.dumps([profile.properties, profile.merge], ensure_ascii=False).encode())
-        pieces = [body[at : at + LARGEST_PART] for at in range(0, len(body), LARGEST_PART)]
+        pieces = [body[start : start + LARGEST_PART] for start in range(0, len(body), LARGEST_PART)]
         first = (profile.version + 1 << _VERSION_BITS) + (secrets.randbits(_WRITER_BITS) << _PART_BITS) + 1
         name = _partition(profile.key)
         for number, piece in enumerate(pieces, first):

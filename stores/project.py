@@ -1,4 +1,4 @@
-"""What is known of an Amplitude project: its links to Notifly projects, and its terms month by month."""
+"""A registered Amplitude project: its links to Notifly projects, and its terms month by month."""
 
 from datetime import date, datetime, timedelta
 from typing import Final, Literal, NamedTuple
@@ -22,11 +22,11 @@ class Terms(NamedTuple):
     thresholds: tuple[int, ...] = DEFAULT_THRESHOLDS
 
     def reached(self, events: int) -> tuple[int, ...]:
-        """The thresholds that so many events have reached."""
+        """The thresholds that a number of events has reached."""
         return tuple(percent for percent in self.thresholds if events * 100 >= percent * self.monthly_limit)
 
     def billable(self, events: int) -> int:
-        """How many of so many events lie beyond the limit."""
+        """How many of a number of events lie beyond the limit."""
         return max(0, events - self.monthly_limit)
 
 

@@ -1,4 +1,4 @@
-"""How projects and plans stand in the registry's tables. Reading is strict: another form is never guessed at."""
+"""Projects and plans as items of the registry's tables. Reading is strict: another form is never guessed at."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager

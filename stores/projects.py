@@ -1,4 +1,4 @@
-"""The project registry, DynamoDB tables `projects` and `plans`: whose an Amplitude project is, and since when.
+"""The project registry, DynamoDB tables `projects` and `plans`: the Notifly project of each Amplitude project.
 
 A link has a beginning and perhaps an end. All are kept: a record belongs to the Notifly project that the
 Amplitude project was linked to when Amplitude uploaded it. Each change is one transaction over both tables, on

@@ -93,7 +93,7 @@ def _keep_fresh(registry: "weakref.ref[CachedRegistry]", seconds: float) -> None
 
 
 def registered(projects: Projects, cohorts: Cohorts) -> Registry:
-    """What is registered now. Raises StoreError."""
+    """The projects that are registered now, by their ids and those of their cohorts. Raises StoreError."""
     known: dict[int | str, Project] = {project.project_id: project for project in projects.list()}
     owned = {cohort.cohort_id: known.get(cohort.project_id) for cohort in cohorts.list()}
     return known | {cohort_id: project for cohort_id, project in owned.items() if project}

@@ -1,6 +1,6 @@
-"""What was replayed, DynamoDB table `replays`: which dead letter was put on the stream again, when, and as what.
+"""Replays, DynamoDB table `replays`: the dead letters that are back on the stream, since when and as which record.
 
-The table of dead letters is the job's and only grows; this one stands beside it. A letter without an item waits.
+Only the job writes to the table of dead letters, and rows are only added. A letter without an item here waits.
 """
 
 import time

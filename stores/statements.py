@@ -1,4 +1,4 @@
-"""Statements, DynamoDB table `statements`: what a month came to when it closed. Written once, never changed."""
+"""Statements, DynamoDB table `statements`: the totals of a month as it closed, written once and never changed."""
 
 from collections.abc import Iterable
 from datetime import datetime

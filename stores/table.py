@@ -164,7 +164,7 @@ class Table:
         }
 
     def refused(self, pool: ThreadPoolExecutor, values: Sequence[_T], statement: Callable[[_T], Item]) -> list[_T]:
-        """Execute each value's statement; those whose statement was refused, in their order, for whatever reason.
+        """Execute each value's statement; returns the values whose statement was refused, whatever the reason.
 
         Not a transaction: that costs double, and the statements do not depend on each other.
         """
