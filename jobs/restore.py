@@ -41,8 +41,8 @@ def check(env: StreamExecutionEnvironment, lake: Lake) -> None:
 def later(histories: Histories, job: str, checkpoint: int) -> set[Commit]:
     """The commits after a checkpoint, by the id of its job or how that begins.
 
-    Where that job has none, or a path does not say whose it is, the job that has committed last stands for it: ids
-    of checkpoints go on from job to job.
+    If that job has none, or a path does not name its job, the job that has committed last counts: ids of
+    checkpoints go on from job to job.
     """
     commits = [one for history in histories.values() for one in history if one.job]
     if commits and not (job and any(one.job.startswith(job) for one in commits)):

@@ -82,7 +82,7 @@ def owner(registry: Registry, app: int, at: datetime, clock: str = "uploaded") -
 
 
 def link_at(project: Project, app: int, at: datetime, clock: str) -> str | Rejection:
-    """The Notifly project that a project was linked to at a time, or why to none; `clock` says whose it is."""
+    """The Notifly project that a project was linked to at a time, or why to none; `clock` is the time's name."""
     latest = project.links[-1]
     if latest.unlinked_at is None and latest.linked_at <= at:
         return latest.notifly_project

@@ -16,7 +16,7 @@ from udfs.identity import Identity
 from udfs.model import Reason, Rejection, Repair
 
 _UNITS: Final = ((10**11, 1), (10**14, 1_000), (10**17, 1_000_000))
-"""Numbers below this one count so many to a second: 10 ** 11 seconds are the year 5138, milliseconds 1973."""
+"""By the bound of a number, its units in a second: 10 ** 11 seconds are the year 5138, milliseconds 1973."""
 _NUMBER: Final = re.compile(r"[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?")  # float() takes more: 1_000, blanks
 
 

@@ -117,7 +117,7 @@ def _cohort(found: parse.Record, payload: bytes, arrival: datetime, registry: Re
 
 
 def _attributed(kind: Kind, found: parse.Record, payload: bytes, arrival: datetime, registry: Registry) -> Row:
-    """The row of an event or a user update, once it is known whose it is."""
+    """The row of an event or a user update, once its owner is known."""
     fields, repairs = found
     app = attribute.project_id(fields.get("app"))
     if kind is Kind.USER_UPDATE:
@@ -189,8 +189,8 @@ def dead_letter(rejection: Rejection, payload: bytes, app: int | None = None, na
 class Decode(ScalarFunction):  # type: ignore[misc]
     """`decode` over an Arrow batch: (payload: bytes, arrival: timestamp) columns → Series of `DECODED` structs.
 
-    `open_registry` is called once on the worker and returns a function that gives the current registry. Of so many
-    shards records may have expired before the job was started: a metric for whoever is on call.
+    `open_registry` is called once on the worker and returns a function that gives the current registry. The number
+    of shards of which records may have expired before the job's start is a metric for the person on call.
     """
 
     def __init__(self, open_registry: Callable[[], LiveRegistry], gap_shards: int = 0) -> None:

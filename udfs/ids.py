@@ -34,7 +34,7 @@ def is_integer(number: msgspec.Raw) -> bool:
 
 
 def nobody(text: str) -> bool:
-    """Whether an id is a word that stands for none, or nothing but NULs; they are dropped later."""
+    """Whether an id is a word that means nobody, or nothing but NULs; NULs are dropped later."""
     word = text.replace("\0", "")
     return word in SENTINELS or (not word and bool(text))
 

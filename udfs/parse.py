@@ -228,7 +228,7 @@ def read(payload: bytes) -> Record | Rejection:
 
 
 def fields_of(fields: Fields) -> Misfits | Rejection:
-    """The fields of an object by JSON name; of equal keys the last, unless who or whose it is rests on them."""
+    """The fields of an object by JSON name; of equal keys the last, unless user or owner depends on them."""
     record = dict(fields.pairs)
     if len(record) < len(fields.pairs):
         keys = [key for key, _ in fields.pairs]

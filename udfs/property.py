@@ -39,7 +39,7 @@ class Property:
         self, base: Value, absolute: Stamp | None, by: Stamp | None, opened: list[Open], value: Value
     ) -> None:
         self.base, self.absolute, self.by, self.open = base, absolute, by, opened
-        self._value, self._counted = value, len(opened)  # the value behind so many of the open operators
+        self._value, self._counted = value, len(opened)  # the value after that many of the open operators
         self._fresh: list[Open] = []  # operators that have met no value yet
 
     def set(self, value: Value, stamp: Stamp) -> bool:
@@ -91,7 +91,7 @@ class Property:
         return self._value
 
     def fold(self, count: int) -> None:
-        """Makes the oldest open operators, so many, a part of the base; the value must be made."""
+        """Makes that many of the oldest open operators a part of the base; the value must be made."""
         self.base, self.by = self._behind(self.open[:count])
         self.open, self._counted = self.open[count:], self._counted - count
 

@@ -54,7 +54,7 @@ class Ends(NamedTuple):
     written: Callable[[str], str]
     """a table that takes what a writer of this name returns"""
     gap_shards: int = 0
-    """of so many shards records may have expired before this start"""
+    """the number of shards of which records may have expired before this start"""
 
 
 def production(

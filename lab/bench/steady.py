@@ -113,7 +113,7 @@ class Bench(NamedTuple):
 
 @contextmanager
 def running(mode: str, rate: int, seconds: int, *more: str, projects: Sequence[int] = PROJECTS) -> Iterator[Bench]:
-    """A job that is fed for so many seconds; those of INPUT_FIRST have it on the disk before."""
+    """A job that is fed for that many seconds; those of INPUT_FIRST have it on the disk before."""
     with Stack(f"steady-{mode}", Ports.free(), flink_options=FLINK.get(mode)) as stack:
         settings = load(stack.write_settings(ingest={}))
         register(settings)

@@ -2,7 +2,7 @@
 
 One job, the ingest graph on a real cluster, is fed at several rates in turn, and a proxy between it and DynamoDB
 Local counts. Input are files that appear while the job runs, for the emulated Kinesis takes 90 records/s; a file
-stands for a piece of the shard in its name, so that there can be as many shards as a rate needs (1 MB/s each).
+is a piece of the shard in its name, so that there can be as many shards as a rate needs (1 MB/s each).
 
 Requests per second are means over the usage intervals, of 10 s, in which totals were written. The busiest second
 stands beside them: the totals of an interval are written at once, when it is over. An hour that begins meanwhile

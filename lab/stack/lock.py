@@ -1,4 +1,4 @@
-"""One stack of a name at a time, and whose it is."""
+"""One stack of a name at a time, and the process that holds it."""
 
 import fcntl
 import os

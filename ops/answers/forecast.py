@@ -26,7 +26,7 @@ _FASTEST: Final = 0.05  # per day, 4.5 times in a month: faster is a launch or a
 
 
 class Forecast(NamedTuple):
-    """When the month's events reach the limit, in UTC days; None stands for not within the month."""
+    """When the month's events reach the limit, in UTC days; None: not within the month."""
 
     day: date | None
     """as likely later as earlier"""

@@ -19,7 +19,7 @@ OUTCOMES: Final = {
     Kind.COHORT: "cohort messages: memberships, and a history of them",
     Kind.CONTROL: "recognised and counted; no events of a customer's",
     Kind.NOT_LINKED: "counted; their project was not linked when Amplitude uploaded them",
-    Kind.QUARANTINED: "kept; nobody knows whose they are",
+    Kind.QUARANTINED: "kept; their owner is not known",
     Kind.REJECTED: "kept; unusable as they came",
     DROPPED: "lost to the job: the connector drops them, and no dead letter tells of it",
 }
