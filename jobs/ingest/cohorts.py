@@ -8,7 +8,7 @@ from pyflink.table.udf import udtf
 from jobs.ingest.columns import LINEAGE, STORED_LINEAGE, data_type, written
 from jobs.ingest.decode import Decoded
 from jobs.ingest.ends import Ends
-from udfs.decode import CohortChanges
+from udfs.functions import CohortChanges
 from udfs.model import COHORT_COLUMNS, Kind
 
 MEMBER_COLUMNS = ("project_id", "cohort_id", "cohort_name", "in_cohort", "computed_time", "user_id")

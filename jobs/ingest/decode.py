@@ -7,7 +7,7 @@ from pyflink.table.udf import udf, udtf
 
 from jobs.ingest.columns import data_type, row_type
 from jobs.ingest.ends import Ends
-from udfs.decode import Decode, DecodePart, Open
+from udfs.functions import Decode, DecodePart, Open
 from udfs.model import DECODED, OPENED, Kind
 
 _COLUMNS = ", ".join(f"r.`{name}` AS `{name}`" for name in DECODED)

@@ -28,7 +28,8 @@ from lab.sample.events import cohort_message, encode, person, user_update
 from stores.project import linked
 from udfs import attribute, classify, clock, ids, parse, text
 from udfs.attribute import Registry
-from udfs.decode import Decode, decode, leaves
+from udfs.decode import decode, leaves
+from udfs.functions import Decode
 from udfs.model import DECODED
 
 BATCH = 1_000  # python.fn-execution.arrow.batch.size in flink-conf/config.yaml

@@ -11,8 +11,9 @@ from typing import Final
 from ops.answers.aggregates import note
 from ops.answers.outcomes import Row, Summary
 from stores.project import Project, linked
-from udfs import envelope, kpl, text
+from udfs import envelope, kpl, model, text
 from udfs.attribute import Registry
+from udfs.decode import dead_letter, decode
 from udfs.envelope import Form, Limits, Part
 from udfs.model import DECODED, Kind, Reason, Rejection
 
@@ -24,17 +25,14 @@ def summarise(
     payload: bytes, arrival: datetime, registry: Registry, tell: Callable[[int], None] = lambda _: None
 ) -> Summary:
     """What the job would do with these bytes, had they arrived then; `tell` hears how many records are done."""
-    # not above: it loads pandas and PyFlink, a second that no other command needs to wait
-    from udfs.decode import dead_letter, decode  # noqa: PLC0415
 
     def rows(record: bytes) -> Iterator[Row]:
-        whole = decode(record, arrival, registry)
-        if whole[0] != Kind.ENVELOPE:
-            yield dict(zip(DECODED, whole, strict=True))
+        whole = _named(decode(record, arrival, registry))
+        if whole["kind"] != Kind.ENVELOPE:
+            yield whole
             return
         for data, fault in _parts(record, ARCHIVE):
-            row = dead_letter(fault, b"") if fault else decode(data, arrival, registry, part=True)
-            yield dict(zip(DECODED, row, strict=True))
+            yield _named(dead_letter(fault, b"") if fault else decode(data, arrival, registry, part=True))
 
     if inside := kpl.opened(payload):  # the connector opens it: each record is handed over as if it stood alone
         handed = inside.records[: inside.handed_over]
@@ -44,10 +42,14 @@ def summarise(
         )
         summary.drop(len(inside.dropped))
         return summary
-    form = decode(payload, arrival, registry)
-    if form[0] != Kind.ENVELOPE:
+    whole = _named(decode(payload, arrival, registry))
+    if whole["kind"] != Kind.ENVELOPE:
         return _counted(Summary(), rows(payload), tell)
-    return _counted(Summary(form[2], _as_one_record(payload)), rows(payload), tell)
+    return _counted(Summary(whole["detail"], _as_one_record(payload)), rows(payload), tell)
+
+
+def _named(row: model.Row) -> Row:
+    return dict(zip(DECODED, row, strict=True))
 
 
 def _parts(payload: bytes, limits: Limits) -> Iterator[Part]:

@@ -20,6 +20,7 @@ from settings import Settings
 from stores.lake import DEAD_LETTERS, Condition, Lake
 from stores.replays import Replay, Replays, letter_key
 from stores.stream import Place, Stream
+from udfs.decode import decode
 from udfs.model import DECODED, Kind, Reason
 
 _COLUMNS: Final = (
@@ -144,9 +145,6 @@ def _notes(place: Place, letter: Letter, name: str | None, twins: Mapping[str, l
 
 def _namer() -> Callable[[bytes, datetime], str | None]:
     """A function of payload and arrival: by which name the job has counted it, if by any."""
-    # not above: it loads pandas and PyFlink, a second that a dry run need not wait
-    from udfs.decode import decode  # noqa: PLC0415
-
     at = list(DECODED).index("name")
 
     def name_of(payload: bytes, arrival: datetime) -> str | None:

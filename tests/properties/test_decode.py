@@ -54,7 +54,8 @@ from tests.properties.strategies import (
 )
 from udfs import classify, events, parse, text
 from udfs.attribute import Registry
-from udfs.decode import as_series, decode
+from udfs.decode import decode
+from udfs.functions import as_series
 from udfs.model import DECODED, Kind, Reason, Rejection
 
 ACME = linked(PROJECT, "acme")

@@ -22,7 +22,7 @@ from tests.leaves import Leaf, leaves
 from tests.oracle_envelope import UnclearError
 from tests.properties.strategies import mutant, records
 from udfs.attribute import Registry
-from udfs.decode import as_series
+from udfs.functions import as_series
 from udfs.model import DECODED, Kind, Reason
 
 # 25 000 mutants by default, 250 000 with HYPOTHESIS_PROFILE=nightly

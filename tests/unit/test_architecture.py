@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # The only modules of udfs that may reach the stores: they write what the job has decided.
 SINK_WRITERS = ("write_usage.py", "write_profiles.py", "write_members.py")
 # The only modules of udfs that know Flink and Arrow; each is a thin adapter around rules in the others.
-OPERATORS = ("decode.py", *SINK_WRITERS)
+OPERATORS = ("functions.py", *SINK_WRITERS)
 
 SDKS = ("boto3", "botocore", "pyiceberg")
 ENGINE = ("pyflink", "pandas", "pyarrow")
@@ -201,7 +201,7 @@ ALLOWED = [
     ("jobs/ingest/graph.py", "import settings, udfs.model, stores.usage, pyflink\nfrom jobs.ingest import graph"),
     ("jobs/ingest/graph.py", "from . import topology\nfrom .sources import kinesis"),
     ("udfs/clock.py", "from . import model\nfrom udfs.model import Event\nimport msgspec"),
-    ("udfs/decode.py", "import pyflink, pandas, pyarrow"),
+    ("udfs/functions.py", "import pyflink, pandas, pyarrow"),
     ("udfs/write_usage.py", "import pyflink\nfrom stores.usage import Usage"),
     ("stores/usage.py", "import boto3, botocore.config, pyiceberg, pyarrow\nfrom stores import projects"),
     ("lab/stack/local.py", "import os, settings, stores.usage, udfs.model\nos.environ.copy()"),

@@ -34,7 +34,8 @@ from tests.builders import (
 from udfs import envelope, identity, parse
 from udfs.attribute import Registry
 from udfs.classify import USER_UPDATE_TYPES
-from udfs.decode import Decode, DecodePart, Open, dead_letter, decode
+from udfs.decode import dead_letter, decode
+from udfs.functions import Decode, DecodePart, Open
 from udfs.model import DECODED, Kind, Reason, Rejection, Repair
 
 REGISTRY: Registry = {
@@ -245,7 +246,7 @@ def test_the_garbage_collector_rests_while_a_batch_is_decoded(monkeypatch: pytes
         at_work.append(gc.isenabled())
         raise MemoryError
 
-    monkeypatch.setattr("udfs.decode.decode", decode)
+    monkeypatch.setattr("udfs.functions.decode", decode)
     with pytest.raises(MemoryError):
         opened(Metrics()).eval(*batch(b"x"))
     assert (at_work, gc.isenabled()) == ([False], True)

@@ -27,7 +27,7 @@ from settings import Settings, SettingsError, parse
 from stores.alerts import Notification
 from stores.errors import StoreError
 from stores.usage import Usage, UsageTable
-from udfs.decode import CohortChanges, Decode, DecodePart, Open
+from udfs.functions import CohortChanges, Decode, DecodePart, Open
 
 ROOT = Path(__file__).resolve().parents[2]
 TOKEN = "canary-of-the-webhook"
