@@ -94,7 +94,7 @@ def at_rest(console: Console, settings: Settings, stack: Stack, job: str, outcom
     with progress_bar(console) as progress:
         task = progress.add_task("records with an outcome", total=outcomes)
         while True:
-            found = report.read(settings)
+            found = report.gather(settings)
             progress.update(task, completed=found.records)
             if (found.records >= outcomes and found.at_rest) or deadline.over:
                 return found

@@ -43,7 +43,7 @@ class Entry(NamedTuple):
     entry: str | None = None
 
 
-def read(fields: Mapping[str, Any], arrival: datetime) -> Message | Rejection:
+def message_of(fields: Mapping[str, Any], arrival: datetime) -> Message | Rejection:
     """The head of a message that arrived then, in naive UTC, or what is wrong with it."""
     cohort_id, in_cohort, name = fields.get("cohort_id"), fields.get("in_cohort"), fields.get("cohort_name")
     spelled = fields.get("computed_time", fields.get("compute_time"))
@@ -114,9 +114,9 @@ def identify(message: Message, payload: bytes) -> Identity:
 
 
 def entries(payload: bytes, arrival: datetime) -> Iterator[tuple[Message, Entry]]:
-    """The users of a message that `read` has accepted, in their order."""
-    found = parse.read(payload)
-    message = found if isinstance(found, Rejection) else read(found.fields, arrival)
+    """The users of a message that `message_of` has accepted, in their order."""
+    found = parse.record(payload)
+    message = found if isinstance(found, Rejection) else message_of(found.fields, arrival)
     if isinstance(found, Rejection) or isinstance(message, Rejection):
         return
     for user in found.fields["users"]:

@@ -63,7 +63,7 @@ def decode_part(part: bytes, fault: Rejection | None, arrival: datetime, registr
 
 
 def _careful(payload: bytes, arrival: datetime, registry: Registry, part: bool) -> Row:
-    found = parse.read(payload)
+    found = parse.record(payload)
     if isinstance(found, Rejection):
         form = None if part else envelope.form(payload)
         if form:
@@ -79,7 +79,7 @@ def _careful(payload: bytes, arrival: datetime, registry: Registry, part: bool) 
 
 def _cohort(found: parse.Record, payload: bytes, arrival: datetime, registry: Registry) -> Row:
     """The row of a cohort message: the cohort's registration determines the owner."""
-    message = cohorts.read(found.fields, arrival)
+    message = cohorts.message_of(found.fields, arrival)
     if isinstance(message, Rejection):
         return dead_letter(message, payload)
     project = registry.get(message.cohort_id)

@@ -207,7 +207,7 @@ def _present(others: tuple[Any, ...]) -> Misfits:
 
 def content(payload: bytes) -> dict[str, Any]:
     """All of a parsed event by JSON name, whatever its types; for bytes that are an object."""
-    fields = text.read(payload)
+    fields = text.fields(payload)
     return dict(fields.pairs) if isinstance(fields, Fields) else {}
 
 
@@ -218,9 +218,9 @@ class Record(NamedTuple):
     repairs: set[str]
 
 
-def read(payload: bytes) -> Record | Rejection:
+def record(payload: bytes) -> Record | Rejection:
     """The object that the bytes spell, or why they spell none that can be told whose and which it is."""
-    fields = text.read(payload)
+    fields = text.fields(payload)
     if isinstance(fields, Rejection):
         return fields
     known = fields_of(fields)

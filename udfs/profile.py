@@ -12,8 +12,8 @@ from typing import Final, Literal, NamedTuple, Self
 import msgspec
 from msgspec import Raw
 
-from udfs import operators
-from udfs.operators import Value
+from udfs import identify
+from udfs.identify import Value
 from udfs.property import Property, Stamp
 
 HORIZON: Final = 28 * 60 * 60 * 10**6
@@ -128,7 +128,7 @@ class Profile:
 
     def apply(self, update: Update) -> bool:
         """Takes an update in; whether anything changed that is stored. A repeated one changes nothing."""
-        changes = operators.read(update.properties, update.snapshot)
+        changes = identify.changes(update.properties, update.snapshot)
         if changes.operations and self._knows(update.identity):
             return False
         stamp = Stamp(*update.clock, update.identity, update.source[:MAX_SOURCE])
@@ -184,7 +184,7 @@ class Profile:
             self._to_clear = False
         self._refused += sum([known.settle() for known in self._properties.values()])
 
-    def _operate(self, stamp: Stamp, operation: operators.Operation) -> bool:
+    def _operate(self, stamp: Stamp, operation: identify.Operation) -> bool:
         known = self._property(operation.name)
         if known.absolute is not None and stamp < known.absolute:
             return False
@@ -250,7 +250,7 @@ class _Updates:
         return _Written(
             index,
             self.index(known.by),
-            [(self.index(stamp), operators.NAMES[rank], operand) for stamp, rank, operand in known.open],
+            [(self.index(stamp), identify.NAMES[rank], operand) for stamp, rank, operand in known.open],
             None if known.base == known.value else base,
         )
 
@@ -261,7 +261,7 @@ def _read(written: int | _Written, value: Value, stamps: list[Stamp | None]) -> 
         return Property(value, stamps[written], stamps[written], [], value)
     base = value if written.base is None else next(iter(written.base), None)
     opened = [
-        (stamp, operators.NAMES.index(operator), operand)
+        (stamp, identify.NAMES.index(operator), operand)
         for index, operator, operand in written.open
         if (stamp := stamps[index]) is not None
     ]

@@ -6,8 +6,8 @@ from typing import NamedTuple, TypeAlias
 
 from msgspec import Raw
 
-from udfs import operators
-from udfs.operators import Current, Value
+from udfs import identify
+from udfs.identify import Current, Value
 
 
 class Stamp(NamedTuple):
@@ -112,5 +112,5 @@ def _changes(current: Current, opened: Open) -> bool | None:
     _, rank, operand = opened
     try:
         return current.apply(rank, operand)
-    except operators.RefusedError:
+    except identify.RefusedError:
         return None

@@ -30,7 +30,7 @@ class Fields(NamedTuple):
     repairs: set[str]
 
 
-def read(payload: bytes) -> Fields | Rejection:
+def fields(payload: bytes) -> Fields | Rejection:
     """The fields of the JSON object that the bytes spell, or why they spell none. Never raises."""
     if len(payload) > MAX_BYTES:
         return Rejection(Reason.TOO_LARGE, f"{len(payload):,} bytes")

@@ -58,7 +58,7 @@ class Report:
         return self.stored == self.distinct == totals and self.user_updates.total() == updates
 
 
-def read(settings: Settings) -> Report:
+def gather(settings: Settings) -> Report:
     """Read all the tables. Raises StoreError."""
     lake, tables = Lake(settings.lake_address), settings.tables_address
     cohorts, members = Cohorts(tables).list(), CohortMembers(tables)

@@ -219,7 +219,7 @@ def _fed(target: Target, planned: Sequence[Strike], line: Line) -> None:
     settings = load(target.settings_path, direct(target.stack))
     deadline = Deadline(_SECONDS_TO_REST)
     while True:
-        found = report.read(settings)
+        found = report.gather(settings)
         wrong = list(run.compared(found, made.truth))
         if listed is not None:
             wrong += worst.compared(settings, listed)

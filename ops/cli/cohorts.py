@@ -8,7 +8,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from ops.cli.terminal import PROJECT_ID, Commands, cell, printable
+from ops.cli.terminal import PROJECT_ID, Commands, as_json_option, cell, printable
 from settings import load
 from stores.cohorts import CohortMembers, Cohorts
 from stores.errors import StoreError
@@ -22,9 +22,6 @@ def _as_cohort_id(text: str) -> str:
         msg = f"{text!r} is no cohort id: it is empty, too long, or has blanks around it or control characters"
         raise click.BadParameter(msg)
     return text
-
-
-_as_json = click.option("--json", "as_json", is_flag=True, help="JSON instead of text.")
 
 
 @click.group(cls=Commands)
@@ -51,7 +48,7 @@ def add(config: Path, /, cohort_id: str, project_id: int) -> None:
 
 
 @cohorts.command("list")
-@_as_json
+@as_json_option
 @click.pass_obj
 def list_cohorts(config: Path, /, *, as_json: bool) -> None:
     """Show all registered cohorts."""
@@ -69,7 +66,7 @@ def list_cohorts(config: Path, /, *, as_json: bool) -> None:
 @click.argument("project_id", type=PROJECT_ID)
 @click.argument("cohort_id", type=_as_cohort_id)
 @click.option("--limit", metavar="N", type=click.IntRange(1), help="Only the first N, by user id. [default: all]")
-@_as_json
+@as_json_option
 @click.pass_obj
 def members(config: Path, /, project_id: int, cohort_id: str, limit: int | None, *, as_json: bool) -> None:
     """Show who is in COHORT_ID of PROJECT_ID: a user id a line, and how many there are."""

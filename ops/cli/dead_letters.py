@@ -21,7 +21,7 @@ from ops.answers.dead_letters import BY, LIGHT, Handle, Letter, count, find, han
 from ops.answers.reasons import REASONS
 from ops.answers.replayed import State
 from ops.cli.letter_filters import filtered, where
-from ops.cli.terminal import Commands, cell, echo_fields, pretty, printable
+from ops.cli.terminal import Commands, as_json_option, cell, echo_fields, pretty, printable
 from settings import load
 from stores.errors import StoreError
 from stores.lake import Condition, Lake
@@ -61,7 +61,7 @@ def dead_letters() -> None:
     help=f"Any of {', '.join(BY)}, with commas.",
 )
 @filtered
-@click.option("--json", "as_json", is_flag=True, help="One JSON array instead of a table.")
+@as_json_option
 @click.pass_obj
 def stats(config: Path, /, *, by: tuple[str, ...], as_json: bool, state: State, **filters: Any) -> None:
     """Count dead letters."""
@@ -103,7 +103,7 @@ def _counted(by: Sequence[str], counts: Sequence[tuple[tuple[Any, ...], int]], s
 @dead_letters.command("list")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10_000))
 @filtered
-@click.option("--json", "as_json", is_flag=True, help="One JSON array instead of lines.")
+@as_json_option
 @click.pass_obj
 def list_letters(config: Path, /, *, limit: int, as_json: bool, state: State, **filters: Any) -> None:
     """Show the newest dead letters, each with the handle that `show` takes."""
@@ -138,7 +138,7 @@ def _in_words(state: Mapping[str, str]) -> str:
 @dead_letters.command("show")
 @click.argument("handle", type=as_handle, metavar="HANDLE")
 @click.option("--raw", is_flag=True, help="Only the payload's exact bytes, for a file or `explain-record -`.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object, the payload in base64.")
+@as_json_option
 @click.pass_obj
 def show(config: Path, /, *, handle: Handle, raw: bool, as_json: bool) -> None:
     """Explain one dead letter: SHARD:SEQUENCE or SHARD:SEQUENCE:SUB_INDEX, as `list` prints it."""

@@ -12,8 +12,8 @@ from rich.table import Table
 
 from ops.answers.causes import Facts, minute, undated
 from ops.answers.diagnosis import described, facts, lag_seconds
-from ops.cli.letter_filters import as_moment
-from ops.cli.terminal import PROJECT_ID, cell, config_option, echo_fields, printable, span
+from ops.cli.terminal import PROJECT_ID, as_json_option, cell, config_option, echo_fields, printable, span
+from ops.cli.times import as_moment
 from settings import load
 from stores.projects import Projects
 from udfs.model import EVENT_PREFIX
@@ -34,7 +34,7 @@ _HOUR: Final = timedelta(hours=1)
     show_default=True,
     help="Look at what arrived from that hour on: 2026-03-01T12:00 (UTC), or 24h ago.",
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of tables.")
+@as_json_option
 def diagnose(config: Path, project_id: int, *, since: datetime, as_json: bool) -> None:
     """Say why only some events of PROJECT_ID arrive: what is stored, what is not taken, and the likely cause."""
     settings = load(config)

@@ -14,7 +14,7 @@ from rich.table import Table
 from ops.answers.outcomes import GROUPS, LOST, OUTCOMES, Row, Summary
 from ops.answers.reasons import REASONS, REPAIRS
 from ops.answers.record import Everyone, summarise
-from ops.cli.terminal import cell, config_option, echo_fields, printable
+from ops.cli.terminal import as_json_option, cell, config_option, echo_fields, printable
 from settings import load
 from stores.cohorts import Cohorts
 from stores.project import Project, linked
@@ -44,7 +44,7 @@ def _as_project(spelled: str) -> Project:
     "--project", "given", metavar="ID=NAME", multiple=True, type=_as_project, help="As if only these were linked."
 )
 @config_option
-@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of sentences and tables.")
+@as_json_option
 def explain_record(file: BinaryIO, *, asked: bool, given: Sequence[Project], config: Path, as_json: bool) -> None:
     """Say what the job would do with the record, or the archive of records, in FILE (- for stdin).
 

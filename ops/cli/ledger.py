@@ -12,7 +12,7 @@ from rich.table import Table
 
 from ops.answers.aggregates import Dropped, missing
 from ops.answers.ledger import TAKEN, UNITS, Counts, Residual, compared, residuals, summed
-from ops.cli.terminal import Commands, cell
+from ops.cli.terminal import Commands, as_json_option, cell
 from ops.maintenance.recover import put_again
 from settings import load
 from stores.lake import Lake
@@ -27,7 +27,7 @@ def ledger() -> None:
 
 
 @ledger.command("show")
-@click.option("--json", "as_json", is_flag=True, help="One JSON array instead of a table.")
+@as_json_option
 @click.pass_obj
 def show(config: Path, /, *, as_json: bool) -> None:
     """Show records, first copies and duplicates by project, kind and reason."""
@@ -48,7 +48,7 @@ def show(config: Path, /, *, as_json: bool) -> None:
 
 @ledger.command("check")
 @click.option("--stream", is_flag=True, help="Also count what the stream still retains; reads all of it.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a table.")
+@as_json_option
 @click.pass_obj
 def check(config: Path, /, *, stream: bool, as_json: bool) -> None:
     """Count again what the job has counted, and print where the counts differ.

@@ -1,29 +1,15 @@
 """Which dead letters a command is about: its options, and the conditions that these make."""
 
-import re
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
 from typing import Any, Final, get_args
 
 import click
 
 from ops.answers.replayed import State
 from ops.cli.terminal import PROJECT_ID
+from ops.cli.times import as_moment
 from stores.lake import Condition
 from udfs.model import Kind, Reason
-
-
-def as_moment(text: str) -> datetime:
-    try:
-        if ago := re.fullmatch(r"(\d+)([mhd])", text):
-            unit = {"m": "minutes", "h": "hours", "d": "days"}[ago[2]]
-            return datetime.now(UTC) - timedelta(**{unit: int(ago[1])})
-        at = datetime.fromisoformat(text)
-        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
-    except (ValueError, OverflowError):
-        msg = f"{text!r} is neither a time such as 2026-03-01T12:00 nor an age such as 90m, 24h, 7d"
-        raise click.BadParameter(msg) from None
-
 
 _FILTERS: Final = [
     click.option(

@@ -10,7 +10,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from ops.cli.terminal import PROJECT_ID, Commands, cell, echo_fields, printable
+from ops.cli.terminal import PROJECT_ID, Commands, as_json_option, cell, echo_fields, printable
 from settings import load
 from stores.errors import StoreError
 from stores.profiles import Key, Profiles, StoredProfile
@@ -30,7 +30,7 @@ def profile() -> None:
 @profile.command("show")
 @click.argument("project_id", type=PROJECT_ID)
 @click.argument("user_id")
-@click.option("--json", "as_json", is_flag=True, help="JSON instead of a table.")
+@as_json_option
 @click.pass_obj
 def show(config: Path, /, project_id: int, user_id: str, *, as_json: bool) -> None:
     """Show USER_ID of PROJECT_ID: each property, where it came from, and when that was uploaded."""

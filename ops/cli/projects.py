@@ -10,29 +10,13 @@ from rich.console import Console
 from rich.table import Table
 
 from ops.cli.terminal import PROJECT_ID, Commands, as_json_option, cell, echo_fields
+from ops.cli.times import as_past_moment
 from settings import load
 from stores.project import DEFAULT_MONTHLY_LIMIT, Plan, Project, Terms, iso, linked
 from stores.projects import Projects
 
 LIMIT: Final = click.IntRange(1, 10**15)
 MAX_THRESHOLDS: Final = 20
-
-
-def _as_moment(text: str) -> datetime:
-    """A time as the registry takes it, naive UTC; one without a zone might be anybody's local time."""
-    try:
-        at = datetime.fromisoformat(text)
-        utc = None if at.tzinfo is None else at.astimezone(UTC)
-    except (ValueError, OverflowError):
-        msg = f"{text!r} is no time: write it like 2026-03-01T12:00Z or 2026-03-01T21:00+09:00"
-        raise click.BadParameter(msg) from None
-    if utc is None:
-        msg = f"{text!r} has no zone: add Z for UTC, or an offset such as +09:00"
-        raise click.BadParameter(msg)
-    if utc > datetime.now(UTC):
-        msg = f"{text!r} lies in the future: give the command when the time has come"
-        raise click.BadParameter(msg)
-    return utc.replace(tzinfo=None)
 
 
 def _as_name(text: str) -> str:
@@ -57,7 +41,7 @@ def _now() -> datetime:
     return datetime.now(UTC).replace(tzinfo=None, microsecond=0)  # to be read and written by people
 
 
-_at = click.option("--at", metavar="TIME", type=_as_moment, help="ISO 8601 with its zone. [default: now]")
+_at = click.option("--at", metavar="TIME", type=as_past_moment, help="ISO 8601 with its zone. [default: now]")
 
 
 @click.group(cls=Commands)
@@ -79,7 +63,7 @@ def _registry(config: Path) -> Projects:
 @projects.command("add")
 @click.argument("project_id", type=PROJECT_ID)
 @click.argument("notifly_project", type=_as_name)
-@click.option("--linked-at", metavar="TIME", type=_as_moment, help="ISO 8601 with its zone. [default: now]")
+@click.option("--linked-at", metavar="TIME", type=as_past_moment, help="ISO 8601 with its zone. [default: now]")
 @click.option("--monthly-limit", default=DEFAULT_MONTHLY_LIMIT, show_default=True, type=LIMIT)
 @click.pass_obj
 def add(

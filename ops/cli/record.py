@@ -13,8 +13,8 @@ from ops.answers.dead_letters import Handle
 from ops.answers.replayed import nothing, passed
 from ops.answers.trace import Row, trace
 from ops.cli.dead_letters import as_handle
-from ops.cli.letter_filters import as_moment
 from ops.cli.terminal import as_json_option, config_option, echo_fields
+from ops.cli.times import as_moment
 from settings import load
 from stores.lake import DEAD_LETTERS, Lake
 

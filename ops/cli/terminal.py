@@ -9,7 +9,6 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from re import fullmatch
 from typing import Any, Final
 
 import click
@@ -22,16 +21,7 @@ PROJECT_ID: Final = click.IntRange(0, 2**63 - 1)
 """Amplitude's project id, as `udfs.attribute` takes it."""
 
 
-def _as_month(text: str) -> str:
-    if not fullmatch(r"[0-9]{4}-(0[1-9]|1[0-2])", text):
-        msg = f"{text!r} is no month: write it like 2026-03"
-        raise click.BadParameter(msg)
-    return text
-
-
-MONTH: Final = _as_month
-"""A UTC month as an option or an argument takes it."""
-as_json_option: Final = click.option("--json", "as_json", is_flag=True, help="JSON instead of tables.")
+as_json_option: Final = click.option("--json", "as_json", is_flag=True, help="JSON instead of text and tables.")
 DEFAULT_CONFIG: Final = Path("var/local/job.toml")
 
 

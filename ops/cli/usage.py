@@ -12,7 +12,8 @@ from rich.table import Table
 
 from ops.answers.month import closes_at
 from ops.answers.usage import Row, against, daily, foretold, unclaimed
-from ops.cli.terminal import MONTH, PROJECT_ID, Commands, as_json_option, cell, in_percent
+from ops.cli.terminal import PROJECT_ID, Commands, as_json_option, cell, in_percent
+from ops.cli.times import as_month
 from ops.metering.month_close import waits_for
 from settings import Settings, load
 from stores.alerts import Alerts, Notification
@@ -28,7 +29,7 @@ _CLOSED: Final = ("statement_events", "adjustment")
 _HEADS: Final = {"used_percent": "used"}
 
 _of_project = click.option("--project", type=PROJECT_ID, help="Amplitude's project id.")
-_of_month = click.option("--month", metavar="YYYY-MM", type=MONTH, help="A UTC month.")
+_of_month = click.option("--month", metavar="YYYY-MM", type=as_month, help="A UTC month.")
 
 
 @click.group(cls=Commands)

@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from ops.answers.month import Row, explained
-from ops.cli.terminal import MONTH, PROJECT_ID, as_json_option, cell, echo_fields
+from ops.cli.terminal import PROJECT_ID, as_json_option, cell, echo_fields
+from ops.cli.times import as_month
 from settings import load
 
 _SHOWN: Final = 50  # names in the table; --json has all
@@ -20,7 +21,7 @@ _SHOWN: Final = 50  # names in the table; --json has all
 
 @click.command("explain")
 @click.argument("project_id", type=PROJECT_ID)
-@click.argument("month", type=MONTH)
+@click.argument("month", type=as_month)
 @as_json_option
 @click.pass_obj
 def explain(config: Path, /, project_id: int, month: str, *, as_json: bool) -> None:

@@ -70,7 +70,7 @@ def at_rest(stack: Stack, settings: Settings, job: str, outcomes: int) -> report
     """What the tables say once every record has an outcome and totals and event store agree."""
     deadline = Deadline(180)
     while True:
-        found = report.read(settings)
+        found = report.gather(settings)
         if found.records >= outcomes and found.at_rest:
             return found
         assert stack.flink.job_state(job) in {"RUNNING", "RESTARTING"}, stack.flink.root_cause(job)
@@ -132,9 +132,9 @@ def test_no_python_worker_outlives_its_shell_or_its_taskmanager(stack: Stack, se
 
 def at_work(stack: Stack, settings: Settings) -> None:
     """Wait until the job has counted one more record: an idle one does not notice what it has lost."""
-    counted = report.read(settings).records
+    counted = report.gather(settings).records
     assert list(Stream(settings.stream_address).put([("a", b"one more")])) == [1]
-    wait_until(lambda: report.read(settings).records > counted, 90)
+    wait_until(lambda: report.gather(settings).records > counted, 90)
 
 
 def python_worker(stack: Stack) -> int:

@@ -96,6 +96,6 @@ def test_the_job_goes_on_from_the_last_checkpoint_that_can_be_read(
     feed.finish(seconds=120)
 
     def wrong() -> list[object]:
-        return [*run.differences(report.read(settings), made.truth), *unbalanced(settings)]
+        return [*run.differences(report.gather(settings), made.truth), *unbalanced(settings)]
 
     wait_until(lambda: not wrong(), 120, wrong, pause=1)

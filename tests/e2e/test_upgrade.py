@@ -55,7 +55,7 @@ def test_first_copies_and_totals_of_an_older_version_live_on(stack: Stack, fixtu
     stack.flink.wait_until_running(job)
     expected = continued(before.truth, new.truth)
     deadline = Deadline(SECONDS_TO_REST)
-    while (found := counts(report.read(settings))) != expected and not deadline.over:
+    while (found := counts(report.gather(settings))) != expected and not deadline.over:
         assert stack.flink.job_state(job) == "RUNNING", stack.flink.root_cause(job)
         time.sleep(1)
     assert found == expected

@@ -139,7 +139,7 @@ def running(env: StreamExecutionEnvironment) -> Iterator[Any]:
 def at_rest(where: Place, job: Any, records: int) -> Report:
     """What the tables say once all records have an outcome and totals and event store agree."""
     return until(
-        lambda: report.read(where.settings), lambda found: found.records == records and found.at_rest, job
+        lambda: report.gather(where.settings), lambda found: found.records == records and found.at_rest, job
     )
 
 

@@ -100,7 +100,7 @@ def test_a_copy_after_the_window_is_an_event_again_and_totals_go_on(
         time.sleep(4)
         cluster.write(where.records, "again.json", [origin])
         found = cluster.until(
-            lambda: report.read(where.settings),
+            lambda: report.gather(where.settings),
             lambda r: r.stored.total() == r.records == sum(u.events for u in r.usage) == 2,
             job,
         )

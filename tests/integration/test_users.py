@@ -130,4 +130,4 @@ def test_odd_users_have_their_outcomes_and_stop_nothing(tmp_path: Path, dynamodb
     assert sorted(map(len, entries)) == [3, 14, len('{"user_id":""}') + 5000]
     (ahead,) = [row for row in changes if row["message_id"] == "ahead"]
     assert ahead["computed_time"] == ahead["arrival"] - timedelta(days=1)
-    assert report.read(where.settings).records == len(ODD)
+    assert report.gather(where.settings).records == len(ODD)

@@ -108,7 +108,7 @@ def assert_both_ways_agree(payload: bytes) -> bool:
     quick = parse.quick(payload)
     if quick is None:
         return False
-    fields = text.read(payload)
+    fields = text.fields(payload)
     assert isinstance(fields, text.Fields)
     record = parse.fields_of(fields)
     assert not isinstance(record, Rejection)

@@ -39,7 +39,7 @@ def named(fields: Fields) -> Identity:
 def identity_of(payload: bytes) -> Identity:
     parsed = parse.quick(payload)
     if parsed is None:
-        record = parse.read(payload)
+        record = parse.record(payload)
         assert isinstance(record, parse.Record)
         parsed = parse.careful(record.fields, record.repairs)
         assert not isinstance(parsed, parse.Rejection)

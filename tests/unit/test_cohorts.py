@@ -18,9 +18,9 @@ IMPLAUSIBLE = {"timestamp_implausible:computed_time"}
 
 
 def read(**changes: object) -> Message | Rejection:
-    record = parse.read(encode(cohort(**changes)))
+    record = parse.record(encode(cohort(**changes)))
     assert not isinstance(record, Rejection)
-    return cohorts.read(record.fields, ARRIVAL)
+    return cohorts.message_of(record.fields, ARRIVAL)
 
 
 def test_a_message_as_documented() -> None:

@@ -18,7 +18,7 @@ def row_of(payload: bytes, arrival: datetime = ARRIVAL) -> dict[str, Any]:
     repairs: set[Repair] = set()
     parsed: Any = parse.quick(payload)
     if parsed is None:
-        record = parse.read(payload)
+        record = parse.record(payload)
         assert isinstance(record, parse.Record), record
         repairs = record.repairs
         parsed = parse.careful(record.fields, repairs)

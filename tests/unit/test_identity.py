@@ -22,7 +22,7 @@ def identity_of(record: Record) -> Identity:
 
 
 def careful(payload: bytes) -> parse.Parsed:
-    found = parse.read(payload)
+    found = parse.record(payload)
     assert isinstance(found, parse.Record)
     parsed = parse.careful(found.fields, found.repairs)
     assert not isinstance(parsed, Rejection)

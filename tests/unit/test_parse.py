@@ -24,7 +24,7 @@ class Found(NamedTuple):
 
 
 def careful(payload: bytes) -> Found | Rejection:
-    record = parse.read(payload)
+    record = parse.record(payload)
     if isinstance(record, Rejection):
         return record
     parsed = parse.careful(record.fields, record.repairs)

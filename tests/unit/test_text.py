@@ -15,7 +15,7 @@ VALID = encode(event())
 
 
 def fields_of(payload: bytes) -> Fields:
-    found = text.read(payload)
+    found = text.fields(payload)
     assert isinstance(found, Fields), found
     return found
 
@@ -74,7 +74,7 @@ REFUSED = {
 
 @pytest.mark.parametrize(("payload", "reason", "detail"), REFUSED.values(), ids=REFUSED)
 def test_what_is_no_object_is_refused_with_the_place(payload: bytes, reason: Reason, detail: str) -> None:
-    assert text.read(payload) == Rejection(reason, detail)
+    assert text.fields(payload) == Rejection(reason, detail)
 
 
 # JSON text, as it is kept, what was mended
@@ -161,14 +161,14 @@ AROUND = {
 def test_64_levels_are_read_and_65_are_not(opening: bytes, closing: bytes, levels: int) -> None:
     times = (MAX_DEPTH - 2) // levels
     innermost = opening * times + b"[]" + closing * times
-    assert isinstance(text.read(b'{"x":' + innermost + b"}"), Fields)
-    assert text.read(b'{"x":[' + innermost + b"]}") == TOO_DEEP
+    assert isinstance(text.fields(b'{"x":' + innermost + b"}"), Fields)
+    assert text.fields(b'{"x":[' + innermost + b"]}") == TOO_DEEP
 
 
 @pytest.mark.parametrize("bomb", [b"[" * 100_000, b'{"a":' * 100_000, b'[{"a":' * 100_000])
 @pytest.mark.parametrize("head", [b"", b'{"app":434735,"event_type":"a","data":'], ids=["bare", "in an event"])
 def test_a_depth_bomb_is_too_deep_even_when_it_is_cut(head: bytes, bomb: bytes) -> None:
-    assert text.read(head + bomb) == TOO_DEEP
+    assert text.fields(head + bomb) == TOO_DEEP
 
 
 def test_many_brackets_beside_each_other_are_not_deep() -> None:

@@ -3,10 +3,10 @@
 import pytest
 from msgspec import Raw
 
-from udfs import operators
+from udfs import identify
 
 LONG = "9" * 5000
-FULL = "9" * operators.MAX_DIGITS
+FULL = "9" * identify.MAX_DIGITS
 
 MEANINGS = {
     "set once, unset": ("$setOnce", None, '"a"', '"a"'),
@@ -83,56 +83,56 @@ def raw(text: str | None) -> Raw | None:
 
 @pytest.mark.parametrize(("operator", "value", "operand", "result"), MEANINGS.values(), ids=MEANINGS)
 def test_meaning(operator: str, value: str | None, operand: str, result: str | None) -> None:
-    current = operators.Current(raw(value))
-    assert current.apply(operators.NAMES.index(operator), Raw(operand)) == (raw(result) != raw(value))
+    current = identify.Current(raw(value))
+    assert current.apply(identify.NAMES.index(operator), Raw(operand)) == (raw(result) != raw(value))
     assert current.value == raw(result)
 
 
 def test_every_relative_operator_has_a_meaning_here() -> None:
-    assert {operator for operator, *_ in MEANINGS.values()} == set(operators.RELATIVE)
+    assert {operator for operator, *_ in MEANINGS.values()} == set(identify.RELATIVE)
 
 
 @pytest.mark.parametrize(("value", "operand"), REFUSED.values(), ids=REFUSED)
 def test_a_sum_that_is_none_is_refused(value: str | None, operand: str) -> None:
-    with pytest.raises(operators.RefusedError):
-        operators.add(raw(value), Raw(operand))
+    with pytest.raises(identify.RefusedError):
+        identify.add(raw(value), Raw(operand))
 
 
 def test_plain_properties_keep_their_spelling() -> None:
-    changes = operators.read(f'{{"a": [1, 2.0] ,"$schema":1,"":null,"a.b":{LONG}}}')
+    changes = identify.changes(f'{{"a": [1, 2.0] ,"$schema":1,"":null,"a.b":{LONG}}}')
     expected = {"a": Raw("[1, 2.0]"), "$schema": Raw("1"), "": Raw("null"), "a.b": Raw(LONG)}
-    assert changes == operators.Changes(False, expected, [], 0)
+    assert changes == identify.Changes(False, expected, [], 0)
 
 
 def test_the_order_within_an_update_is_fixed() -> None:
-    changes = operators.read(
+    changes = identify.changes(
         '{"$remove":{"a":1},"$postInsert":{"a":2},"$preInsert":{"a":3},"$prepend":{"a":4},"$append":{"a":5},'
         '"$add":{"a":6},"$setOnce":{"a":7},"$set":{"a":8,"b":9},"a":0,"b":0,"c":0,"$unset":{"b":"-","c":"-","d":"-"},'
         '"$clearAll":"-"}'
     )
     assert changes.clears
     assert changes.values == {"a": Raw("8"), "b": Raw("9"), "c": Raw("0"), "d": None}
-    assert [operators.NAMES[rank] for _, rank, _ in changes.operations] == list(operators.NAMES)
+    assert [identify.NAMES[rank] for _, rank, _ in changes.operations] == list(identify.NAMES)
     assert [bytes(operand) for *_, operand in changes.operations] == [b"7", b"6", b"5", b"4", b"3", b"2", b"1"]
 
 
 def test_a_snapshot_has_plain_names_only() -> None:
-    changes = operators.read('{"$set":{"a":1},"$clearAll":"-"}', snapshot=True)
-    assert changes == operators.Changes(False, {"$set": Raw('{"a":1}'), "$clearAll": Raw('"-"')}, [], 0)
+    changes = identify.changes('{"$set":{"a":1},"$clearAll":"-"}', snapshot=True)
+    assert changes == identify.Changes(False, {"$set": Raw('{"a":1}'), "$clearAll": Raw('"-"')}, [], 0)
 
 
-@pytest.mark.parametrize("operator", sorted(operators.OPERATORS - {"$clearAll"}))
+@pytest.mark.parametrize("operator", sorted(identify.OPERATORS - {"$clearAll"}))
 @pytest.mark.parametrize("operand", ['"-"', "1", "null", "true", "[]", '[{"a":1}]'])
 def test_an_operator_without_an_object_is_refused(operator: str, operand: str) -> None:
-    assert operators.read(f'{{"{operator}":{operand},"b":1}}') == operators.Changes(False, {"b": Raw("1")}, [], 1)
+    assert identify.changes(f'{{"{operator}":{operand},"b":1}}') == identify.Changes(False, {"b": Raw("1")}, [], 1)
 
 
 @pytest.mark.parametrize("operand", ['"-"', "1", "null", "{}", "[]"])
 def test_clear_all_takes_any_operand(operand: str) -> None:
-    assert operators.read(f'{{"$clearAll":{operand}}}') == operators.Changes(True, {}, [], 0)
+    assert identify.changes(f'{{"$clearAll":{operand}}}') == identify.Changes(True, {}, [], 0)
 
 
 def test_adding_what_is_no_number_is_refused_by_itself() -> None:
-    changes = operators.read('{"$add":{"a":"1","b":2,"c":true,"d":null,"e":[1]}}')
-    assert changes.operations == [("b", operators.NAMES.index("$add"), Raw("2"))]
+    changes = identify.changes('{"$add":{"a":"1","b":2,"c":true,"d":null,"e":[1]}}')
+    assert changes.operations == [("b", identify.NAMES.index("$add"), Raw("2"))]
     assert changes.refused == 4

@@ -168,7 +168,7 @@ class Changes(NamedTuple):
     refused: int
 
 
-def read(properties: str, snapshot: bool = False) -> Changes:
+def changes(properties: str, snapshot: bool = False) -> Changes:
     """The changes that `user_properties` ask for; in an event's snapshot every key is a plain property."""
     plain = _object(properties)
     if snapshot or OPERATORS.isdisjoint(plain):

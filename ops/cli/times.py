@@ -1,0 +1,54 @@
+"""Times and months as people type them."""
+
+from datetime import UTC, datetime, timedelta
+from re import fullmatch
+from typing import Final
+
+import click
+
+_UNITS: Final = {"m": "minutes", "h": "hours", "d": "days"}
+
+
+def as_month(text: str) -> str:
+    """A UTC month as an option or an argument takes it."""
+    if not fullmatch(r"[0-9]{4}-(0[1-9]|1[0-2])", text):
+        msg = f"{text!r} is no month: write it like 2026-03"
+        raise click.BadParameter(msg)
+    return text
+
+
+def as_moment(text: str) -> datetime:
+    """A time, aware: UTC where it names no zone, or an age such as 24h."""
+    if ago := fullmatch(r"(\d+)([mhd])", text):
+        try:
+            return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+        except OverflowError:
+            pass
+    elif (at := _parsed(text)) is not None:
+        return at.replace(tzinfo=UTC) if at.tzinfo is None else at
+    msg = f"{text!r} is neither a time such as 2026-03-01T12:00 nor an age such as 90m, 24h, 7d"
+    raise click.BadParameter(msg)
+
+
+def as_past_moment(text: str) -> datetime:
+    """A time as the registry takes it, naive UTC; one without a zone might be anybody's local time."""
+    at = _parsed(text)
+    if at is None:
+        msg = f"{text!r} is no time: write it like 2026-03-01T12:00Z or 2026-03-01T21:00+09:00"
+        raise click.BadParameter(msg)
+    if at.tzinfo is None:
+        msg = f"{text!r} has no zone: add Z for UTC, or an offset such as +09:00"
+        raise click.BadParameter(msg)
+    if at > datetime.now(UTC):
+        msg = f"{text!r} lies in the future: give the command when the time has come"
+        raise click.BadParameter(msg)
+    return at.replace(tzinfo=None)
+
+
+def _parsed(text: str) -> datetime | None:
+    """A time in ISO 8601, in UTC where it names a zone; None when it is none."""
+    try:
+        at = datetime.fromisoformat(text)
+        return at if at.tzinfo is None else at.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
