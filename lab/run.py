@@ -6,17 +6,15 @@ The answer comes from the generator, which counts what it makes and knows nothin
 import sys
 import threading
 import time
-from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from lab.proofs import report
+from lab.proofs import report, verdict
 from lab.proofs.report import Report
 from lab.sample import generator
 from lab.sample.generator import Sample, Truth
@@ -27,7 +25,6 @@ from lab.stack.machine import Ports
 from lab.stack.patience import Deadline
 from lab.stack.process import StackError
 from ops.answers.diagnosis import facts
-from ops.answers.ledger import Residual, unbalanced
 from ops.cli import diagnose
 from ops.cli.terminal import one_line_errors, stop_on_signals
 from ops.cli.usage import alerts_table
@@ -39,7 +36,6 @@ from stores.stream import Stream
 
 SHARDS = 3
 SECONDS_TO_REST = 180
-SECONDS_TO_BALANCE = 45
 
 
 def run(console: Console, ports: Ports, records: int, *, once: bool) -> bool:
@@ -112,7 +108,7 @@ def _conclude(console: Console, stack: Stack, found: Report, truth: Truth) -> bo
     console.print(f"Flink UI: {stack.flink.url}")
     console.print(f"Tables:   {stack.warehouse} (catalog {stack.catalog_uri})", soft_wrap=True)
     console.print("Addresses for other tools: var/stack.json")
-    wrong = differences(found, truth)
+    wrong = verdict.differences(found, truth)
     for line in wrong:
         console.print(f"[red]WRONG[/] {line}")
     if not wrong:
@@ -123,17 +119,9 @@ def _conclude(console: Console, stack: Stack, found: Report, truth: Truth) -> bo
     return not wrong
 
 
-def residuals(settings: Settings) -> list[Residual]:
-    """In what ledger, tables and usage do not come to agree; rows of the ledger show with the next checkpoint."""
-    deadline = Deadline(SECONDS_TO_BALANCE)
-    while (left := unbalanced(settings)) and not deadline.over:
-        time.sleep(1)
-    return left
-
-
 def balanced(console: Console, settings: Settings) -> bool:
     """Whether there are none of these; prints them."""
-    left = residuals(settings)
+    left = verdict.residuals(settings)
     for one in left:
         console.print(f"[red]RESIDUAL[/] {one}")
     console.print(f"ledger: {len(left):,} residuals between the job's own counts, tables and usage")
@@ -144,7 +132,7 @@ def told(console: Console, settings: Settings, usage: Mapping[tuple[int, str], i
     """Whether each threshold that the sample has reached, and no other, comes to be told of."""
     table, terms = Alerts(settings.tables_address), {one.project_id: one.terms for one in PROJECTS}
     expected = {(*at, one) for at, events in usage.items() for one in terms[at[0]].reached(events)}
-    deadline = Deadline(SECONDS_TO_BALANCE)
+    deadline = Deadline(verdict.SECONDS_TO_BALANCE)
     while True:
         found = table.list()
         right = {one[:3] for one in found if one.notified_at} == expected and len(found) == len(expected)
@@ -163,54 +151,6 @@ def _explain_what_is_missing(console: Console, settings: Settings) -> None:
     console.print(f"amplitude-bridge diagnose {project_id}: why does {MISSING!r} not arrive?", markup=False)
     console.print("The sample's uploads are a minute old when it is put, some a month: lag counts from there.")
     diagnose.show(project_id, facts(settings, project_id, now - timedelta(days=1), now))
-
-
-class Difference(NamedTuple):
-    """A count in the tables that is not what was fed."""
-
-    what: str
-    key: object
-    found: int
-    fed: int
-
-    def __str__(self) -> str:
-        return f"{self.what}, {self.key}: found {self.found}, fed {self.fed}"
-
-
-def differences(found: Report, truth: Truth) -> list[str]:
-    """Where what the tables say is not what was fed, a line each."""
-    return [str(one) for one in compared(found, truth)]
-
-
-def compared(found: Report, truth: Truth) -> list[Difference]:
-    """Where what the tables say is not what was fed."""
-    records: Counter[int] = Counter()
-    updates: Counter[int] = Counter()
-    for total in found.usage:
-        records[total.project_id] += total.records
-        updates[total.project_id] += total.update_records
-    usage = {(u.project_id, u.month): u.events for u in found.usage if u.events}
-    counts: list[tuple[str, Mapping[Any, int], Mapping[Any, int]]] = [
-        ("outcomes", {"all": found.records}, {"all": truth.outcomes}),
-        ("event records by project", records, {p: t.records for p, t in truth.projects.items()}),
-        ("usage by project and month", usage, truth.usage),
-        ("event store rows", found.stored, truth.usage),
-        ("event store identities", found.distinct, truth.usage),
-        ("dead letters", found.dead_letters, truth.dead_letters),
-        ("quarantined by project", found.quarantined, truth.quarantined),
-        ("update records by project", updates, truth.update_records),
-        ("user updates by project", found.user_updates, truth.user_updates),
-        ("profiles by project", found.profiles, truth.profiles),
-        ("members by cohort", found.members, truth.members),
-        ("cohort messages by project", found.cohort_messages, truth.cohort_messages),
-        ("cohort changes by cohort", found.cohort_changes, truth.cohort_changes),
-    ]
-    return [
-        Difference(name, key, got.get(key, 0), fed.get(key, 0))
-        for name, got, fed in counts
-        for key in sorted(got.keys() | fed.keys(), key=str)
-        if got.get(key, 0) != fed.get(key, 0)
-    ]
 
 
 def _stay(console: Console, stack: Stack, job: str) -> None:

@@ -25,7 +25,7 @@ from rich.console import Console
 
 from errors import OneLineError
 from lab import run
-from lab.proofs import report
+from lab.proofs import report, verdict
 from lab.proofs.disk import mounted
 from lab.proofs.faults import FAULTS, WAREHOUSE_FULL, strike
 from lab.proofs.target import Disks, Target
@@ -220,7 +220,7 @@ def _fed(target: Target, planned: Sequence[Strike], line: Line) -> None:
     deadline = Deadline(_SECONDS_TO_REST)
     while True:
         found = report.gather(settings)
-        wrong = list(run.compared(found, made.truth))
+        wrong = list(verdict.compared(found, made.truth))
         if listed is not None:
             wrong += worst.compared(settings, listed)
         late = deadline.over

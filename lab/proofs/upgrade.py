@@ -21,6 +21,7 @@ from rich.console import Console
 
 from errors import OneLineError
 from lab import run
+from lab.proofs import verdict
 from lab.sample import generator
 from lab.sample.feed import Feed
 from lab.stack.local import ROOT, Stack
@@ -61,8 +62,8 @@ def upgrade(stack: Stack, base: str, seed: int) -> list[str]:
     wait_until_restored(stack, job)
     feed.finish(seconds=300)
     found = run.at_rest(_QUIET, settings, stack, job, made.truth.outcomes)
-    wrong = run.differences(found, made.truth)
-    return wrong + [str(one) for one in run.residuals(settings)]
+    wrong = verdict.differences(found, made.truth)
+    return wrong + [str(one) for one in verdict.residuals(settings)]
 
 
 def packaged(revision: str, target: Path) -> Path:
@@ -104,7 +105,7 @@ def take(stack: Stack, folder: Path, seed: int) -> int:
     made = generator.generate(_KEPT_RECORDS, seed, now, spread=True)
     fed = sum(Stream(settings.stream_address).put((put.partition_key, put.data) for put in made.puts))
     found = run.at_rest(_QUIET, settings, stack, job, made.truth.outcomes)
-    if run.differences(found, made.truth) or not run.balanced(_QUIET, settings):
+    if verdict.differences(found, made.truth) or not run.balanced(_QUIET, settings):
         msg = "the job does not come to rest with the right numbers: no fixture"
         raise StackError(msg)
     vertices = stack.rest(f"/jobs/{job}")["vertices"]

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Final, NamedTuple
 
-from lab.run import Difference
+from lab.proofs.verdict import Difference
 from lab.sample.events import encode, stamp, uuid
 from lab.sample.generator import Put, Sample, Truth
 from lab.sample.others import PROJECTS

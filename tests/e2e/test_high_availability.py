@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 
 from lab import run
+from lab.proofs import verdict
 from lab.sample import generator
 from lab.sample.feed import Feed
 from lab.stack.local import Stack
@@ -64,7 +65,7 @@ def test_a_killed_jobmanager_resumes_its_job_from_the_latest_checkpoint(
     feed.finish(seconds=120)
     quiet = Console(quiet=True)
     found = run.at_rest(quiet, settings, stack, job, made.truth.outcomes)
-    assert run.differences(found, made.truth) == []
+    assert verdict.differences(found, made.truth) == []
     run.balanced(quiet, settings)
     assert unbalanced(settings) == []
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from lab.proofs import report
-from lab.run import differences
+from lab.proofs.verdict import differences
 from lab.sample import generator
 from lab.sample.feed import Feed
 from lab.stack.local import Stack

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from lab import run
-from lab.proofs import report
+from lab.proofs import report, verdict
 from lab.sample import generator
 from lab.sample.feed import Feed
 from lab.stack.local import Stack
@@ -96,6 +95,6 @@ def test_the_job_goes_on_from_the_last_checkpoint_that_can_be_read(
     feed.finish(seconds=120)
 
     def wrong() -> list[object]:
-        return [*run.differences(report.gather(settings), made.truth), *unbalanced(settings)]
+        return [*verdict.differences(report.gather(settings), made.truth), *unbalanced(settings)]
 
     wait_until(lambda: not wrong(), 120, wrong, pause=1)

@@ -1,0 +1,70 @@
+"""Whether all numbers are right: what the tables say against what was fed, and the residuals of the ledger."""
+
+import time
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from lab.proofs.report import Report
+from lab.sample.generator import Truth
+from lab.stack.patience import Deadline
+from ops.answers.ledger import Residual, unbalanced
+from settings import Settings
+
+SECONDS_TO_BALANCE = 45
+
+
+def residuals(settings: Settings) -> list[Residual]:
+    """In what ledger, tables and usage do not come to agree; rows of the ledger show with the next checkpoint."""
+    deadline = Deadline(SECONDS_TO_BALANCE)
+    while (left := unbalanced(settings)) and not deadline.over:
+        time.sleep(1)
+    return left
+
+
+class Difference(NamedTuple):
+    """A count in the tables that is not what was fed."""
+
+    what: str
+    key: object
+    found: int
+    fed: int
+
+    def __str__(self) -> str:
+        return f"{self.what}, {self.key}: found {self.found}, fed {self.fed}"
+
+
+def differences(found: Report, truth: Truth) -> list[str]:
+    """Where what the tables say is not what was fed, a line each."""
+    return [str(one) for one in compared(found, truth)]
+
+
+def compared(found: Report, truth: Truth) -> list[Difference]:
+    """Where what the tables say is not what was fed."""
+    records: Counter[int] = Counter()
+    updates: Counter[int] = Counter()
+    for total in found.usage:
+        records[total.project_id] += total.records
+        updates[total.project_id] += total.update_records
+    usage = {(u.project_id, u.month): u.events for u in found.usage if u.events}
+    counts: list[tuple[str, Mapping[Any, int], Mapping[Any, int]]] = [
+        ("outcomes", {"all": found.records}, {"all": truth.outcomes}),
+        ("event records by project", records, {p: t.records for p, t in truth.projects.items()}),
+        ("usage by project and month", usage, truth.usage),
+        ("event store rows", found.stored, truth.usage),
+        ("event store identities", found.distinct, truth.usage),
+        ("dead letters", found.dead_letters, truth.dead_letters),
+        ("quarantined by project", found.quarantined, truth.quarantined),
+        ("update records by project", updates, truth.update_records),
+        ("user updates by project", found.user_updates, truth.user_updates),
+        ("profiles by project", found.profiles, truth.profiles),
+        ("members by cohort", found.members, truth.members),
+        ("cohort messages by project", found.cohort_messages, truth.cohort_messages),
+        ("cohort changes by cohort", found.cohort_changes, truth.cohort_changes),
+    ]
+    return [
+        Difference(name, key, got.get(key, 0), fed.get(key, 0))
+        for name, got, fed in counts
+        for key in sorted(got.keys() | fed.keys(), key=str)
+        if got.get(key, 0) != fed.get(key, 0)
+    ]
