@@ -31,6 +31,7 @@ def main() -> None:
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="notifly-amplitude", message="%(prog)s %(version)s")
 def commands() -> None:
     """The bridge from Amplitude to Notifly."""
 
