@@ -3,6 +3,9 @@ HYPOTHESIS_PROFILE ?= ci
 export HYPOTHESIS_PROFILE
 
 PYTEST := .venv/bin/pytest --durations=10 --durations-min=0.5
+# Files of tests that run side by side. Tests with a stack wait half of their time; a stack takes 3 GB of memory.
+WORKERS ?= 2
+BESIDE := $(PYTEST) -n $(WORKERS) --dist loadfile
 
 STAGES := lint types unit properties integration e2e
 
@@ -39,13 +42,13 @@ unit: setup ## Rules, settings and architecture
 	$(PYTEST) tests/unit
 
 properties: setup ## Generated inputs against the rules; HYPOTHESIS_PROFILE=nightly for many more
-	$(PYTEST) tests/properties
+	$(BESIDE) tests/properties
 
 integration: setup ## The real topology on a mini cluster
-	$(PYTEST) tests/integration
+	$(BESIDE) tests/integration
 
 e2e: setup ## Real processes, emulators, kills and a shard split
-	$(PYTEST) tests/e2e
+	$(BESIDE) tests/e2e
 
 soak: setup ## Mutated traffic through the local stack, every record accounted for; MINUTES=10 SEED=1
 	.venv/bin/python -m lab.proofs.soak --minutes $(or $(MINUTES),10) --seed $(or $(SEED),1)
