@@ -8,7 +8,7 @@ import pytest
 from lab.stack.local import Stack
 from lab.stack.machine import Ports
 from lab.stack.patience import Deadline
-from lab.stack.process import StackError
+from ops.release.flink_cli import FlinkError
 from settings import Settings
 from stores.leases import Leases
 from stores.stream import Stream
@@ -30,7 +30,7 @@ def holder(settings: Settings) -> str:
 
 
 def test_one_job_at_a_time(stack: Stack, settings: Settings, job: str) -> None:
-    with pytest.raises(StackError) as refused:
+    with pytest.raises(FlinkError) as refused:
         stack.submit(stack.settings_path)
     assert str(refused.value) == (
         f"flink run failed: jobs.ingest: job {job} holds these tables (RUNNING on this cluster) and reads stream "

@@ -54,7 +54,7 @@ def test_make_run_stays_up_for_other_tools_until_ctrl_c(tmp_path: Path) -> None:
         for command in commands("docs/operations.md", "While `make run` runs"):
             subprocess.run(command.split(), cwd=ROOT, check=True, timeout=scaled(60))
         second = subprocess.run(["make", "run"], cwd=ROOT, capture_output=True, text=True, check=False)
-        assert "amplitude-bridge: a stack named local is running already, as process " in second.stderr
+        assert "lab.run: a stack named local is running already, as process " in second.stderr
         cancel_the_job()
         wait_for(log, " is CANCELED; the rest runs on until Ctrl-C.", process)
         os.killpg(process.pid, signal.SIGINT)  # what Ctrl-C in a terminal does
@@ -81,13 +81,13 @@ def test_a_taken_port_is_one_line(tmp_path: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        command = [ROOT / ".venv/bin/amplitude-bridge", "run", "--once", "--flink-port", str(port)]
+        command = [ROOT / ".venv/bin/python", "-m", "lab.run", "--once", "--flink-port", str(port)]
         refused = subprocess.run(
             command, cwd=ROOT, capture_output=True, text=True, timeout=scaled(60), check=False
         )
     assert refused.returncode == 2
     assert refused.stderr == (
-        f"amplitude-bridge: port {port} is taken (Flink REST); stop what uses it or pass --flink-port\n"
+        f"lab.run: port {port} is taken (Flink REST); stop what uses it or pass --flink-port\n"
     )
 
 

@@ -13,9 +13,9 @@ from lab.sample.feed import Feed
 from lab.stack.local import Stack
 from lab.stack.machine import Ports
 from lab.stack.patience import wait_until
-from lab.stack.process import StackError
 from ops.answers.ledger import unbalanced
 from ops.cli.main import commands
+from ops.release.flink_cli import FlinkError
 from settings import Settings
 from stores.history import history_of
 from stores.lake import EVENT_STORE, TABLES, Lake
@@ -69,12 +69,12 @@ def test_the_job_goes_on_from_the_last_checkpoint_that_can_be_read(
         file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
     newest, sound = lost[max(lost)].parent, complete[max(complete.keys() - lost.keys())].parent
 
-    with pytest.raises(StackError) as refused:
+    with pytest.raises(FlinkError) as refused:
         stack.submit(stack.settings_path, "-s", str(newest))
     assert re.fullmatch(
         rf"flink run failed: jobs\.ingest: {newest} cannot be restored: [^\n]+", str(refused.value)
     )
-    with pytest.raises(StackError, match=rf"{sound} is checkpoint \d+, and \d+ of job {job} is committed"):
+    with pytest.raises(FlinkError, match=rf"{sound} is checkpoint \d+, and \d+ of job {job} is committed"):
         stack.submit(stack.settings_path, "-s", str(sound))
 
     before = rows(lake)

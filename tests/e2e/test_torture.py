@@ -11,7 +11,7 @@ from lab.sample import generator
 from lab.sample.feed import Feed
 from lab.stack.flink_client import FINAL_STATES
 from lab.stack.patience import wait_until
-from lab.stack.process import StackError
+from ops.release.flink_cli import FlinkError
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def test_a_restore_after_which_iceberg_would_skip_every_commit_is_refused(cluste
         target.wait_for_checkpoint()
         drained = flink.stop(target.job, "--drain")  # with rows that no checkpoint has committed yet
         feed.finish(seconds=300)
-        with pytest.raises(StackError) as refused:
+        with pytest.raises(FlinkError) as refused:
             target.submit("-s", drained)
         assert str(refused.value) == (
             f"flink run failed: jobs.ingest: {drained}: its job was stopped with --drain, after which "

@@ -1,7 +1,6 @@
 """Users and cohorts through real processes, the TaskManager killed in mid-stream: all equal the oracle's fold."""
 
 import json
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -10,7 +9,9 @@ from random import Random
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from lab.sample import users
 from lab.sample.envelopes import array, lines
 from lab.sample.events import cohort_message, encode, uuid
 from lab.sample.feed import Feed
@@ -18,8 +19,9 @@ from lab.sample.generator import Put
 from lab.sample.others import COHORTS, PROJECTS
 from lab.stack.local import Stack
 from lab.stack.machine import Ports
-from lab.stack.patience import Deadline, scaled
+from lab.stack.patience import Deadline
 from ops.answers.ledger import unbalanced
+from ops.cli.main import commands
 from settings import Settings
 from stores.cohorts import CohortMembers
 from stores.lake import COHORT_CHANGES, DEAD_LETTERS, USER_UPDATES, Condition, Lake
@@ -56,8 +58,8 @@ def test_a_kill_in_the_middle_leaves_profiles_and_members_exact(
     stack: Stack, settings: Settings, job: str
 ) -> None:
     rng = Random(9)
-    users = [f"user-{n}@example.com" for n in range(USERS)]
-    updates = users.updates(rng, UPDATES, users, [one.project_id for one in PROJECTS], DAY)
+    names = [f"user-{n}@example.com" for n in range(USERS)]
+    updates = users.updates(rng, UPDATES, names, [one.project_id for one in PROJECTS], DAY)
     syncs = users.cohort_sync(rng, COHORT, MEMBERS, 1000, DAY)
     feed = Feed(Stream(settings.stream_address), puts(rng, updates, syncs), PUTS_PER_SECOND)
     feed.start()
@@ -156,8 +158,10 @@ def stats(stack: Stack, project_id: int) -> list[int]:
 
 
 def bridge(stack: Stack, group: str, *arguments: str) -> str:
-    command = [".venv/bin/amplitude-bridge", group, "--config", str(stack.settings_path), *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=scaled(60)).stdout
+    """What a command says; in this process: a start takes seconds of a core, and loops here ask each second."""
+    done = CliRunner().invoke(commands, [group, "--config", str(stack.settings_path), *arguments])
+    assert done.exit_code == 0, done.output
+    return done.stdout
 
 
 def assert_profiles(stack: Stack, job: str, settings: Settings, expected: oracle_users.Profiles) -> None:
