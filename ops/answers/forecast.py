@@ -2,7 +2,7 @@
 
 A day to come is expected to have its weekday's usual volume at the level of the last seven days, with some of the
 trend going on. The range comes of replaying the project's own past: weeks of noise, errors of level, shares of
-trend. How far that can be relied on is measured by tests/unit/test_forecast.py, in months whose end is known.
+trend. How far that can be relied on is measured by tests/unit/ops/test_forecast.py, in months whose end is known.
 """
 
 from bisect import bisect_left

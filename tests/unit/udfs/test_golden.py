@@ -14,7 +14,7 @@ from tests.builders import ARRIVAL
 from udfs.decode import decode
 from udfs.model import DECODED
 
-FOLDER = Path(__file__).resolve().parents[1] / "fixtures" / "golden"
+FOLDER = Path(__file__).resolve().parents[2] / "fixtures" / "golden"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.json") if not path.stem.endswith(".expected"))
 REGISTRY = {
     434735: linked(434735, "acme"),

@@ -57,7 +57,7 @@ def test_waiting_in_vain_says_what_there_is_instead(seconds: list[float], monkey
         wait_until(lambda: False, 10, lambda: "3 rows", pause=1)
 
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 # a lock that SQLite waits for, and for how long a test keeps a receiver down
 FIXED = {"timeout=10, isolation_level=None", "down_until = time.monotonic() + DOWN"}
 

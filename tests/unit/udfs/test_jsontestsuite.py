@@ -12,7 +12,7 @@ from tests.jsontestsuite import cases
 from tests.leaves import Leaf, leaves
 from udfs.model import Kind, Reason
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 # what `export LC_ALL=C; sha256sum * | sha256sum` prints in the suite's own folder `test_parsing`
 SUITE = "abc15ec8c3df7ff6fa771b051a8950012403b241af2688e82374e0bcafcdd21c"
 TABLE = ROOT / "docs" / "jsontestsuite.md"

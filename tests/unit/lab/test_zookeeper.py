@@ -8,7 +8,7 @@ import yaml
 from lab.stack import zookeeper
 from lab.stack.local import Stack
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def given(stack: Stack) -> dict[str, str]:

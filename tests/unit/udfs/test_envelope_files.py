@@ -9,7 +9,7 @@ from stores.project import linked
 from tests.builders import ARRIVAL, PROJECT
 from tests.leaves import leaves
 
-FILES = Path(__file__).parents[1] / "fixtures" / "envelopes"
+FILES = Path(__file__).parents[2] / "fixtures" / "envelopes"
 UUID = "11111111-2222-4333-8444-{:012}"
 EVENTS = {
     "c4_lines_comma.json": 4,

@@ -34,7 +34,7 @@ from tests.poison_bytes import BYTES, Rows
 from udfs import ids
 from udfs.model import Reason, Repair
 
-CONTRACT = Path(__file__).resolve().parents[2] / "docs" / "amplitude.md"
+CONTRACT = Path(__file__).resolve().parents[3] / "docs" / "amplitude.md"
 MIB = 2**20
 at = datetime.fromisoformat
 UPDATE = user_update(user_properties={"$set": {"a": 1}, "plain": 2})

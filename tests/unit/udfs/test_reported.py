@@ -14,7 +14,7 @@ from udfs.attribute import Registry
 from udfs.decode import decode
 from udfs.model import DECODED
 
-FIXTURES = Path(__file__).resolve().parents[1] / "fixtures" / "reported"
+FIXTURES = Path(__file__).resolve().parents[2] / "fixtures" / "reported"
 ACME: Registry = {PROJECT: linked(PROJECT, "acme"), "gs72ns": linked(PROJECT, "acme")}
 LATER: Registry = {PROJECT: Project(PROJECT, (Link("acme", datetime.fromisoformat("2026-03-16")),))}
 ARRIVED = "arrived (server_upload_time is {}) 2026-03-15 09:30:33.250000 UTC, "

@@ -13,7 +13,7 @@ from udfs.model import Reason, Rejection
 COMPUTED = datetime.fromisoformat("2023-06-02 23:24:05")
 ARRIVAL = datetime.fromisoformat("2026-11-27 09:00:00.250")
 DAY, MOMENT = timedelta(days=1), timedelta(microseconds=1)
-FIXTURES = Path(__file__).resolve().parents[1] / "fixtures" / "reported"
+FIXTURES = Path(__file__).resolve().parents[2] / "fixtures" / "reported"
 IMPLAUSIBLE = {"timestamp_implausible:computed_time"}
 
 
