@@ -3,31 +3,22 @@
 Not told here: the limits of 100 000 parts and of 64 MiB over several envelopes in each other.
 """
 
-import json
 import re
 import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from hashlib import md5
 from io import BytesIO
 from typing import TypeAlias
+
+from tests.oracle_pieces import BETWEEN, BLANKS, BOM, LINE_END, Fault, Text
 
 MIB = 2**20
 LARGEST_RECORD = 10 * MIB
 LARGEST_OPENED = 64 * MIB
 LEVELS = 4
-BOM = b"\xef\xbb\xbf"
-BLANKS = b" \t\r\n"
-
-
-@dataclass(frozen=True)
-class Fault:
-    """Not all of the record could be read, for this reason; its dead letter holds the whole record."""
-
-    reason: str
 
 
 class UnclearError(Exception):
@@ -50,7 +41,7 @@ def _held(data: bytes, level: int) -> tuple[list[bytes], list[Fault]]:
     """Whatever stands in a row in the bytes; what is in one of these is a level deeper."""
     singles: list[bytes] = []
     faults: list[Fault] = []
-    text, at = _Text(data), 0
+    text, at = Text(data, _is_packed), 0
     while (at := BETWEEN.match(data, at).end()) < len(data):
         opener = _opener(data[at:])
         if opener and level == LEVELS:
@@ -74,12 +65,19 @@ def _opener(data: bytes) -> Callable[[bytes], Opened] | None:
     return marked or (_inflated if _is_zlib(data) else None)
 
 
-def _is_zlib(data: bytes) -> bool:
-    """By RFC 1950, with the usual window; and no text, which an x may begin too."""
-    if data[:1] != b"x" or len(data) < 4 or int.from_bytes(data[:2], "big") % 31:
+def _is_zlib(data: bytes, *, in_text: bool = False) -> bool:
+    """By RFC 1950; and no text, which an x may begin too. In a text, or of a rare window, it has to inflate."""
+    if len(data) < 4 or data[0] not in range(0x08, 0x79, 0x10) or int.from_bytes(data[:2], "big") % 31:
         return False
     head = data[:64].decode(errors="replace")[:-1]
-    return "\ufffd" in head or re.search("[\0-\x08\x0b\x0c\x0e-\x1f\x7f]", head) is not None
+    if "\ufffd" not in head and not re.search("[\0-\x08\x0b\x0c\x0e-\x1f\x7f]", head):
+        return False
+    with suppress(zlib.error):
+        stream = zlib.decompressobj()
+        out = stream.decompress(data[:1024], 64)
+        if stream.eof or len(out) == 64 or JSON_BEGINS.match(out):
+            return True
+    return data[0] == 0x78 and not in_text
 
 
 def _room(compressed: int) -> int:
@@ -137,6 +135,7 @@ def _readable_before_the_damage(data: bytes) -> bool:
 
 
 def _unzipped(data: bytes) -> Opened:
+    data = data[4:] if data.startswith(SPLIT) else data
     alone = _first_zip(data)
     try:
         archive = zipfile.ZipFile(BytesIO(alone))
@@ -236,11 +235,15 @@ def _fields(message: bytes) -> Iterator[tuple[int, bytes]]:
             raise ValueError(msg)
 
 
+JSON_BEGINS = re.compile(
+    rb"([\s,\x1e\0]|\xef\xbb\xbf)*(\{\s*[\"}]|\[\s*[\[{\]]|\x1f\x8b\x08|PK\x03\x04|\xf3\x89\x9a\xc2)|\s{16}"
+)
+KPL = b"\xf3\x89\x9a\xc2"
+SPLIT = (b"PK\x07\x08", b"PK00PK\x03\x04")
 OPENERS = (
     (b"\x1f\x8b", _inflated),
-    (b"PK\x03\x04", _unzipped),
-    (b"PK\x05\x06", _unzipped),
-    (b"\xf3\x89\x9a\xc2", _disaggregated),
+    *((magic, _unzipped) for magic in (b"PK\x03\x04", b"PK\x05\x06", *SPLIT)),
+    (KPL, _disaggregated),
 )
 
 
@@ -249,91 +252,13 @@ def _is_single(data: bytes) -> bool:
     around = data.removeprefix(BOM).strip(BLANKS)
     if _begins(data) or data[BETWEEN.match(data).end() :].startswith(b"["):
         return False
-    pieces, at = _Text(data).pieces(0)
+    pieces, at = Text(data, _is_packed).pieces(0)
     if len(pieces) != 1:
         return not pieces
     begin, end, whole = pieces[0]
     return data[begin:end] == around if whole else at == len(data)
 
 
-COMPRESSED = (b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ\0", b"\x04\x22\x4d\x18", b"\xff\x06\0\0sNaPpY")
-"""zstd, bzip2, xz, LZ4, Snappy: by no parser here."""
-MARKS = tuple(magic for magic, _ in OPENERS)
-BETWEEN_TEXT = "(?:[\t-\r ,\x1e\0]|\xef\xbb\xbf|\xe2\x80[\xa8\xa9]|\xc2\x85)*"
-BETWEEN = re.compile(BETWEEN_TEXT.encode("latin-1"))
-LINE_END = "(?:[\n\r\x0b\x0c\x1e]|\xe2\x80[\xa8\xa9]|\xc2\x85)"
-NEXT_LINE = re.compile(
-    LINE_END + "([ \t]*+)(?:[ \t,\x1e\0]|\xef\xbb\xbf)*+([{[]|\x1f\x8b\x08|PK\x03\x04|\xf3\x89\x9a\xc2)"
-)
-DECODER = json.JSONDecoder(parse_int=float, parse_float=float)
-Piece: TypeAlias = tuple[int, int, bool]
-
-
-class _Text:
-    """A text, a character for each byte: its values, and what in it is none.
-
-    What is none goes on to the next line that begins a value and is set in no further than the one where the
-    reading of it began.
-    """
-
-    def __init__(self, data: bytes) -> None:
-        self.data, self.text = data, data.decode("latin-1")
-        self.line_end = self.open = self.deep = 0
-        self.uneven = self.too_deep = self.broken = False
-
-    def faults(self) -> list[Fault]:
-        if self.too_deep:
-            return [Fault("too_deep")]
-        return [Fault("invalid_json")] if (self.uneven or self.open) and not self.broken else []
-
-    def pieces(self, at: int) -> tuple[list[Piece], int]:
-        """Those from here on: begin, end, and whether it is a value; up to what is packed."""
-        text, pieces, came_from = self.text, [], at
-        if at == 0 and self.data.startswith(COMPRESSED):
-            return [(0, len(text), False)], len(text)
-        between = re.compile(BETWEEN_TEXT)
-        while (at := between.match(text, at).end()) < len(text):
-            if text[at] in "[]":
-                at = self._bracket(at, new_line=re.search(LINE_END, text[came_from:at]) is not None)
-            elif self.data.startswith(MARKS, at):
-                break
-            else:
-                end, whole = self._piece(at)
-                pieces.append((at, end, whole))
-                self.broken = self.broken or not whole
-                at = end
-            came_from = at
-        return pieces, at
-
-    def _bracket(self, at: int, new_line: bool) -> int:
-        """Levels count by the line, for an array before it may be cut; of a line too deep no more is read."""
-        step = 1 if self.text[at] == "[" else -1
-        self.open += step
-        self.uneven = self.uneven or self.open < 0
-        self.deep = 1 if new_line and step == 1 else max(self.deep + step, 0)
-        if self.deep <= 64:
-            return at + 1
-        self.too_deep, self.deep = True, 0
-        following = NEXT_LINE.search(self.text, at + 1)
-        return following.start() if following else len(self.text)
-
-    def _piece(self, at: int) -> tuple[int, bool]:
-        text = self.text
-        if at >= self.line_end:
-            before = text[self.line_end : at]
-            inset = len(before) - len(before.rstrip(" \t["))
-            following = (line.start() for line in NEXT_LINE.finditer(text, at) if len(line[1]) <= inset)
-            self.line_end = next(following, len(text))
-        end = _end_of_value(text, at, in_array=self.open > 0)
-        return end or at + len(text[at : self.line_end].rstrip(" \t\r\n,\x1e\0")), end is not None
-
-
-def _end_of_value(text: str, at: int, *, in_array: bool) -> int | None:
-    """Outside of arrays only objects are values; in them also texts, and whatever stands between two commas."""
-    if text[at] != "{" and not (in_array and text[at] == '"'):
-        word = re.compile(r"[^ \t-\r\0,\[\]{}\"]+").match(text, at) if in_array else None
-        return word.end() if word else None
-    try:
-        return DECODER.raw_decode(text, at)[1]
-    except (ValueError, RecursionError):
-        return None
+def _is_packed(data: bytes) -> bool:
+    """Whether this stands in a text and is none."""
+    return data.startswith(tuple(magic for magic, _ in OPENERS)) or _is_zlib(data, in_text=True)

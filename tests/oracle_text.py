@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from tests.oracle_envelope import BLANKS, BOM, COMPRESSED, LARGEST_RECORD, Fault
+from tests.oracle_envelope import LARGEST_RECORD
+from tests.oracle_pieces import AROUND, BLANKS, BOM, COMPRESSED, Fault
 
 Record: TypeAlias = dict[str, Any]
 
@@ -69,7 +70,8 @@ def _text_of(data: bytes) -> str | Fault:
     try:
         return data.removeprefix(BOM).decode("utf-8")
     except UnicodeDecodeError:
-        return Fault("compression_unknown" if data.startswith(COMPRESSED) else "invalid_utf8")
+        compressed = data.startswith(COMPRESSED, AROUND.match(data).end())
+        return Fault("compression_unknown" if compressed else "invalid_utf8")
 
 
 def _read(text: str, object_of: Callable[[list[tuple[str, Any]]], object]) -> object:

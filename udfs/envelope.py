@@ -112,10 +112,11 @@ class _Row:
 
     def __init__(self, payload: bytes, opening: _Opening, level: int) -> None:
         self.payload, self.opening, self.level = payload, opening, level
+        self.descriptors = inflate.Descriptors(payload)
 
     def parts(self) -> Iterator[Part]:
         """Whatever the bytes hold; on a fault what was read until then, and the fault is noted."""
-        text = values.Text(self.payload, lambda at: _marked(self.payload, at) is not None)
+        text = values.Text(self.payload, lambda at: _surely(self.payload, at) is not None)
         form, text.at = _begins(self.payload)
         while text.at < len(self.payload):
             if form:
@@ -160,7 +161,7 @@ class _Row:
         return self._behind(content)
 
     def _zip(self, at: int) -> "_Parts":
-        for content in inflate.unzip(self.payload, at, self.opening.take):
+        for content in inflate.unzip(self.payload, at, self.opening.take, self.descriptors):
             for data in self.opening.taken(content):
                 yield from self._inside(data)
         return self._behind(content)
@@ -198,24 +199,33 @@ class _Begun(NamedTuple):
 
 _MAGIC: Final = {
     Form.GZIP: (inflate.GZIP,),
-    Form.ZIP: (inflate.FILE, inflate.END),
+    Form.ZIP: (inflate.FILE, inflate.END, *inflate.SPLIT),
     Form.KPL: (kpl.MAGIC,),
 }
 
 
 def _begins(payload: bytes, at: int = 0) -> _Begun:
-    """What begins here, behind what may stand before it: with or without a mark of its own."""
+    """What begins here, behind what may stand before it."""
     lead = values.skip(payload, at)
-    if form := _marked(payload, lead):
+    if form := _surely(payload, lead):
         return _Begun(form, lead)
-    if inflate.is_zlib(payload, lead):
-        return _Begun(Form.ZLIB, lead)
-    return _Begun(Form.DEFLATE if inflate.is_deflate(payload, lead) else None, lead)
+    for own in range(lead - 1, max(at, lead - _OWN_BLANKS) - 1, -1):
+        if inflate.is_deflate(payload, own):
+            return _Begun(Form.DEFLATE, own)
+    return _Begun(Form.ZLIB if inflate.is_zlib(payload, lead) else None, lead)
 
 
-def _marked(payload: bytes, at: int) -> Form | None:
-    """What begins here with a mark that no text has: it is also found in the middle of one."""
-    return next((form for form, magics in _MAGIC.items() if payload.startswith(magics, at)), None)
+_OWN_BLANKS: Final = 3  # bytes like blanks that bare deflate begins with itself: it may be any byte
+
+
+def _surely(payload: bytes, at: int) -> Form | None:
+    """What begins here that no text can be: it is also found in the middle of one."""
+    for form, magics in _MAGIC.items():
+        if payload.startswith(magics, at):
+            return form
+    if inflate.is_zlib(payload, at, sure=True):
+        return Form.ZLIB
+    return Form.DEFLATE if inflate.is_deflate(payload, at) else None
 
 
 def _is_json(payload: bytes, at: int) -> bool:
@@ -229,7 +239,7 @@ def _text(payload: bytes) -> Form | None:
     at = values.skip(payload)
     if payload.startswith(b"[", at):
         return Form.ARRAY
-    text = values.Text(payload, lambda at: _marked(payload, at) is not None)
+    text = values.Text(payload, lambda at: _surely(payload, at) is not None)
     found = text.spans()
     first, second = next(found, None), next(found, None)
     if not first or not (first.whole or second or text.at < len(payload)):

@@ -9,18 +9,24 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import cached_property
 from io import BytesIO
+from itertools import islice
 from typing import Final, TypeAlias
 
 from udfs.model import Reason, Rejection
 
 GZIP: Final = b"\x1f\x8b"
 FILE, END = b"PK\x03\x04", b"PK\x05\x06"
+SPLIT: Final = (b"PK\x07\x08", b"PK00PK\x03\x04")
+"""What a zip begins with that was split into several files, or was to be: a mark before its first file."""
 _DIRECTORY, _DESCRIPTOR = b"PK\x01\x02", b"PK\x07\x08"
 _AT_DESCRIPTOR, _AT_NEXT, _AT_END = map(re.compile, (b"PK\x07\x08", b"PK(?:\x03\x04|\x01\x02|\x05\x06)", END))
 _HEADER, _END_BYTES = struct.Struct("<6xHH4xIIIHH"), 22
 _STORED, _DEFLATED = 0, 8
 _STEP: Final = 1024
+_LONGEST_NAME: Final = 200
+_MOST_DESCRIPTORS: Final = 100_000
 
 
 class Content:
@@ -114,18 +120,31 @@ def _packing(payload: bytes, at: int) -> _Packing | None:
 _DEFLATE: Final[_Packing] = ("the deflate stream", Reason.ZLIB_INVALID, -15)
 
 
-def is_zlib(payload: bytes, at: int = 0) -> bool:
-    """Whether a zlib stream begins here, with the window that all libraries use (RFC 1950), and no text."""
-    return payload.startswith(_ZLIB, at) and not _is_text(payload[at : at + _GLANCE])
+def is_zlib(payload: bytes, at: int = 0, *, sure: bool = False) -> bool:
+    """Whether a zlib stream begins here (RFC 1950), and no text.
+
+    The header of the usual window is enough, unless it has to be `sure`. That of another is too common: the stream
+    has to go on for a while, or to its end, or begin as JSON does.
+    """
+    if not payload.startswith(_ZLIB, at) or _is_text(payload[at : at + _GLANCE]):
+        return False
+    if payload.startswith(b"x", at) and not sure:
+        return True
+    head, whole = _head(payload, at, 15)
+    return whole or len(head) == _GLANCE or _BEGINS_JSON.match(head) is not None
 
 
 def is_deflate(payload: bytes, at: int = 0) -> bool:
-    """Whether this is no text, and inflates to what begins as JSON does: bare deflate has no mark of its own."""
-    if _is_text(payload[at : at + _GLANCE]):
-        return False
+    """Whether this is no text, and inflates to what may be JSON: bare deflate has no mark of its own."""
+    return not _is_text(payload[at : at + _GLANCE]) and bool(_BEGINS_JSON.match(_head(payload, at, -15)[0]))
+
+
+def _head(payload: bytes, at: int, bits: int) -> tuple[bytes, bool]:
+    """The first bytes that come out, none if it is no stream; and whether that is all, the checksum right."""
+    stream = zlib.decompressobj(bits)
     with suppress(zlib.error):
-        return bool(_BEGINS_JSON.match(zlib.decompressobj(-15).decompress(payload[at : at + _STEP], _GLANCE)))
-    return False
+        return stream.decompress(payload[at : at + _STEP], _GLANCE), stream.eof
+    return b"", False
 
 
 def _is_text(head: bytes) -> bool:
@@ -134,19 +153,46 @@ def _is_text(head: bytes) -> bool:
 
 
 _GLANCE: Final = 64
-_ZLIB: Final = tuple(bytes((0x78, flags)) for flags in range(256) if (0x7800 + flags) % 31 == 0)
+_ZLIB: Final = tuple(
+    bytes((window, flags))
+    for window in range(0x08, 0x79, 0x10)
+    for flags in range(256)
+    if (window << 8 | flags) % 31 == 0
+)
 _TEXT: Final = re.compile(
     rb"(?:[\t\n\r -~]|[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3})*+"
 )
-_BEGINS_JSON: Final = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:\{\s*[\"}]|\[\s*[{\[])")
+_BEGINS_JSON: Final = re.compile(
+    rb"(?:[\s,\x1e\0]|\xef\xbb\xbf)*+(?:\{\s*[\"}]|\[\s*[{\[\]]|\x1f\x8b\x08|PK\x03\x04|\xf3\x89\x9a\xc2)|\s{16}"
+)
 _PADDED: Final = re.compile(rb"[ \t\r\n\0,\x1e]*+")
 
 
-def unzip(payload: bytes, at: int, room: Callable[[int], int]) -> Iterator[Content]:
+class Descriptors:
+    """What stands behind the files of zips whose sizes are told nowhere else; sought once in all the bytes."""
+
+    def __init__(self, payload: bytes) -> None:
+        self._payload = payload
+
+    @cached_property
+    def _ends(self) -> dict[int, int]:
+        ends: dict[int, int] = {}
+        for mark in islice(_AT_DESCRIPTOR.finditer(self._payload), _MOST_DESCRIPTORS):
+            size = int.from_bytes(self._payload[mark.end() + 4 : mark.end() + 8], "little")
+            ends.setdefault(mark.start() - size, mark.start())
+        return ends
+
+    def end(self, begin: int) -> int:
+        """Where the stored file ends that begins here: it may itself be a zip of files with descriptors."""
+        return self._ends.get(begin) or _found(self._payload, _AT_DESCRIPTOR, begin)
+
+
+def unzip(payload: bytes, at: int, room: Callable[[int], int], descriptors: Descriptors) -> Iterator[Content]:
     """The files of the zip that begins here in their order, by what stands before each, then its directory.
 
     `room` tells by the compressed size how much may come out. What a Mac adds of its own is left out.
     """
+    at += len(FILE) if payload.startswith(SPLIT, at) else 0
     while payload.startswith(FILE, at) and len(payload) >= (named := at + _HEADER.size):
         flags, method, checksum, size, _, name_length, extra_length = _HEADER.unpack_from(payload, at)
         name = payload[named : named + name_length].decode(errors="replace")
@@ -155,14 +201,15 @@ def unzip(payload: bytes, at: int, room: Callable[[int], int]) -> Iterator[Conte
             size = int.from_bytes(payload[begin - extra_length + 12 : begin][:8], "little")
         told = not flags & 8  # else only what stands behind the file tells its size
         end = begin + size if told else max(begin, len(payload))
-        content = Content(f"{name!r} in the zip", Reason.ZIP_INVALID, room(min(end, len(payload)) - begin))
+        shown = f"{name[:_LONGEST_NAME]!r} in the zip"
+        content = Content(shown, Reason.ZIP_INVALID, room(min(end, len(payload)) - begin))
         if flags & 1:
             content.blame("is encrypted")
             at = begin
         elif method == _DEFLATED:
             at = content.inflate(payload, begin, end, -15)
         elif method == _STORED:
-            at = end if told else _found(payload, _AT_DESCRIPTOR, begin)
+            at = end if told else descriptors.end(begin)
             content.add(payload[begin:at])
         else:
             content.blame(f"is packed by method {method}, which is not read here")

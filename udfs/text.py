@@ -75,7 +75,8 @@ _KEY: Final = re.compile("(?<![0-9a-fA-F])[0-9a-fA-F]{32}(?![0-9a-fA-F])")
 
 def compression(payload: bytes) -> str | None:
     """How the bytes are compressed, by their first ones, of what is not opened here."""
-    return next((name for magic, name in _COMPRESSIONS.items() if payload.startswith(magic)), None)
+    found = _COMPRESSION.match(payload)
+    return found and _COMPRESSIONS[found[1]]
 
 
 _COMPRESSIONS: Final = {
@@ -85,6 +86,7 @@ _COMPRESSIONS: Final = {
     b"\x04\x22\x4d\x18": "LZ4",
     b"\xff\x06\0\0sNaPpY": "Snappy",
 }
+_COMPRESSION: Final = re.compile(rb"(?:[ \t\r\n\0]|\xef\xbb\xbf)*+(%b)" % b"|".join(map(re.escape, _COMPRESSIONS)))
 
 
 def may_be_deep(payload: bytes) -> bool:

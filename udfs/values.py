@@ -62,13 +62,14 @@ class Text:
         self._readable, self._deep = True, False
         self._begin = self._end = 0  # the segment at hand
         self._spelled = ""
+        self._compressed = compression(payload) is not None  # in a way that is not read here: one piece
         self._room = _SHORT + _COST * len(payload)  # what may still be read of what stands behind it
 
     def spans(self) -> Iterator[Span]:
         """What is still to be read, piece by piece."""
-        if self.at == 0 and compression(self.payload):  # by no way that is read here: one piece
-            self.at = len(self.payload)
-            yield Span(0, self.at, False)
+        if self._compressed:
+            self._compressed, begin, self.at = False, self.at, len(self.payload)
+            yield Span(begin, self.at, False)
         before, self.at = self.at, skip(self.payload, self.at)
         while self.at < len(self.payload):
             if step := _BRACKETS.get(self.payload[self.at]):

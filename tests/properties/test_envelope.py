@@ -58,7 +58,7 @@ def gzips(texts: Sequence[bytes], between: bytes) -> bytes:
 
 
 def zlibs(texts: Sequence[bytes], between: bytes) -> bytes:
-    return between.join(map(zlib.compress, texts))
+    return between.join(zlib.compress(text, wbits=9 + len(text) % 7) for text in texts)
 
 
 Tree: TypeAlias = tuple[bytes, list[bytes]]

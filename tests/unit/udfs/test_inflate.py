@@ -248,6 +248,34 @@ def test_what_only_looks_like_zlib_or_deflate_is_none(payload: bytes) -> None:
     assert envelope.form(payload) is None
 
 
+@pytest.mark.parametrize("mark", [b"PK\x07\x08", b"PK00"])
+def test_the_mark_of_a_split_zip_is_passed(mark: bytes) -> None:
+    assert opened(mark + zipped(RECORDS[0])) == (RECORDS[:1], [])
+    assert opened(RECORDS[1] + b"\n" + mark + zipped(RECORDS[0])) == ([RECORDS[1], RECORDS[0]], [])
+
+
+def test_a_split_zip_without_its_first_file_is_named() -> None:
+    fault = Rejection(Reason.ZIP_INVALID, "the zip breaks off, or is damaged, at byte 4 of 9")
+    assert opened(b"PK\x07\x08 rest") == ([], [fault])
+
+
+@pytest.mark.parametrize("files", [RECORDS[:2], EXPORT])
+def test_a_stored_zip_in_a_stored_zip_ends_by_its_size(files: list[bytes]) -> None:
+    stored = zipped(*files, method=zipfile.ZIP_STORED, pipe=True)
+    outer = zipped(stored, *files, method=zipfile.ZIP_STORED, pipe=True)
+    once = opened(stored)[0]
+    assert opened(outer) == (once * 2, [])
+    assert opened(outer[:-1])[0] == once * 2
+
+
+def test_a_name_in_a_detail_is_short() -> None:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("a" * 60_000, RECORDS[0])
+    (fault,) = opened(spoilt(out.getvalue(), 6, b"\1"))[1]
+    assert fault.detail == f"{'a' * 200!r} in the zip is encrypted"
+
+
 def test_a_folder_that_holds_something_is_a_file() -> None:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as archive:

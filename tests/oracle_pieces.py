@@ -1,0 +1,98 @@
+"""The values of a text, and what in it is none: the oracle's own way, with nothing but the standard library."""
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+BOM = b"\xef\xbb\xbf"
+BLANKS = b" \t\r\n"
+COMPRESSED = (b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ\0", b"\x04\x22\x4d\x18", b"\xff\x06\0\0sNaPpY")
+"""zstd, bzip2, xz, LZ4, Snappy: by no parser here."""
+AROUND = re.compile(b"(?:[ \t\r\n\0]|\xef\xbb\xbf)*")
+BETWEEN_TEXT = "(?:[\t-\r ,\x1e\0]|\xef\xbb\xbf|\xe2\x80[\xa8\xa9]|\xc2\x85)*"
+BETWEEN = re.compile(BETWEEN_TEXT.encode("latin-1"))
+LINE_END = "(?:[\n\r\x0b\x0c\x1e]|\xe2\x80[\xa8\xa9]|\xc2\x85)"
+NEXT_LINE = re.compile(
+    LINE_END + "([ \t]*+)(?:[ \t,\x1e\0]|\xef\xbb\xbf)*+([{[]|\x1f\x8b\x08|PK\x03\x04|\xf3\x89\x9a\xc2)"
+)
+DECODER = json.JSONDecoder(parse_int=float, parse_float=float)
+Piece: TypeAlias = tuple[int, int, bool]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Not all of the record could be read, for this reason; its dead letter holds the whole record."""
+
+    reason: str
+
+
+class Text:
+    """A text, a character for each byte: its values, and what in it is none.
+
+    What is none goes on to the next line that begins a value and is set in no further than the one where the
+    reading of it began.
+    """
+
+    def __init__(self, data: bytes, is_packed: Callable[[bytes], bool]) -> None:
+        self.data, self.text, self.is_packed = data, data.decode("latin-1"), is_packed
+        self.line_end = self.open = self.deep = 0
+        self.uneven = self.too_deep = self.broken = False
+
+    def faults(self) -> list[Fault]:
+        if self.too_deep:
+            return [Fault("too_deep")]
+        return [Fault("invalid_json")] if (self.uneven or self.open) and not self.broken else []
+
+    def pieces(self, at: int) -> tuple[list[Piece], int]:
+        """Those from here on: begin, end, and whether it is a value; up to what is packed."""
+        text, pieces, came_from = self.text, [], at
+        if at == AROUND.match(self.data).end() and self.data.startswith(COMPRESSED, at):
+            return [(at, len(text), False)], len(text)
+        between = re.compile(BETWEEN_TEXT)
+        while (at := between.match(text, at).end()) < len(text):
+            if text[at] in "[]":
+                at = self._bracket(at, new_line=re.search(LINE_END, text[came_from:at]) is not None)
+            elif self.is_packed(self.data[at : at + 1024]):
+                break
+            else:
+                end, whole = self._piece(at)
+                pieces.append((at, end, whole))
+                self.broken = self.broken or not whole
+                at = end
+            came_from = at
+        return pieces, at
+
+    def _bracket(self, at: int, new_line: bool) -> int:
+        """Levels count by the line, for an array before it may be cut; of a line too deep no more is read."""
+        step = 1 if self.text[at] == "[" else -1
+        self.open += step
+        self.uneven = self.uneven or self.open < 0
+        self.deep = 1 if new_line and step == 1 else max(self.deep + step, 0)
+        if self.deep <= 64:
+            return at + 1
+        self.too_deep, self.deep = True, 0
+        following = NEXT_LINE.search(self.text, at + 1)
+        return following.start() if following else len(self.text)
+
+    def _piece(self, at: int) -> tuple[int, bool]:
+        text = self.text
+        if at >= self.line_end:
+            before = text[self.line_end : at]
+            inset = len(before) - len(before.rstrip(" \t["))
+            following = (line.start() for line in NEXT_LINE.finditer(text, at) if len(line[1]) <= inset)
+            self.line_end = next(following, len(text))
+        end = _end_of_value(text, at, in_array=self.open > 0)
+        return end or at + len(text[at : self.line_end].rstrip(" \t\r\n,\x1e\0")), end is not None
+
+
+def _end_of_value(text: str, at: int, *, in_array: bool) -> int | None:
+    """Outside of arrays only objects are values; in them also texts, and whatever stands between two commas."""
+    if text[at] != "{" and not (in_array and text[at] == '"'):
+        word = re.compile(r"[^ \t-\r\0,\[\]{}\"]+").match(text, at) if in_array else None
+        return word.end() if word else None
+    try:
+        return DECODER.raw_decode(text, at)[1]
+    except (ValueError, RecursionError):
+        return None
