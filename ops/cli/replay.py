@@ -34,7 +34,7 @@ def replay(config: Path, /, *, rate: int, dry_run: bool, state: State, **filters
         raise click.UsageError(msg)
     settings = load(config)
     letters = Letters(settings, conditions, state)
-    found = letters.plan()
+    found = letters.tally()
     if found.records and not dry_run:
         if found.unregistered:
             seconds = settings.ingest.projects_refresh_seconds

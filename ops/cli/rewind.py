@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ops.cli.terminal import cell, config_option
-from ops.maintenance.rewind import Plan, carry_out, check_stream, plan
+from ops.maintenance.rewind import WayBack, carry_out, check_stream, way_back
 from settings import load
 from stores.lake import Lake
 
@@ -28,7 +28,7 @@ def rewind(config: Path, path: str, *, yes: bool) -> None:
     """
     settings = load(config)
     lake = Lake(settings.lake_address)
-    found = plan(lake, path)
+    found = way_back(lake, path)
     if not found.steps:
         click.echo(f"the tables hold nothing that came after checkpoint {found.checkpoint} of job {found.job}")
         return
@@ -41,7 +41,7 @@ def rewind(config: Path, path: str, *, yes: bool) -> None:
     click.echo(f"done; now: flink run -s {path} …")
 
 
-def _print(found: Plan) -> None:
+def _print(found: WayBack) -> None:
     title = f"Checkpoint {found.checkpoint} of job {found.job}"
     table = Table("table", "back to", title=title, title_justify="left")
     table.add_column("rows taken out", justify="right")

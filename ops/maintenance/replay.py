@@ -49,7 +49,7 @@ class Letter(NamedTuple):
 
 
 @dataclass
-class Plan:
+class Tally:
     """What a replay comes to."""
 
     records: int = 0
@@ -74,9 +74,9 @@ class Letters:
         self.lake, self.where, self.state = Lake(settings.lake_address), conditions, state
         self._replayed = set(Replays(settings.tables_address).letters(*replayed.window(conditions)))
 
-    def plan(self) -> Plan:
+    def tally(self) -> Tally:
         """Look at all of them once. Raises StoreError."""
-        found, seen = Plan(), set[str]()
+        found, seen = Tally(), set[str]()
         for one, payload in self._all():
             if not self._wanted(one):
                 found.settled += 1
@@ -111,7 +111,7 @@ class Letters:
                 yield Letter._make((*head, digest)), whole
 
 
-def put(settings: Settings, letters: Letters, plan: Plan, rate: int) -> Iterator[int]:
+def put(settings: Settings, letters: Letters, tally: Tally, rate: int) -> Iterator[int]:
     """Put them, at most so many a second, and note each as soon as it is acknowledged; gives how many at a time.
 
     Raises StoreError.
@@ -122,14 +122,14 @@ def put(settings: Settings, letters: Letters, plan: Plan, rate: int) -> Iterator
     name_of = _namer()
 
     def records() -> Iterator[tuple[str, bytes]]:
-        for one, payload in letters.distinct(plan.twins):
+        for one, payload in letters.distinct(tally.twins):
             given.append((one, name_of(payload, one.arrival)))
             yield f"{one.sequence[-40:]}-{one.sub_index or 0}", payload
 
     begin, done = time.monotonic(), 0
     for places in stream.placed(records()):
         letters_put = [(place, *given.popleft()) for place in places]
-        replays.add(note for one in letters_put for note in _notes(*one, plan.twins))
+        replays.add(note for one in letters_put for note in _notes(*one, tally.twins))
         done += len(places)
         yield len(places)
         time.sleep(max(0.0, begin + done / rate - time.monotonic()))

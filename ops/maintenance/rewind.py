@@ -19,7 +19,7 @@ from stores.stream import Stream
 _TIME: Final = "%Y-%m-%dT%H:%M:%SZ"
 
 
-class Plan(NamedTuple):
+class WayBack(NamedTuple):
     """How the tables come back to a checkpoint of a job."""
 
     job: str
@@ -30,7 +30,7 @@ class Plan(NamedTuple):
     """when the checkpoint was committed"""
 
 
-def plan(lake: Lake, path: str) -> Plan:
+def way_back(lake: Lake, path: str) -> WayBack:
     """What to do. Raises StoreError when the checkpoint cannot be read, or the tables cannot come back to it."""
     job = job_of(path)
     if not job:
@@ -43,7 +43,7 @@ def plan(lake: Lake, path: str) -> Plan:
         msg = f"{path}: its job ran on, and Iceberg has deleted what its restore would read; take a chk-N"
         raise StoreError(msg)
     steps, at = planned(histories, job, checkpoint)
-    return Plan(job, checkpoint, steps, at)
+    return WayBack(job, checkpoint, steps, at)
 
 
 def check_stream(settings: Settings, path: str, at: datetime) -> None:
@@ -58,7 +58,7 @@ def check_stream(settings: Settings, path: str, at: datetime) -> None:
         raise StoreError(msg)
 
 
-def carry_out(lake: Lake, found: Plan) -> None:
+def carry_out(lake: Lake, found: WayBack) -> None:
     """Set the tables back, one by one; what was stopped halfway is finished when it is repeated."""
     for one in found.steps:
         set_back(lake, one.table, one.current, one.back_to)
