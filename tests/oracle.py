@@ -247,7 +247,7 @@ def _kind(record: Record) -> str:
 
 def _of_amplitude(keys: set[str]) -> str:
     """What has such keys of all that Amplitude has elsewhere and never on a stream; empty when nothing has."""
-    if {"amplitude_id", "merged_amplitude_id"} <= keys:
+    if {"amplitude_id", "merged_amplitude_id"} <= keys or {"AMPLITUDE_ID", "MERGED_AMPLITUDE_ID"} <= keys:
         return "merged_ids"
     if "api_key" in keys and keys & {"events", "event", "identification"}:
         return "api_request"
@@ -255,7 +255,10 @@ def _of_amplitude(keys: set[str]) -> str:
         return "api_request"
     about = {"requester", "delete_from_org", "ignore_invalid_id", "include_mapped_user_ids"}
     of_users = keys == {"user_ids"} or ("user_ids" in keys and keys & about)
-    return "deletion" if "amplitude_ids" in keys or of_users else ""
+    if "amplitude_ids" in keys or of_users:
+        return "deletion"
+    columns = {"APP", "UUID", "USER_ID", "DEVICE_ID", "AMPLITUDE_ID", "EVENT_TIME", "EVENT_PROPERTIES"}
+    return "warehouse_row" if "EVENT_TYPE" in keys and keys & columns else ""
 
 
 def _project(app: object) -> int | None:

@@ -17,6 +17,8 @@ _REQUESTS: Final = (
 """Bodies of HTTP V2 and Batch, of the older HTTP API, of both Identify APIs, of User Mapping (§2.3, §5, §6)."""
 _DELETION: Final = {"requester", "delete_from_org", "ignore_invalid_id", "include_mapped_user_ids"}
 """What a request to delete users may have beside the ids (§5)."""
+_WAREHOUSE: Final = {"APP", "UUID", "USER_ID", "DEVICE_ID", "AMPLITUDE_ID", "EVENT_TIME", "EVENT_PROPERTIES"}
+"""Columns of events in Snowflake, which names columns in capitals (docs/amplitude.md §1.4)."""
 _TEST_MARKS: Final = {"event_type": "test_event_type", "user_id": "some user id", "app": "some app id"}
 SPECIAL: Final = (*USER_UPDATE_TYPES, EXPORT_PREFIX, APPBOY_PREFIX, _TEST_MARKS["event_type"])
 """With no other beginning does the name alone tell that an event is a customer's: no other rule can apply."""
@@ -76,6 +78,17 @@ def _deletion(record: Record) -> bool:
     )
 
 
+def _merged_ids(record: Record) -> bool:
+    return any(
+        record.keys() >= {write("amplitude_id"), write("merged_amplitude_id")} for write in (str, str.upper)
+    )
+
+
+def _warehouse_row(record: Record) -> bool:
+    """An event of a warehouse that names columns in capitals: no field has the name that Amplitude sends."""
+    return "EVENT_TYPE" in record and not _WAREHOUSE.isdisjoint(record)
+
+
 _RULES: Final[list[tuple[Callable[[Record], bool], Kind | Rejection]]] = [
     (_cohort, Kind.COHORT),
     (_test, Rejection(Reason.TEST_RECORD, "Amplitude's test of the connection")),
@@ -85,12 +98,10 @@ _RULES: Final[list[tuple[Callable[[Record], bool], Kind | Rejection]]] = [
     (_with_key, Rejection(Reason.API_REQUEST, "the body of a request to one of Amplitude's APIs")),
     (_user_update, Kind.USER_UPDATE),
     (lambda record: record.get("event_type") is not None, Kind.EVENT),
-    (
-        lambda record: record.keys() >= {"amplitude_id", "merged_amplitude_id"},
-        Rejection(Reason.MERGED_IDS, "a row of Amplitude's exports of merged users"),
-    ),
+    (_merged_ids, Rejection(Reason.MERGED_IDS, "a row of Amplitude's exports of merged users")),
     (_request, Rejection(Reason.API_REQUEST, "the body of a request to one of Amplitude's APIs")),
     (_deletion, Rejection(Reason.DELETION, "a deletion of users, as Amplitude's User Privacy API has it")),
+    (_warehouse_row, Rejection(Reason.WAREHOUSE_ROW, "a row of a warehouse: its columns are named in capitals")),
     (
         lambda record: record.get("app") is not None,
         Rejection(Reason.EVENT_TYPE_MISSING, "no event_type, or null"),

@@ -44,6 +44,7 @@ class Reason(StrEnum):
     DUPLICATE_KEY = "duplicate_key"
     FOREIGN = "foreign"
     MERGED_IDS = "merged_ids"
+    WAREHOUSE_ROW = "warehouse_row"
     API_REQUEST = "api_request"
     DELETION = "deletion"
     APP_MISSING = "app_missing"

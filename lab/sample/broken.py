@@ -86,6 +86,7 @@ def _unusable(example: Record) -> dict[str, list[bytes]]:
             b"{}",
         ],
         "merged_ids": [encode({"scope": 7, "amplitude_id": 1, "merged_amplitude_id": 2})],
+        "warehouse_row": [encode({name.upper(): value for name, value in example.items()})],
         "api_request": [
             encode({"api_key": "0" * 32, "events": [{"user_id": "user-1", "event_type": "Play Song"}]}),
             encode({"api_key": "0" * 32, "identification": [{"user_id": "user-1"}]}),

@@ -65,6 +65,13 @@ REASONS: Final[Mapping[str, Meaning]] = {
         "the file of merged ids of an S3 or warehouse export was put on this stream",
         "have the sender leave that file out; profiles go by `user_id` and need no merges",
     ),
+    Reason.WAREHOUSE_ROW: Meaning(
+        "a row of Amplitude's events as a warehouse such as Snowflake has them: its columns are named in capitals "
+        "(`EVENT_TYPE`, `APP`), which Amplitude never sends to a stream",
+        "an export of a warehouse was put on this stream",
+        "have the sender name the fields as Amplitude does (`event_type`, `app`), or put Amplitude's own export "
+        "on the stream",
+    ),
     Reason.API_REQUEST: Meaning(
         "the body of a request to one of Amplitude's APIs (HTTP V2, Batch, Identify, User Mapping): it names no "
         "project, and Amplitude has not seen it",

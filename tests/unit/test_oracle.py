@@ -97,6 +97,7 @@ def test_the_public_records() -> None:
         ("duplicate_key", b'{"app":1,"event_type":"a","uuid":"null","event_id":1,"event_id":2}'),
         ("foreign", b"{}"),
         ("merged_ids", b'{"scope":1,"amplitude_id":1,"merged_amplitude_id":2}'),
+        ("warehouse_row", b'{"EVENT_TYPE":"a","APP":1,"USER_ID":"u"}'),
         ("api_request", b'{"api_key":"k","events":[]}'),
         ("deletion", b'{"amplitude_ids":[1],"requester":"r"}'),
         ("foreign", encode(event(app=None, event_type=None, user_properties=MISSING))),

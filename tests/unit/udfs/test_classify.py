@@ -15,6 +15,7 @@ APPBOY = Rejection(Reason.APPBOY_EVENT, "an event that Braze has sent to Amplitu
 NAMELESS = Rejection(Reason.EVENT_TYPE_MISSING, "no event_type, or null")
 FOREIGN = Rejection(Reason.FOREIGN, "neither an event, a user update nor a cohort message")
 
+WAREHOUSE = Rejection(Reason.WAREHOUSE_ROW, "a row of a warehouse: its columns are named in capitals")
 MERGED = Rejection(Reason.MERGED_IDS, "a row of Amplitude's exports of merged users")
 REQUEST = Rejection(Reason.API_REQUEST, "the body of a request to one of Amplitude's APIs")
 DELETION = Rejection(Reason.DELETION, "a deletion of users, as Amplitude's User Privacy API has it")
@@ -78,6 +79,11 @@ OUTCOMES: dict[str, tuple[Record, Kind | Rejection]] = {
     ),
     "merged ids of a warehouse": ({"amplitude_id": 1, "merged_amplitude_id": 2, "merge_event_time": "t"}, MERGED),
     "merged ids with an app": ({"app": PROJECT, "amplitude_id": 1, "merged_amplitude_id": 2}, MERGED),
+    "merged ids in capitals": ({"AMPLITUDE_ID": 1, "MERGED_AMPLITUDE_ID": 2, "MERGE_EVENT_TIME": "t"}, MERGED),
+    "a row of Snowflake": ({name.upper(): value for name, value in event().items()}, WAREHOUSE),
+    "a row of Snowflake, its columns chosen": ({"EVENT_TYPE": "Play Song", "USER_ID": "u", "N": 1}, WAREHOUSE),
+    "capitals of something else": ({"EVENT_TYPE": "Play Song", "N": 1}, FOREIGN),
+    "event with a column in capitals": (event(EVENT_TYPE="x", APP=1), Kind.EVENT),
     "event with merged ids": (event(merged_amplitude_id=2), Kind.EVENT),
     "HTTP V2": ({"api_key": "k", "events": [event()], "options": {"min_id_length": 1}}, REQUEST),
     "the older HTTP API": ({"api_key": "k", "event": event()}, REQUEST),

@@ -51,6 +51,10 @@ EXAMPLES: dict[Reason, tuple[bytes, str]] = {
         b'{"amplitude_id":1,"merged_amplitude_id":2}',
         "a row of Amplitude's exports of merged users",
     ),
+    Reason.WAREHOUSE_ROW: (
+        b'{"APP":1,"EVENT_TYPE":"a"}',
+        "a row of a warehouse: its columns are named in capitals",
+    ),
     Reason.API_REQUEST: (b'{"api_key":"k","events":[]}', "the body of a request to one of Amplitude's APIs"),
     Reason.DELETION: (
         b'{"user_ids":[1],"requester":"r"}',
