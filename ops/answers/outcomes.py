@@ -14,7 +14,7 @@ DROPPED: Final = "dropped"
 """The outcome of what the Kinesis connector does not hand over."""
 OUTCOMES: Final = {
     "accepted": "stored as events",
-    "duplicate": "the same event of the same project stands earlier in this file",
+    "duplicate": "copies of what comes earlier in this file: each is taken once",
     Kind.USER_UPDATE: "kept in the history, and merged into profiles where they are of a known user",
     Kind.COHORT: "cohort messages: memberships, and a history of them",
     Kind.CONTROL: "recognised and counted; no events of a customer's",
@@ -79,9 +79,9 @@ class Summary:
             self.outcomes[DROPPED] = records
 
     def add(self, row: Row, *, copy: bool) -> None:
-        """Count one more record; `copy` says that the event was there before."""
+        """Count one more record; `copy` says that its like was there before."""
         at, self.last = self.records, row
-        outcome = row["kind"] if row["kind"] != Kind.EVENT else "duplicate" if copy else "accepted"
+        outcome = "duplicate" if copy else "accepted" if row["kind"] == Kind.EVENT else row["kind"]
         self.outcomes[outcome] += 1
         self.first.setdefault(outcome, at)
         if outcome == "accepted":

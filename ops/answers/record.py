@@ -1,7 +1,7 @@
 """What the job would do with the bytes of a file, and why, without a job.
 
 The file is one record or an archive of them. Its parts are decoded one after the other by the job's own rules;
-what stays in memory is the file, the member of the archive that is open, and a hash of each distinct event.
+what stays in memory is the file, the member of the archive that is open, and the hash of each identity.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -65,7 +65,7 @@ def _counted(summary: Summary, rows: Iterable[Row], tell: Callable[[int], None])
     for row in rows:
         key = (row["project_id"], row["identity_hash"])
         summary.add(row, copy=key in seen)
-        if row["kind"] == Kind.EVENT:
+        if row["identity_hash"]:
             seen.add(key)
         if summary.records % 1000 == 0:
             tell(summary.records)

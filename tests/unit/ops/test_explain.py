@@ -134,12 +134,12 @@ def test_a_gzip_with_a_copy_in_it() -> None:
         f"""\
 gzip, {len(payload):,} bytes: 3 records, numbered from 0 as in `sub_index`.
 All are taken.
-┏━━━━━━━━━━━┳━━━━━━━━━┳━━━━━━━┳━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━┓
-┃ outcome   ┃ records ┃ first ┃ that is                                                        ┃
-┡━━━━━━━━━━━╇━━━━━━━━━╇━━━━━━━╇━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━┩
-│ accepted  │       2 │     0 │ stored as events                                               │
-│ duplicate │       1 │     1 │ the same event of the same project stands earlier in this file │
-└───────────┴─────────┴───────┴────────────────────────────────────────────────────────────────┘
+┏━━━━━━━━━━━┳━━━━━━━━━┳━━━━━━━┳━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━┓
+┃ outcome   ┃ records ┃ first ┃ that is                                                       ┃
+┡━━━━━━━━━━━╇━━━━━━━━━╇━━━━━━━╇━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━┩
+│ accepted  │       2 │     0 │ stored as events                                              │
+│ duplicate │       1 │     1 │ copies of what comes earlier in this file: each is taken once │
+└───────────┴─────────┴───────┴───────────────────────────────────────────────────────────────┘
 {NAMES.format(2)}mended: sentinel_id:user_id, 1 record. {REPAIRS["sentinel_id"]}
 
 {EVERYONE}""",
