@@ -84,13 +84,15 @@ def _repairs(clock_mended: bool, entries: Iterable[object]) -> Iterator[str]:
 
 
 def _mended(user: object) -> Repair | None:
-    """What is to be said of a user's id: that it is no id, means nobody, or was a number."""
+    """What is to be said of a user's id: that it is no id, means nobody, is too long for one, or was a number."""
     user_id = user.get("user_id") if isinstance(user, dict) else None
     spelled = ids.spelled(user_id)
     if spelled is None:
         return Repair.WRONG_TYPE
     if not spelled or ids.nobody(spelled):
         return Repair.SENTINEL_ID
+    if not users.can_be_id(spelled.replace("\0", "")):
+        return Repair.ID_TOO_LONG
     return None if isinstance(user_id, str) else Repair.ID_FROM_NUMBER
 
 

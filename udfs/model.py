@@ -108,6 +108,7 @@ class Repair(StrEnum):
     FIELD_RENAMED = "field_renamed"
     SENTINEL_ID = "sentinel_id"
     ID_FROM_NUMBER = "id_from_number"
+    ID_TOO_LONG = "id_too_long"
     INTEGER_BEYOND_INT64 = "integer_beyond_int64"
     FLOAT_NOT_FINITE = "float_not_finite"
     TIMESTAMP_UNREADABLE = "timestamp_unreadable"

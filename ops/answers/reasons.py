@@ -203,9 +203,11 @@ REPAIRS: Final[Mapping[str, str]] = {
     Repair.DUPLICATE_FIELD: "A field occurred twice in an object; the last one counts.",
     Repair.FIELD_RENAMED: "`event_name` was read as `event_type`, or `created_at` as `event_time`.",
     Repair.SENTINEL_ID: 'A `uuid`, `user_id`, `device_id` or `$insert_id` such as "null", "unknown" or "0" '
-    "counts as none; the value sent is kept in `extra`.",
+    "counts as none; the value sent is kept in `extra`, of a cohort's user in `entry`.",
     Repair.ID_FROM_NUMBER: "An integer for a `uuid`, `user_id`, `device_id` or `$insert_id` became the text of "
     "its digits.",
+    Repair.ID_TOO_LONG: "A `user_id` of more than 4,096 bytes in a cohort names nobody: the user is no member, "
+    "and is kept in `entry`.",
     Repair.INTEGER_BEYOND_INT64: "An integer beyond 64 bits is kept in `extra` as written; its column is null.",
     Repair.FLOAT_NOT_FINITE: "A number too large for a double is kept in `extra` as written; its column is null.",
     Repair.TIMESTAMP_UNREADABLE: "A value that is no timestamp is kept in `extra`; its column is null. The "
@@ -214,6 +216,7 @@ REPAIRS: Final[Mapping[str, str]] = {
     "`extra`; the arrival counts instead. Such a `computed_time` of a cohort counts as the arrival if users "
     "leave, and as a day before it if they enter.",
     Repair.CONTAINER_EXPECTED: "A value that should be an object is kept in `extra`; its column is `{}`.",
-    Repair.WRONG_TYPE: "A value of another type than its column is kept in `extra`; its column is null.",
+    Repair.WRONG_TYPE: "A value of another type than its column is kept in `extra`, of a cohort's user in `entry`"
+    "; its column is null.",
 }
 """By repair: what was mended in a record that is accepted all the same."""
