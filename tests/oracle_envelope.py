@@ -102,7 +102,7 @@ def _inflated(data: bytes) -> Opened:
         if not member.eof:
             return texts, [wrong], 0
         rest = member.unused_data
-        data = rest.lstrip(b" \t\r\n\0,\x1e")
+        data = rest.lstrip(b" \t\r\n\0,;|\x1e")
     return _followed(texts, rest, wrong)
 
 
@@ -236,7 +236,7 @@ def _fields(message: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 JSON_BEGINS = re.compile(
-    rb"([\s,\x1e\0]|\xef\xbb\xbf)*(\{\s*[\"}]|\[\s*[\[{\]]|\x1f\x8b\x08|PK\x03\x04|\xf3\x89\x9a\xc2)|\s{16}"
+    rb"([\s,;|\x1e\0]|\xef\xbb\xbf|data:)*(\{\s*[\"}]|\[\s*[\[{\]]|\x1f\x8b\x08|PK\x03\x04|\xf3\x89\x9a\xc2)|\s{16}"
 )
 KPL = b"\xf3\x89\x9a\xc2"
 SPLIT = (b"PK\x07\x08", b"PK00PK\x03\x04")

@@ -11,11 +11,14 @@ BLANKS = b" \t\r\n"
 COMPRESSED = (b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ\0", b"\x04\x22\x4d\x18", b"\xff\x06\0\0sNaPpY")
 """zstd, bzip2, xz, LZ4, Snappy: by no parser here."""
 AROUND = re.compile(b"(?:[ \t\r\n\0]|\xef\xbb\xbf)*")
-BETWEEN_TEXT = "(?:[\t-\r ,\x1e\0]|\xef\xbb\xbf|\xe2\x80[\xa8\xa9]|\xc2\x85)*"
+SSE_FIELDS = "(?:(?<![^\n\r\xbf])(?:event|id|retry)?:[^\n\r]*[\n\r]+)+(?=data:)"
+BETWEEN_TEXT = (
+    "(?:[\t-\r ,;|\x1e\0]|\xef\xbb\xbf|\xe2\x80[\xa8\xa9]|\xc2\x85|(?<![^\n\r\xbf])data:|" + SSE_FIELDS + ")*"
+)
 BETWEEN = re.compile(BETWEEN_TEXT.encode("latin-1"))
 LINE_END = "(?:[\n\r\x0b\x0c\x1e]|\xe2\x80[\xa8\xa9]|\xc2\x85)"
 NEXT_LINE = re.compile(
-    LINE_END + "([ \t]*+)(?:[ \t,\x1e\0]|\xef\xbb\xbf)*+([{[]|\x1f\x8b\x08|PK\x03\x04|\xf3\x89\x9a\xc2)"
+    LINE_END + "([ \t]*+)(?:[ \t,;|\x1e\0]|\xef\xbb\xbf|data:)*+([{[]|\x1f\x8b\x08|PK\x03\x04|\xf3\x89\x9a\xc2)"
 )
 DECODER = json.JSONDecoder(parse_int=float, parse_float=float)
 Piece: TypeAlias = tuple[int, int, bool]
@@ -84,13 +87,13 @@ class Text:
             following = (line.start() for line in NEXT_LINE.finditer(text, at) if len(line[1]) <= inset)
             self.line_end = next(following, len(text))
         end = _end_of_value(text, at, in_array=self.open > 0)
-        return end or at + len(text[at : self.line_end].rstrip(" \t\r\n,\x1e\0")), end is not None
+        return end or at + len(text[at : self.line_end].rstrip(" \t\r\n,;|\x1e\0")), end is not None
 
 
 def _end_of_value(text: str, at: int, *, in_array: bool) -> int | None:
     """Outside of arrays only objects are values; in them also texts, and whatever stands between two commas."""
     if text[at] != "{" and not (in_array and text[at] == '"'):
-        word = re.compile(r"[^ \t-\r\0,\[\]{}\"]+").match(text, at) if in_array else None
+        word = re.compile(r"[^ \t-\r\0,;|\[\]{}\"]+").match(text, at) if in_array else None
         return word.end() if word else None
     try:
         return DECODER.raw_decode(text, at)[1]

@@ -163,9 +163,9 @@ _TEXT: Final = re.compile(
     rb"(?:[\t\n\r -~]|[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3})*+"
 )
 _BEGINS_JSON: Final = re.compile(
-    rb"(?:[\s,\x1e\0]|\xef\xbb\xbf)*+(?:\{\s*[\"}]|\[\s*[{\[\]]|\x1f\x8b\x08|PK\x03\x04|\xf3\x89\x9a\xc2)|\s{16}"
+    rb"(?:[\s,;|\x1e\0]|\xef\xbb\xbf|data:)*+(?:\{\s*[\"}]|\[\s*[{\[\]]|\x1f\x8b\x08|PK\x03\x04|\xf3\x89\x9a\xc2)|\s{16}"
 )
-_PADDED: Final = re.compile(rb"[ \t\r\n\0,\x1e]*+")
+_PADDED: Final = re.compile(rb"[ \t\r\n\0,;|\x1e]*+")
 
 
 class Descriptors:

@@ -14,16 +14,19 @@ import msgspec
 from udfs.model import Reason, Rejection
 from udfs.text import MAX_BYTES, MAX_DEPTH, TOO_DEEP, compression
 
-# what stands between values: blanks, commas, ends of lines (also U+0085, U+2028, U+2029), record separators
-# (RFC 7464), padding, byte order marks
-_SKIPPED: Final = re.compile(rb"(?:[\t-\r ,\x1e\0]|\xef\xbb\xbf|\xe2\x80[\xa8\xa9]|\xc2\x85)*+")
+# what stands between values: blanks, commas, semicolons, bars, ends of lines (also U+0085, U+2028, U+2029), record
+# separators (RFC 7464), padding, byte order marks; of server-sent events `data:`, and the other fields before it
+_SKIPPED: Final = re.compile(
+    rb"(?:[\t-\r ,;|\x1e\0]|\xef\xbb\xbf|\xe2\x80[\xa8\xa9]|\xc2\x85"
+    rb"|(?<![^\n\r\xbf])data:|(?:(?<![^\n\r\xbf])(?:event|id|retry)?+:[^\n\r]*+[\n\r]++)++(?=data:))*+"
+)
 _SEGMENT: Final = re.compile(
     rb"(?:[\n\r\x0b\x0c\x1e]|\xe2\x80[\xa8\xa9]|\xc2\x85)(?P<indent>[ \t]*+)"
-    rb"(?:[ \t,\x1e\0]|\xef\xbb\xbf)*+(?=[{\[]|\x1f\x8b\x08|PK\x03\x04|\xf3\x89\x9a\xc2)"
+    rb"(?:[ \t,;|\x1e\0]|\xef\xbb\xbf|data:)*+(?=[{\[]|\x1f\x8b\x08|PK\x03\x04|\xf3\x89\x9a\xc2)"
 )
 _LINE_END: Final = re.compile(rb"[\n\r\x0b\x0c\x1e]|\xe2\x80[\xa8\xa9]|\xc2\x85")
-_WORD: Final = re.compile(rb"[^\s\0,\[\]{}\"]++")  # a number, true, null, or what should be one
-_BEHIND: Final = b" \t\r\n,\x1e\0"
+_WORD: Final = re.compile(rb"[^\s\0,;|\[\]{}\"]++")  # a number, true, null, or what should be one
+_BEHIND: Final = b" \t\r\n,;|\x1e\0"
 _BRACKETS: Final = {ord("["): 1, ord("]"): -1}
 _SHORT: Final = 4096
 _COST: Final = 4

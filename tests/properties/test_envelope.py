@@ -30,6 +30,7 @@ OBJECTS = [
 SEPARATORS = [
     *(b"", b" ", b"\t", b"\n", b"\r\n", b"\r", b"\n\n"),
     *(b",", b", ", b",\n", b"\n,", b"\n\xef\xbb\xbf", b"\n\x1e"),
+    *(b";", b";\r\n", b" | ", b"|", b"\ndata: ", b"\n\nevent: e\nid: 7\ndata:"),
 ]
 AROUND = [b"", b"", b" ", b"\n", b"\r\n", b",", b",\n", b"\xef\xbb\xbf", b"\0\0"]
 BETWEEN_MEMBERS = [b"", b"\n", b"\r\n", b" ", b"\0\0\0"]
@@ -115,6 +116,8 @@ HOSTILE = {
     "braces": b'{"a":' * (2 * MIB),
     "braces by the line": b'{"a":\n' * MIB,
     "garbage by the line": b"garbage, {}\n" * 100_000,
+    "fields of server-sent events": b"{}\n" + b"event: x\n:\n" * 100_000 + b"{}",
+    "names of fields": b"{}data:" * 300_000 + b"data:" * 300_000,
     "half an object a line": b'{"a":[1,2\n' * 100_000,
     "an object and a half a line": b'{"a":1}{"a":[1,2\n' * 100_000,
     "what looks like zlib": b"{}\nx\x9c\xff\xff\n" * 100_000,

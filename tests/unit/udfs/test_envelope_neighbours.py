@@ -106,6 +106,29 @@ def test_of_a_line_too_deep_the_next_ones_are_read() -> None:
     )  # fmt: skip
 
 
+SEPARATED = {
+    "semicolons": (A + b";" + B + b"; " + C + b";", [A, B, C]),
+    "semicolons at ends of lines": (A + b";\n" + B + b";\r\n", [A, B]),
+    "bars": (A + b"|" + B + b" | " + C, [A, B, C]),
+    "bars in an array": (b"[" + A + b"|" + B + b"|1|2]", [A, B, b"1", b"2"]),
+    "one server-sent event": (b"data: " + A, [A]),
+    "server-sent events": (b"data: " + A + b"\n\ndata:" + B + b"\r\n\r\n", [A, B]),
+    "server-sent events with all fields": (
+        b": hello\n\nid: 1\nevent: e\nretry: 10\ndata: " + A + b"\n\n:\nid: 2\ndata: [" + B + b"]\n\n", [A, B]
+    ),
+    "server-sent events, one is none": (b"data: " + A + b"\n\ndata: ping\n\ndata: " + B, [A, b"ping", B]),
+    "server-sent events, the last without data": (b"data: " + A + b"\n\nid: 1\n", [A, b"id: 1"]),
+    "fields of something else": (b"id: 1\n" + A + b"\nevent: e\n" + B, [b"id: 1", A, b"event: e", B]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("payload", "heads"), SEPARATED.values(), ids=SEPARATED)
+def test_values_are_taken_whatever_people_put_between_them(payload: bytes, heads: list[bytes]) -> None:
+    assert envelope.form(payload) is not None
+    assert opened(payload) == (heads, [])
+    assert opened(gzip.compress(payload) + b"\n" + payload) == (heads * 2, [])
+
+
 def test_a_line_that_is_none_takes_no_packed_one_with_it() -> None:
     assert opened(A_GZ + b"\nbroken\n" + A_ZIP) == ([A, b"broken", A], [])
     assert [fault.reason for fault in opened(A_GZ + b"broken\n" + A_ZIP)[1]] == [Reason.GZIP_INVALID]
