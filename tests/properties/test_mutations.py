@@ -55,6 +55,19 @@ def strict_app(payload: bytes) -> int:
     return int(app)
 
 
+def passed_over(leaf: Leaf) -> bool:
+    """Whether an event is taken though its bytes are no UTF-8: they may be in an object that stands twice.
+
+    The quick way passes over all but the last of a name, and nothing of them is stored: see udfs/test_poison.py.
+    """
+    payload = bytes(leaf.payload)
+    if leaf.kind != Kind.EVENT or payload.decode(errors="ignore").encode() == payload:
+        return False
+    objects = re.findall(rb'"(event_properties|user_properties|groups|group_properties|data)"', payload)
+    assert len(objects) > len(set(objects)), payload
+    return True
+
+
 Verdicts: TypeAlias = Counter[tuple[Any, ...]]
 
 
@@ -98,6 +111,10 @@ def test_whatever_is_done_to_a_record_it_has_its_outcome_and_its_own_project() -
             tally["outcomes"] += max(1, len(found))
             assert found
             assert all(leaf.kind != Kind.ENVELOPE and leaf.reason != Reason.INTERNAL_ERROR for leaf in found)
+            if any(map(passed_over, found)):
+                tally["unclear"] += 1
+                rows += [leaf.row for leaf in found]
+                continue
             for leaf in found:
                 if leaf.kind in (Kind.EVENT, Kind.USER_UPDATE):
                     assert strict_app(leaf.payload) == leaf.row[PROJECT_ID]
