@@ -5,7 +5,7 @@ export HYPOTHESIS_PROFILE
 PYTEST := .venv/bin/pytest --durations=10 --durations-min=0.5
 # Files of tests that run side by side. Tests with a stack wait half of their time; a stack takes 3 GB of memory.
 WORKERS ?= 2
-BESIDE := $(PYTEST) -n $(WORKERS) --dist loadfile
+BESIDE := $(PYTEST) -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 STAGES := lint types unit properties integration e2e
 
