@@ -37,7 +37,7 @@ def missing(stream: Stream) -> list[Dropped]:
     if not found:
         return []
     wanted = {digest(record.data) for one in found for record in one.missing}
-    there = {digest for one in stream.records() for digest in map(digest, _handed_over(one)) if digest in wanted}
+    there = {key for one in stream.records() for key in map(digest, _handed_over(one)) if key in wanted}
     return list(_without(found, there))
 
 

@@ -159,7 +159,8 @@ def stats(stack: Stack, project_id: int) -> list[int]:
 
 def bridge(stack: Stack, group: str, *arguments: str) -> str:
     """What a command says; in this process: a start takes seconds of a core, and loops here ask each second."""
-    done = CliRunner().invoke(commands, [group, "--config", str(stack.settings_path), *arguments])
+    command = [group, "--config", str(stack.settings_path), *arguments]
+    done = CliRunner().invoke(commands, command, catch_exceptions=False)
     assert done.exit_code == 0, done.output
     return done.stdout
 
