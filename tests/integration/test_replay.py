@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from jobs.sinks import COLUMNS
-from ops.cli.main import main
+from ops.cli.main import commands
 from settings import load
 from stores.errors import StoreError
 from stores.lake import DEAD_LETTERS, EVENT_COUNTS, EVENT_STORE, Lake
@@ -79,7 +79,7 @@ class Bridge:
                     yield shard, one["SequenceNumber"], arrival, one["Data"]
 
     def says(self, *arguments: str) -> str:
-        done = CliRunner().invoke(main.commands, [*arguments[:1], "--config", str(self.config), *arguments[1:]])
+        done = CliRunner().invoke(commands, [*arguments[:1], "--config", str(self.config), *arguments[1:]])
         assert done.exit_code == 0, done.output
         return done.stdout
 
@@ -96,9 +96,7 @@ class Bridge:
 
     def diagnosis(self) -> dict[str, Any]:
         # of a project that is not registered too, with exit code 2
-        done = CliRunner().invoke(
-            main.commands, ["diagnose", "--config", str(self.config), str(PROJECT), "--json"]
-        )
+        done = CliRunner().invoke(commands, ["diagnose", "--config", str(self.config), str(PROJECT), "--json"])
         found: dict[str, Any] = json.loads(done.stdout)
         return found
 
@@ -203,7 +201,7 @@ def test_a_replay_that_dies_before_its_note_loses_and_doubles_nothing(
     with monkeypatch.context() as patch:
         patch.setattr(Replays, "add", _dies)
         done = CliRunner().invoke(
-            main.commands, ["dead-letters", "--config", str(bridge.config), "replay", "--project", str(PROJECT)]
+            commands, ["dead-letters", "--config", str(bridge.config), "replay", "--project", str(PROJECT)]
         )
         assert isinstance(done.exception, StoreError)
     bridge.judge()
