@@ -16,7 +16,9 @@ _NO_SHARD: Final = 2**128
 _KEY_TABLE, _HASH_TABLE, _RECORDS = 1, 2, 3
 _KEY, _HASH, _DATA, _TAG = 1, 2, 3, 4
 _TAG_NAME = 1
+_VARINT, _TEXT, _GROUP, _GROUP_END = 0, 2, 3, 4
 _FIXED: Final = {1: 8, 5: 4}  # bytes of the protobuf types that have always as many
+_GROUPS: Final = 100  # that lie in each other in a message; what holds the message counts as well
 _NUMBER: Final = re.compile(r"[+-]?\d+")
 
 
@@ -74,7 +76,11 @@ def data(payload: bytes) -> Iterator[bytes]:
     """The records' data, up to where the aggregate cannot be read. Raises AggregateError."""
     for number, record in _fields(_body(payload)):
         if number == _RECORDS and isinstance(record, bytes):
-            yield from (value for field, value in _fields(record) if field == _DATA and isinstance(value, bytes))
+            yield from (
+                value
+                for field, value in _fields(record, _GROUPS - 1)
+                if field == _DATA and isinstance(value, bytes)
+            )
 
 
 def _keyed(payload: bytes) -> list[Record] | None:
@@ -86,7 +92,7 @@ def _keyed(payload: bytes) -> list[Record] | None:
     keys, hash_keys = (
         [one.decode(errors="replace") for one in tables[name]] for name in (_KEY_TABLE, _HASH_TABLE)
     )
-    records = [_record(list(_fields(spelled)), keys, hash_keys) for spelled in tables[_RECORDS]]
+    records = [_record(list(_fields(spelled, _GROUPS - 1)), keys, hash_keys) for spelled in tables[_RECORDS]]
     return None if None in records else [one for one in records if one]
 
 
@@ -95,7 +101,11 @@ def _record(fields: list[tuple[int, int | bytes]], keys: list[str], hash_keys: l
     texts = {number: value for number, value in fields if isinstance(value, bytes)}
     indexes = {number: value for number, value in fields if isinstance(value, int)}
     tags = (value for number, value in fields if number == _TAG and isinstance(value, bytes))
-    if _DATA not in texts or _KEY not in indexes or not all(_TAG_NAME in dict(_fields(tag)) for tag in tags):
+    if (
+        _DATA not in texts
+        or _KEY not in indexes
+        or not all(_TAG_NAME in dict(_fields(tag, _GROUPS - 2)) for tag in tags)
+    ):
         return None
     key = _at(keys, indexes[_KEY])
     if key is None or _HASH not in indexes:
@@ -127,28 +137,45 @@ def _md5(data: bytes) -> bytes:
     return md5(data, usedforsecurity=False).digest()
 
 
-def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
+def _fields(message: bytes, groups: int = _GROUPS) -> Iterator[tuple[int, int | bytes]]:
     """Number and value of a message's fields that are numbers or of a told length. Raises AggregateError.
 
+    Groups, which no aggregate has, are passed over, as the connector does: each has an end of its own number, and
+    at most so many are in each other.
     The protobuf library at hand (4.23, Beam's) ended the process with a segmentation fault on this format.
     """
     at = 0
+    opened: list[int] = []
     try:
-        while at < len(message):
-            key, at = _varint(message, at)
-            if key & 7 == 0:
-                value, at = _varint(message, at)
-                yield key >> 3, value
-                continue
-            length, at = _varint(message, at) if key & 7 == 2 else (_FIXED[key & 7], at)
-            if at + length > len(message):
+        while at < len(message) or opened:
+            field, kind, at = _tag(message, at)
+            value: int | bytes | None = None
+            if kind == _GROUP:
+                opened.append(field)
+            elif kind == _GROUP_END and opened.pop() != field:
                 raise IndexError
-            if key & 7 == 2:
-                yield key >> 3, message[at : at + length]
-            at += length
+            elif kind == _VARINT:
+                value, at = _varint(message, at)
+            elif kind != _GROUP_END:
+                length, at = _varint(message, at) if kind == _TEXT else (_FIXED[kind], at)
+                value = message[at : at + length] if kind == _TEXT else None
+                at += length
+            if at > len(message) or len(opened) > groups:
+                raise IndexError
+            if value is not None and not opened:
+                yield field, value
     except LookupError:
         msg = "the aggregate breaks off, or is no protobuf"
         raise AggregateError(msg) from None
+
+
+def _tag(message: bytes, at: int) -> tuple[int, int, int]:
+    """Number and type of the field that begins here, of which Java takes 32 bits, and where its value begins."""
+    tag, at = _varint(message, at)
+    tag &= 2**32 - 1
+    if tag < 8:
+        raise IndexError
+    return tag >> 3, tag & 7, at
 
 
 def _varint(message: bytes, at: int) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from pyflink.java_gateway import get_gateway
 
 from jobs.sources import connector_options
 from settings import Kinesis
-from tests.kpl import aggregate_of, random_aggregate
+from tests.kpl import GROUPS, aggregate_of, random_aggregate, sealed, text
 from udfs import envelope, kpl
 from udfs.envelope import Form, Part
 
@@ -108,6 +108,12 @@ def test_what_the_connector_drops_of_an_aggregate_is_what_our_rule_says(payload:
     assert ours is not None
     assert handed_over(payload, THIRD) == [one.data for one in ours.records[: ours.handed_over]]
     assert ours.handed_over == handed
+
+
+@pytest.mark.parametrize(("body", "handed"), GROUPS.values(), ids=GROUPS)
+def test_the_connector_passes_over_groups_where_they_are_whole(body: bytes, handed: list[bytes] | None) -> None:
+    payload = sealed(text(1, b"k0") + body)
+    assert handed_over(payload) == (handed or [payload])
 
 
 def test_our_rule_is_the_connectors_for_whatever_is_sealed_as_an_aggregate() -> None:

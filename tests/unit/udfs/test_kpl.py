@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.kpl import aggregate_of, number, record, sealed, text
+from tests.kpl import GROUPS, aggregate_of, number, record, sealed, text
 from udfs import kpl
 
 THIRD = (0, 2**128 // 3)
@@ -54,6 +54,12 @@ def test_what_the_connector_hands_over_is_a_head_of_the_aggregate(
 )
 def test_what_is_no_aggregate_to_the_connector_is_handed_over_whole(payload: bytes) -> None:
     assert kpl.opened(payload) is None
+
+
+@pytest.mark.parametrize(("body", "handed"), GROUPS.values(), ids=GROUPS)
+def test_groups_of_protobuf_are_passed_over_where_they_are_whole(body: bytes, handed: list[bytes] | None) -> None:
+    found = kpl.opened(sealed(text(1, b"k0") + body))
+    assert (found and [one.data for one in found.records[: found.handed_over]]) == handed
 
 
 def test_an_aggregate_has_to_be_put_under_its_first_key() -> None:
