@@ -13,7 +13,7 @@ from hashlib import md5
 from io import BytesIO
 from typing import TypeAlias
 
-from tests.oracle_pieces import BETWEEN, BLANKS, BOM, LINE_END, Fault, Text
+from tests.oracle_pieces import BETWEEN, BLANKS, BOM, LINE_END, Fault, Text, plain
 
 MIB = 2**20
 LARGEST_RECORD = 10 * MIB
@@ -42,7 +42,7 @@ def _held(data: bytes, level: int) -> tuple[list[bytes], list[Fault]]:
     singles: list[bytes] = []
     faults: list[Fault] = []
     text, at = Text(data, _is_packed), 0
-    while (at := BETWEEN.match(data, at).end()) < len(data):
+    while (at := BETWEEN.match(text.data, at).end()) < len(data):
         opener = _opener(data[at:])
         if opener and level == LEVELS:
             return singles, [*faults, Fault("envelope_too_deep")]
@@ -56,7 +56,7 @@ def _held(data: bytes, level: int) -> tuple[list[bytes], list[Fault]]:
             faults += wrong
         else:
             pieces, at = text.pieces(at)
-            singles += [data[begin:end] for begin, end, _ in pieces]
+            singles += [text.data[begin:end] for begin, end, _ in pieces]
     return singles, [*faults, *text.faults()]
 
 
@@ -113,11 +113,16 @@ def _with(texts: list[bytes], out: bytes) -> list[bytes]:
 
 
 def _begins(data: bytes) -> bool:
-    return _opener(data[BETWEEN.match(data).end() :]) is not None
+    return _opener(data[BETWEEN.match(plain(data)).end() :]) is not None
 
 
 def _is_json(data: bytes) -> bool:
-    return data[BETWEEN.match(data).end() :][:1] in (b"{", b"[", b"]", b"")
+    return _lead(data) in (b"{", b"[", b"]", b"")
+
+
+def _lead(data: bytes) -> bytes:
+    """The first byte that is nothing between values."""
+    return data[BETWEEN.match(plain(data)).end() :][:1]
 
 
 def _followed(contents: list[bytes], rest: bytes, wrong: Fault) -> Opened:
@@ -250,13 +255,14 @@ OPENERS = (
 def _is_single(data: bytes) -> bool:
     """Whether a text is one record with blanks around, or nothing that can be read."""
     around = data.removeprefix(BOM).strip(BLANKS)
-    if _begins(data) or data[BETWEEN.match(data).end() :].startswith(b"["):
+    if _begins(data) or _lead(data) == b"[":
         return False
-    pieces, at = Text(data, _is_packed).pieces(0)
+    text = Text(data, _is_packed)
+    pieces, at = text.pieces(0)
     if len(pieces) != 1:
         return not pieces
     begin, end, whole = pieces[0]
-    return data[begin:end] == around if whole else at == len(data)
+    return text.data[begin:end] == around if whole else at == len(data)
 
 
 def _is_packed(data: bytes) -> bool:

@@ -11,17 +11,26 @@ BLANKS = b" \t\r\n"
 COMPRESSED = (b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ\0", b"\x04\x22\x4d\x18", b"\xff\x06\0\0sNaPpY")
 """zstd, bzip2, xz, LZ4, Snappy: by no parser here."""
 AROUND = re.compile(b"(?:[ \t\r\n\0]|\xef\xbb\xbf)*")
-SSE_FIELDS = "(?:(?<![^\n\r\xbf])(?:event|id|retry)?:[^\n\r]*[\n\r]+)+(?=data:)"
-BETWEEN_TEXT = (
-    "(?:[\t-\r ,;|\x1e\0]|\xef\xbb\xbf|\xe2\x80[\xa8\xa9]|\xc2\x85|(?<![^\n\r\xbf])data:|" + SSE_FIELDS + ")*"
-)
+BETWEEN_TEXT = "(?:[\t-\r ,;|\x1e\0]|\xef\xbb\xbf|\xe2\x80[\xa8\xa9]|\xc2\x85)*"
 BETWEEN = re.compile(BETWEEN_TEXT.encode("latin-1"))
 LINE_END = "(?:[\n\r\x0b\x0c\x1e]|\xe2\x80[\xa8\xa9]|\xc2\x85)"
 NEXT_LINE = re.compile(
-    LINE_END + "([ \t]*+)(?:[ \t,;|\x1e\0]|\xef\xbb\xbf|data:)*+([{[]|\x1f\x8b\x08|PK\x03\x04|\xf3\x89\x9a\xc2)"
+    LINE_END + "([ \t]*+)(?:[ \t,;|\0]|\xef\xbb\xbf)*+([{[]|\x1f\x8b\x08|PK\x03\x04|\xf3\x89\x9a\xc2)"
 )
+SSE_REST = re.compile(rb"\A(?:event|id|retry)?:.*", re.DOTALL)
 DECODER = json.JSONDecoder(parse_int=float, parse_float=float)
 Piece: TypeAlias = tuple[int, int, bool]
+
+
+def plain(data: bytes) -> bytes:
+    """Server-sent events without the names of their fields, and without what is no data, all in its place."""
+    lines = re.split(b"([\n\r]|\xef\xbb\xbf)", data)
+    if not any(line.startswith(b"data:") for line in lines):
+        return data
+    return b"".join(
+        b" " * 5 + line[5:] if line.startswith(b"data:") else SSE_REST.sub(lambda rest: b"\n" * len(rest[0]), line)
+        for line in lines
+    )
 
 
 @dataclass(frozen=True)
@@ -39,7 +48,8 @@ class Text:
     """
 
     def __init__(self, data: bytes, is_packed: Callable[[bytes], bool]) -> None:
-        self.data, self.text, self.is_packed = data, data.decode("latin-1"), is_packed
+        self.came, self.data, self.is_packed = data, plain(data), is_packed
+        self.text = self.data.decode("latin-1")
         self.line_end = self.open = self.deep = 0
         self.uneven = self.too_deep = self.broken = False
 
@@ -57,7 +67,7 @@ class Text:
         while (at := between.match(text, at).end()) < len(text):
             if text[at] in "[]":
                 at = self._bracket(at, new_line=re.search(LINE_END, text[came_from:at]) is not None)
-            elif self.is_packed(self.data[at : at + 1024]):
+            elif self.is_packed(self.came[at : at + 1024]):
                 break
             else:
                 end, whole = self._piece(at)

@@ -50,7 +50,8 @@ _SMALL: Final = 2**20  # what any envelope may hold, however well it is compress
 
 def form(payload: bytes) -> Form | None:
     """What envelope the bytes are; None when they are one record or nothing readable."""
-    return _begins(payload).form or _text(payload)
+    plain = values.plain(payload)
+    return _begins(payload, plain).form or _text(payload, plain)
 
 
 def unpack(payload: bytes, limits: Limits = Limits()) -> Iterator[Part]:  # noqa: B008
@@ -112,19 +113,20 @@ class _Row:
 
     def __init__(self, payload: bytes, opening: _Opening, level: int) -> None:
         self.payload, self.opening, self.level = payload, opening, level
+        self.plain = values.plain(payload)
         self.descriptors = inflate.Descriptors(payload)
 
     def parts(self) -> Iterator[Part]:
         """Whatever the bytes hold; on a fault what was read until then, and the fault is noted."""
-        text = values.Text(self.payload, lambda at: _surely(self.payload, at) is not None)
-        form, text.at = _begins(self.payload)
+        text = values.Text(self.plain, lambda at: _surely(self.payload, at) is not None)
+        form, text.at = _begins(self.payload, self.plain)
         while text.at < len(self.payload):
             if form:
                 text.at = yield from self._packed(form, text.at)
             for begin, end, _ in text.spans():
                 self.opening.count()
-                yield Part(self.payload[begin:end])
-            form, text.at = _begins(self.payload, text.at)
+                yield Part(self.plain[begin:end])
+            form, text.at = _begins(self.payload, self.plain, text.at)
         if fault := text.fault():
             self.opening.note(fault)
 
@@ -151,8 +153,9 @@ class _Row:
         room = self.opening.take(len(self.payload) - at)
         for content in inflate.members(self.payload, at, room, self.opening.left):
             for data in self.opening.taken(content):
-                form = _begins(data).form
-                if joined and (form or (before and _is_json(data, 0))):  # an envelope, or a text behind one
+                plain = values.plain(data)
+                form = _begins(data, plain).form
+                if joined and (form or (before and _is_json(plain, 0))):  # an envelope, or a text behind one
                     yield from self._inside(b"".join(joined))
                     joined = []
                 before = before if joined else form
@@ -179,8 +182,8 @@ class _Row:
         """Where the next thing stands behind what is compressed; the end, if that is no thing and no line."""
         if content.fault:
             return len(self.payload)
-        form, at = _begins(self.payload, content.end)
-        if not (form or _is_json(self.payload, at) or values.line_ends(self.payload, content.end, at)):
+        form, at = _begins(self.payload, self.plain, content.end)
+        if not (form or _is_json(self.plain, at) or values.line_ends(self.plain, content.end, at)):
             flaw = f"{content.name} has {len(self.payload) - at:,} bytes behind its end, at byte {at:,}"
             self.opening.note(Rejection(content.invalid, flaw))
             return len(self.payload)
@@ -204,9 +207,9 @@ _MAGIC: Final = {
 }
 
 
-def _begins(payload: bytes, at: int = 0) -> _Begun:
+def _begins(payload: bytes, plain: bytes, at: int = 0) -> _Begun:
     """What begins here, behind what may stand before it."""
-    lead = values.skip(payload, at)
+    lead = values.skip(plain, at)
     if form := _surely(payload, lead):
         return _Begun(form, lead)
     for own in range(lead - 1, max(at, lead - _OWN_BLANKS) - 1, -1):
@@ -228,23 +231,22 @@ def _surely(payload: bytes, at: int) -> Form | None:
     return Form.DEFLATE if inflate.is_deflate(payload, at) else None
 
 
-def _is_json(payload: bytes, at: int) -> bool:
+def _is_json(plain: bytes, at: int) -> bool:
     """Whether a value begins here, an array ends, or nothing is left."""
-    at = values.skip(payload, at)
-    return payload[at : at + 1] in (b"{", b"[", b"]", b"")
+    at = values.skip(plain, at)
+    return plain[at : at + 1] in (b"{", b"[", b"]", b"")
 
 
-def _text(payload: bytes) -> Form | None:
+def _text(payload: bytes, plain: bytes) -> Form | None:
     """What a text is that holds anything but one record, blanks and a byte order mark around it."""
-    at = values.skip(payload)
-    if payload.startswith(b"[", at):
+    if plain.startswith(b"[", values.skip(plain)):
         return Form.ARRAY
-    text = values.Text(payload, lambda at: _surely(payload, at) is not None)
+    text = values.Text(plain, lambda at: _surely(payload, at) is not None)
     found = text.spans()
     first, second = next(found, None), next(found, None)
     if not first or not (first.whole or second or text.at < len(payload)):
         return None
-    if payload[first.begin : first.end] == payload.removeprefix(BOM).strip(BLANKS):
+    if plain[first.begin : first.end] == payload.removeprefix(BOM).strip(BLANKS):
         return None
-    goes_on = payload[first.end :].rstrip(BLANKS)
+    goes_on = plain[first.end :].rstrip(BLANKS)
     return Form.LINES if b"\n" in goes_on or b"\r" in goes_on else Form.SEQUENCE

@@ -12,22 +12,23 @@ from typing import Final, NamedTuple
 import msgspec
 
 from udfs.model import Reason, Rejection
-from udfs.text import MAX_BYTES, MAX_DEPTH, TOO_DEEP, compression
+from udfs.text import BOM, MAX_BYTES, MAX_DEPTH, TOO_DEEP, compression
 
 # what stands between values: blanks, commas, semicolons, bars, ends of lines (also U+0085, U+2028, U+2029), record
-# separators (RFC 7464), padding, byte order marks; of server-sent events `data:`, and the other fields before it
-_SKIPPED: Final = re.compile(
-    rb"(?:[\t-\r ,;|\x1e\0]|\xef\xbb\xbf|\xe2\x80[\xa8\xa9]|\xc2\x85"
-    rb"|(?<![^\n\r\xbf])data:|(?:(?<![^\n\r\xbf])(?:event|id|retry)?+:[^\n\r]*+[\n\r]++)++(?=data:))*+"
-)
+# separators (RFC 7464), padding, byte order marks
+_SKIPPED: Final = re.compile(rb"(?:[\t-\r ,;|\x1e\0]|\xef\xbb\xbf|\xe2\x80[\xa8\xa9]|\xc2\x85)*+")
+# none of what ends a line may also stand behind it: a row of them would be read anew for each of them
 _SEGMENT: Final = re.compile(
     rb"(?:[\n\r\x0b\x0c\x1e]|\xe2\x80[\xa8\xa9]|\xc2\x85)(?P<indent>[ \t]*+)"
-    rb"(?:[ \t,;|\x1e\0]|\xef\xbb\xbf|data:)*+(?=[{\[]|\x1f\x8b\x08|PK\x03\x04|\xf3\x89\x9a\xc2)"
+    rb"(?:[ \t,;|\0]|\xef\xbb\xbf)*+(?=[{\[]|\x1f\x8b\x08|PK\x03\x04|\xf3\x89\x9a\xc2)"
 )
 _LINE_END: Final = re.compile(rb"[\n\r\x0b\x0c\x1e]|\xe2\x80[\xa8\xa9]|\xc2\x85")
 _WORD: Final = re.compile(rb"[^\s\0,;|\[\]{}\"]++")  # a number, true, null, or what should be one
 _BEHIND: Final = b" \t\r\n,;|\x1e\0"
 _BRACKETS: Final = {ord("["): 1, ord("]"): -1}
+_DATA: Final = tuple(line + b"data:" for line in (b"\n", b"\r", BOM))
+_FIELD: Final = rb"(?:event|id|retry)?+:[^\n\r]*+"
+_FIELDS: Final = re.compile(rb"(?P<lead>[\n\r]|%b)(?:(?P<data>data:)|%b(?:[\n\r]++%b)*+)" % (BOM, _FIELD, _FIELD))
 _SHORT: Final = 4096
 _COST: Final = 4
 """How often its own size a text may cost in vain, when values are sought beyond their segments."""
@@ -46,6 +47,20 @@ def skip(payload: bytes, at: int = 0) -> int:
     return _SKIPPED.match(payload, at).end()  # type: ignore[union-attr]
 
 
+def plain(payload: bytes) -> bytes:
+    """Of server-sent events the data in their places, blanks for all else; any other bytes as they are.
+
+    A text is one of events when a line of it begins with `data:`. So a value may go on over several such lines.
+    """
+    if not payload.startswith(b"data:") and not any(data in payload for data in _DATA):
+        return payload
+    return _FIELDS.sub(_blanks, b"\n" + payload)[1:]
+
+
+def _blanks(field: re.Match[bytes]) -> bytes:
+    return field["lead"] + b"     " if field["data"] else b"\n" * len(field[0])
+
+
 def line_ends(payload: bytes, begin: int, end: int) -> bool:
     """Whether an end of a line stands between the two places."""
     return _LINE_END.search(payload, begin, end) is not None
@@ -55,7 +70,7 @@ class Text:
     """A text while it is read: every object, every value of its arrays, and what stands between and is neither.
 
     `at` is the place up to which it was read. `packed` tells whether something begins there that is no text: then
-    the reading pauses, and goes on from where `at` is put.
+    the reading pauses, and goes on from where `at` is put. `payload` is what `plain` gives.
     """
 
     def __init__(self, payload: bytes, packed: Callable[[int], bool]) -> None:

@@ -117,7 +117,14 @@ SEPARATED = {
         b": hello\n\nid: 1\nevent: e\nretry: 10\ndata: " + A + b"\n\n:\nid: 2\ndata: [" + B + b"]\n\n", [A, B]
     ),
     "server-sent events, one is none": (b"data: " + A + b"\n\ndata: ping\n\ndata: " + B, [A, b"ping", B]),
-    "server-sent events, the last without data": (b"data: " + A + b"\n\nid: 1\n", [A, b"id: 1"]),
+    "server-sent events, the last without data": (b"data: " + A + b"\n\nid: 1\n\n: bye\n\nevent: done", [A]),
+    "server-sent events, fields behind the data": (
+        b"data: " + A + b"\nid: 1\nevent: e\n\ndata: " + B + b"\rid: 2\r", [A, B]
+    ),
+    "one server-sent event, data over several lines": (
+        b'data: {"a":\ndata:  [{},\nid: 7\r\ndata:"b"]}\n\ndata: ' + B,
+        [b'{"a":\n       [{},' + b"\n" * 6 + b'\r\n     "b"]}', B],
+    ),
     "fields of something else": (b"id: 1\n" + A + b"\nevent: e\n" + B, [b"id: 1", A, b"event: e", B]),
 }  # fmt: skip
 
