@@ -44,12 +44,11 @@ def _held(data: bytes, level: int) -> tuple[list[bytes], list[Fault]]:
     text, at = Text(data, _is_packed), 0
     while (at := BETWEEN.match(text.data, at).end()) < len(data):
         opener = _opener(data[at:])
-        if opener and level == LEVELS:
-            return singles, [*faults, Fault("envelope_too_deep")]
         if opener:
             contents, wrong, behind = opener(data[at:])
             at = len(data) - behind
-            for content in contents:
+            faults += [Fault("envelope_too_deep")] * (level == LEVELS)
+            for content in contents if level < LEVELS else []:
                 more, worse = _held(content, level + 1)
                 singles += more
                 faults += worse
@@ -93,13 +92,15 @@ def _inflated(data: bytes) -> Opened:
         try:
             out = member.decompress(data, room + 1)
         except zlib.error:
-            if _readable_before_the_damage(data):
+            if _readable_before_the_damage(data) or GOES_ON.search(data, 1):
                 raise UnclearError from None
             return texts, [wrong], 0
         if len(out) > room:
             return _with(texts, out[:room]), [Fault("envelope_too_large")], 0
         texts, room = _with(texts, out), room - len(out)
         if not member.eof:
+            if GOES_ON.search(data, 1):
+                raise UnclearError
             return texts, [wrong], 0
         rest = member.unused_data
         data = rest.lstrip(b" \t\r\n\0,;|\x1e")
@@ -128,7 +129,10 @@ def _lead(data: bytes) -> bytes:
 def _followed(contents: list[bytes], rest: bytes, wrong: Fault) -> Opened:
     """What stands behind the end of something compressed is to be opened, if it is any record, or a line."""
     is_line = re.search(LINE_END.encode("latin-1"), BETWEEN.match(rest)[0])
-    return (contents, [], len(rest)) if _begins(rest) or _is_json(rest) or is_line else (contents, [wrong], 0)
+    if _begins(rest) or _is_json(rest) or is_line:
+        return contents, [], len(rest)
+    goes_on = GOES_ON.search(rest)
+    return contents, [wrong], len(rest) - goes_on.start() if goes_on else 0
 
 
 def _readable_before_the_damage(data: bytes) -> bool:
@@ -146,7 +150,7 @@ def _unzipped(data: bytes) -> Opened:
         archive = zipfile.ZipFile(BytesIO(alone))
         members = [_member(archive, file) for file in archive.infolist() if not _is_of_the_mac(file.filename)]
     except Exception:
-        if _may_be_readable(data):
+        if _may_be_readable(data) or (len(data) < LOCAL_HEADER.size and GOES_ON.search(data, 1)):
             raise UnclearError from None
         return [], [Fault("zip_invalid")], 0
     if not _is_undamaged(alone, archive.infolist()):
@@ -201,6 +205,11 @@ def _is_undamaged(data: bytes, files: list[zipfile.ZipInfo]) -> bool:
     return data[at : at + 4] in (b"PK\x01\x02", b"PK\x05\x06")
 
 
+# behind damage: another gzip or zip, or a line of JSON
+GOES_ON = re.compile(
+    rb"\x1f\x8b\x08[\0-\x1f]|PK\x03\x04|[\n\r][ \t,;|\x1e]*(?:data:[ \t]*)?"
+    rb"(?=[\[ \t]*\{\s*\"(?:[ -~]|[\xc2-\xf4][\x80-\xbf]+){4})"
+)
 LOCAL_HEADER = struct.Struct("<6xHH4xII4xHH")
 END_BYTES = 22
 

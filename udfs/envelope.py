@@ -46,6 +46,10 @@ class Part(NamedTuple):
 
 
 _SMALL: Final = 2**20  # what any envelope may hold, however well it is compressed
+_TRIES: Final = 1_000  # how often a record is read on behind what is damaged
+_AGAIN: Final = (
+    4  # how often its own size bytes are read again, for what was taken for a part of something damaged
+)
 
 
 def form(payload: bytes) -> Form | None:
@@ -77,6 +81,7 @@ class _Opening:
 
     def __init__(self, limits: Limits, room: int) -> None:
         self.limits, self.room, self.parts_left = limits, room, limits.parts
+        self.tries = _TRIES
         self.faults: dict[Reason, tuple[str, int]] = {}  # the first one's detail, and how many there are
 
     def note(self, fault: Rejection) -> None:
@@ -90,6 +95,11 @@ class _Opening:
         if self.parts_left < 0:
             self.note(Rejection(Reason.ENVELOPE_TOO_LARGE, f"more than {self.limits.parts:,} records"))
             raise _FullError
+
+    def may_try(self) -> bool:
+        """Count that the record is read on behind a fault, and say whether it may be."""
+        self.tries -= 1
+        return self.tries >= 0
 
     def left(self) -> int:
         """How many bytes may still come out of all."""
@@ -115,6 +125,7 @@ class _Row:
         self.payload, self.opening, self.level = payload, opening, level
         self.plain = values.plain(payload)
         self.descriptors = inflate.Descriptors(payload)
+        self.again = _AGAIN * len(payload)
 
     def parts(self) -> Iterator[Part]:
         """Whatever the bytes hold; on a fault what was read until then, and the fault is noted."""
@@ -135,7 +146,6 @@ class _Row:
         if self.level == self.opening.limits.levels:
             detail = f"more than {self.level} envelopes in each other"
             self.opening.note(Rejection(Reason.ENVELOPE_TOO_DEEP, detail))
-            return len(self.payload)
         match form:
             case Form.KPL:
                 return (yield from self._kpl(at))
@@ -144,7 +154,9 @@ class _Row:
         return (yield from self._compressed(at))
 
     def _inside(self, data: bytes) -> Iterator[Part]:
-        return _Row(data, self.opening, self.level + 1).parts()
+        """What an envelope holds; nothing of one too deep, which is inflated only to find its end."""
+        if self.level < self.opening.limits.levels:
+            yield from _Row(data, self.opening, self.level + 1).parts()
 
     def _compressed(self, at: int) -> "_Parts":
         """What the members of a gzip or the like hold: texts in a row are one, for a record may go on."""
@@ -161,13 +173,13 @@ class _Row:
                 before = before if joined else form
                 joined.append(data)
         yield from self._inside(b"".join(joined))
-        return self._behind(content)
+        return self._behind(content, at)
 
     def _zip(self, at: int) -> "_Parts":
         for content in inflate.unzip(self.payload, at, self.opening.take, self.descriptors):
             for data in self.opening.taken(content):
                 yield from self._inside(data)
-        return self._behind(content)
+        return self._behind(content, at)
 
     def _kpl(self, at: int) -> "_Parts":
         """The records of an aggregate, which takes up all the bytes there are."""
@@ -178,16 +190,28 @@ class _Row:
             self.opening.note(Rejection(Reason.KPL_INVALID, str(error)))
         return len(self.payload)
 
-    def _behind(self, content: inflate.Content) -> int:
-        """Where the next thing stands behind what is compressed; the end, if that is no thing and no line."""
+    def _behind(self, content: inflate.Content, begin: int) -> int:
+        """Where the next thing is behind what is compressed from `begin` on; the end, if none is found."""
         if content.fault:
-            return len(self.payload)
+            return self._behind_damage(content, begin)
         form, at = _begins(self.payload, self.plain, content.end)
-        if not (form or _is_json(self.plain, at) or values.line_ends(self.plain, content.end, at)):
-            flaw = f"{content.name} has {len(self.payload) - at:,} bytes behind its end, at byte {at:,}"
-            self.opening.note(Rejection(content.invalid, flaw))
+        if form or _is_json(self.plain, at) or values.line_ends(self.plain, content.end, at):
+            return at
+        goes_on = inflate.goes_on(self.payload, at) if self.opening.may_try() else len(self.payload)
+        flaw = f"{content.name} has {goes_on - at:,} bytes behind its end, at byte {at:,}"
+        self.opening.note(Rejection(content.invalid, flaw))
+        return goes_on
+
+    def _behind_damage(self, content: inflate.Content, begin: int) -> int:
+        """The same behind a fault; a gzip may begin in what was read as the rest of one that is cut."""
+        if content.full or not self.opening.may_try():
             return len(self.payload)
-        return at
+        at = content.end
+        swallowed = inflate.swallowed(self.payload, content)
+        if swallowed is not None and self.again >= at - swallowed:
+            self.again -= at - swallowed
+            at = swallowed
+        return inflate.goes_on(self.payload, max(at, begin + 1))
 
 
 _Parts: TypeAlias = Generator[Part, None, int]

@@ -21,8 +21,10 @@ FILE, END = b"PK\x03\x04", b"PK\x05\x06"
 SPLIT: Final = (b"PK\x07\x08", b"PK00PK\x03\x04")
 """What a zip begins with that was split into several files, or was to be: a mark before its first file."""
 _DIRECTORY, _DESCRIPTOR = b"PK\x01\x02", b"PK\x07\x08"
-_AT_DESCRIPTOR, _AT_NEXT, _AT_END = map(re.compile, (b"PK\x07\x08", b"PK(?:\x03\x04|\x01\x02|\x05\x06)", END))
-_HEADER, _END_BYTES = struct.Struct("<6xHH4xIIIHH"), 22
+_END_64: Final = b"PK\x06\x06"
+_AT_DESCRIPTOR, _AT_NEXT = map(re.compile, (b"PK\x07\x08", b"PK(?:\x03\x04|\x01\x02|\x05\x06)"))
+_HEADER, _ENTRY = struct.Struct("<6xHH4xIIIHH"), struct.Struct("<28xHHH12x")
+_END_BYTES, _LOCATOR_BYTES = 22, 20
 _STORED, _DEFLATED = 0, 8
 _STEP: Final = 1024
 _LONGEST_NAME: Final = 200
@@ -35,7 +37,8 @@ class Content:
     def __init__(self, name: str, invalid: Reason, room: int) -> None:
         self.name, self.invalid, self.room = name, invalid, room
         self.fault: Rejection | None = None
-        self.end = 0  # the place behind it in what it was packed in
+        self.full = False  # whether more would have come out
+        self.begin = self.end = 0  # its place in what it was packed in, up to the fault if there is one
         self._out = BytesIO()
 
     @property
@@ -52,6 +55,7 @@ class Content:
         left = self.room - self.size
         self._out.write(data[:left])
         if len(data) > left:
+            self.full = True
             self._blame(Reason.ENVELOPE_TOO_LARGE, f"holds more than {self.room:,} bytes")
 
     def blame(self, flaw: str) -> None:
@@ -99,13 +103,40 @@ def members(payload: bytes, at: int, room: int, left: Callable[[], int]) -> Iter
     while packing:
         name, invalid, bits = packing
         content = Content(name, invalid, min(room, left()))
-        content.end = content.inflate(payload, at, len(payload), bits)
+        content.begin, content.end = at, content.inflate(payload, at, len(payload), bits)
         yield content
         if content.fault:
             return
         room -= content.size
         at = _PADDED.match(payload, content.end).end()  # type: ignore[union-attr]
         packing = _packing(payload, at)
+
+
+def goes_on(payload: bytes, at: int) -> int:
+    """Where a gzip, a zip or a line of JSON begins, here or behind; the end when none does."""
+    return _found(payload, _GOES_ON, at)
+
+
+def swallowed(payload: bytes, content: Content) -> int | None:
+    """Where another gzip begins in the bytes that were read as this member, if that is none that it holds."""
+    found = _AT_GZIP.search(payload, content.begin + 1, content.end + 3)
+    if (
+        not found
+        or found.start() >= content.end
+        or payload[found.start() : found.start() + _STORED_ALIKE] in content.data()
+    ):
+        return None
+    return found.start()
+
+
+_STORED_ALIKE: Final = 16  # bytes that tell a gzip from one that is stored in another
+_GZIP_BEGINS: Final = rb"\x1f\x8b\x08[\0-\x1f]"
+_AT_GZIP: Final = re.compile(_GZIP_BEGINS)
+# of a line some letters have to follow: compressed bytes hold two that look like its beginning every few KB
+_GOES_ON: Final = re.compile(
+    _GZIP_BEGINS + rb"|PK\x03\x04|[\n\r][ \t,;|\x1e]*+(?:data:[ \t]*+)?"
+    rb"(?=(?:\[[ \t]*+)*+\{[ \t\r\n]*+\"(?:[ -~]|[\xc2-\xf4][\x80-\xbf]++){4})"
+)
 
 
 def _packing(payload: bytes, at: int) -> _Packing | None:
@@ -229,12 +260,17 @@ def unzip(payload: bytes, at: int, room: Callable[[int], int], descriptors: Desc
 
 
 def _end(payload: bytes, at: int) -> Content:
-    """The zip's directory, which holds no records: where it ends, or that it does not."""
+    """The zip's directory, which holds no records: where it ends, or breaks."""
     directory = Content("the zip", Reason.ZIP_INVALID, 0)
-    end = _found(payload, _AT_END, at) + _END_BYTES
-    if not payload.startswith((_DIRECTORY, END), at) or len(payload) < end:
-        directory.blame(f"breaks off, or is damaged, at byte {min(at, len(payload)):,} of {len(payload):,}")
-    directory.end = end + int.from_bytes(payload[end - 2 : end], "little")  # a comment may follow
+    end = entry = at = min(at, len(payload))
+    while payload.startswith(_DIRECTORY, end) and len(payload) >= end + _ENTRY.size:
+        entry, end = end, end + _ENTRY.size + sum(_ENTRY.unpack_from(payload, end))
+    if payload.startswith(_END_64, end):
+        end += 12 + int.from_bytes(payload[end + 4 : end + 12], "little") + _LOCATOR_BYTES
+    directory.end = end + _END_BYTES + int.from_bytes(payload[end + 20 : end + 22], "little")  # and a comment
+    if not payload.startswith(END, end) or len(payload) < end + _END_BYTES:
+        directory.blame(f"breaks off, or is damaged, at byte {at:,} of {len(payload):,}")
+        directory.begin = directory.end = entry
     return directory
 
 

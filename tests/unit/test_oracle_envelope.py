@@ -67,6 +67,7 @@ def stored(name: str, content: bytes) -> bytes:
         (gzip.compress(VALID) + b"\n" + gzip.compress(VALID), [VALID, VALID]),
         (gzip.compress(VALID) + b"\n" + VALID, [VALID, VALID]),
         (gzip.compress(VALID) + b"more", [VALID, Fault("gzip_invalid")]),
+        (gzip.compress(VALID) + b"more\n" + VALID, [VALID, VALID, Fault("gzip_invalid")]),
         (zlib.compress(VALID) + gzip.compress(zlib.compress(VALID)), [VALID, VALID]),
         (zlib.compress(VALID)[:-1], [VALID, Fault("zlib_invalid")]),
         (b"x^2", [b"x^2"]),

@@ -1,0 +1,135 @@
+"""What is damaged takes no sound neighbour with it, and costs no more than its bytes."""
+
+import gzip
+import zlib
+from collections.abc import Callable
+
+import pytest
+
+from tests.leaves import opened
+from tests.unit.udfs.test_inflate import zipped
+from udfs import inflate
+from udfs.model import Reason, Rejection
+
+A, B, C = b'{"a":1}', b'{"b":"\xeb\xb0\xa4"}', b'{"c":[{}]}'
+TEXT = b'{"t":"%b"}' % b" ".join(b"%d" % (n * n % 1013) for n in range(300))
+
+
+def gz(data: bytes) -> bytes:
+    return gzip.compress(data, mtime=0)
+
+
+def flipped(data: bytes, at: int) -> bytes:
+    return data[:at] + bytes((data[at] ^ 0xFF,)) + data[at + 1 :]
+
+
+CHECKSUM, HALF = gz(A)[:-6] + bytes(6), gz(TEXT)[:300]
+NEIGHBOURS = {
+    "gzips behind a wrong checksum": (CHECKSUM + gz(B) * 999, [A, *[B] * 999], Reason.GZIP_INVALID, 1),
+    "a line and a gzip behind a wrong checksum": (
+        CHECKSUM + b"\n" + B + b"\n" + gz(C), [A, B, C], Reason.GZIP_INVALID, 1
+    ),
+    "a line behind a wrong checksum, of an array and set in": (
+        CHECKSUM + b"\r\n [ " + B + b"," + C + b"]", [A, B, C], Reason.GZIP_INVALID, 1
+    ),
+    "a server-sent event behind a wrong checksum": (
+        CHECKSUM + b"\n\ndata: " + B + b"\n\n", [A, B], Reason.GZIP_INVALID, 1
+    ),
+    "a zip behind a wrong checksum": (CHECKSUM + zipped(B, C), [A, B, C], Reason.GZIP_INVALID, 1),
+    "a gzip behind one that lost the last byte": (gz(A)[:-1] + gz(B), [A, B], Reason.GZIP_INVALID, 1),
+    "a gzip behind one that lost its checksum": (gz(A)[:-8] + gz(B), [A, B], Reason.GZIP_INVALID, 1),
+    "gzips, some without their heads": (
+        (gz(A)[3:] + gz(B)[:3] + b"\n" + gz(B)) * 3, [*[B] * 3], None, 0
+    ),
+    "every second one damaged": ((CHECKSUM + gz(B)) * 9, [A, B] * 9, Reason.GZIP_INVALID, 9),
+    "zlib, then a line": (zlib.compress(A)[:-1] + b"\xff\n" + B, [A, B], Reason.ZLIB_INVALID, 1),
+    "a zip that is cut, then a gzip": (zipped(A)[:-30] + gz(B), [A, B], Reason.ZIP_INVALID, 1),
+    "a zip without its end, then a zip": (zipped(A)[:-22] + zipped(B), [A, B], Reason.ZIP_INVALID, 1),
+    "a zip without its end, then a line": (zipped(A)[:-22] + b"\n" + B, [A, B], Reason.ZIP_INVALID, 1),
+    "words behind a gzip": (gz(A) + b"junk\n" + B, [A, B], Reason.GZIP_INVALID, 1),
+    "words behind a gzip, then a gzip": (gz(A) + b"junk" + gz(B), [A, B], Reason.GZIP_INVALID, 1),
+    "in a gzip": (gz(CHECKSUM + gz(B)) + C, [A, B, C], Reason.GZIP_INVALID, 1),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("payload", "sound", "reason", "times"), NEIGHBOURS.values(), ids=NEIGHBOURS)
+def test_what_is_damaged_takes_no_neighbour_with_it(
+    payload: bytes, sound: list[bytes], reason: Reason | None, times: int
+) -> None:
+    heads, faults = opened(payload)
+    assert [head for head in heads if head in {A, B, C}] == sound
+    if reason:
+        assert heads == sound
+        (fault,) = faults
+        assert fault.reason is reason
+        assert fault.detail.endswith("more like it") is (times > 1)
+        assert times == 1 or f"; {times - 1} more like it" in fault.detail
+
+
+@pytest.mark.parametrize("cut", range(12, len(gz(TEXT))))
+def test_a_gzip_may_be_cut_anywhere_and_the_next_is_taken(cut: int) -> None:
+    heads, faults = opened(gz(TEXT)[:cut] + gz(B) + gz(C))
+    assert heads[-2:] == [B, C]
+    assert [fault.reason for fault in faults] == [Reason.GZIP_INVALID]
+
+
+def test_a_gzip_may_be_damaged_anywhere_and_the_next_is_taken() -> None:
+    for at in range(12, len(gz(TEXT))):
+        assert opened(flipped(gz(TEXT), at) + gz(B) + b"\n" + C)[0][-2:] == [B, C]
+
+
+def test_a_gzip_that_is_stored_in_a_damaged_one_is_taken_once() -> None:
+    assert opened(gzip.compress(gz(A), 0)[:-8] + bytes(8) + gz(B))[0] == [A, B]
+
+
+def test_behind_an_envelope_too_deep_its_neighbours_are_taken() -> None:
+    payload = gz(gz(A)) + b"\n" + B + b"\n" + zipped(gz(A)) + gz(C)
+    for _ in range(3):
+        payload = gz(payload)
+    detail = "more than 4 envelopes in each other; 1 more like it"
+    assert opened(payload) == ([B, C], [Rejection(Reason.ENVELOPE_TOO_DEEP, detail)])
+
+
+COSTLY = {
+    "wrong checksums": lambda n: CHECKSUM * n,
+    "heads alone": lambda n: gz(b"")[:10] * n,
+    "heads of stored blocks": lambda n: (gz(b"")[:10] + b"\0\xff\xff\0\0") * n,
+    "heads that all reach the same damage": lambda n: (
+        b"".join(
+            gz(b"")[:10] + b"\0" + (15 * left).to_bytes(2, "little") + (0xFFFF - 15 * left).to_bytes(2, "little")
+            for left in reversed(range(min(n, 4_000)))
+        )
+        + b"\0\0\0\xff\xff" * n * 5
+    ),
+    "damaged and sound": lambda n: (HALF + gz(B)) * (n // 10),
+    "words": lambda n: (gz(A) + b"junk\n") * n,
+    "half a zip": lambda n: b"PK\x03\x04" * n,
+}
+
+
+@pytest.mark.parametrize("maker", COSTLY.values(), ids=COSTLY)
+def test_rows_of_damaged_members_cost_by_their_length(
+    maker: Callable[[int], bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At n and at 4 n: how many bytes are inflated, and how often something is sought behind a fault."""
+    inflated = tries = 0
+    inflate_one, goes_on = inflate.Content.inflate, inflate.goes_on
+
+    def counting(self: inflate.Content, payload: bytes, at: int, end: int, bits: int) -> int:
+        nonlocal inflated
+        found = inflate_one(self, payload, at, end, bits)
+        inflated += found - at
+        return found
+
+    def trying(payload: bytes, at: int) -> int:
+        nonlocal tries
+        tries += 1
+        return goes_on(payload, at)
+
+    monkeypatch.setattr(inflate.Content, "inflate", counting)
+    monkeypatch.setattr(inflate, "goes_on", trying)
+    for payload in (maker(2_000), maker(8_000)):
+        inflated = tries = 0
+        opened(payload)
+        assert inflated <= 6 * len(payload)
+        assert tries <= 1_000
