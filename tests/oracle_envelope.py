@@ -13,7 +13,7 @@ from hashlib import md5
 from io import BytesIO
 from typing import TypeAlias
 
-from tests.oracle_pieces import BETWEEN, BLANKS, BOM, LINE_END, Fault, Text, plain
+from tests.oracle_pieces import BETWEEN, BLANKS, BOM, COMPRESSED, LINE_END, Fault, Text, plain
 
 MIB = 2**20
 LARGEST_RECORD = 10 * MIB
@@ -129,8 +129,10 @@ def _lead(data: bytes) -> bytes:
 def _followed(contents: list[bytes], rest: bytes, wrong: Fault) -> Opened:
     """What stands behind the end of something compressed is to be opened, if it is any record, or a line."""
     is_line = re.search(LINE_END.encode("latin-1"), BETWEEN.match(rest)[0])
-    if _begins(rest) or _is_json(rest) or is_line:
+    other = COMPRESSED.match(rest, BETWEEN.match(plain(rest)).end())
+    if _begins(rest) or _is_json(rest) or (is_line and not other):
         return contents, [], len(rest)
+    wrong = Fault("compression_unknown") if other else wrong
     goes_on = GOES_ON.search(rest)
     return contents, [wrong], len(rest) - goes_on.start() if goes_on else 0
 
@@ -148,6 +150,8 @@ def _unzipped(data: bytes) -> Opened:
     alone = _first_zip(data)
     try:
         archive = zipfile.ZipFile(BytesIO(alone))
+        if any(file.flag_bits & 1 or file.compress_type not in (0, 8) for file in archive.infolist()):
+            raise UnclearError
         members = [_member(archive, file) for file in archive.infolist() if not _is_of_the_mac(file.filename)]
     except Exception:
         if _may_be_readable(data) or (len(data) < LOCAL_HEADER.size and GOES_ON.search(data, 1)):

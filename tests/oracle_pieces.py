@@ -8,8 +8,13 @@ from typing import TypeAlias
 
 BOM = b"\xef\xbb\xbf"
 BLANKS = b" \t\r\n"
-COMPRESSED = (b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ\0", b"\x04\x22\x4d\x18", b"\xff\x06\0\0sNaPpY")
-"""zstd, bzip2, xz, LZ4, Snappy: by no parser here."""
+COMPRESSED = re.compile(
+    rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18|BZh[1-9](?:1AY&SY|\x17rE8P\x90)|\xfd7zXZ\0|\x04\x22\x4d\x18|\x02\x21\x4c\x18"
+    rb"|\xff\x06\0\0sNaPpY|\x82SNAPPY\0|7z\xbc\xaf\x27\x1c|Rar!\x1a\x07|LZIP[\0\1]|\x1f\x9d[\x80-\x9f]"
+    rb"|\]\0\0(?!\0\0)..(?:\xff{8}|.{5}\0{3})\0|PAR[1E][\0-\x08\x0e-\x1f\x80-\xff]|Obj\x01|ORC[\0-\x08\x0e-\x1f\x80-\xff]",
+    re.DOTALL,
+)
+"""zstd, bzip2, xz, LZ4, Snappy, 7z, RAR, lzip, compress, LZMA, Parquet, Avro, ORC: by no parser here."""
 AROUND = re.compile(b"(?:[ \t\r\n\0]|\xef\xbb\xbf)*")
 BETWEEN_TEXT = "(?:[\t-\r ,;|\x1e\0]|\xef\xbb\xbf|\xe2\x80[\xa8\xa9]|\xc2\x85)*"
 BETWEEN = re.compile(BETWEEN_TEXT.encode("latin-1"))
@@ -61,7 +66,7 @@ class Text:
     def pieces(self, at: int) -> tuple[list[Piece], int]:
         """Those from here on: begin, end, and whether it is a value; up to what is packed."""
         text, pieces, came_from = self.text, [], at
-        if at == AROUND.match(self.data).end() and self.data.startswith(COMPRESSED, at):
+        if at == AROUND.match(self.data).end() and COMPRESSED.match(self.data, at):
             return [(at, len(text), False)], len(text)
         between = re.compile(BETWEEN_TEXT)
         while (at := between.match(text, at).end()) < len(text):

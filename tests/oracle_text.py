@@ -70,7 +70,7 @@ def _text_of(data: bytes) -> str | Fault:
     try:
         return data.removeprefix(BOM).decode("utf-8")
     except UnicodeDecodeError:
-        compressed = data.startswith(COMPRESSED, AROUND.match(data).end())
+        compressed = COMPRESSED.match(data, AROUND.match(data).end())
         return Fault("compression_unknown" if compressed else "invalid_utf8")
 
 

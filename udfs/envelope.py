@@ -11,7 +11,7 @@ from contextlib import suppress
 from enum import StrEnum
 from typing import Final, NamedTuple, TypeAlias
 
-from udfs import inflate, kpl, values
+from udfs import inflate, kpl, unread, values
 from udfs.model import Reason, Rejection
 from udfs.text import BLANKS, BOM
 
@@ -195,11 +195,15 @@ class _Row:
         if content.fault:
             return self._behind_damage(content, begin)
         form, at = _begins(self.payload, self.plain, content.end)
-        if form or _is_json(self.plain, at) or values.line_ends(self.plain, content.end, at):
+        other = unread.named(self.payload, at)
+        if form or _is_json(self.plain, at) or (values.line_ends(self.plain, content.end, at) and not other):
             return at
         goes_on = inflate.goes_on(self.payload, at) if self.opening.may_try() else len(self.payload)
         flaw = f"{content.name} has {goes_on - at:,} bytes behind its end, at byte {at:,}"
-        self.opening.note(Rejection(content.invalid, flaw))
+        if other:
+            self.opening.note(Rejection(Reason.COMPRESSION_UNKNOWN, f"{flaw}: {other}"))
+        else:
+            self.opening.note(Rejection(content.invalid, flaw))
         return goes_on
 
     def _behind_damage(self, content: inflate.Content, begin: int) -> int:

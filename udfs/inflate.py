@@ -7,6 +7,7 @@ some methods without bounds (853 bytes of bzip2 took 2 GB).
 import re
 import struct
 import zlib
+from bisect import bisect
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cached_property
@@ -22,8 +23,10 @@ SPLIT: Final = (b"PK\x07\x08", b"PK00PK\x03\x04")
 """What a zip begins with that was split into several files, or was to be: a mark before its first file."""
 _DIRECTORY, _DESCRIPTOR = b"PK\x01\x02", b"PK\x07\x08"
 _END_64: Final = b"PK\x06\x06"
-_AT_DESCRIPTOR, _AT_NEXT = map(re.compile, (b"PK\x07\x08", b"PK(?:\x03\x04|\x01\x02|\x05\x06)"))
+_AT_DESCRIPTOR, _AT_ENTRY = map(re.compile, (b"PK\x07\x08", b"PK\x01\x02"))
+_AT_NEXT = re.compile(b"PK(?:\x03\x04|\x01\x02|\x05\x06)")
 _HEADER, _ENTRY = struct.Struct("<6xHH4xIIIHH"), struct.Struct("<28xHHH12x")
+_ENTRY_OF_FILE, _SIZES_64 = struct.Struct("<20xI4xH12xI"), struct.Struct("<12xQ")
 _END_BYTES, _LOCATOR_BYTES = 22, 20
 _STORED, _DEFLATED = 0, 8
 _STEP: Final = 1024
@@ -56,11 +59,11 @@ class Content:
         self._out.write(data[:left])
         if len(data) > left:
             self.full = True
-            self._blame(Reason.ENVELOPE_TOO_LARGE, f"holds more than {self.room:,} bytes")
+            self.blame(f"holds more than {self.room:,} bytes", Reason.ENVELOPE_TOO_LARGE)
 
-    def blame(self, flaw: str) -> None:
-        """Note what is wrong; the first flaw counts."""
-        self._blame(self.invalid, flaw)
+    def blame(self, flaw: str, reason: Reason | None = None) -> None:
+        """Note what is wrong, as a flaw of its form unless for another reason; the first flaw counts."""
+        self.fault = self.fault or Rejection(reason or self.invalid, f"{self.name} {flaw}")
 
     def inflate(self, payload: bytes, at: int, end: int, bits: int) -> int:
         """Take in the zlib stream that begins here; gives the place where it ends, or breaks."""
@@ -86,9 +89,6 @@ class Content:
                 self.add(probe.decompress(block[good : good + step], self.room - self.size + 1))
                 stream, good = probe, good + step
         return good
-
-    def _blame(self, reason: Reason, flaw: str) -> None:
-        self.fault = self.fault or Rejection(reason, f"{self.name} {flaw}")
 
 
 _Packing: TypeAlias = tuple[str, Reason, int]
@@ -213,9 +213,29 @@ class Descriptors:
             ends.setdefault(mark.start() - size, mark.start())
         return ends
 
-    def end(self, begin: int) -> int:
-        """Where the stored file ends that begins here: it may itself be a zip of files with descriptors."""
-        return self._ends.get(begin) or _found(self._payload, _AT_DESCRIPTOR, begin)
+    @cached_property
+    def _entries(self) -> dict[tuple[int, bytes], list[tuple[int, int]]]:
+        """By a file's place in its zip and its name: where directories have it, and how long it is."""
+        entries: dict[tuple[int, bytes], list[tuple[int, int]]] = {}
+        for mark in islice(_AT_ENTRY.finditer(self._payload), _MOST_DESCRIPTORS):
+            if len(self._payload) >= (name := mark.start() + _ENTRY.size):
+                size, length, place = _ENTRY_OF_FILE.unpack_from(self._payload, mark.start())
+                of_file = entries.setdefault((place, self._payload[name : name + min(length, _LONGEST_NAME)]), [])
+                of_file.append((mark.start(), size))
+        return entries
+
+    def end(self, begin: int, place: int, name: bytes) -> int:
+        """Where the stored file ends that begins here: it may itself be a zip of files with descriptors.
+
+        A descriptor may lack its mark: then the next directory tells, by the file's place in its zip and its name.
+        """
+        if end := self._ends.get(begin):
+            return end
+        entries = self._entries.get((place, name[:_LONGEST_NAME]), [])
+        for _, size in entries[bisect(entries, (begin,)) :][:1]:
+            if begin + size <= len(self._payload):
+                return begin + size
+        return _found(self._payload, _AT_DESCRIPTOR, begin)
 
 
 def unzip(payload: bytes, at: int, room: Callable[[int], int], descriptors: Descriptors) -> Iterator[Content]:
@@ -223,27 +243,29 @@ def unzip(payload: bytes, at: int, room: Callable[[int], int], descriptors: Desc
 
     `room` tells by the compressed size how much may come out. What a Mac adds of its own is left out.
     """
+    start = at
     at += len(FILE) if payload.startswith(SPLIT, at) else 0
     while payload.startswith(FILE, at) and len(payload) >= (named := at + _HEADER.size):
         flags, method, checksum, size, _, name_length, extra_length = _HEADER.unpack_from(payload, at)
-        name = payload[named : named + name_length].decode(errors="replace")
+        name_bytes, place = payload[named : named + name_length], at - start
+        name = name_bytes.decode(errors="replace")
         begin = named + name_length + extra_length
-        if size == 2**32 - 1:  # zip64
-            size = int.from_bytes(payload[begin - extra_length + 12 : begin][:8], "little")
+        if size == 2**32 - 1:
+            size = _size_64(payload[begin - extra_length : begin])
         told = not flags & 8  # else only what stands behind the file tells its size
         end = begin + size if told else max(begin, len(payload))
         shown = f"{name[:_LONGEST_NAME]!r} in the zip"
         content = Content(shown, Reason.ZIP_INVALID, room(min(end, len(payload)) - begin))
         if flags & 1:
-            content.blame("is encrypted")
+            content.blame("is encrypted", Reason.COMPRESSION_UNKNOWN)
             at = begin
         elif method == _DEFLATED:
             at = content.inflate(payload, begin, end, -15)
         elif method == _STORED:
-            at = end if told else descriptors.end(begin)
+            at = end if told else descriptors.end(begin, place, name_bytes)
             content.add(payload[begin:at])
         else:
-            content.blame(f"is packed by method {method}, which is not read here")
+            content.blame(f"is packed by {_method(method)}, which is not read here", Reason.COMPRESSION_UNKNOWN)
             at = begin
         if told:
             at = end
@@ -257,6 +279,23 @@ def unzip(payload: bytes, at: int, room: Callable[[int], int], descriptors: Desc
         if not _OF_THE_MAC.search(name):
             yield content
     yield _end(payload, at)
+
+
+def _method(number: int) -> str:
+    return f"method {number} ({_METHODS[number]})" if number in _METHODS else f"method {number}"
+
+
+_METHODS: Final = {9: "deflate64", 12: "bzip2", 14: "LZMA", 93: "zstd", 95: "xz"}
+
+
+def _size_64(extras: bytes) -> int:
+    """How long a file is by the extra of 64 bits, which others may stand before; 0 without one."""
+    at = 0
+    while extra := extras[at : at + _SIZES_64.size]:
+        if extra.startswith(b"\1\0") and len(extra) == _SIZES_64.size:
+            return int(_SIZES_64.unpack(extra)[0])
+        at += 4 + int.from_bytes(extra[2:4], "little")
+    return 0
 
 
 def _end(payload: bytes, at: int) -> Content:

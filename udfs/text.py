@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from udfs import unread
 from udfs.model import Reason, Rejection, Repair
 
 BOM: Final = b"\xef\xbb\xbf"
@@ -50,9 +51,9 @@ def fields(payload: bytes) -> Fields | Rejection:
 def _unreadable(payload: bytes, error: ValueError | RecursionError) -> Rejection:
     if payload.startswith(_FORM):
         return Rejection(Reason.API_REQUEST, "the body of a request to one of Amplitude's APIs, as a form")
+    if name := unread.named(payload):
+        return Rejection(Reason.COMPRESSION_UNKNOWN, name)
     match error:
-        case UnicodeDecodeError() if name := compression(payload):
-            return Rejection(Reason.COMPRESSION_UNKNOWN, name)
         case UnicodeDecodeError():
             form = "a UTF-16 byte order mark" if payload[:2] in {b"\xff\xfe", b"\xfe\xff"} else error.reason
             return Rejection(Reason.INVALID_UTF8, f"{form} at byte {error.start}")
@@ -71,22 +72,6 @@ def without_keys(shown: str) -> str:
 
 
 _KEY: Final = re.compile("(?<![0-9a-fA-F])[0-9a-fA-F]{32}(?![0-9a-fA-F])")
-
-
-def compression(payload: bytes) -> str | None:
-    """How the bytes are compressed, by their first ones, of what is not opened here."""
-    found = _COMPRESSION.match(payload)
-    return found and _COMPRESSIONS[found[1]]
-
-
-_COMPRESSIONS: Final = {
-    b"\x28\xb5\x2f\xfd": "zstd",
-    b"BZh": "bzip2",
-    b"\xfd7zXZ\0": "xz",
-    b"\x04\x22\x4d\x18": "LZ4",
-    b"\xff\x06\0\0sNaPpY": "Snappy",
-}
-_COMPRESSION: Final = re.compile(rb"(?:[ \t\r\n\0]|\xef\xbb\xbf)*+(%b)" % b"|".join(map(re.escape, _COMPRESSIONS)))
 
 
 def may_be_deep(payload: bytes) -> bool:

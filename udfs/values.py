@@ -11,8 +11,9 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from udfs import unread
 from udfs.model import Reason, Rejection
-from udfs.text import BOM, MAX_BYTES, MAX_DEPTH, TOO_DEEP, compression
+from udfs.text import BOM, MAX_BYTES, MAX_DEPTH, TOO_DEEP
 
 # what stands between values: blanks, commas, semicolons, bars, ends of lines (also U+0085, U+2028, U+2029), record
 # separators (RFC 7464), padding, byte order marks
@@ -80,7 +81,7 @@ class Text:
         self._readable, self._deep = True, False
         self._begin = self._end = 0  # the segment at hand
         self._spelled = ""
-        self._compressed = compression(payload) is not None  # in a way that is not read here: one piece
+        self._compressed = unread.named(payload) is not None  # in a way that is not read here: one piece
         self._room = _SHORT + _COST * len(payload)  # what may still be read of what stands behind it
 
     def spans(self) -> Iterator[Span]:

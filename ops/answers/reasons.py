@@ -122,7 +122,7 @@ REASONS: Final[Mapping[str, Meaning]] = {
     ),
     Reason.ZIP_INVALID: Meaning(
         "a zip, or a file in it, that cannot be read; what could be read was taken",
-        "cut off, damaged, or protected by a password",
+        "an upload that broke off",
         "ask the sender for the whole file again: copies of what was taken are removed",
     ),
     Reason.KPL_INVALID: Meaning(
@@ -131,9 +131,11 @@ REASONS: Final[Mapping[str, Meaning]] = {
         "ask the sender to send it again",
     ),
     Reason.COMPRESSION_UNKNOWN: Meaning(
-        "compressed by zstd, bzip2, xz, LZ4 or Snappy, which are not read here",
-        "a sender, or something on the way, that compresses",
-        "ask for gzip, zlib or no compression; `detail` names the form",
+        "packed in a way that is not read here: zstd, bzip2, xz, LZ4, Snappy, 7z, RAR and the like, a file of a "
+        "zip with a password or of another method than deflate, or a Parquet, Avro or ORC file",
+        "a sender, or something on the way, that compresses; an export of a warehouse",
+        "`detail` names what it is; ask for gzip, zlib, a zip by deflate without a password, or no compression: "
+        "the same bytes again help nobody",
     ),
     Reason.ENVELOPE_TOO_LARGE: Meaning(
         "opens into more than 64 MiB, 100,000 records, or 200 times its compressed size (1 MiB is always taken); "

@@ -1,12 +1,16 @@
 """Compressed streams are opened, or named by what they are, whatever their window and what precedes them."""
 
+import bz2
+import gzip
+import lzma
 import zlib
 
 import pytest
 
 from tests.leaves import opened
+from tests.unit.udfs.test_inflate import spoilt, zipped
 from udfs import envelope, parse
-from udfs.model import Reason
+from udfs.model import Reason, Rejection
 
 A, B = b'{"a":1}', b'{"b":[{}]}'
 BOM = b"\xef\xbb\xbf"
@@ -45,11 +49,62 @@ def test_a_blank_may_be_the_first_byte_of_bare_deflate() -> None:
         assert opened(before + stored) == ([A], [])
 
 
+TAIL = bytes(range(128, 160)) + b"\n{}"
+UNREAD = {
+    "zstd": [b"\x28\xb5\x2f\xfd\x04", b"\x50\x2a\x4d\x18\4\0\0\0abcd"],
+    "bzip2": [bz2.compress(A), bz2.compress(b"")],
+    "xz": [lzma.compress(A)],
+    "LZMA": [lzma.compress(A, lzma.FORMAT_ALONE), b"]\0\0\x80\0\7" + bytes(8)],
+    "LZ4": [b"\x04\x22\x4d\x18", b"\x02\x21\x4c\x18"],
+    "Snappy": [b"\xff\x06\0\0sNaPpY", b"\x82SNAPPY\0"],
+    "7z": [b"7z\xbc\xaf\x27\x1c\0\4"],
+    "RAR": [b"Rar!\x1a\x07\x01\0"],
+    "lzip": [b"LZIP\1\x0c"],
+    "compress (.Z)": [b"\x1f\x9d\x90"],
+    "a Parquet file": [b"PAR1\x15\4", b"PARE\x15"],
+    "an Avro file": [b"Obj\x01\x04\x14avro.codec\x08null"],
+    "an ORC file": [b"ORC\x11"],
+}
+UNREAD_ONES = [(name, begins) for name, ones in UNREAD.items() for begins in ones]
+
+
 @pytest.mark.parametrize("before", [b"", BOM, b" \n", b"\0"])
-def test_what_is_compressed_otherwise_is_named_behind_marks_and_blanks(before: bytes) -> None:
-    payload = before + b"\x28\xb5\x2f\xfd\x04\xff\n{}"
+@pytest.mark.parametrize(("name", "begins"), UNREAD_ONES)
+def test_what_is_packed_otherwise_is_named_behind_marks_and_blanks(
+    name: str, begins: bytes, before: bytes
+) -> None:
+    payload = before + begins + TAIL
     assert envelope.form(payload) is None
-    assert parse.record(payload) == (Reason.COMPRESSION_UNKNOWN, "zstd")
+    assert parse.record(payload) == (Reason.COMPRESSION_UNKNOWN, name)
+
+
+@pytest.mark.parametrize("begins", [b'BZhang"}', b"BZh9", b"PAR1", b"ORC", b"LZIP", b"Rar!", b"]", b"P*M"])
+def test_a_text_that_begins_alike_is_read_by_lines(begins: bytes) -> None:
+    assert opened(begins + b"\n" + A + b"\n" + B)[0][-2:] == [A, B]
+
+
+@pytest.mark.parametrize("between", [b"", b"\n"])
+def test_what_is_packed_otherwise_is_named_behind_a_gzip(between: bytes) -> None:
+    first, second = gzip.compress(A), bz2.compress(A)
+    place = len(first + between)
+    detail = f"the gzip has {len(second)} bytes behind its end, at byte {place}: bzip2"
+    assert opened(first + between + second) == ([A], [Rejection(Reason.COMPRESSION_UNKNOWN, detail)])
+    assert opened(first + between + second + first)[0] == [A, A]
+
+
+ZIPPED, PIPED = zipped(A, B), zipped(A, B, pipe=True)
+UNREAD_ZIPS = {
+    "encrypted": (spoilt(ZIPPED, 6, b"\1"), "is encrypted"),
+    "encrypted into a pipe": (spoilt(PIPED, 6, b"\x09"), "is encrypted"),
+    "another method": (spoilt(ZIPPED, 8, b"\x63"), "is packed by method 99, which is not read here"),
+    "LZMA into a pipe": (spoilt(PIPED, 8, b"\x0e"), "is packed by method 14 (LZMA), which is not read here"),
+}
+
+
+@pytest.mark.parametrize(("payload", "detail"), UNREAD_ZIPS.values(), ids=UNREAD_ZIPS)
+def test_a_zip_that_is_not_read_here_is_no_damaged_one(payload: bytes, detail: str) -> None:
+    fault = Rejection(Reason.COMPRESSION_UNKNOWN, f"'434735/' in the zip {detail}; 2 more like it")
+    assert opened(payload) == ([], [fault])
 
 
 @pytest.mark.parametrize("payload", ["(가나)".encode("euc-kr"), "8월 {}".encode("euc-kr"), b"H\xc7\xff\xff{}"])
