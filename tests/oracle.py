@@ -180,7 +180,8 @@ def judge(data: bytes, arrival: datetime, registered: Registered) -> Outcome:
 
 def _cohort(record: Record, arrival: datetime, registered: Registered) -> Cohort | DeadLetter:
     cohort_id, in_cohort, users = (record.get(name) for name in ("cohort_id", "in_cohort", "users"))
-    time = record.get("computed_time", record.get("compute_time"))
+    times = [record.get("computed_time"), record.get("compute_time")]
+    time = times[0] if times[0] is not None else times[1]
     named = isinstance(cohort_id, str) and cohort_id != ""
     if not (named and isinstance(in_cohort, bool) and isinstance(users, list) and _since_1970(time)):
         return DeadLetter("cohort_invalid")
@@ -255,10 +256,19 @@ def _of_amplitude(keys: set[str]) -> str:
         return "api_request"
     about = {"requester", "delete_from_org", "ignore_invalid_id", "include_mapped_user_ids"}
     of_users = keys == {"user_ids"} or ("user_ids" in keys and keys & about)
-    if "amplitude_ids" in keys or of_users:
+    of_one = "requester" in keys and keys & {"user_id", "amplitude_id"}
+    if "amplitude_ids" in keys or of_users or of_one:
         return "deletion"
-    columns = {"APP", "UUID", "USER_ID", "DEVICE_ID", "AMPLITUDE_ID", "EVENT_TIME", "EVENT_PROPERTIES"}
-    return "warehouse_row" if "EVENT_TYPE" in keys and keys & columns else ""
+    return "warehouse_row" if "EVENT_TYPE" in keys and keys & set(WAREHOUSE.split()) else ""
+
+
+WAREHOUSE = """
+APP UUID USER_ID INSERT_ID DEVICE_ID AMPLITUDE_ID EVENT_ID SESSION_ID EVENT_TIME CLIENT_EVENT_TIME
+CLIENT_UPLOAD_TIME SERVER_RECEIVED_TIME SERVER_UPLOAD_TIME PROCESSED_TIME USER_CREATION_TIME
+EVENT_PROPERTIES USER_PROPERTIES
+GROUP_PROPERTIES OS_NAME OS_VERSION DEVICE_BRAND DEVICE_MANUFACTURER DEVICE_MODEL DEVICE_FAMILY DEVICE_TYPE
+DEVICE_CARRIER IP_ADDRESS LOCATION_LAT LOCATION_LNG VERSION_NAME START_VERSION DATA_TYPE
+"""
 
 
 def _project(app: object) -> int | None:

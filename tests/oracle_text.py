@@ -48,6 +48,8 @@ def parsed(data: bytes) -> Record | Fault:
     by_uuid = identifier(record, "uuid")
     once = WITHOUT_DUPLICATES if by_uuid else WITHOUT_DUPLICATES + WITHOUT_DUPLICATES_IF_NO_UUID
     once = (*once, "cohort_id", "in_cohort", "computed_time", "users")
+    aliases = {"event_type": "event_name", "computed_time": "compute_time"}
+    once += tuple(alias for name, alias in aliases.items() if record.get(name) is None)
     return Fault("duplicate_key") if any(keys[key] > 1 for key in once) else record
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from udfs import attribute
-from udfs.model import EXPORT_PREFIX, Kind, Reason, Rejection
+from udfs.model import EXPORT_COLUMNS, EXPORT_PREFIX, Kind, Reason, Rejection
 
 USER_UPDATE_TYPES: Final = frozenset({"$identify", "_identify", "$groupidentify"})
 APPBOY_PREFIX: Final = "[Appboy] "
@@ -15,10 +15,11 @@ _REQUESTS: Final = (
     *({"user_id", "global_user_id"}, {"user_id", "unmap"}),
 )
 """Bodies of HTTP V2 and Batch, of the older HTTP API, of both Identify APIs, of User Mapping (§2.3, §5, §6)."""
+_IDS: Final = {"user_id", "amplitude_id"}
 _DELETION: Final = {"requester", "delete_from_org", "ignore_invalid_id", "include_mapped_user_ids"}
 """What a request to delete users may have beside the ids (§5)."""
-_WAREHOUSE: Final = {"APP", "UUID", "USER_ID", "DEVICE_ID", "AMPLITUDE_ID", "EVENT_TIME", "EVENT_PROPERTIES"}
-"""Columns of events in Snowflake, which names columns in capitals (docs/amplitude.md §1.4)."""
+_WAREHOUSE: Final = {name.upper() for name in EXPORT_COLUMNS if "_" in name} | {"APP", "UUID"}
+"""Columns of events in Snowflake, written in capitals there (docs/amplitude.md §1.4); no words of any system."""
 _TEST_MARKS: Final = {"event_type": "test_event_type", "user_id": "some user id", "app": "some app id"}
 SPECIAL: Final = (*USER_UPDATE_TYPES, EXPORT_PREFIX, APPBOY_PREFIX, _TEST_MARKS["event_type"])
 """With no other beginning does the name alone tell that an event is a customer's: no other rule can apply."""
@@ -73,9 +74,9 @@ def _with_key(record: Record) -> bool:
 
 def _deletion(record: Record) -> bool:
     """A request to delete users, or the state of one; a list of users alone may be nothing else."""
-    return "amplitude_ids" in record or (
-        "user_ids" in record and (len(record) == 1 or bool(record.keys() & _DELETION))
-    )
+    if "amplitude_ids" in record or ("requester" in record and not _IDS.isdisjoint(record)):
+        return True
+    return "user_ids" in record and (len(record) == 1 or not _DELETION.isdisjoint(record))
 
 
 def _merged_ids(record: Record) -> bool:

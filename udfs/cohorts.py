@@ -46,7 +46,8 @@ class Entry(NamedTuple):
 def message_of(fields: Mapping[str, Any], arrival: datetime) -> Message | Rejection:
     """The head of a message that arrived then, in naive UTC, or what is wrong with it."""
     cohort_id, in_cohort, name = fields.get("cohort_id"), fields.get("in_cohort"), fields.get("cohort_name")
-    spelled = fields.get("computed_time", fields.get("compute_time"))
+    field = "compute_time" if fields.get("computed_time") is None and "compute_time" in fields else "computed_time"
+    spelled = fields.get(field)
     computed = computed_time(spelled)
     message_id = fields.get("message_id")
     if not isinstance(cohort_id, str) or not cohort_id:
@@ -54,9 +55,7 @@ def message_of(fields: Mapping[str, Any], arrival: datetime) -> Message | Reject
     if not isinstance(in_cohort, bool):
         return _invalid(f"in_cohort is {parse.shown(in_cohort)}, neither true nor false")
     if computed is None:
-        return _invalid(
-            f"computed_time is {parse.shown(spelled)}, not seconds, milliseconds or microseconds since 1970"
-        )
+        return _invalid(f"{field} is {parse.shown(spelled)}, not seconds, milliseconds or microseconds since 1970")
     if not isinstance(fields.get("users"), list):
         return _invalid(f"users is {parse.shown(fields.get('users'))}, not a list")
     named = isinstance(message_id, str) and message_id

@@ -165,9 +165,16 @@ def is_zlib(payload: bytes, at: int = 0, *, sure: bool = False) -> bool:
     return whole or len(head) == _GLANCE or _BEGINS_JSON.match(head) is not None
 
 
-def is_deflate(payload: bytes, at: int = 0) -> bool:
-    """Whether this is no text, and inflates to what may be JSON: bare deflate has no mark of its own."""
-    return not _is_text(payload[at : at + _GLANCE]) and bool(_BEGINS_JSON.match(_head(payload, at, -15)[0]))
+def is_deflate(payload: bytes, at: int = 0, nested: int = 2) -> bool:
+    """Whether this is no text, and inflates to what is opened here: bare deflate has no mark of its own."""
+    if _is_text(payload[at : at + _GLANCE]):
+        return False
+    head, whole = _head(payload, at, -15)
+    if _BEGINS_JSON.match(head):
+        return True
+    if _is_text(head):
+        return (whole or len(head) == _GLANCE) and (bool(_HOLDS_JSON.search(head)) or len(set(head)) >= _LETTERS)
+    return is_zlib(head, sure=True) or (nested > 0 and is_deflate(head, 0, nested - 1))
 
 
 def _head(payload: bytes, at: int, bits: int) -> tuple[bytes, bool]:
@@ -196,6 +203,8 @@ _TEXT: Final = re.compile(
 _BEGINS_JSON: Final = re.compile(
     rb"(?:[\s,;|\x1e\0]|\xef\xbb\xbf|data:)*+(?:\{\s*[\"}]|\[\s*[{\[\]]|\x1f\x8b\x08|PK\x03\x04|\xf3\x89\x9a\xc2)|\s{16}"
 )
+_HOLDS_JSON: Final = re.compile(rb"\{\s*[\"}]|\[\s*[\"{]")
+_LETTERS: Final = 12  # different ones in a beginning: what inflates by chance repeats a few
 _PADDED: Final = re.compile(rb"[ \t\r\n\0,;|\x1e]*+")
 
 

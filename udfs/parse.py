@@ -233,7 +233,8 @@ def fields_of(fields: Fields) -> Misfits | Rejection:
     if len(record) < len(fields.pairs):
         keys = [key for key, _ in fields.pairs]
         once = _ONCE_KEYS if ids.somebody(record.get("uuid")) is not None else (*_ONCE_KEYS, *_IDENTITY_KEYS)
-        for key in (*once, *_COHORT_KEYS):
+        in_their_place = (alias for name, alias in _ONCE_ALIASES.items() if record.get(name) is None)
+        for key in (*once, *_COHORT_KEYS, *in_their_place):
             if keys.count(key) > 1:
                 return Rejection(Reason.DUPLICATE_KEY, f"{key} stands {keys.count(key)} times")
     for name, alias in _ALIASES.items():
@@ -268,6 +269,7 @@ _ONCE_KEYS: Final = ("app", "event_type", "uuid", "user_id")
 _COHORT_KEYS: Final = ("cohort_id", "in_cohort", "computed_time", "users")
 _IDENTITY_KEYS: Final = ("device_id", "$insert_id", "event_id", "client_event_time")
 # Amplitude's Kinesis page names these two; the Export schema has the others (docs/amplitude.md §1.1)
+_ONCE_ALIASES: Final = {"event_type": "event_name", "computed_time": "compute_time"}
 _ALIASES: Final = {"event_type": "event_name", "event_time": "created_at"}
 
 

@@ -49,7 +49,7 @@ def fields(payload: bytes) -> Fields | Rejection:
 
 
 def _unreadable(payload: bytes, error: ValueError | RecursionError) -> Rejection:
-    if payload.startswith(_FORM):
+    if _FORM.match(payload):
         return Rejection(Reason.API_REQUEST, "the body of a request to one of Amplitude's APIs, as a form")
     if name := unread.named(payload):
         return Rejection(Reason.COMPRESSION_UNKNOWN, name)
@@ -62,7 +62,7 @@ def _unreadable(payload: bytes, error: ValueError | RecursionError) -> Rejection
     return Rejection(Reason.INVALID_JSON, str(error))
 
 
-_FORM: Final = b"api_key="
+_FORM: Final = re.compile(rb"\s*+(?:(?!api_key=)[\w.$-]++=[^&\s]*+&)*+api_key=")
 """What the older HTTP API and Identify are posted with."""
 
 

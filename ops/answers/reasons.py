@@ -50,7 +50,8 @@ REASONS: Final[Mapping[str, Meaning]] = {
     ),
     Reason.DUPLICATE_KEY: Meaning(
         "`app`, `event_type`, `uuid`, `user_id`, or `cohort_id`, `in_cohort`, `computed_time`, `users` occurs "
-        "twice at the top level; without a `uuid` also `device_id`, `$insert_id`, `event_id` or "
+        "twice at the top level, or `event_name` or `compute_time` in the place of one of them; without "
+        "a `uuid` also `device_id`, `$insert_id`, `event_id` or "
         "`client_event_time`",
         "a hand-made record",
         "nothing tells which one counts: ask the sender",

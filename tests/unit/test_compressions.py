@@ -4,12 +4,13 @@ import bz2
 import gzip
 import lzma
 import zlib
+from hashlib import sha512
 
 import pytest
 
 from tests.leaves import opened
 from tests.unit.udfs.test_inflate import spoilt, zipped
-from udfs import envelope, parse
+from udfs import envelope, inflate, parse
 from udfs.model import Reason, Rejection
 
 A, B = b'{"a":1}', b'{"b":[{}]}'
@@ -47,6 +48,39 @@ def test_a_blank_may_be_the_first_byte_of_bare_deflate() -> None:
     for before in (b"", b"\n", BOM + b"\r\n"):
         assert opened(before + packed) == ([record], [])
         assert opened(before + stored) == ([A], [])
+
+
+DEEP = streamed(streamed(A, DEFLATE), DEFLATE)
+INFLATED = {
+    "zlib": (streamed(A, 15), [A]),
+    "deflate": (streamed(A, DEFLATE), [A]),
+    "deflate in deflate": (DEEP, [A]),
+    "a broken line": (b"broken\n" + A, [b"broken", A]),
+    "a number first": (b"[1," + A + b"]", [b"1", A]),
+    "a server-sent event": (b"event: a\nid: 7\ndata: " + A, [A]),
+    "a long line first": (b"the quick brown fox jumps over the lazy dog " * 9 + b"\n" + A, None),
+}
+
+
+@pytest.mark.parametrize(("held", "heads"), INFLATED.values(), ids=INFLATED)
+def test_bare_deflate_is_opened_whatever_it_holds(held: bytes, heads: list[bytes] | None) -> None:
+    packed = streamed(held, DEFLATE)
+    found, faults = opened(packed)
+    assert (found if heads else found[-1:], faults) == (heads or [A], [])
+    assert packed.startswith(b"[") or opened(A + b"\n" + packed)[0] == [A, *found]
+
+
+@pytest.mark.parametrize("text", ["밤하늘의 별을 헤는 밤 {}", "これはテストです。{}", "Ünïcödé, größer {}"])
+@pytest.mark.parametrize("encoding", ["euc-kr", "shift-jis", "latin-1", "utf-16-le", "cp037"])
+def test_a_text_of_another_encoding_is_no_deflate(text: str, encoding: str) -> None:
+    for begin in range(len(text)):
+        spelled = text[begin:].encode(encoding, "replace")
+        assert envelope.form(spelled) not in {envelope.Form.DEFLATE, envelope.Form.ZLIB}
+
+
+def test_no_random_bytes_are_deflate() -> None:
+    for seed in range(20_000):
+        assert not inflate.is_deflate(sha512(b"%d" % seed).digest())
 
 
 TAIL = bytes(range(128, 160)) + b"\n{}"

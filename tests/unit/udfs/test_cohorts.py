@@ -46,6 +46,19 @@ def test_seconds_milliseconds_and_microseconds_are_told_by_their_size(time: obje
         assert message.computed_time == computed
 
 
+def test_the_other_spelling_of_the_time_counts_where_the_first_is_null_and_is_named_where_it_is_wrong() -> None:
+    message = read(computed_time=None, compute_time="1685748245")
+    assert isinstance(message, Message)
+    assert message.computed_time == COMPUTED
+    wrong = 'is "soon", not seconds, milliseconds or microseconds since 1970'
+    for fields, field in (
+        ({"computed_time": MISSING}, "compute_time"),
+        ({"computed_time": "soon"}, "computed_time"),
+    ):
+        found = read(**({"compute_time": "soon"} | fields))
+        assert found == Rejection(Reason.COHORT_INVALID, f"{field} {wrong}")
+
+
 @pytest.mark.parametrize("time", [None, True, "", "soon", "NaN", -1, 10**17, "9" * 31, [1], 1e300])
 def test_what_is_no_time_since_1970_is_refused(time: object) -> None:
     found = read(computed_time=time)

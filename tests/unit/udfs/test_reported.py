@@ -105,6 +105,8 @@ KEY = "0123456789abcdef0123456789abcdef"
         (encode({"api_key": KEY, "user_id": "u", "user_properties": {}}), "api_request"),
         (f'api_key={KEY}&identification=[{{"user_id":"u"}}]'.encode(), "api_request"),
         (f"api_key={KEY}&event=%5B%7B%7D%5D".encode(), "api_request"),
+        (f"event=%5B%7B%7D%5D&api_key={KEY}".encode(), "api_request"),
+        (f"\napi_key={KEY}&event=%5B%7B%7D%5D\n".encode(), "api_request"),
     ],
 )
 def test_no_detail_shows_a_key(payload: bytes, reason: str) -> None:
@@ -127,6 +129,14 @@ def test_a_cohort_message_that_says_two_things_is_refused(key: str) -> None:
     twice = {"cohort_id": '"x"', "in_cohort": "false", "computed_time": '"1"', "users": "[]"}[key]
     row = decoded(f'{whole},"{key}":{twice}}}'.encode())
     assert (row["reason"], row["detail"]) == ("duplicate_key", f"{key} stands 2 times")
+
+
+@pytest.mark.parametrize("key", ["event_name", "compute_time"])
+def test_what_takes_the_place_of_a_field_may_be_there_once_as_well(key: str) -> None:
+    twice = f'{{"app":434735,"cohort_id":"gs72ns","{key}":"1","{key}":"2"'
+    assert decoded(f"{twice}}}".encode())["detail"] == f"{key} stands 2 times"
+    beside = f'{twice},"event_type":"a","computed_time":"1"}}'
+    assert decoded(beside.encode())["kind"] == "event"
 
 
 @pytest.mark.parametrize(
