@@ -284,7 +284,7 @@ def test_what_is_not_found_is_one_line(
     arguments = ["amplitude-bridge", "dead-letters", "--config", str(config), "show", f"{SHARD}:{handle}"]
     monkeypatch.setattr(sys, "argv", arguments)
     with pytest.raises(SystemExit) as ended:
-        main.main()
+        main()
     assert ended.value.code == 2
     assert capsys.readouterr() == (
         "",

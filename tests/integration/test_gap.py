@@ -74,10 +74,10 @@ def home(tmp_path: Path, dynamodb_endpoint: str, kinesis_endpoint: str) -> Home:
 def test_kinesis_says_what_time_it_is_and_how_long_it_keeps_records(home: Home) -> None:
     now = home.stream.now()
     assert abs(now - datetime.now(UTC)) < timedelta(seconds=5)
-    created = home.stream.kept(now).created
+    created = home.stream.retention(now).created
     assert abs(created - now) < MINUTE
-    assert home.stream.kept(now).since == created
-    assert home.stream.kept(now + 3 * DAY).since == now + 2 * DAY
+    assert home.stream.retention(now).since == created
+    assert home.stream.retention(now + 3 * DAY).since == now + 2 * DAY
 
 
 def test_a_fresh_installation_has_no_gap(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
@@ -118,7 +118,7 @@ def test_a_gap_is_from_what_was_read_to_what_is_still_held(home: Home) -> None:
     home.count(second, long_ago - 50 * DAY)
     later = home.stream.now() + 25 * HOUR
     # the stream is younger than ten minutes, so the job has read everything since it is there
-    created = home.stream.kept(later).created
+    created = home.stream.retention(later).created
     assert gaps(home.lake, home.stream, later) == [
         Gap(first, created, arrivals[0]),
         Gap(second, created, later - DAY),
@@ -157,7 +157,7 @@ def test_a_gap_stops_the_start_in_one_line(late: Home, capsys: pytest.CaptureFix
     line = str(caught.value)
     assert "\n" not in line
     assert all(shard in line for shard in late.stream.open_shards())
-    assert f"{late.stream.kept(late.stream.now()).created:%Y-%m-%dT%H:%M:%SZ}" in line
+    assert f"{late.stream.retention(late.stream.now()).created:%Y-%m-%dT%H:%M:%SZ}" in line
     assert "--set kinesis.on_gap=continue" in line
 
     assert main(["--config", str(late.path)]) == 2
