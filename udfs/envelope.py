@@ -1,6 +1,6 @@
 """Records that hold several: found by their first bytes or their form, opened within limits.
 
-gzip, zlib, deflate, zip (as the Export API gives it: a zip of gzips), KPL aggregates, and texts of more than one
+gzip, zlib, deflate, tar, zip (the Export API's is of gzips), KPL aggregates, and texts of more than one
 value; all of them in each other too. One rule for all: what is inside is opened like a record of its own. Whatever
 can be read comes out as a part; what cannot is one more part for each reason, and holds the whole envelope: a bad
 tail never takes the good heads with it.
@@ -11,7 +11,7 @@ from contextlib import suppress
 from enum import StrEnum
 from typing import Final, NamedTuple, TypeAlias
 
-from udfs import inflate, kpl, unread, values
+from udfs import inflate, kpl, tar, unread, values
 from udfs.model import Reason, Rejection
 from udfs.text import BLANKS, BOM
 
@@ -23,6 +23,7 @@ class Form(StrEnum):
     ZLIB = "zlib"
     DEFLATE = "deflate"
     ZIP = "zip"
+    TAR = "tar"
     KPL = "kpl"
     ARRAY = "array"
     LINES = "lines"
@@ -150,7 +151,13 @@ class _Row:
             case Form.KPL:
                 return (yield from self._kpl(at))
             case Form.ZIP:
-                return (yield from self._zip(at))
+                return (
+                    yield from self._files(
+                        inflate.unzip(self.payload, at, self.opening.take, self.descriptors), at
+                    )
+                )
+            case Form.TAR:
+                return (yield from self._files(tar.files(self.payload, at, self.opening.left()), at))
         return (yield from self._compressed(at))
 
     def _inside(self, data: bytes) -> Iterator[Part]:
@@ -175,8 +182,9 @@ class _Row:
         yield from self._inside(b"".join(joined))
         return self._behind(content, at)
 
-    def _zip(self, at: int) -> "_Parts":
-        for content in inflate.unzip(self.payload, at, self.opening.take, self.descriptors):
+    def _files(self, archive: Iterator[inflate.Content], at: int) -> "_Parts":
+        """The parts of each file; the last one is what ends the archive."""
+        for content in archive:
             for data in self.opening.taken(content):
                 yield from self._inside(data)
         return self._behind(content, at)
@@ -254,6 +262,8 @@ def _surely(payload: bytes, at: int) -> Form | None:
     for form, magics in _MAGIC.items():
         if payload.startswith(magics, at):
             return form
+    if tar.begins(payload, at):
+        return Form.TAR
     if inflate.is_zlib(payload, at, sure=True):
         return Form.ZLIB
     return Form.DEFLATE if inflate.is_deflate(payload, at) else None

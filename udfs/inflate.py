@@ -30,7 +30,7 @@ _ENTRY_OF_FILE, _SIZES_64 = struct.Struct("<20xI4xH12xI"), struct.Struct("<12xQ"
 _END_BYTES, _LOCATOR_BYTES = 22, 20
 _STORED, _DEFLATED = 0, 8
 _STEP: Final = 1024
-_LONGEST_NAME: Final = 200
+LONGEST_NAME: Final = 200
 _MOST_DESCRIPTORS: Final = 100_000
 
 
@@ -229,7 +229,7 @@ class Descriptors:
         for mark in islice(_AT_ENTRY.finditer(self._payload), _MOST_DESCRIPTORS):
             if len(self._payload) >= (name := mark.start() + _ENTRY.size):
                 size, length, place = _ENTRY_OF_FILE.unpack_from(self._payload, mark.start())
-                of_file = entries.setdefault((place, self._payload[name : name + min(length, _LONGEST_NAME)]), [])
+                of_file = entries.setdefault((place, self._payload[name : name + min(length, LONGEST_NAME)]), [])
                 of_file.append((mark.start(), size))
         return entries
 
@@ -240,7 +240,7 @@ class Descriptors:
         """
         if end := self._ends.get(begin):
             return end
-        entries = self._entries.get((place, name[:_LONGEST_NAME]), [])
+        entries = self._entries.get((place, name[:LONGEST_NAME]), [])
         for _, size in entries[bisect(entries, (begin,)) :][:1]:
             if begin + size <= len(self._payload):
                 return begin + size
@@ -263,7 +263,7 @@ def unzip(payload: bytes, at: int, room: Callable[[int], int], descriptors: Desc
             size = _size_64(payload[begin - extra_length : begin])
         told = not flags & 8  # else only what stands behind the file tells its size
         end = begin + size if told else max(begin, len(payload))
-        shown = f"{name[:_LONGEST_NAME]!r} in the zip"
+        shown = f"{name[:LONGEST_NAME]!r} in the zip"
         content = Content(shown, Reason.ZIP_INVALID, room(min(end, len(payload)) - begin))
         if flags & 1:
             content.blame("is encrypted", Reason.COMPRESSION_UNKNOWN)
@@ -285,7 +285,7 @@ def unzip(payload: bytes, at: int, room: Callable[[int], int], descriptors: Desc
             at = _found(payload, _AT_NEXT, at)
         if zlib.crc32(content.data()) != checksum:
             content.blame("has a wrong checksum, or breaks off")
-        if not _OF_THE_MAC.search(name):
+        if not OF_THE_MAC.search(name):
             yield content
     yield _end(payload, at)
 
@@ -323,7 +323,7 @@ def _end(payload: bytes, at: int) -> Content:
 
 
 # what macOS puts beside the files: their resources, and how a folder is shown
-_OF_THE_MAC: Final = re.compile(r"^__MACOSX/|(?:^|/)(?:\.DS_Store$|\._)")
+OF_THE_MAC: Final = re.compile(r"^__MACOSX/|(?:^|/)(?:\.DS_Store$|\._)")
 
 
 def _found(payload: bytes, mark: re.Pattern[bytes], at: int) -> int:

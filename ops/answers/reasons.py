@@ -122,7 +122,7 @@ REASONS: Final[Mapping[str, Meaning]] = {
         "ask the sender for the whole file again: copies of what was taken are removed",
     ),
     Reason.ZIP_INVALID: Meaning(
-        "a zip, or a file in it, that cannot be read; what could be read was taken",
+        "a zip or tar, or a file in it, that cannot be read; what could be read was taken",
         "an upload that broke off",
         "ask the sender for the whole file again: copies of what was taken are removed",
     ),
@@ -145,7 +145,7 @@ REASONS: Final[Mapping[str, Meaning]] = {
         "split it and send the parts: copies of what was taken are removed",
     ),
     Reason.ENVELOPE_TOO_DEEP: Meaning(
-        "more than 4 envelopes (gzip, zlib, zip, KPL) in each other",
+        "more than 4 envelopes (gzip, zlib, zip, tar, KPL) in each other",
         "compressed over and over, or a decompression bomb",
         "ask the sender to compress once",
     ),

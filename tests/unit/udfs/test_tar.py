@@ -1,0 +1,119 @@
+"""The plain files of a tar: whole, cut at each byte, damaged, and what is no file."""
+
+import gzip
+import io
+import tarfile
+from collections.abc import Callable
+
+import pytest
+
+from tests.leaves import opened
+from udfs import envelope, tar
+from udfs.envelope import Form, Limits
+from udfs.model import Reason, Rejection
+
+A, B, C = b'{"a":1}', b'{"b":"\xeb\xb0\xa4"}\n{"b":2}\n', b'{"c":[{}]}'
+BS = B.splitlines()
+
+
+def tarred(*files: bytes, kind: int = tarfile.PAX_FORMAT, name: str = "events/{}.json") -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=kind) as archive:
+        folder = tarfile.TarInfo("events")
+        folder.type = tarfile.DIRTYPE
+        archive.addfile(folder)
+        for number, data in enumerate(files):
+            about = tarfile.TarInfo(name.format(number))
+            about.size = len(data)
+            archive.addfile(about, io.BytesIO(data))
+    return out.getvalue()
+
+
+WHOLE = tarred(A, B, C)
+KINDS = {"pax": tarfile.PAX_FORMAT, "GNU": tarfile.GNU_FORMAT, "ustar": tarfile.USTAR_FORMAT}
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_the_files_of_a_tar_come_out_in_their_order(kind: int) -> None:
+    payload = tarred(A, B, b"", C, gzip.compress(A), kind=kind)
+    assert envelope.form(payload) is Form.TAR
+    assert opened(payload) == ([A, *BS, C, A], [])
+    assert opened(gzip.compress(payload)) == ([A, *BS, C, A], [])
+    assert opened(A + b"\n" + payload + payload + b"\n" + C) == ([A, *[A, *BS, C, A] * 2, C], [])
+
+
+@pytest.mark.parametrize("kind", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT])
+def test_long_names_are_no_files(kind: int) -> None:
+    assert opened(tarred(A, B, kind=kind, name="밤" * 99 + "/{}.json")) == ([A, *BS], [])
+
+
+def test_what_a_mac_adds_to_a_tar_and_links_are_left_out() -> None:
+    assert opened(tarred(b"\0\5\x16\7", name="events/._{}.json")) == (
+        [], [Rejection(Reason.EMPTY, "tar that holds nothing")]
+    )  # fmt: skip
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        link = tarfile.TarInfo("link")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        archive.addfile(link)
+        archive.addfile(tarfile.TarInfo("empty"))
+    assert opened(out.getvalue() + A) == ([A], [])
+
+
+def test_a_tar_may_be_cut_anywhere() -> None:
+    whole = [A, *BS, C]
+    for cut in range(1025, WHOLE.rindex(C) + len(C), 7):
+        heads, faults = opened(WHOLE[:cut])
+        taken = [head for head in heads if head in whole]
+        assert taken == whole[: len(taken)]
+        assert {fault.reason for fault in faults} <= {Reason.ZIP_INVALID}
+    detail = "'events/2.json' in the tar breaks off"
+    assert opened(WHOLE[: WHOLE.rindex(C) + 4])[1] == [Rejection(Reason.ZIP_INVALID, detail)]
+
+
+def test_a_damaged_header_is_named_and_lines_behind_it_are_taken() -> None:
+    at = WHOLE.index(b"events/1.json")
+    heads, (fault,) = opened(WHOLE[:at] + b"E" + WHOLE[at + 1 :])
+    assert heads[0] == A
+    assert heads[-1] == C
+    assert fault == Rejection(Reason.ZIP_INVALID, f"the tar is damaged at byte {at:,} of {len(WHOLE):,}")
+
+
+def test_a_file_of_another_kind_is_named() -> None:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        sparse = tarfile.TarInfo("sparse")
+        sparse.type, sparse.size = tarfile.GNUTYPE_SPARSE, 9
+        archive.addfile(sparse, io.BytesIO(b"123456789"))
+    detail = "'sparse' in the tar is of kind b'S', which is not read here"
+    assert opened(out.getvalue() + A) == ([A], [Rejection(Reason.COMPRESSION_UNKNOWN, detail)])
+
+
+def test_a_tar_holds_no_more_than_there_is_room_for() -> None:
+    heads, (fault,) = opened(tarred(*[b"{}" * 600] * 3), Limits(opened_bytes=2_000))
+    assert heads == [b"{}"] * 1_000
+    assert fault.reason is Reason.ENVELOPE_TOO_LARGE
+
+
+HOSTILE: dict[str, Callable[[int], bytes]] = {
+    "empty files": lambda n: tarred(*[b""] * n),
+    "headers without files": lambda n: WHOLE[:512] * n,
+    "marks": lambda n: b"x\n" + (b"ustar" + bytes(250) + b"\n") * n,
+}
+
+
+@pytest.mark.parametrize("maker", HOSTILE.values(), ids=HOSTILE)
+def test_a_tar_costs_by_its_length(maker: Callable[[int], bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = 0
+    is_header = tar._is_header
+
+    def counting(header: bytes) -> bool:
+        nonlocal seen
+        seen += len(header)
+        return is_header(header)
+
+    monkeypatch.setattr(tar, "_is_header", counting)
+    for payload in (maker(500), maker(2_000)):
+        seen = 0
+        opened(payload)
+        assert seen <= 3 * len(payload)
