@@ -54,6 +54,7 @@ class Decode(ScalarFunction):  # type: ignore[misc]
         metrics = function_context.get_metric_group()
         names = (*Kind, *(f"{reason}_records" for reason in Reason), *(f"{repair}_repairs" for repair in Repair))
         self.counters = {name: metrics.counter(name) for name in names}
+        self.unseen = list(self.counters.values())
         metrics.gauge("registry_age_seconds", self._registry_age)
         metrics.gauge("gap_shards", lambda: self.gap_shards)
 
@@ -65,6 +66,8 @@ class Decode(ScalarFunction):  # type: ignore[misc]
         gc.disable()  # a batch's rows are all in use: to visit them over and over took a tenth of the time
         try:
             rows = list(decoded)
+            while self.unseen:  # a series that begins at 0 shows an alarm its first record
+                self.unseen.pop().inc(0)
             for (kind, reason, repairs), n in Counter(map(_OUTCOME, rows)).items():
                 self.counters[kind].inc(n)
                 if reason:

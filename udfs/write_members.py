@@ -53,6 +53,7 @@ class WriteMembers(ScalarFunction):  # type: ignore[misc]
         columns = (column.tolist() for column in (project_id, cohort_id, user_id, in_cohort))
         members = list(map(Member, *columns, computed))
         self.ties.inc(self.members.write(members))
+        self.slow.inc(0)  # a series that begins at 0 shows an alarm its first cohort
         named = zip(members, name.tolist(), strict=True)
         self._rename((member.cohort_id, _Name(member.computed_time, name)) for member, name in named if name)
         if (took := time.monotonic() - begin) > SLOW:

@@ -222,7 +222,7 @@ def test_outcomes_are_counted_by_kind_and_by_reason() -> None:
     operator = opened(metrics)
     operator.eval(*batch(encode(event()), encode(event()), b"", b"", b"1"))
     operator.eval(*batch(encode(event(app=UNKNOWN_PROJECT)), b""))
-    assert metrics.counts == {
+    assert +metrics.counts == {
         "event": 2,
         "rejected": 4,
         "quarantined": 1,
@@ -236,7 +236,7 @@ def test_repairs_are_counted_one_by_one() -> None:
     metrics = Metrics()
     mended = {"user_id": "null", "device_id": "nil", "event_id": "x"}
     opened(metrics).eval(*batch(encode(event(**mended)), encode(event(user_id="none"))))
-    assert metrics.counts == {"event": 2, "sentinel_id_repairs": 2, "wrong_type_repairs": 1}
+    assert +metrics.counts == {"event": 2, "sentinel_id_repairs": 2, "wrong_type_repairs": 1}
 
 
 def test_the_garbage_collector_rests_while_a_batch_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -252,11 +252,13 @@ def test_the_garbage_collector_rests_while_a_batch_is_decoded(monkeypatch: pytes
     assert (at_work, gc.isenabled()) == ([False], True)
 
 
-def test_every_outcome_has_a_counter_from_the_start() -> None:
+def test_every_outcome_is_counted_from_the_first_batch_on() -> None:
     metrics = Metrics()
-    opened(metrics)
+    operator = opened(metrics)
     reasons, repairs = [f"{reason}_records" for reason in Reason], [f"{repair}_repairs" for repair in Repair]
     assert metrics.names == [*Kind, *reasons, *repairs]
+    operator.eval(*batch())
+    assert metrics.counts == dict.fromkeys(metrics.names, 0)
 
 
 def test_how_old_the_registry_is_and_whether_records_had_expired() -> None:
