@@ -11,10 +11,10 @@ STAGES := lint types unit properties integration e2e
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup run picture check test lint types unit properties integration e2e soak torture upgrade-test bench figures lock clean
+.PHONY: help setup run picture check test lint types unit properties integration e2e monitoring-test soak torture upgrade-test bench figures lock clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "%-14s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "%-17s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## Install what is missing or stale: Python environment, jars, Kinesis emulator
 	@./bootstrap.sh
@@ -49,6 +49,13 @@ integration: setup ## The real topology on a mini cluster
 
 e2e: setup ## Real processes, emulators, kills and a shard split
 	$(BESIDE) tests/e2e
+
+monitoring-test: setup build/prometheus ## Alert rules by promtool, of Debian's package of Prometheus (19 MB)
+	$(PYTEST) tests/unit/test_monitoring.py
+
+build/prometheus: # Debian's package, unpacked and not installed: nothing starts by itself
+	cd build && apt-get download -qq prometheus && dpkg-deb -x prometheus_*.deb prometheus.part && rm prometheus_*.deb
+	mv build/prometheus.part $@
 
 soak: setup ## Mutated traffic through the local stack, every record accounted for; MINUTES=10 SEED=1
 	.venv/bin/python -m lab.proofs.soak --minutes $(or $(MINUTES),10) --seed $(or $(SEED),1)

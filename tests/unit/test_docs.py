@@ -77,7 +77,7 @@ def test_every_id_that_means_nobody_is_documented_and_no_other() -> None:
 
 
 def test_every_kind_has_its_counter_documented() -> None:
-    metrics = section(text("docs/data.md"), "Metrics (Flink)")
+    metrics = section(text("docs/data.md"), "Metrics (Prometheus)")
     assert all(f"`{kind.value}`" in metrics for kind in Kind)
 
 
