@@ -82,6 +82,13 @@ def test_a_gzip_that_is_stored_in_a_damaged_one_is_taken_once() -> None:
     assert opened(gzip.compress(gz(A), 0)[:-8] + bytes(8) + gz(B))[0] == [A, B]
 
 
+def test_a_zip_with_an_end_of_64_bits_is_none_that_breaks_off() -> None:
+    payload = zipped(A)
+    at = payload.rindex(b"PK\5\6")
+    end = b"PK\6\6" + (44).to_bytes(8, "little") + bytes(44) + b"PK\6\7" + bytes(16)
+    assert opened(payload[:at] + end + payload[at:] + b"\n" + B + zipped(C)) == ([A, B, C], [])
+
+
 def test_behind_an_envelope_too_deep_its_neighbours_are_taken() -> None:
     payload = gz(gz(A)) + b"\n" + B + b"\n" + zipped(gz(A)) + gz(C)
     for _ in range(3):
