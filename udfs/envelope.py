@@ -31,12 +31,16 @@ class Form(StrEnum):
 
 
 class Limits(NamedTuple):
-    """How far one record is opened: bytes in all, bytes for each one compressed, parts, levels."""
+    """How far one record is opened: bytes in all, bytes for each one compressed, parts, levels, steps.
+
+    A step is about a microsecond: a bracket, a field of an aggregate. One more for each two bytes of the record.
+    """
 
     opened_bytes: int = 64 * 2**20
     ratio: int = 200
     parts: int = 100_000
     levels: int = 4
+    steps: int = 300_000
 
 
 class Part(NamedTuple):
@@ -51,6 +55,8 @@ _TRIES: Final = 1_000  # how often a record is read on behind what is damaged
 _AGAIN: Final = (
     4  # how often its own size bytes are read again, for what was taken for a part of something damaged
 )
+_OPENED: Final = 16  # steps that opening a member, a file or a record of an aggregate takes
+_FEW: Final = Limits(steps=1_000)
 
 
 def form(payload: bytes) -> Form | None:
@@ -61,7 +67,7 @@ def form(payload: bytes) -> Form | None:
 
 def unpack(payload: bytes, limits: Limits = Limits()) -> Iterator[Part]:  # noqa: B008
     """The parts of an envelope in their order, never none; lazily, so that few lie in memory at a time."""
-    opening = _Opening(limits, min(limits.opened_bytes, max(_SMALL, len(payload) * limits.ratio)))
+    opening = _Opening(limits, len(payload))
     found = False
     with suppress(_FullError):
         for part in _Row(payload, opening, 0).parts():
@@ -74,14 +80,16 @@ def unpack(payload: bytes, limits: Limits = Limits()) -> Iterator[Part]:  # noqa
 
 
 class _FullError(Exception):
-    """As many parts were found as one record may hold."""
+    """As much was found as one record may hold."""
 
 
 class _Opening:
     """What is left of the limits while one record is opened, and what went wrong."""
 
-    def __init__(self, limits: Limits, room: int) -> None:
-        self.limits, self.room, self.parts_left = limits, room, limits.parts
+    def __init__(self, limits: Limits, size: int) -> None:
+        self.limits, self.parts_left = limits, limits.parts
+        self.room = min(limits.opened_bytes, max(_SMALL, size * limits.ratio))
+        self.steps = self.steps_left = limits.steps + size // 2
         self.tries = _TRIES
         self.faults: dict[Reason, tuple[str, int]] = {}  # the first one's detail, and how many there are
 
@@ -102,8 +110,18 @@ class _Opening:
         self.tries -= 1
         return self.tries >= 0
 
+    def step(self, steps: int = 1) -> None:
+        """Count what may hold nothing: no other limit counts that. Raises _FullError."""
+        self.steps_left -= steps
+        if self.steps_left < 0 <= self.steps_left + steps:
+            what = "brackets, members and fields of aggregates"
+            self.note(Rejection(Reason.ENVELOPE_TOO_LARGE, f"{what} beyond {self.steps:,} steps, for its size"))
+        if self.steps_left < 0:
+            raise _FullError
+
     def left(self) -> int:
-        """How many bytes may still come out of all."""
+        """How many bytes may still come out of all, when one more thing is opened. Raises _FullError."""
+        self.step(_OPENED)
         return max(0, self.room)
 
     def take(self, compressed: int) -> int:
@@ -130,7 +148,7 @@ class _Row:
 
     def parts(self) -> Iterator[Part]:
         """Whatever the bytes hold; on a fault what was read until then, and the fault is noted."""
-        text = values.Text(self.plain, lambda at: _surely(self.payload, at) is not None)
+        text = values.Text(self.plain, lambda at: _surely(self.payload, at) is not None, self.opening.step)
         form, text.at = _begins(self.payload, self.plain)
         while text.at < len(self.payload):
             if form:
@@ -170,15 +188,19 @@ class _Row:
         joined: list[bytes] = []
         before: Form | None = None
         room = self.opening.take(len(self.payload) - at)
-        for content in inflate.members(self.payload, at, room, self.opening.left):
-            for data in self.opening.taken(content):
-                plain = values.plain(data)
-                form = _begins(data, plain).form
-                if joined and (form or (before and _is_json(plain, 0))):  # an envelope, or a text behind one
-                    yield from self._inside(b"".join(joined))
-                    joined = []
-                before = before if joined else form
-                joined.append(data)
+        try:
+            for content in inflate.members(self.payload, at, room, self.opening.left):
+                for data in self.opening.taken(content):
+                    plain = values.plain(data)
+                    form = _begins(data, plain).form
+                    if joined and (form or (before and _is_json(plain, 0))):  # an envelope, or a text behind one
+                        texts, joined = joined, []
+                        yield from self._inside(b"".join(texts))
+                    before = before if joined else form
+                    joined.append(data)
+        except _FullError:
+            yield from self._inside(b"".join(joined))
+            raise
         yield from self._inside(b"".join(joined))
         return self._behind(content, at)
 
@@ -192,7 +214,8 @@ class _Row:
     def _kpl(self, at: int) -> "_Parts":
         """The records of an aggregate, which takes up all the bytes there are."""
         try:
-            for data in kpl.data(self.payload[at:]):
+            for data in kpl.data(self.payload[at:], self.opening.step):
+                self.opening.step(_OPENED)
                 yield from self._inside(data)
         except kpl.AggregateError as error:
             self.opening.note(Rejection(Reason.KPL_INVALID, str(error)))
@@ -279,9 +302,12 @@ def _text(payload: bytes, plain: bytes) -> Form | None:
     """What a text is that holds anything but one record, blanks and a byte order mark around it."""
     if plain.startswith(b"[", values.skip(plain)):
         return Form.ARRAY
-    text = values.Text(plain, lambda at: _surely(payload, at) is not None)
+    text = values.Text(plain, lambda at: _surely(payload, at) is not None, _Opening(_FEW, 0).step)
     found = text.spans()
-    first, second = next(found, None), next(found, None)
+    try:
+        first, second = next(found, None), next(found, None)
+    except _FullError:  # brackets alone
+        return Form.SEQUENCE
     if not first or not (first.whole or second or text.at < len(payload)):
         return None
     if plain[first.begin : first.end] == payload.removeprefix(BOM).strip(BLANKS):

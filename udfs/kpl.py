@@ -5,7 +5,7 @@ is `UserRecord.deaggregate` of its jar (docs/decisions/0017), which tests/integr
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from hashlib import md5
 from typing import Final, NamedTuple
 
@@ -72,13 +72,13 @@ def partition_key(payload: bytes) -> str | None:
     return inside.records[0].key if inside and inside.records else None
 
 
-def data(payload: bytes) -> Iterator[bytes]:
-    """The records' data, up to where the aggregate cannot be read. Raises AggregateError."""
-    for number, record in _fields(_body(payload)):
+def data(payload: bytes, step: Callable[[], None] = lambda: None) -> Iterator[bytes]:
+    """The records' data, up to where the aggregate cannot be read. Raises AggregateError. `step` counts fields."""
+    for number, record in _fields(_body(payload), step=step):
         if number == _RECORDS and isinstance(record, bytes):
             yield from (
                 value
-                for field, value in _fields(record, _GROUPS - 1)
+                for field, value in _fields(record, _GROUPS - 1, step)
                 if field == _DATA and isinstance(value, bytes)
             )
 
@@ -137,7 +137,9 @@ def _md5(data: bytes) -> bytes:
     return md5(data, usedforsecurity=False).digest()
 
 
-def _fields(message: bytes, groups: int = _GROUPS) -> Iterator[tuple[int, int | bytes]]:
+def _fields(
+    message: bytes, groups: int = _GROUPS, step: Callable[[], None] = lambda: None
+) -> Iterator[tuple[int, int | bytes]]:
     """Number and value of a message's fields that are numbers or of a told length. Raises AggregateError.
 
     Groups, which no aggregate has, are passed over, as the connector does: each has an end of its own number, and
@@ -148,6 +150,7 @@ def _fields(message: bytes, groups: int = _GROUPS) -> Iterator[tuple[int, int | 
     opened: list[int] = []
     try:
         while at < len(message) or opened:
+            step()
             field, kind, at = _tag(message, at)
             value: int | bytes | None = None
             if kind == _GROUP:

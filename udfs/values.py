@@ -71,11 +71,12 @@ class Text:
     """A text while it is read: every object, every value of its arrays, and what stands between and is neither.
 
     `at` is the place up to which it was read. `packed` tells whether something begins there that is no text: then
-    the reading pauses, and goes on from where `at` is put. `payload` is what `plain` gives.
+    the reading pauses, and goes on from where `at` is put. `payload` is what `plain` gives; `step` counts
+    brackets.
     """
 
-    def __init__(self, payload: bytes, packed: Callable[[int], bool]) -> None:
-        self.payload, self.packed = payload, packed
+    def __init__(self, payload: bytes, packed: Callable[[int], bool], step: Callable[[], None]) -> None:
+        self.payload, self.packed, self.step = payload, packed, step
         self.at = 0
         self._arrays = self._lowest = self._levels = 0  # arrays open, the fewest ever, those to be held deep
         self._readable, self._deep = True, False
@@ -113,6 +114,7 @@ class Text:
 
     def _bracket(self, step: int, before: int) -> None:
         """Pass a bracket. One that begins a line begins the levels anew: arrays of earlier lines may be cut."""
+        self.step()
         self._arrays += step
         self._lowest = min(self._lowest, self._arrays)
         begins = step > 0 and line_ends(self.payload, before, self.at)

@@ -139,7 +139,8 @@ REASONS: Final[Mapping[str, Meaning]] = {
         "the same bytes again help nobody",
     ),
     Reason.ENVELOPE_TOO_LARGE: Meaning(
-        "opens into more than 64 MiB, 100,000 records, or 200 times its compressed size (1 MiB is always taken); "
+        "opens into more than 64 MiB, 100,000 records, or 200 times its compressed size (1 MiB is always taken), "
+        "or into hundreds of thousands of empty arrays, members or fields; "
         "what came before the limit was taken",
         "a whole archive in one record, or a decompression bomb",
         "split it and send the parts: copies of what was taken are removed",

@@ -17,7 +17,7 @@ from udfs.decode import dead_letter, decode
 from udfs.envelope import Form, Limits, Part
 from udfs.model import DECODED, Kind, Reason, Rejection
 
-ARCHIVE: Final = Limits(opened_bytes=2**40, parts=10**9)
+ARCHIVE: Final = Limits(opened_bytes=2**40, parts=10**9, steps=10**12)
 """Bounds that no archive meets, but the ratio: it stops decompression bombs."""
 
 
