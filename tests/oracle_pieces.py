@@ -101,8 +101,10 @@ class Text:
             inset = len(before) - len(before.rstrip(" \t["))
             following = (line.start() for line in NEXT_LINE.finditer(text, at) if len(line[1]) <= inset)
             self.line_end = next(following, len(text))
-        end = _end_of_value(text, at, in_array=self.open > 0)
-        return end or at + len(text[at : self.line_end].rstrip(" \t\r\n,;|\x1e\0")), end is not None
+        if end := _end_of_value(text, at, in_array=self.open > 0):
+            return end, True
+        end = _end_of_broken(text, at, self.line_end) if text[at] == "{" else self.line_end
+        return at + len(text[at:end].rstrip(" \t\r\n,;|\x1e\0")), False
 
 
 def _end_of_value(text: str, at: int, *, in_array: bool) -> int | None:
@@ -114,3 +116,36 @@ def _end_of_value(text: str, at: int, *, in_array: bool) -> int | None:
         return DECODER.raw_decode(text, at)[1]
     except (ValueError, RecursionError):
         return None
+
+
+def _end_of_broken(text: str, at: int, line_end: int) -> int:
+    """Of an object that is no JSON: where its brackets close, or the next one in its lines that begins alike."""
+    brackets, before, place = "", "", at
+    while place < len(text):
+        mark = text[place]
+        if mark == '"':
+            string = STRING.match(text, place)
+            if not string:
+                break
+            place = string.end() - 1
+        elif mark in "{[":
+            if brackets and before not in (":" if brackets[-1] == "{" else "[,"):
+                break
+            brackets += mark
+            if len(brackets) > 640:
+                return line_end
+        elif mark in "}]":
+            if brackets[-1] + mark not in {"{}", "[]"}:
+                break
+            brackets = brackets[:-1]
+            if not brackets:
+                return place + 1
+        before = before if mark in " \t\n\r\v\f" else mark
+        place += 1
+    first = re.compile(r'\{\s*"[^"\\]{1,100}"', re.ASCII).match(text, at, line_end)
+    beginning = first[0] if first and place >= first.end() else '{"'
+    alike = [place + one.start() for one in re.finditer(re.escape(beginning), text[place:line_end])]
+    return next((one for one in alike if not text[at:one].rstrip(" \t\n\r\v\f").endswith(":")), line_end)
+
+
+STRING = re.compile(r'"(?:[^"\\]|\\.)*"(?=\s*[,:}\]])', re.DOTALL | re.ASCII)

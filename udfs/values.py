@@ -1,7 +1,8 @@
 """The values in a text: objects alone, in a row, in lines and in arrays, whatever people put between them.
 
-A text is read by segments: a line, with those behind it that begin no value of their own. What cannot be read is
-one span up to the next segment: a bad line takes no good one with it, and no byte is parsed over and over.
+A text is read by segments: a line, with those behind it that begin no value of their own. An object that cannot
+be read ends where its brackets close, or before one that begins like it; what else cannot be read is one span up
+to the next segment. So what is bad takes no good one with it, and no byte is parsed over and over.
 """
 
 import json
@@ -30,7 +31,16 @@ _BRACKETS: Final = {ord("["): 1, ord("]"): -1}
 _DATA: Final = tuple(line + b"data:" for line in (b"\n", b"\r", BOM))
 _FIELD: Final = rb"(?:event|id|retry)?+:[^\n\r]*+"
 _FIELDS: Final = re.compile(rb"(?P<lead>[\n\r]|%b)(?:(?P<data>data:)|%b(?:[\n\r]++%b)*+)" % (BOM, _FIELD, _FIELD))
+_BEGINNING: Final = re.compile(rb'\{\s*+"[^"\\]{1,100}"')  # an object's, with its first key
+# of JSON, however broken it is; a quote alone where a string does not end as one has to
+_TOKEN: Final = re.compile(
+    rb'(?P<text>"(?:[^"\\]++|\\.)*+")(?=\s*+[,:}\]])|[{}\[\]:,"]|[^\s"{}\[\]:,]++', re.DOTALL
+)
+_CLOSING: Final = {ord("{"): ord("}"), ord("["): ord("]")}
+_BEFORE: Final = {ord("}"): b":", ord("]"): b"[,"}  # what may be before a bracket in an object, in an array
 _SHORT: Final = 4096
+_FAR: Final = 2**16
+_DEEP: Final = 10 * MAX_DEPTH
 _COST: Final = 4
 """How often its own size a text may cost in vain, when values are sought beyond their segments."""
 
@@ -132,19 +142,23 @@ class Text:
             line = self.payload[at : self._end].rstrip(_BEHIND)
             if line.startswith(b"{") and _is_one(line):
                 return Span(at, at + len(line), True)
-            self._begin, self._spelled = at, self._spelling(at, min(self._end - at, MAX_BYTES))
-        end = self._value_end(at, in_array=self._arrays > 0)
-        return Span(at, end or at + len(self.payload[at : self._end].rstrip(_BEHIND)), end is not None)
+            self._begin, self._spelled = at, ""
+        if end := self._value_end(at, in_array=self._arrays > 0):
+            return Span(at, end, True)
+        end = self._broken_end(at) if self.payload.startswith(b"{", at) else self._end
+        return Span(at, at + len(self.payload[at:end].rstrip(_BEHIND)), False)
 
     def _value_end(self, at: int, *, in_array: bool) -> int | None:
         """Where the value that begins here ends: in its segment, or in what stands behind that."""
         if not self.payload.startswith((b"{", b'"') if in_array else b"{", at):
             word = _WORD.match(self.payload, at) if in_array else None
             return word and word.end()
-        length = None
-        if at - self._begin < len(self._spelled):
-            length = _read(self._spelled, at - self._begin).length
-        if length is None and self._begin + len(self._spelled) < len(self.payload):
+        spelled_to = self._begin + len(self._spelled)
+        if at > spelled_to - _SHORT and spelled_to < self._end:
+            self._begin, self._spelled = at, self._spelling(at, min(self._end - at, _FAR, MAX_BYTES))
+        found = _read(self._spelled, at - self._begin)
+        length = found.length
+        if length is None and not found.broken and self._begin + len(self._spelled) < len(self.payload):
             length = self._length_beyond(at)
         return None if length is None else at + length
 
@@ -156,11 +170,32 @@ class Text:
             found = _read(spelled, 0)
             if found.length is not None:
                 return found.length
-            self._room -= len(spelled)
+            self._room -= found.cost
             if found.broken or size >= MAX_BYTES or at + size >= len(self.payload):
                 break
             size = min(8 * size, MAX_BYTES)
         return None
+
+    def _broken_end(self, at: int) -> int:
+        """Where the reading goes on behind an object that cannot be read: it may have lost brackets or quotes."""
+        closed, stopped = False, at + 1
+        if self._room >= 0:
+            closed, stopped = _closed(self.payload, at, min(at + _FAR, len(self.payload)))
+        if closed:
+            return stopped
+        end = self._alike(at, stopped)
+        self._room -= max(0, min(stopped, at + _FAR) - end)
+        return end
+
+    def _alike(self, at: int, behind: int) -> int:
+        """Where the next object of the segment begins with the same key, and is no value of a key; or its end."""
+        found = _BEGINNING.match(self.payload, at, self._end)
+        beginning = found[0] if found and behind >= found.end() else b'{"'  # of a key that is cut nothing is known
+        while (behind := self.payload.find(beginning, behind, self._end)) > 0:
+            if not self.payload[max(at, behind - 100) : behind].rstrip().endswith(b":"):
+                return behind
+            behind += 1
+        return self._end
 
     def _spelling(self, at: int, size: int) -> str:
         # each byte is a character in its own place, whatever the encoding: JSON's own marks are ASCII
@@ -183,11 +218,38 @@ def _is_one(line: bytes) -> bool:
     return True
 
 
+def _closed(payload: bytes, at: int, limit: int) -> tuple[bool, int]:
+    """Whether the brackets close of the object that begins here, and where; else where they are no JSON's."""
+    open_ones = bytearray()
+    before = 0
+    for token in _TOKEN.finditer(payload, at, limit):
+        mark = payload[token.start()]
+        if mark in _CLOSING:
+            if open_ones and before not in _BEFORE[open_ones[-1]]:
+                return False, token.start()
+            open_ones.append(_CLOSING[mark])
+            if len(open_ones) > _DEEP:  # the parser gave up on it, and its brackets close nowhere near
+                return False, len(payload)
+        elif mark in _BEFORE:
+            if open_ones.pop() != mark:
+                return False, token.start()
+            if not open_ones:
+                return True, token.end()
+        elif mark == _QUOTE and not token["text"]:
+            return False, token.start()
+        before = mark
+    return False, limit
+
+
+_QUOTE: Final = ord('"')
+
+
 class _Read(NamedTuple):
     """How long a value is; of none, whether it is broken: else it may go on behind the text that was given."""
 
     length: int | None
     broken: bool = False
+    cost: int = 0
 
 
 def _read(spelled: str, at: int) -> _Read:
@@ -196,9 +258,11 @@ def _read(spelled: str, at: int) -> _Read:
         return _Read(_decoder.raw_decode(spelled, at)[1] - at)
     except json.JSONDecodeError as error:
         # a string without an end is told by its beginning, a word or an escape that is cut by a few characters
-        return _Read(None, error.pos < len(spelled) - 16 and not error.msg.startswith("Unterminated"))
+        if error.pos < len(spelled) - 16 and not error.msg.startswith("Unterminated"):
+            return _Read(None, broken=True, cost=error.pos - at)
+        return _Read(None, cost=len(spelled) - at)
     except RecursionError:
-        return _Read(None, broken=True)
+        return _Read(None, broken=True, cost=len(spelled) - at)
 
 
 _raw: Final = msgspec.json.Decoder(msgspec.Raw).decode

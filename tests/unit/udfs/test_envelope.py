@@ -301,7 +301,7 @@ def test_of_what_is_larger_than_a_record_the_values_are_found(monkeypatch: pytes
     assert opened(b"[" + b",".join([A, B] * 9) + b"]") == ([A, B] * 9, [])
     assert opened(A + b" " * 20 + b"\n" + B) == ([A, B], [])
     long = b'{"a":"%b"}' % (b"b" * 20)
-    assert opened(A + long + B + b"\n" + C) == ([A, long + B, C], [])
+    assert opened(A + long + B + b"\n" + C) == ([A, long, B, C], [])
 
 
 def test_room_is_for_all_of_an_envelope() -> None:

@@ -1,0 +1,61 @@
+"""An object that cannot be read takes none of those behind it with it, on one line or on several."""
+
+import json
+
+import pytest
+
+from tests.leaves import opened
+from udfs import envelope
+
+A = b'{"id":1,"t":"x","l":[{"a":1},{"b":[2]}],"p":{"q":"{\\"}"}}'
+B, C = A.replace(b"1", b"2"), A.replace(b"1", b"3")
+BROKEN = {
+    "a comma too many": A[:-1] + b",}",
+    "a comma too many within": A.replace(b"1}", b"1,}"),
+    "a comma too few": A.replace(b'1,"t"', b'1 "t"'),
+    "no JSON's word": A.replace(b":1}", b":x}"),
+    "an escape that is none": A.replace(b'"x"', b'"\\x"'),
+    "an end of a line in a text": A.replace(b'"x"', b'"\t\n"'),
+    "quotes in a text": A.replace(b'"x"', b'"say "x" now"'),
+    "quotes of another kind": A.replace(b'"x"', b"'x'"),
+    "keys without quotes": A.replace(b'"t"', b"t").replace(b'"p"', b"p"),
+    "no end": A[:-1],
+    "ends of several missing": A[:-2],
+    "cut in a key": A[:11],
+    "cut in the first key": A[:4],
+    "cut in a text": A[:14],
+    "cut in an array": A[:31],
+}
+
+
+@pytest.mark.parametrize("between", [b"", b",", b", ", b" ", b"|"])
+@pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN)
+def test_those_behind_a_broken_object_are_taken(broken: bytes, between: bytes) -> None:
+    for text in (b"%b", b"[%b]"):
+        heads, _ = opened(text % between.join([A, broken, B, C, broken, B]))
+        assert [one for one in heads if one in {A, B, C}] == [A, B, C, B], text
+        assert len(heads) == 6
+
+
+PRETTY = [json.dumps({"id": number, "l": [{"a": 1}, {"b": 2}], "p": {"q": [{}]}}) for number in range(500)]
+
+
+@pytest.mark.parametrize("indent", [None, 0, 1, 4])
+@pytest.mark.parametrize("bad", [1, 10, 100, 499])
+def test_however_many_are_broken_the_others_are_taken(bad: int, indent: int | None) -> None:
+    spelled = [json.dumps(json.loads(one), indent=indent).encode() for one in PRETTY]
+    broken = [one.replace(b'"a": 1', b'"a": x') for one in spelled[:bad]]
+    heads, faults = opened(b"[\n" + b",\n".join(broken + spelled[bad:]) + b"\n]")
+    assert (heads, faults) == (broken + spelled[bad:], [])
+
+
+def test_a_broken_object_alone_is_one_record() -> None:
+    for broken in BROKEN.values():
+        assert envelope.form(broken) is None
+    assert envelope.form(b'{"a":[' * 100_000) is None
+
+
+def test_what_comes_in_one_after_the_other_may_break_anywhere() -> None:
+    for end in range(1, len(A)):
+        heads, _ = opened(A[:end] + B + C)
+        assert heads[-1] == C, A[:end]
