@@ -109,7 +109,8 @@ def _inflated(data: bytes) -> Opened:
 
 def _with(texts: list[bytes], out: bytes) -> list[bytes]:
     """One more member: of its own if it is an envelope, or a text behind one; else the rest of the last text."""
-    alone = _begins(out) or (_begins(texts[-1]) and _is_json(out))
+    words = texts[-1].strip() and not re.search(rb"[{\[]", texts[-1])
+    alone = _begins(out) or ((words or _begins(texts[-1])) and _is_json(out))
     return [*texts, out] if alone else [*texts[:-1], texts[-1] + out]
 
 

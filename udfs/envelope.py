@@ -187,16 +187,19 @@ class _Row:
         """What the members of a gzip or the like hold: texts in a row are one, for a record may go on."""
         joined: list[bytes] = []
         before: Form | None = None
+        words = False
         room = self.opening.take(len(self.payload) - at)
         try:
             for content in inflate.members(self.payload, at, room, self.opening.left):
                 for data in self.opening.taken(content):
                     plain = values.plain(data)
                     form = _begins(data, plain).form
-                    if joined and (form or (before and _is_json(plain, 0))):  # an envelope, or a text behind one
+                    # an envelope, or a text behind one, or behind words of which no value can go on
+                    if joined and (form or ((before or words) and _is_json(plain, 0))):
                         texts, joined = joined, []
                         yield from self._inside(b"".join(texts))
                     before = before if joined else form
+                    words = (words if joined else plain.strip() != b"") and not (b"{" in plain or b"[" in plain)
                     joined.append(data)
         except _FullError:
             yield from self._inside(b"".join(joined))

@@ -82,6 +82,20 @@ def test_a_gzip_that_is_stored_in_a_damaged_one_is_taken_once() -> None:
     assert opened(gzip.compress(gz(A), 0)[:-8] + bytes(8) + gz(B))[0] == [A, B]
 
 
+@pytest.mark.parametrize("between", [b"", b"\n", b" "])
+@pytest.mark.parametrize("broken", [TEXT[:-9], b'{"t":1,}', b'{"t":[1', b'{"t":"b', b"hello", b"hello\n\n", b"[1"])
+def test_a_member_whose_text_is_broken_takes_none_behind_it_with_it(broken: bytes, between: bytes) -> None:
+    """One that begins with the same key, as all events of a sender do."""
+    second, third = b'{"t":{"b":2}}', b'{"t":3}'
+    heads, faults = opened(gz(broken) + between + gz(second) + between + gz(b"[" + third + b"]"))
+    assert heads[-2:] == [second, third]
+    assert {fault.reason for fault in faults} <= {Reason.INVALID_JSON}
+
+
+def test_a_value_may_go_on_in_the_next_member_with_a_bracket() -> None:
+    assert opened(gz(A + b"\n" + b'{"x":') + gz(B) + gz(b"}\n" + C)) == ([A, b'{"x":' + B + b"}", C], [])
+
+
 def test_a_zip_with_an_end_of_64_bits_is_none_that_breaks_off() -> None:
     payload = zipped(A)
     at = payload.rindex(b"PK\5\6")
