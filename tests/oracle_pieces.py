@@ -16,11 +16,16 @@ COMPRESSED = re.compile(
 )
 """zstd, bzip2, xz, LZ4, Snappy, 7z, RAR, lzip, compress, LZMA, Parquet, Avro, ORC: by no parser here."""
 AROUND = re.compile(b"(?:[ \t\r\n\0]|\xef\xbb\xbf)*")
-BETWEEN_TEXT = "(?:[\t-\r ,;|\x1e\0]|\xef\xbb\xbf|\xe2\x80[\xa8\xa9]|\xc2\x85)*"
+BLANK = "|".join(
+    [*(one.encode().decode("latin-1") for one in "\ufeff\xa0\u1680\u202f\u205f\u2060\u3000")]
+    + [chr(0x2000 + number).encode().decode("latin-1") for number in range(16)]
+    + ["[\x01-\x03\x1c\x1d]", "\x1f(?![\x8b\x9d\xa0])", r"\\[nrt]"]
+)
+BETWEEN_TEXT = "(?:[\t-\r ,;|\x1e\0]|\xe2\x80[\xa8\xa9]|\xc2\x85|" + BLANK + ")*"
 BETWEEN = re.compile(BETWEEN_TEXT.encode("latin-1"))
 LINE_END = "(?:[\n\r\x0b\x0c\x1e]|\xe2\x80[\xa8\xa9]|\xc2\x85)"
 NEXT_LINE = re.compile(
-    LINE_END + "([ \t]*+)(?:[ \t,;|\0]|\xef\xbb\xbf)*+([{[]|\x1f\x8b\x08|PK\x03\x04|\xf3\x89\x9a\xc2)"
+    LINE_END + "([ \t]*+)(?:[ \t,;|\0]|" + BLANK + ")*+([{[]|\x1f\x8b\x08|PK\x03\x04|\xf3\x89\x9a\xc2)"
 )
 SSE_REST = re.compile(rb"\A(?:event|id|retry)?:.*", re.DOTALL)
 DECODER = json.JSONDecoder(parse_int=float, parse_float=float)

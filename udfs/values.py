@@ -17,12 +17,17 @@ from udfs.model import Reason, Rejection
 from udfs.text import BOM, MAX_BYTES, MAX_DEPTH, TOO_DEEP
 
 # what stands between values: blanks, commas, semicolons, bars, ends of lines (also U+0085, U+2028, U+2029), record
-# separators (RFC 7464), padding, byte order marks
-_SKIPPED: Final = re.compile(rb"(?:[\t-\r ,;|\x1e\0]|\xef\xbb\xbf|\xe2\x80[\xa8\xa9]|\xc2\x85)*+")
+# separators (RFC 7464), padding, byte order marks, blanks of Unicode, ASCII's other separators (not a
+# gzip's beginning) and marks of text, and the escapes of ends of lines and of tabs, not their characters
+_BLANK: Final = (
+    rb"\xef\xbb\xbf|\xc2\xa0|\xe1\x9a\x80|\xe2\x80[\x80-\x8f\xaf]|\xe2\x81[\x9f\xa0]|\xe3\x80\x80"
+    rb"|[\x01-\x03\x1c\x1d]|\x1f(?![\x8b\x9d\xa0])|\\[nrt]"
+)
+_SKIPPED: Final = re.compile(rb"(?:[\t-\r ,;|\x1e\0]|\xe2\x80[\xa8\xa9]|\xc2\x85|%b)*+" % _BLANK)
 # none of what ends a line may also stand behind it: a row of them would be read anew for each of them
 _SEGMENT: Final = re.compile(
     rb"(?:[\n\r\x0b\x0c\x1e]|\xe2\x80[\xa8\xa9]|\xc2\x85)(?P<indent>[ \t]*+)"
-    rb"(?:[ \t,;|\0]|\xef\xbb\xbf)*+(?=[{\[]|\x1f\x8b\x08|PK\x03\x04|\xf3\x89\x9a\xc2)"
+    rb"(?:[ \t,;|\0]|%b)*+(?=[{\[]|\x1f\x8b\x08|PK\x03\x04|\xf3\x89\x9a\xc2)" % _BLANK
 )
 _LINE_END: Final = re.compile(rb"[\n\r\x0b\x0c\x1e]|\xe2\x80[\xa8\xa9]|\xc2\x85")
 _WORD: Final = re.compile(rb"[^\s\0,;|\[\]{}\"]++")  # a number, true, null, or what should be one

@@ -30,6 +30,10 @@ OBJECTS = [
 SEPARATORS = [
     *(b"", b" ", b"\t", b"\n", b"\r\n", b"\r", b"\n\n"),
     *(b",", b", ", b",\n", b"\n,", b"\n\xef\xbb\xbf", b"\n\x1e"),
+    *(
+        one.encode()
+        for one in ("\xa0", "\u200b", "\n\u3000", "\x01", "\x03\n", "\x1c", "\x1d", "\x1f", "\\n", "\\r\\n")
+    ),
     *(b";", b";\r\n", b" | ", b"|", b"\ndata: ", b"\n\nevent: e\nid: 7\ndata:"),
 ]
 AROUND = [b"", b"", b" ", b"\n", b"\r\n", b",", b",\n", b"\xef\xbb\xbf", b"\0\0"]

@@ -39,7 +39,7 @@ NEIGHBOURS = {
     "a gzip behind one that lost the last byte": (gz(A)[:-1] + gz(B), [A, B], Reason.GZIP_INVALID, 1),
     "a gzip behind one that lost its checksum": (gz(A)[:-8] + gz(B), [A, B], Reason.GZIP_INVALID, 1),
     "gzips, some without their heads": (
-        (gz(A)[3:] + gz(B)[:3] + b"\n" + gz(B)) * 3, [*[B] * 3], None, 0
+        (b"\x88" + gz(A)[3:] + gz(B)[:3] + b"\n" + gz(B)) * 3, [*[B] * 3], None, 0
     ),
     "every second one damaged": ((CHECKSUM + gz(B)) * 9, [A, B] * 9, Reason.GZIP_INVALID, 9),
     "zlib, then a line": (zlib.compress(A)[:-1] + b"\xff\n" + B, [A, B], Reason.ZLIB_INVALID, 1),
