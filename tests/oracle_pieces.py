@@ -21,6 +21,11 @@ BLANK = "|".join(
     + [chr(0x2000 + number).encode().decode("latin-1") for number in range(16)]
     + ["[\x01-\x03\x1c\x1d]", "\x1f(?![\x8b\x9d\xa0])", r"\\[nrt]"]
 )
+ENCODED = re.compile(
+    rb"\xff\xfe|\xfe\xff|\0\0\xfe\xff|(?:[{\[]\0{1}[\s\"{}\[\]]\0)|(?:[{\[]\0{3}[\s\"{}\[\]]\0{3})"
+    rb"|\0[{\[]\0[\s\"{}\[\]]|\0{3}[{\[]\0{3}[\s\"{}\[\]]"
+)
+"""UTF-16 or UTF-32, of JSON."""
 BETWEEN_TEXT = "(?:[\t-\r ,;|\x1e\0]|\xe2\x80[\xa8\xa9]|\xc2\x85|" + BLANK + ")*"
 BETWEEN = re.compile(BETWEEN_TEXT.encode("latin-1"))
 LINE_END = "(?:[\n\r\x0b\x0c\x1e]|\xe2\x80[\xa8\xa9]|\xc2\x85)"
@@ -73,6 +78,8 @@ class Text:
         text, pieces, came_from = self.text, [], at
         if at == AROUND.match(self.data).end() and COMPRESSED.match(self.data, at):
             return [(at, len(text), False)], len(text)
+        if ENCODED.match(self.data) and at < len(text):
+            return [(0, len(text), False)], len(text)
         between = re.compile(BETWEEN_TEXT)
         while (at := between.match(text, at).end()) < len(text):
             if text[at] in "[]":

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from tests.oracle_envelope import LARGEST_RECORD
-from tests.oracle_pieces import AROUND, BLANKS, BOM, COMPRESSED, Fault
+from tests.oracle_pieces import AROUND, BLANKS, BOM, COMPRESSED, ENCODED, Fault
 
 Record: TypeAlias = dict[str, Any]
 
@@ -69,6 +69,8 @@ def clean(text: str) -> str:
 
 
 def _text_of(data: bytes) -> str | Fault:
+    if ENCODED.match(data):
+        return Fault("invalid_utf8")
     try:
         return data.removeprefix(BOM).decode("utf-8")
     except UnicodeDecodeError:

@@ -156,9 +156,7 @@ BYTES: Rows = {
     "UTF-8 BOM": {
         "before an event": (b"\xef\xbb\xbf" + VALID, taken(repairs="bom_removed")),
         "alone": refused(Reason.EMPTY, "3 bytes", b"\xef\xbb\xbf"),
-        "of UTF-16": refused(
-            Reason.INVALID_UTF8, "a UTF-16 byte order mark at byte 0", VALID.decode().encode("utf-16")
-        ),
+        "of UTF-16": refused(Reason.INVALID_UTF8, "UTF-16, not UTF-8", VALID.decode().encode("utf-16")),
     },
     "gzip (`1F 8B`) / zip (`PK`)": {
         "gzip": (gzip.compress(TWICE), BOTH),

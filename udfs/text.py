@@ -53,10 +53,11 @@ def _unreadable(payload: bytes, error: ValueError | RecursionError) -> Rejection
         return Rejection(Reason.API_REQUEST, "the body of a request to one of Amplitude's APIs, as a form")
     if name := unread.named(payload):
         return Rejection(Reason.COMPRESSION_UNKNOWN, name)
+    if name := encoding(payload):
+        return Rejection(Reason.INVALID_UTF8, f"{name}, not UTF-8")
     match error:
         case UnicodeDecodeError():
-            form = "a UTF-16 byte order mark" if payload[:2] in {b"\xff\xfe", b"\xfe\xff"} else error.reason
-            return Rejection(Reason.INVALID_UTF8, f"{form} at byte {error.start}")
+            return Rejection(Reason.INVALID_UTF8, f"{error.reason} at byte {error.start}")
         case RecursionError():
             return TOO_DEEP
     return Rejection(Reason.INVALID_JSON, str(error))
@@ -64,6 +65,19 @@ def _unreadable(payload: bytes, error: ValueError | RecursionError) -> Rejection
 
 _FORM: Final = re.compile(rb"\s*+(?:(?!api_key=)[\w.$-]++=[^&\s]*+&)*+api_key=")
 """What the older HTTP API and Identify are posted with."""
+
+
+def encoding(payload: bytes) -> str | None:
+    """UTF-16 or UTF-32 by a mark, or by the NULs in the first two characters of JSON; None for all else."""
+    found = _ENCODING.match(payload)
+    return found and found.lastgroup and found.lastgroup.replace("_", "-")
+
+
+_BEGINS, _NEXT = rb"[{\[]", rb"[\s\"{}\[\]]"
+_ENCODING: Final = re.compile(
+    rb"(?P<UTF_32>\xff\xfe\0\0|\0\0\xfe\xff|%b\0\0\0%b\0\0\0|\0\0\0%b\0\0\0%b)"
+    rb"|(?P<UTF_16>\xff\xfe|\xfe\xff|%b\0%b\0|\0%b\0%b)" % ((_BEGINS, _NEXT) * 4)
+)
 
 
 def without_keys(shown: str) -> str:

@@ -14,7 +14,7 @@ import msgspec
 
 from udfs import unread
 from udfs.model import Reason, Rejection
-from udfs.text import BOM, MAX_BYTES, MAX_DEPTH, TOO_DEEP
+from udfs.text import BOM, MAX_BYTES, MAX_DEPTH, TOO_DEEP, encoding
 
 # what stands between values: blanks, commas, semicolons, bars, ends of lines (also U+0085, U+2028, U+2029), record
 # separators (RFC 7464), padding, byte order marks, blanks of Unicode, ASCII's other separators (not a
@@ -102,6 +102,9 @@ class Text:
 
     def spans(self) -> Iterator[Span]:
         """What is still to be read, piece by piece."""
+        if encoding(self.payload) and self.at < len(self.payload):  # one piece, whatever looks like ends of lines
+            self.at = len(self.payload)
+            yield Span(0, self.at, False)
         if self._compressed:
             self._compressed, begin, self.at = False, self.at, len(self.payload)
             yield Span(begin, self.at, False)

@@ -31,7 +31,7 @@ REASONS: Final[Mapping[str, Meaning]] = {
     Reason.INVALID_UTF8: Meaning(
         "not UTF-8 text",
         "another encoding such as UTF-16, or damaged bytes",
-        "`detail` has the first wrong byte; ask the sender for UTF-8 JSON",
+        "`detail` has the first wrong byte, or says UTF-16 or UTF-32; ask the sender for UTF-8 JSON",
     ),
     Reason.INVALID_JSON: Meaning(
         "not JSON; when it came in an envelope, the values that could be read were taken",

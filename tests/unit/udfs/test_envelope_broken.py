@@ -1,5 +1,6 @@
 """An object that cannot be read takes none of those behind it with it, on one line or on several."""
 
+import gzip
 import json
 
 import pytest
@@ -59,3 +60,10 @@ def test_what_comes_in_one_after_the_other_may_break_anywhere() -> None:
     for end in range(1, len(A)):
         heads, _ = opened(A[:end] + B + C)
         assert heads[-1] == C, A[:end]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"])
+def test_lines_of_another_encoding_are_one_record(encoding: str) -> None:
+    payload = b"\n".join([A, B, C]).decode().encode(encoding)
+    assert envelope.form(payload) is None
+    assert opened(gzip.compress(payload)) == ([payload], [])
