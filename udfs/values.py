@@ -68,6 +68,8 @@ def plain(payload: bytes) -> bytes:
 
     A text is one of events when a line of it begins with `data:`. So a value may go on over several such lines.
     """
+    if b"data:" not in payload:  # one search, for nearly all texts
+        return payload
     if not payload.startswith(b"data:") and not any(data in payload for data in _DATA):
         return payload
     return _FIELDS.sub(_blanks, b"\n" + payload)[1:]
