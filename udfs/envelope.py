@@ -52,9 +52,7 @@ class Part(NamedTuple):
 
 _SMALL: Final = 2**20  # what any envelope may hold, however well it is compressed
 _TRIES: Final = 1_000  # how often a record is read on behind what is damaged
-_AGAIN: Final = (
-    4  # how often its own size bytes are read again, for what was taken for a part of something damaged
-)
+_AGAIN: Final = 4  # times its size may be read again, for what was taken for a part of something damaged
 _OPENED: Final = 16  # steps that opening a member, a file or a record of an aggregate takes
 _FEW: Final = Limits(steps=1_000)
 

@@ -91,8 +91,10 @@ def find(lake: Lake, handle: Handle) -> Letter:
 
 
 def key_of(letter: Letter) -> str:
+    """What tells a letter from all others, as the table `replays` has it."""
     return letter_key(*(letter[name] for name in ("shard", "sequence", "sub_index", "project_id", "reason")))
 
 
 def handle_of(letter: Letter) -> Handle:
+    """Where a letter stands in the stream."""
     return Handle(letter["shard"], letter["sequence"], letter["sub_index"])

@@ -13,7 +13,7 @@ from rich.table import Table
 from ops.answers.causes import Facts, minute, undated
 from ops.answers.diagnosis import described, facts, lag_seconds
 from ops.cli.terminal import PROJECT_ID, as_json_option, cell, config_option, echo_fields, printable, span
-from ops.cli.times import as_moment
+from ops.cli.times import since_option
 from settings import load
 from stores.projects import Projects
 from udfs.model import EVENT_PREFIX
@@ -26,14 +26,7 @@ _HOUR: Final = timedelta(hours=1)
 @click.command()
 @config_option
 @click.argument("project_id", type=PROJECT_ID)
-@click.option(
-    "--since",
-    metavar="TIME",
-    type=as_moment,
-    default="7d",
-    show_default=True,
-    help="Look at what arrived from that hour on: 2026-03-01T12:00 (UTC), or 24h ago.",
-)
+@since_option("Look at what arrived from that hour on", default="7d", show_default=True)
 @as_json_option
 def diagnose(config: Path, project_id: int, *, since: datetime, as_json: bool) -> None:
     """Say why only some events of PROJECT_ID arrive: what is stored, what is not taken, and the likely cause."""

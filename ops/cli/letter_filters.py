@@ -7,17 +7,12 @@ import click
 
 from ops.answers.replayed import State
 from ops.cli.terminal import PROJECT_ID
-from ops.cli.times import as_moment
+from ops.cli.times import as_moment, since_option
 from stores.lake import Condition
 from udfs.model import Kind, Reason
 
 _FILTERS: Final = [
-    click.option(
-        "--since",
-        metavar="TIME",
-        type=as_moment,
-        help="Arrived from then on: 2026-03-01T12:00 (UTC), or 24h ago.",
-    ),
+    since_option("Arrived from then on"),
     click.option("--until", metavar="TIME", type=as_moment, help="Arrived before then."),
     click.option("--project", type=PROJECT_ID, help="Amplitude's project id."),
     click.option(

@@ -14,7 +14,7 @@ from ops.answers.replayed import nothing, passed
 from ops.answers.trace import Row, trace
 from ops.cli.dead_letters import as_handle
 from ops.cli.terminal import as_json_option, config_option, echo_fields
-from ops.cli.times import as_moment
+from ops.cli.times import since_option
 from settings import load
 from stores.lake import DEAD_LETTERS, Lake
 
@@ -25,14 +25,7 @@ _WORDS: Final = {"project_id": "project", "user_id": "user", "sub_index": "part"
 @click.command("record")
 @config_option
 @click.argument("handle", type=as_handle, metavar="HANDLE")
-@click.option(
-    "--since",
-    metavar="TIME",
-    type=as_moment,
-    default="7d",
-    show_default=True,
-    help="Arrived from then on: 2026-03-01T12:00 (UTC), or 24h ago.",
-)
+@since_option("Arrived from then on", default="7d", show_default=True)
 @as_json_option
 def record(config: Path, handle: Handle, *, since: datetime, as_json: bool) -> None:
     """Say what became of the record at HANDLE: SHARD:SEQUENCE, or SHARD:SEQUENCE:SUB_INDEX for a part of it.

@@ -1,8 +1,9 @@
 """Times and months as people type them."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from re import fullmatch
-from typing import Final
+from typing import Any, Final
 
 import click
 
@@ -28,6 +29,12 @@ def as_moment(text: str) -> datetime:
         return at.replace(tzinfo=UTC) if at.tzinfo is None else at
     msg = f"{text!r} is neither a time such as 2026-03-01T12:00 nor an age such as 90m, 24h, 7d"
     raise click.BadParameter(msg)
+
+
+def since_option(words: str, **more: Any) -> Callable[[Any], Any]:
+    """The option `--since`: from which arrival on a command looks; `more` as click's option takes it."""
+    help_text = f"{words}: 2026-03-01T12:00 (UTC), or 24h ago."
+    return click.option("--since", metavar="TIME", type=as_moment, help=help_text, **more)
 
 
 def as_past_moment(text: str) -> datetime:
