@@ -54,7 +54,7 @@ monitoring-test: setup build/prometheus ## Alert rules by promtool, of Debian's 
 	$(PYTEST) tests/unit/test_monitoring.py
 
 build/prometheus: # Debian's package, unpacked and not installed: nothing starts by itself
-	cd build && apt-get download -qq prometheus && dpkg-deb -x prometheus_*.deb prometheus.part && rm prometheus_*.deb
+	mkdir -p build && cd build && apt-get download -qq prometheus && dpkg-deb -x prometheus_*.deb prometheus.part && rm prometheus_*.deb
 	mv build/prometheus.part $@
 
 soak: setup ## Mutated traffic through the local stack, every record accounted for; MINUTES=10 SEED=1

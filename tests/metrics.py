@@ -1,8 +1,6 @@
 """The metrics that docs/data.md names."""
 
-import os
 import re
-import shutil
 from collections.abc import Iterator, Set
 from pathlib import Path
 from typing import NamedTuple
@@ -10,9 +8,6 @@ from typing import NamedTuple
 from udfs.model import Kind, Reason, Repair
 
 ROOT = Path(__file__).resolve().parents[1]
-MONITORING = ROOT / "deploy" / "monitoring"
-_PATH = f"{ROOT}/build/prometheus/usr/bin:{os.environ['PATH']}"
-PROMTOOL = shutil.which("promtool", path=_PATH)
 CODES = {"<kind>": Kind, "<reason>": Reason, "<repair>": Repair}
 _JOB, _TASK = {"job_name"}, {"task_id", "subtask_index"}
 _LABELS = {

@@ -18,7 +18,7 @@ from typing import IO, Any, Self
 
 from pyarrow.fs import LocalFileSystem
 
-from lab.stack import emulators, lock, machine, zookeeper
+from lab.stack import emulators, lock, machine, prometheus, zookeeper
 from lab.stack.checkpoints import Checkpoints
 from lab.stack.emulators import Emulator
 from lab.stack.flink_client import FlinkClient
@@ -150,6 +150,18 @@ class Stack:
         """Start `usage watch` for the settings of this stack; the job's tables must be there."""
         program = Path(sys.executable).parent / "amplitude-bridge"
         self._spawn("watch", [program, "usage", "--config", self.settings_path, "watch"])
+
+    def start_prometheus(self, interval: str = "5s") -> str | None:
+        """Start Prometheus on every process that runs now; its address, None when it is not installed."""
+        if (installed := prometheus.program()) is None:
+            return None
+        flink = [one for one in self._processes if one.running and one.name.startswith(("job", "taskm"))]
+        ports = {"flink": [prometheus.reporter_port(one.log) for one in flink]}
+        config = prometheus.configure(self.folder / "prometheus", ports, interval)
+        port = free_port()
+        process = self._spawn("prometheus", prometheus.command(installed, config, port))
+        process.wait_until(partial(answers, f"http://127.0.0.1:{port}/-/ready"), seconds=60)
+        return f"http://127.0.0.1:{port}"
 
     def kill_watch(self) -> None:
         """End `usage watch` as a crash would."""

@@ -9,8 +9,9 @@ import pytest
 import yaml
 
 from jobs.ingest import submit
+from lab.stack.prometheus import MONITORING, program
 from ops.release import flink_home
-from tests.metrics import MONITORING, PROMTOOL, ROOT, documented
+from tests.metrics import ROOT, documented
 
 
 def read(name: str) -> Any:
@@ -22,6 +23,7 @@ SCRAPING = read("deploy/monitoring/prometheus.yml")
 GROUPS = read("deploy/monitoring/alerts.yml")["groups"]
 RULES = {rule["alert"]: rule for group in GROUPS for rule in group["rules"]}
 TESTS = read("deploy/monitoring/alerts_test.yml")["tests"]
+PROMTOOL = program("promtool")
 PAGE = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
 RUNBOOK = "{{ $externalLabels.docs }}/operations.md#"
 

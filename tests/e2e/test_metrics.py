@@ -1,0 +1,127 @@
+"""What the running product tells Prometheus: every documented metric, and alerts if something is wrong, only then.
+
+The first test reads Flink's reporters itself. The others ask a real Prometheus: `make monitoring-test` unpacks it.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from random import Random
+from typing import Any
+from urllib.parse import urlencode
+from urllib.request import urlopen
+
+import pytest
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+
+from lab.sample.events import cohort_message, encode, make_event, person, user_update
+from lab.sample.others import COHORTS, PROJECTS, UNKNOWN_APP
+from lab.stack.local import Stack
+from lab.stack.machine import Ports
+from lab.stack.patience import scaled, wait_until
+from lab.stack.prometheus import MONITORING, reporter_port
+from settings import Settings
+from stores.stream import Stream
+from tests.e2e.crash import OPTIONS
+from tests.metrics import documented
+
+EVENTS, UPDATES = 400, 30
+GROUPS = yaml.safe_load((MONITORING / "alerts.yml").read_text(encoding="utf-8"))["groups"]
+RULES = {rule["alert"]: rule["expr"] for group in GROUPS for rule in group["rules"]}
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    with Stack("e2e-metrics", Ports.free(), flink_options=OPTIONS, brief=True) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def fed(stack: Stack, settings: Settings, job: str) -> Stack:
+    """The running job behind records of each kind, all of them well."""
+    rng, now, (project, *_) = Random(5), datetime.now(UTC), PROJECTS
+    events = [make_event(rng, n, project.project_id, person(rng), now) for n in range(EVENTS)]
+    updates = [user_update(rng, project.project_id, person(rng), now) for _ in range(UPDATES)]
+    cohorts = [cohort_message(rng, one, now, 20) for one in COHORTS]
+    puts = ((str(n), encode(one)) for n, one in enumerate([*events, *updates, *cohorts]))
+    assert sum(Stream(settings.stream_address).put(puts)) == EVENTS + UPDATES + len(COHORTS)
+    return stack
+
+
+@pytest.fixture(scope="module")
+def prometheus(fed: Stack) -> str:
+    address = fed.start_prometheus("1s")
+    if address is None:
+        pytest.skip("Prometheus is not installed: make monitoring-test unpacks Debian's package")
+    return address
+
+
+def test_the_running_job_has_every_documented_metric_with_these_labels(fed: Stack) -> None:
+    wanted = {
+        name: {frozenset(metric.labels)} for name, metric in documented().items() if name.startswith("flink")
+    }
+
+    def missing() -> set[str]:
+        return wanted.keys() - served(fed)
+
+    wait_until(lambda: not missing(), 120, missing, pause=1)
+    assert {name: labels for name, labels in served(fed).items() if name in wanted} == wanted
+
+
+def served(stack: Stack) -> dict[str, set[frozenset[str]]]:
+    """By metric that the Flink processes of a stack serve: the sets of labels that it has."""
+    found: dict[str, set[frozenset[str]]] = {}
+    for process in ("jobmanager", "taskmanager-1"):
+        port = reporter_port(stack.folder / "log" / f"{process}.log")
+        with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=scaled(10)) as answer:
+            for family in text_string_to_metric_families(answer.read().decode()):
+                for sample in family.samples:
+                    found.setdefault(sample.name, set()).add(frozenset(sample.labels))
+    return found
+
+
+def test_prometheus_evaluates_every_rule_on_data_and_no_alert_is_raised(prometheus: str) -> None:
+    wait_until(lambda: not silent(prometheus, RULES), 90, lambda: silent(prometheus, RULES), pause=1)
+    evaluated = [rule for group in asked(prometheus, "rules")["groups"] for rule in group["rules"]]
+    assert {rule["name"]: rule["health"] for rule in evaluated} == dict.fromkeys(RULES, "ok")
+    wait_until(lambda: not raised(prometheus), 60, lambda: raised(prometheus), pause=1)
+
+
+def silent(prometheus: str, expressions: Mapping[str, str]) -> list[str]:
+    """The expressions that find no series to compare; an alert on what is absent is asked for what is there."""
+    return [name for name, one in expressions.items() if not vector(prometheus, compared(one))]
+
+
+def compared(expression: str) -> str:
+    """The same comparison with an answer for each series: 0 where the alert's has none."""
+    inner = re.sub(r"^absent\((.*)\)$", r"\1", expression.strip())
+    return re.sub(r" ([<>]=?|==) (?!bool)", r" \1 bool ", inner)
+
+
+def vector(prometheus: str, query: str) -> list[Any]:
+    found: list[Any] = asked(prometheus, "query", query=query)["result"]
+    return found
+
+
+def raised(prometheus: str) -> dict[str, str]:
+    return {one["labels"]["alertname"]: one["state"] for one in asked(prometheus, "alerts")["alerts"]}
+
+
+def asked(prometheus: str, what: str, **parameters: str) -> Any:
+    address = f"{prometheus}/api/v1/{what}?{urlencode(parameters)}"
+    with urlopen(address, timeout=scaled(10)) as answer:  # noqa: S310  our own http://127.0.0.1 address
+        return json.load(answer)["data"]
+
+
+def test_records_of_an_unknown_project_and_a_job_that_is_gone_raise_their_alerts(
+    prometheus: str, stack: Stack, settings: Settings, job: str
+) -> None:
+    """Behind the test above."""
+    rng = Random(6)
+    event = make_event(rng, 0, UNKNOWN_APP, person(rng), datetime.now(UTC))
+    Stream(settings.stream_address).put_one("a", encode(event))
+    wait_until(lambda: "RecordsQuarantined" in raised(prometheus), 60, lambda: raised(prometheus), pause=1)
+    stack.flink.cancel(job)
+    wait_until(lambda: "JobNotRunning" in raised(prometheus), 60, lambda: raised(prometheus), pause=1)
