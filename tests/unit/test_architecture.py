@@ -8,6 +8,7 @@ import re
 import subprocess
 import tomllib
 from collections.abc import Iterable, Iterator
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path, PurePosixPath
 
@@ -49,12 +50,18 @@ def project_files() -> list[PurePosixPath]:
 
 
 FILES = project_files()
-MODULES = [path for path in FILES if path.suffix == ".py"]
+SHIPPED_OR_LAB = [path for path in FILES if path.suffix == ".py" and path.parts[0] != "tests"]
 
 
-def imported(tree: ast.AST, path: PurePosixPath) -> Iterator[tuple[int, str]]:
+@cache
+def nodes(source: str) -> list[ast.AST]:
+    """All that a module's tree consists of."""
+    return list(ast.walk(ast.parse(source)))
+
+
+def imported(source: str, path: PurePosixPath) -> Iterator[tuple[int, str]]:
     """(line, dotted name) of each thing imported, `importlib.import_module("…")` included."""
-    for node in ast.walk(tree):
+    for node in nodes(source):
         match node:
             case ast.Import(names=names):
                 yield from ((node.lineno, alias.name) for alias in names)
@@ -69,15 +76,19 @@ def imported(tree: ast.AST, path: PurePosixPath) -> Iterator[tuple[int, str]]:
                 yield node.lineno, module
 
 
+def source_of(path: PurePosixPath) -> str:
+    return (ROOT / path).read_text(encoding="utf-8")
+
+
 def within(name: str, packages: Iterable[str]) -> str | None:
     """Which of the packages a dotted name is in, if in any."""
     return next((one for one in packages if name == one or name.startswith(f"{one}.")), None)
 
 
-def environment_reads(tree: ast.AST) -> Iterator[int]:
+def environment_reads(source: str) -> Iterator[int]:
     """Lines that use the process environment through `os`."""
     names = {"environ", "environb", "getenv", "getenvb", "putenv"}
-    for node in ast.walk(tree):
+    for node in nodes(source):
         match node:
             case ast.Attribute(value=ast.Name(id="os"), attr=attr) if attr in names:
                 yield node.lineno
@@ -127,9 +138,9 @@ def may_use_environment(path: PurePosixPath) -> bool:
     return path == PurePosixPath("settings.py") or path.parts[0] in {"ops", "lab", "tests"}
 
 
-def prints(tree: ast.AST) -> Iterator[int]:
+def prints(source: str) -> Iterator[int]:
     """Lines that print."""
-    for node in ast.walk(tree):
+    for node in nodes(source):
         match node:
             case ast.Call(func=ast.Name(id="print")):
                 yield node.lineno
@@ -137,25 +148,24 @@ def prints(tree: ast.AST) -> Iterator[int]:
 
 def violations(path: PurePosixPath, source: str) -> list[str]:
     """One line for each import, environment read or print that the architecture forbids."""
-    tree = ast.parse(source, filename=str(path))
     rules = prohibited(path)
     found = {
         f"{path}:{line} imports {package}: {rules[package]}"
-        for line, module in imported(tree, path)
+        for line, module in imported(source, path)
         if (package := within(module, rules))
     }
     if not may_use_environment(path):
         found |= {
             f"{path}:{line} reads the environment: make it a setting and pass the value"
-            for line in environment_reads(tree)
+            for line in environment_reads(source)
         }
     if path.parts[:2] == ("ops", "answers"):
-        found |= {f"{path}:{line} prints: return a value and let a face print it" for line in prints(tree)}
+        found |= {f"{path}:{line} prints: return a value and let a face print it" for line in prints(source)}
     return sorted(found)
 
 
 def test_imports_point_one_way() -> None:
-    found = [one for path in MODULES for one in violations(path, (ROOT / path).read_text(encoding="utf-8"))]
+    found = [one for path in SHIPPED_OR_LAB for one in violations(path, source_of(path))]
     assert not found, "\n".join(found)
 
 
@@ -225,11 +235,11 @@ def dotted(path: PurePosixPath) -> str:
 
 
 def test_no_imports_go_round_in_a_circle() -> None:
-    names = {dotted(path): path for path in MODULES if path.parts[0] != "tests"}
+    names = {dotted(path): path for path in SHIPPED_OR_LAB}
     graph = {
         name: {
             known
-            for _, found in imported(ast.parse((ROOT / path).read_text(encoding="utf-8")), path)
+            for _, found in imported(source_of(path), path)
             for known in (found, found.rpartition(".")[0])
             if known in names and known != name
         }

@@ -5,6 +5,7 @@ import gzip
 import lzma
 import zlib
 from hashlib import sha512
+from itertools import product
 
 import pytest
 
@@ -24,10 +25,10 @@ def streamed(content: bytes, window: int, level: int = 9) -> bytes:
 
 
 @pytest.mark.parametrize("window", [*range(9, 16), DEFLATE])
-@pytest.mark.parametrize("before", [b"", BOM, b" \n", b",\n\0"])
-def test_a_stream_of_any_window_is_opened_behind_marks_and_blanks(window: int, before: bytes) -> None:
-    assert opened(before + streamed(A, window)) == ([A], [])
-    assert opened(before + streamed(b" " * 500 + BOM + A, window)) == ([A], [])
+def test_a_stream_of_any_window_is_opened_behind_marks_and_blanks(window: int) -> None:
+    for before in (b"", BOM, b" \n", b",\n\0"):
+        assert opened(before + streamed(A, window)) == ([A], []), before
+        assert opened(before + streamed(b" " * 500 + BOM + A, window)) == ([A], []), before
 
 
 @pytest.mark.parametrize("window", [*range(9, 16), DEFLATE])
@@ -99,17 +100,14 @@ UNREAD = {
     "an Avro file": [b"Obj\x01\x04\x14avro.codec\x08null"],
     "an ORC file": [b"ORC\x11"],
 }
-UNREAD_ONES = [(name, begins) for name, ones in UNREAD.items() for begins in ones]
 
 
-@pytest.mark.parametrize("before", [b"", BOM, b" \n", b"\0"])
-@pytest.mark.parametrize(("name", "begins"), UNREAD_ONES)
-def test_what_is_packed_otherwise_is_named_behind_marks_and_blanks(
-    name: str, begins: bytes, before: bytes
-) -> None:
-    payload = before + begins + TAIL
-    assert envelope.form(payload) is None
-    assert parse.record(payload) == (Reason.COMPRESSION_UNKNOWN, name)
+@pytest.mark.parametrize("name", UNREAD)
+def test_what_is_packed_otherwise_is_named_behind_marks_and_blanks(name: str) -> None:
+    for begins, before in product(UNREAD[name], (b"", BOM, b" \n", b"\0")):
+        payload = before + begins + TAIL
+        assert envelope.form(payload) is None, payload
+        assert parse.record(payload) == (Reason.COMPRESSION_UNKNOWN, name), payload
 
 
 @pytest.mark.parametrize("begins", [b'BZhang"}', b"BZh9", b"PAR1", b"ORC", b"LZIP", b"Rar!", b"]", b"P*M"])
