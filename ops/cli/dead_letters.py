@@ -21,6 +21,7 @@ from ops.answers.dead_letters import BY, LIGHT, Handle, Letter, count, find, han
 from ops.answers.reasons import REASONS
 from ops.answers.replayed import State
 from ops.cli.letter_filters import filtered, where
+from ops.cli.replay import replay
 from ops.cli.terminal import Commands, as_json_option, cell, echo_fields, pretty, printable
 from settings import load
 from stores.errors import StoreError
@@ -49,6 +50,9 @@ def _as_columns(text: str) -> tuple[str, ...]:
 @click.group("dead-letters", cls=Commands)
 def dead_letters() -> None:
     """What the job did not take: how much, the newest, one in full."""
+
+
+dead_letters.add_command(replay)
 
 
 @dead_letters.command("stats")

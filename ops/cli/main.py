@@ -4,24 +4,45 @@ Exit codes: 0 done, 1 the numbers are wrong or records are not taken, 2 somethin
 stderr says what), as when a project is not registered.
 """
 
+from importlib import import_module
+from typing import Final
+
 import click
 
-from ops.cli.cohorts import cohorts
-from ops.cli.dead_letters import dead_letters
-from ops.cli.diagnose import diagnose
-from ops.cli.explain_record import explain_record
-from ops.cli.ledger import ledger
-from ops.cli.profile import profile
-from ops.cli.projects import projects
-from ops.cli.put import put
-from ops.cli.record import record
-from ops.cli.replay import replay
-from ops.cli.rewind import rewind
-from ops.cli.submit import submit
 from ops.cli.terminal import Commands, one_line_errors
-from ops.cli.usage import usage
-from ops.cli.usage_explain import explain
-from ops.cli.watch import watch
+
+COMMANDS: Final = {
+    "cohorts": "Which project a cohort belongs to, and who is in it.",
+    "dead-letters": "What the job did not take, to be read and replayed.",
+    "diagnose": "Why only some events of a project arrive.",
+    "explain-record": "What the job would do with a record or an archive.",
+    "ledger": "Every record accounted for: counted, stored, on the stream.",
+    "profile": "What is known of a user.",
+    "projects": "Which Notifly project an Amplitude project is linked to.",
+    "put": "Put a file on the stream as one record.",
+    "record": "What became of a record on the stream.",
+    "rewind": "Set the tables back to an older checkpoint.",
+    "submit": "Submit the ingest job to a Flink cluster.",
+    "usage": "What each project has used of its monthly limit.",
+}
+"""What each command is for; it is in the module of its name."""
+
+
+class _Imported(Commands):
+    """Commands whose modules are imported when they are named: SDKs take a second, a page of help needs none."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in COMMANDS:
+            name = cmd_name.replace("-", "_")
+            self.add_command(getattr(import_module(f"ops.cli.{name}"), name))
+        return super().get_command(ctx, cmd_name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
 
 
 def main() -> None:
@@ -30,24 +51,7 @@ def main() -> None:
         commands()
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_Imported, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="notifly-amplitude", message="%(prog)s %(version)s")
 def commands() -> None:
     """The bridge from Amplitude to Notifly."""
-
-
-commands.add_command(projects)
-commands.add_command(usage)
-usage.add_command(explain)
-usage.add_command(watch)
-commands.add_command(diagnose)
-commands.add_command(ledger)
-commands.add_command(cohorts)
-commands.add_command(profile)
-commands.add_command(dead_letters)
-dead_letters.add_command(replay)
-commands.add_command(explain_record)
-commands.add_command(put)
-commands.add_command(record)
-commands.add_command(rewind)
-commands.add_command(submit)

@@ -14,6 +14,8 @@ from ops.answers.month import closes_at
 from ops.answers.usage import Row, against, daily, foretold, unclaimed
 from ops.cli.terminal import PROJECT_ID, Commands, as_json_option, cell, in_percent
 from ops.cli.times import as_month
+from ops.cli.usage_explain import explain
+from ops.cli.watch import watch
 from ops.metering.month_close import waits_for
 from settings import Settings, load
 from stores.alerts import Alerts, Notification
@@ -40,6 +42,10 @@ def usage() -> None:
     or paused at the limit: what lies beyond it is billable. A closed month has a statement, which never changes;
     what arrives later is an adjustment.
     """
+
+
+usage.add_command(explain)
+usage.add_command(watch)
 
 
 @usage.command("show")

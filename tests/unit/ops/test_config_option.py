@@ -20,7 +20,10 @@ def folder_without_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def tree(command: click.Command, *path: str) -> Iterator[tuple[tuple[str, ...], click.Command]]:
     yield path, command
     if isinstance(command, click.Group):
-        for name, one in command.commands.items():
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            one = command.get_command(context, name)
+            assert one, name
             yield from tree(one, *path, name)
 
 
