@@ -20,8 +20,8 @@ FOREVER = timedelta(0)
 """State that is never dropped."""
 
 _BUNDLE = "python.fn-execution.bundle.size"
-_WRITERS_BUNDLE = "1000"
-"""Rows that a checkpoint waits for at most: a bundle ends before the checkpoint passes."""
+WRITERS_BUNDLE = 1000
+"""Rows of DynamoDB that a checkpoint waits for at most."""
 
 _GENERATED_ID = re.compile(r"\[\d+\]$")
 _KINDS = {
@@ -76,10 +76,13 @@ class Graph:
         self._label(name, title)
         return Table(j_tables.fromDataStream(stream), self.tables)
 
-    def sink(self, name: str, title: str, query: Table, table: str) -> None:
-        """Add a query as a stage that ends in a table. The Python in it is a writer that waits for its table."""
+    def sink(self, name: str, title: str, query: Table, table: str, *, bundle: int = WRITERS_BUNDLE) -> None:
+        """Add a query as a stage that ends in a table. The Python in it is a writer that waits for its table.
+
+        A checkpoint waits for a `bundle` of rows at most: a bundle ends before the checkpoint passes.
+        """
         self._keep_state(FOREVER)
-        self._options.set(_BUNDLE, _WRITERS_BUNDLE)
+        self._options.set(_BUNDLE, str(bundle))
         statements = self.tables.create_statement_set()
         statements.add_insert(table, query)
         statements.attach_as_datastream()

@@ -7,6 +7,7 @@ message enter or leave together; order is restored by the time at which Amplitud
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
+from itertools import islice
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -20,6 +21,8 @@ _UNITS: Final = ((10**11, 1), (10**14, 1_000), (10**17, 1_000_000))
 _NUMBER: Final = re.compile(r"[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?")  # float() takes more: 1_000, blanks
 
 
+GROUP: Final = 25
+"""Users in line together: as many statements as a request of DynamoDB takes."""
 LONGEST_NAME: Final = 1_000
 """Characters of a cohort's name that are kept; DynamoDB would refuse an item of 400 KB."""
 
@@ -122,6 +125,13 @@ def entries(payload: bytes, arrival: datetime) -> Iterator[tuple[Message, Entry]
         return
     for user in found.fields["users"]:
         yield message, _entry(user)
+
+
+def groups(payload: bytes, arrival: datetime) -> Iterator[tuple[Message, list[str]]]:
+    """The users of such a message who have an id, up to `GROUP` at a time."""
+    named = ((message, entry.user_id) for message, entry in entries(payload, arrival) if entry.user_id)
+    while group := list(islice(named, GROUP)):
+        yield group[0][0], [user_id for _, user_id in group]
 
 
 def _entry(user: object) -> Entry:

@@ -1,8 +1,8 @@
 """Flink's Python functions on the hot path, around the rules: Arrow batches in, Arrow batches out.
 
 `Decode` and `DecodePart` are called with a whole batch, return a Series of structs with the fields of
-`model.DECODED`, and count outcomes as metrics. `Open` and `CohortChanges` are for the few records that hold
-several things.
+`model.DECODED`, and count outcomes as metrics. `Open`, `CohortChanges` and `MemberGroups` are for the few
+records that hold several things.
 """
 
 import gc
@@ -127,6 +127,15 @@ class CohortChanges(TableFunction):  # type: ignore[misc]
                 message.message_id,
                 *entry,
             )
+
+
+class MemberGroups(TableFunction):  # type: ignore[misc]
+    """payload of a cohort message, arrival → rows of its head, time as text, and at most `cohorts.GROUP` ids."""
+
+    def eval(self, payload: bytes, arrival: datetime) -> Iterator[tuple[Any, ...]]:
+        for message, user_ids in cohorts.groups(payload, arrival.astimezone(UTC).replace(tzinfo=None)):
+            computed = message.computed_time.isoformat(" ", "microseconds")
+            yield message.cohort_id, message.cohort_name, message.in_cohort, computed, user_ids
 
 
 def _times(arrival: "pd.Series[Any]") -> list[datetime]:

@@ -28,7 +28,7 @@ class _Name(NamedTuple):
 
 
 class WriteMembers(ScalarFunction):  # type: ignore[misc]
-    """`MEMBER_COLUMNS` of jobs/ingest/cohorts.py → the project ids; writes who is in a cohort and who has left."""
+    """`GROUP_COLUMNS` of jobs/ingest/cohorts.py → the project ids; writes who is in a cohort and who has left."""
 
     def __init__(self, address: TablesAddress) -> None:
         self.address = address
@@ -46,16 +46,20 @@ class WriteMembers(ScalarFunction):  # type: ignore[misc]
         name: "pd.Series[Any]",
         in_cohort: "pd.Series[bool]",
         computed_time: "pd.Series[str]",
-        user_id: "pd.Series[str]",
+        user_ids: "pd.Series[Any]",
     ) -> "pd.Series[int]":
         begin = time.monotonic()
         computed = [clock.microseconds(datetime.fromisoformat(text)) for text in computed_time.tolist()]
-        columns = (column.tolist() for column in (project_id, cohort_id, user_id, in_cohort))
-        members = list(map(Member, *columns, computed))
+        columns = (column.tolist() for column in (project_id, cohort_id, name, in_cohort, user_ids))
+        groups = list(zip(*columns, computed, strict=True))
+        members = [
+            Member(project, cohort, user, entered, at)
+            for project, cohort, _, entered, users, at in groups
+            for user in users
+        ]
         self.ties.inc(self.members.write(members))
         self.slow.inc(0)  # a series that begins at 0 shows an alarm its first cohort
-        named = zip(members, name.tolist(), strict=True)
-        self._rename((member.cohort_id, _Name(member.computed_time, name)) for member, name in named if name)
+        self._rename((cohort, _Name(at, known)) for _, cohort, known, _, _, at in groups if known)
         if (took := time.monotonic() - begin) > SLOW:
             self._tell_slow(members, took)
         return project_id

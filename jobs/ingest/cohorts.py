@@ -1,4 +1,4 @@
-"""Stages `change`, `cohort-messages`, `cohort-changes`, `members`: who enters or leaves a cohort."""
+"""Stages `change`, `member-groups` and the cohort tables: who enters or leaves a cohort."""
 
 from datetime import datetime
 
@@ -8,11 +8,12 @@ from pyflink.table.udf import udtf
 from jobs.ingest.columns import LINEAGE, STORED_LINEAGE, data_type, written
 from jobs.ingest.decode import Decoded
 from jobs.ingest.ends import Ends
-from udfs.functions import CohortChanges
+from udfs.functions import CohortChanges, MemberGroups
 from udfs.model import COHORT_COLUMNS, Kind
 
-MEMBER_COLUMNS = ("project_id", "cohort_id", "cohort_name", "in_cohort", "computed_time", "user_id")
-"""What a membership is; `computed_time` as text."""
+_HEAD = ("cohort_id", "cohort_name", "in_cohort", "computed_time")
+GROUP_COLUMNS = ("project_id", *_HEAD, "user_ids")
+"""Some users of a cohort message; `computed_time` as text."""
 
 
 def cohort_changes(tables: StreamTableEnvironment, messages: Table) -> Table:
@@ -24,6 +25,21 @@ def cohort_changes(tables: StreamTableEnvironment, messages: Table) -> Table:
         SELECT project_id, notifly_project, {", ".join(COHORT_COLUMNS)}, {", ".join(LINEAGE)}
         FROM {messages} AS message,
             LATERAL TABLE(cohort_changes(message.payload, message.arrival)) AS change({", ".join(COHORT_COLUMNS)})
+    """)  # noqa: S608
+
+
+def member_groups(tables: StreamTableEnvironment, messages: Table) -> Table:
+    """The users of each cohort message, few enough in a row to be one request of the writer.
+
+    Such rows wait for the writer. A row for each user would repeat its message: five times as much in line.
+    """
+    texts = DataTypes.STRING()
+    types = [texts, texts, DataTypes.BOOLEAN(), texts, DataTypes.ARRAY(texts)]
+    tables.create_temporary_function("member_groups", udtf(MemberGroups(), result_types=types))
+    return tables.sql_query(f"""
+        SELECT {", ".join(GROUP_COLUMNS)}
+        FROM {messages} AS message,
+            LATERAL TABLE(member_groups(message.payload, message.arrival)) AS users({", ".join(GROUP_COLUMNS[1:])})
     """)  # noqa: S608
 
 
@@ -41,7 +57,6 @@ def membership(tables: StreamTableEnvironment, changes: Table) -> Table:
     return tables.sql_query(f"SELECT {', '.join(columns)}, {STORED_LINEAGE} FROM {changes}")  # noqa: S608
 
 
-def members(tables: StreamTableEnvironment, changes: Table, ends: Ends) -> Table:
+def members(tables: StreamTableEnvironment, groups: Table, ends: Ends) -> Table:
     """Memberships, handed to the writer."""
-    rows = f"(SELECT * FROM {changes} WHERE user_id IS NOT NULL)"  # noqa: S608
-    return written(tables, "members", ends.write_members, MEMBER_COLUMNS, rows)
+    return written(tables, "members", ends.write_members, GROUP_COLUMNS, str(groups))

@@ -50,7 +50,7 @@ class Ends(NamedTuple):
     write_profiles: Any
     """vectorised function of `PROFILE_COLUMNS`"""
     write_members: Any
-    """vectorised function of `MEMBER_COLUMNS`"""
+    """vectorised function of `GROUP_COLUMNS`"""
     written: Callable[[str], str]
     """a table that takes what a writer of this name returns"""
     gap_shards: int = 0

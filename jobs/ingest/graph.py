@@ -6,7 +6,7 @@ from typing import NamedTuple
 from pyflink.datastream import StreamExecutionEnvironment
 from pyflink.table import StreamTableEnvironment
 
-from jobs.ingest.cohorts import cohort_changes, cohort_messages, members, membership
+from jobs.ingest.cohorts import cohort_changes, cohort_messages, member_groups, members, membership
 from jobs.ingest.counts import by_name, ledger, partial_counts, totals
 from jobs.ingest.dead_letters import dead_letters
 from jobs.ingest.decode import Decoded, decode, opened
@@ -14,7 +14,8 @@ from jobs.ingest.ends import Ends
 from jobs.ingest.events import stored_events, stored_updates
 from jobs.ingest.first_copies import CONTENT_WINDOW, First, first_contents, first_copies, first_messages
 from jobs.ingest.profiles import profile_updates, profiles
-from jobs.stages import Graph
+from jobs.stages import WRITERS_BUNDLE, Graph
+from udfs.cohorts import GROUP
 
 
 class Rules(NamedTuple):
@@ -43,8 +44,9 @@ def build(env: StreamExecutionEnvironment, tables: StreamTableEnvironment, ends:
         "first-message", "First copy of each cohort message", first_messages(tables, decoded), rules.dedupe_window
     )
     first = First(copies, unnamed, messages)
-    changes = graph.stream(
-        "change", "Users who enter or leave a cohort", cohort_changes(tables, messages), queued=True
+    changes = graph.stream("change", "Users who enter or leave a cohort", cohort_changes(tables, messages))
+    groups = graph.stream(
+        "member-groups", "Users in line for cohorts", member_groups(tables, messages), queued=True
     )
     due = graph.stream(
         "profile-updates", "Updates in line for profiles", profile_updates(tables, first), queued=True
@@ -62,4 +64,10 @@ def build(env: StreamExecutionEnvironment, tables: StreamTableEnvironment, ends:
     graph.sink("event-counts", "Counts by event name", by_name(tables, counts, interval), ends.event_counts)
     graph.sink("usage", "Monthly totals per project", totals(tables, counts, ends), ends.written("usage"))
     graph.sink("profiles", "Properties of users", profiles(tables, due, ends), ends.written("profiles"))
-    graph.sink("members", "Members of cohorts", members(tables, changes, ends), ends.written("members"))
+    graph.sink(
+        "members",
+        "Members of cohorts",
+        members(tables, groups, ends),
+        ends.written("members"),
+        bundle=WRITERS_BUNDLE // GROUP,
+    )

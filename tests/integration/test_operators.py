@@ -82,7 +82,7 @@ def test_stateful_operators_keep_their_uids(graph: dict[str, Any]) -> None:
 def test_python_runs_to_decode_to_open_and_to_write_to_dynamodb(graph: dict[str, Any]) -> None:
     decoding, writing = ["decode-python", "open-parts", "open-python"], ["usage", "profiles", "members"]
     python = [uid for uid in graph if uid.endswith(("python", "parts"))]
-    assert python == [*decoding, "change-parts", *(f"{stage}-python" for stage in writing)]
+    assert python == [*decoding, "change-parts", "member-groups-parts", *(f"{stage}-python" for stage in writing)]
 
 
 def test_nothing_but_the_shuffle_stands_between_decode_and_the_first_copy(graph: dict[str, Any]) -> None:
@@ -148,7 +148,6 @@ def test_checkpoints_overtake_rows_before_the_slow_writers_only(environment: Any
         if edge.supportsUnalignedCheckpoints()
     }
     assert overtaken == {
-        ("change-out", "cohort-changes-in"),
-        ("change-out", "members-in"),
+        ("member-groups-out", "members-in"),
         ("profile-updates-out", "profiles-in"),
     }

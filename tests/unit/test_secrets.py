@@ -27,7 +27,7 @@ from settings import Settings, SettingsError, parse
 from stores.alerts import Notification
 from stores.errors import StoreError
 from stores.usage import Usage, UsageTable
-from udfs.functions import CohortChanges, Decode, DecodePart, Open
+from udfs.functions import CohortChanges, Decode, DecodePart, MemberGroups, Open
 
 ROOT = Path(__file__).resolve().parents[2]
 TOKEN = "canary-of-the-webhook"
@@ -105,7 +105,7 @@ def test_nothing_secret_travels_to_the_workers(settings: Settings) -> None:
     given = ends.production(tables, settings, sources.kinesis_records(tables, settings.kinesis))
     given.written("usage")
     functions = (
-        *(Decode(given.open_registry), DecodePart(given.open_registry), Open(), CohortChanges()),
+        *(Decode(given.open_registry), DecodePart(given.open_registry), Open(), CohortChanges(), MemberGroups()),
         *(given.write_usage, given.write_profiles, given.write_members),
     )
     assert [leaked(cloudpickle.dumps(function)) for function in functions] == [[]] * len(functions)

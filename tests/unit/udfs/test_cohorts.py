@@ -162,5 +162,15 @@ def test_an_entry_names_a_user_or_is_kept_as_it_is(user: object, entry: Entry) -
     assert [one for _, one in cohorts.entries(encode(cohort(users=[user])), ARRIVAL)] == [entry]
 
 
+def test_users_wait_in_groups_without_those_who_have_no_id() -> None:
+    named = [{"user_id": f"user-{at}"} for at in range(2 * cohorts.GROUP + 1)]
+    payload = encode(cohort(users=[{"user_id": None}, *named[:30], {}, *named[30:]]))
+    found = list(cohorts.groups(payload, ARRIVAL))
+    assert [len(ids) for _, ids in found] == [cohorts.GROUP, cohorts.GROUP, 1]
+    assert [user_id for _, ids in found for user_id in ids] == [user["user_id"] for user in named]
+    assert {message.cohort_id for message, _ in found} == {cohort()["cohort_id"]}
+    assert list(cohorts.groups(encode(cohort(users=[])), ARRIVAL)) == []
+
+
 def test_a_message_that_is_none_has_no_entries() -> None:
     assert list(cohorts.entries(b"[]", ARRIVAL)) == []
