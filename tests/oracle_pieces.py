@@ -26,7 +26,7 @@ ENCODED = re.compile(
     rb"|\0[{\[]\0[\s\"{}\[\]]|\0{3}[{\[]\0{3}[\s\"{}\[\]]"
 )
 """UTF-16 or UTF-32, of JSON."""
-BETWEEN_TEXT = "(?:[\t-\r ,;|\x1e\0]|\xe2\x80[\xa8\xa9]|\xc2\x85|" + BLANK + ")*"
+BETWEEN_TEXT = "(?:[\t-\r ,;|\x1e\0]++|\xe2\x80[\xa8\xa9]|\xc2\x85|" + BLANK + ")*+"
 BETWEEN = re.compile(BETWEEN_TEXT.encode("latin-1"))
 LINE_END = "(?:[\n\r\x0b\x0c\x1e]|\xe2\x80[\xa8\xa9]|\xc2\x85)"
 NEXT_LINE = re.compile(
@@ -39,6 +39,8 @@ Piece: TypeAlias = tuple[int, int, bool]
 
 def plain(data: bytes) -> bytes:
     """Server-sent events without the names of their fields, and without what is no data, all in its place."""
+    if b"data:" not in data:
+        return data
     lines = re.split(b"([\n\r]|\xef\xbb\xbf)", data)
     if not any(line.startswith(b"data:") for line in lines):
         return data

@@ -23,11 +23,11 @@ _BLANK: Final = (
     rb"\xef\xbb\xbf|\xc2\xa0|\xe1\x9a\x80|\xe2\x80[\x80-\x8f\xaf]|\xe2\x81[\x9f\xa0]|\xe3\x80\x80"
     rb"|[\x01-\x03\x1c\x1d]|\x1f(?![\x8b\x9d\xa0])|\\[nrt]"
 )
-_SKIPPED: Final = re.compile(rb"(?:[\t-\r ,;|\x1e\0]|\xe2\x80[\xa8\xa9]|\xc2\x85|%b)*+" % _BLANK)
+_SKIPPED: Final = re.compile(rb"(?:[\t-\r ,;|\x1e\0]++|\xe2\x80[\xa8\xa9]|\xc2\x85|%b)*+" % _BLANK)
 # none of what ends a line may also stand behind it: a row of them would be read anew for each of them
 _SEGMENT: Final = re.compile(
     rb"(?:[\n\r\x0b\x0c\x1e]|\xe2\x80[\xa8\xa9]|\xc2\x85)(?P<indent>[ \t]*+)"
-    rb"(?:[ \t,;|\0]|%b)*+(?=[{\[]|\x1f\x8b\x08|PK\x03\x04|\xf3\x89\x9a\xc2)" % _BLANK
+    rb"(?:[ \t,;|\0]++|%b)*+(?=[{\[]|\x1f\x8b\x08|PK\x03\x04|\xf3\x89\x9a\xc2)" % _BLANK
 )
 _LINE_END: Final = re.compile(rb"[\n\r\x0b\x0c\x1e]|\xe2\x80[\xa8\xa9]|\xc2\x85")
 _WORD: Final = re.compile(rb"[^\s\0,;|\[\]{}\"]++")  # a number, true, null, or what should be one
@@ -99,16 +99,15 @@ class Text:
         self._readable, self._deep = True, False
         self._begin = self._end = 0  # the segment at hand
         self._spelled = ""
-        self._compressed = unread.named(payload) is not None  # in a way that is not read here: one piece
+        # each is one piece, whatever in it looks like ends of lines
+        self._encoded, self._compressed = encoding(payload) is not None, unread.named(payload) is not None
         self._room = _SHORT + _COST * len(payload)  # what may still be read of what stands behind it
 
     def spans(self) -> Iterator[Span]:
         """What is still to be read, piece by piece."""
-        if encoding(self.payload) and self.at < len(self.payload):  # one piece, whatever looks like ends of lines
-            self.at = len(self.payload)
-            yield Span(0, self.at, False)
-        if self._compressed:
-            self._compressed, begin, self.at = False, self.at, len(self.payload)
+        if self._encoded or self._compressed:
+            begin, self.at = 0 if self._encoded else self.at, len(self.payload)
+            self._encoded = self._compressed = False
             yield Span(begin, self.at, False)
         before, self.at = self.at, skip(self.payload, self.at)
         while self.at < len(self.payload):
