@@ -100,7 +100,10 @@ def lake_table(lake: LakeAddress, table: str) -> str:
     return f"`{CATALOG}`.`{lake.namespace}`.`{table}`"
 
 
-def discard(tables: StreamTableEnvironment, name: str) -> str:
-    """A table of one BIGINT that keeps nothing: the end of the writer of this name, which has written already."""
-    tables.execute_sql(f"CREATE TEMPORARY TABLE {name}_written (written BIGINT) WITH ('connector' = 'blackhole')")
+def discard(tables: StreamTableEnvironment, name: str, like: str | None = None) -> str:
+    """A table that keeps nothing, of one BIGINT or `like` another: for rows that were written already."""
+    columns, copied = ("", f"LIKE {like} (EXCLUDING ALL)") if like else ("(written BIGINT)", "")
+    tables.execute_sql(
+        f"CREATE TEMPORARY TABLE {name}_written {columns} WITH ('connector' = 'blackhole') {copied}"
+    )
     return f"{name}_written"

@@ -149,7 +149,7 @@ def _explain_what_is_missing(console: Console, settings: Settings) -> None:
     """What support would ask of a project of which one type of events never arrives."""
     project_id, now = PROJECTS[1].project_id, datetime.now(UTC)
     console.print(f"amplitude-bridge diagnose {project_id}: why does {MISSING!r} not arrive?", markup=False)
-    console.print("The sample's uploads are a minute old when it is put, some a month: lag counts from there.")
+    console.print("The sample's uploads are a minute old when it is put, some a month: delay counts from there.")
     diagnose.show(project_id, facts(settings, project_id, now - timedelta(days=1), now))
 
 

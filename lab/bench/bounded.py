@@ -6,16 +6,15 @@ if it has any, are connected) until the job is FINISHED. A bounded job that has 
 the next periodic checkpoint, up to a whole interval: `seconds` is no measure of speed, see lab.bench.engines.
 """
 
-import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from lab.bench.processes import Cost, Sampler, total
-from lab.stack.flink_client import FINAL_STATES
+from lab.stack.flink_client import statuses
 from lab.stack.local import Stack
-from lab.stack.process import StackError
+from lab.stack.patience import Deadline
 
 _AT_WORK = frozenset({"RUNNING", "FINISHED"})
 
@@ -52,29 +51,16 @@ def run(  # noqa: PLR0913, PLR0917  all but the last are what is run, and where
     `flink_options` such as -p 2. What it has cost is the sum over JobManager and TaskManagers.
     """
     job_id = stack.flink.run((*flink_options, "-pyfs", archive, "-py", script), arguments)
-    deadline = time.monotonic() + limit_seconds
-    _wait(stack, job_id, lambda job: all(v["status"] in _AT_WORK for v in job["vertices"]), deadline)
+    deadline = Deadline(limit_seconds)
+    stack.flink.wait_until(job_id, lambda job: set() < statuses(job) <= _AT_WORK, deadline)
     pids = [pid for name, pid in stack.pids().items() if name.startswith(("jobmanager", "taskmanager"))]
     with ExitStack() as watched:
         samplers = [watched.enter_context(Sampler(pid)) for pid in pids]
-        job = _wait(stack, job_id, lambda job: job["state"] == "FINISHED", deadline)
+        job = stack.flink.wait_until(job_id, lambda job: job["state"] == "FINISHED", deadline)
     seconds = job["end-time"] / 1000 - _source_running(stack, job)
     written = {vertex["name"]: vertex["metrics"]["write-records"] for vertex in job["vertices"]}
     jvm, python = (total(costs) for costs in zip(*((one.leader, one.others) for one in samplers), strict=True))
     return Run(job_id, seconds, _checkpoints(stack, job_id), written, jvm, python)
-
-
-def _wait(stack: Stack, job_id: str, reached: Any, deadline: float) -> dict[str, Any]:
-    while time.monotonic() < deadline:
-        job: dict[str, Any] = stack.rest(f"/jobs/{job_id}")
-        if job["vertices"] and reached(job):
-            return job
-        if job["state"] in FINAL_STATES:
-            msg = f"job {job_id} is {job['state']}: {stack.flink.root_cause(job_id)}"
-            raise StackError(msg)
-        time.sleep(0.2)
-    msg = f"job {job_id} has not finished in time: {stack.flink.root_cause(job_id) or job['state']}"
-    raise StackError(msg)
 
 
 def _source_running(stack: Stack, job: dict[str, Any]) -> float:

@@ -12,6 +12,7 @@ from pyflink.datastream import StreamExecutionEnvironment
 from pyflink.table import FunctionContext, StreamTableEnvironment, Table
 
 import settings
+from jobs import sinks
 from jobs.ingest import ends, graph
 from jobs.ingest.submit import create_tables, table_environment
 from stores.profiles import Key, StoredProfile
@@ -51,21 +52,12 @@ def main() -> None:
     source = followed if options.follow else lines
     given = ends.production(tables, config, source(tables, options.input))
     if options.discard:
-        given = ends.Ends(
-            **given._asdict() | {name: discarding(tables, name, getattr(given, name)) for name in LAKE}
-        )
+        kept_by_none = {name: sinks.discard(tables, name, getattr(given, name)) for name in LAKE}
+        given = ends.Ends(**given._asdict() | kept_by_none)
     if options.profiles_in_memory:
         given = given._replace(write_profiles=WriteToMemory(config.tables_address))
     graph.build(env, tables, given, rules)
     env.execute("bench-ours")
-
-
-def discarding(tables: StreamTableEnvironment, name: str, table: str) -> str:
-    """A table of the same columns that keeps nothing."""
-    tables.execute_sql(
-        f"CREATE TEMPORARY TABLE discarded_{name} WITH ('connector' = 'blackhole') LIKE {table} (EXCLUDING ALL)"
-    )
-    return f"discarded_{name}"
 
 
 class MemoryProfiles:

@@ -52,10 +52,7 @@ def build(env: StreamExecutionEnvironment, config: Settings, folder: str, *, dis
     counts = graph.stream("count", "Counts", counted(tables, parsed, events, config.usage_interval))
     store = sinks.lake_table(config.lake_address, EVENT_STORE)
     if discard:
-        tables.execute_sql(
-            f"CREATE TEMPORARY TABLE discarded WITH ('connector' = 'blackhole') LIKE {store} (EXCLUDING ALL)"
-        )
-        store = "discarded"
+        store = sinks.discard(tables, "event_store", store)
     graph.sink("event-store", "Events", stored(tables, events), store)
     counted_events = tables.sql_query(f"SELECT events FROM {counts}")  # noqa: S608
     graph.sink("counts", "Counts", counted_events, sinks.discard(tables, "counts"))

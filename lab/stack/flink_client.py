@@ -6,7 +6,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,11 @@ from lab.stack.process import StackError
 from ops.release.flink_cli import call, submitted, useful_line
 
 FINAL_STATES = frozenset({"FINISHED", "CANCELED", "FAILED", "SUSPENDED"})
+
+
+def statuses(job: Any) -> set[str]:
+    """Those of a job's tasks; none before they are known."""
+    return {vertex["status"] for vertex in job["vertices"]}
 
 
 class FlinkClient:
@@ -80,17 +85,22 @@ class FlinkClient:
 
     def wait_until_running(self, job_id: str, seconds: float = 120) -> None:
         """Return once every task of the job runs; raise StackError with the root cause if it ends before."""
-        deadline = Deadline(seconds)
-        while not deadline.over:
+        self.wait_until(job_id, lambda job: statuses(job) == {"RUNNING"}, Deadline(seconds))
+
+    def wait_until(self, job_id: str, reached: Callable[[Any], bool], deadline: Deadline) -> Any:
+        """The job as REST tells of it, once `reached` holds for that.
+
+        Raises StackError with the root cause when the job ends before, or the deadline is over.
+        """
+        while True:
             job = self.rest(f"/jobs/{job_id}")
-            if job["vertices"] and all(vertex["status"] == "RUNNING" for vertex in job["vertices"]):
-                return
-            if job["state"] in FINAL_STATES:
-                msg = f"job {job_id} is {job['state']}: {self.root_cause(job_id)}"
+            if reached(job):
+                return job
+            if job["state"] in FINAL_STATES or deadline.over:
+                after = "" if job["state"] in FINAL_STATES else f" after {deadline.elapsed:.0f} s"
+                msg = f"job {job_id} is {job['state']}{after}: {self.root_cause(job_id)}"
                 raise StackError(msg)
             time.sleep(0.2)
-        msg = f"job {job_id} does not run after {deadline.elapsed:.0f} s: {self.root_cause(job_id)}"
-        raise StackError(msg)
 
     def failures(self, job_id: str) -> int:
         """How many failures of the job are on record (Flink keeps the last 16)."""

@@ -48,9 +48,9 @@ class Facts:
     """What is known of a project; all but `metered` and `months` of arrivals from `since` to `now`.
 
     `status` is None when it is not registered; `metered` are the records of all months; `refused` is by kind and
-    reason; `nameless` are dead letters that name no project; `lags` counts events by arrival - server_upload_time
-    in tenths of a second; `by_arrival` those whose month is that of arrival, by what is wrong with
-    `server_upload_time`; `months` are the totals of the months that the window touches, whole.
+    reason; `nameless` are dead letters that name no project; `delays` counts events by arrival -
+    server_upload_time in tenths of a second; `by_arrival` those whose month is that of arrival, by what is wrong
+    with `server_upload_time`; `months` are the totals of the months that the window touches, whole.
     """
 
     since: datetime
@@ -60,7 +60,7 @@ class Facts:
     names: Mapping[str, Seen] = field(default_factory=dict)
     refused: Mapping[tuple[str, str], Refused] = field(default_factory=dict)
     nameless: int = 0
-    lags: Counter[int] = field(default_factory=Counter)
+    delays: Counter[int] = field(default_factory=Counter)
     by_arrival: Counter[str] = field(default_factory=Counter)
     months: Sequence[Usage] = ()
 

@@ -34,7 +34,7 @@ def facts(settings: Settings, project_id: int, since: datetime, now: datetime) -
     nobodys = [Condition("project_id", "=", None), *window]
     status = {project.project_id: project.status for project in Projects(tables).list()}
     totals = [total for total in UsageTable(tables).list() if total.project_id == project_id]
-    names, lags, by_arrival = _events(lake, mine)
+    names, delays, by_arrival = _events(lake, mine)
     _count(lake, project_id, since, names)
     _uncount(Replays(tables).of_arrivals(since, now), project_id, names)
     return Facts(
@@ -45,7 +45,7 @@ def facts(settings: Settings, project_id: int, since: datetime, now: datetime) -
         names={name: seen for name, seen in names.items() if seen.received or seen.stored},
         refused=_letters(replayed.pieces(settings, ("kind", "reason", "arrival"), mine, "waiting")),
         nameless=count(replayed.pieces(settings, ("kind",), nobodys, "waiting"), ("kind",)).total(),
-        lags=lags,
+        delays=delays,
         by_arrival=by_arrival,
         months=[total for total in totals if total.month >= f"{since:%Y-%m}"],
     )
@@ -53,7 +53,7 @@ def facts(settings: Settings, project_id: int, since: datetime, now: datetime) -
 
 def _events(lake: Lake, where: Sequence[Condition]) -> tuple[dict[str, Seen], Counter[int], Counter[str]]:
     names: dict[str, Seen] = {}
-    lags: Counter[int] = Counter()
+    delays: Counter[int] = Counter()
     by_arrival: Counter[str] = Counter()
     for piece in lake.pieces(EVENT_STORE, ("name", "arrival", "server_upload_time", "repairs"), where):
         arrival = piece["arrival"]
@@ -65,13 +65,13 @@ def _events(lake: Lake, where: Sequence[Condition]) -> tuple[dict[str, Seen], Co
             seen.stored += row["count_all"]
             seen.first, seen.last = min(seen.first, first), max(seen.last, last)
             seen.days.add(row["day"].date())
-        lag = pc.drop_null(pc.subtract(arrival, piece["server_upload_time"])).cast(pa.int64())
-        for one in pc.value_counts(pc.divide(lag, 100_000)).to_pylist():
-            lags[one["values"]] += one["counts"]
+        delay = pc.drop_null(pc.subtract(arrival, piece["server_upload_time"])).cast(pa.int64())
+        for one in pc.value_counts(pc.divide(delay, 100_000)).to_pylist():
+            delays[one["values"]] += one["counts"]
         without = piece.filter(pc.is_null(piece["server_upload_time"]))["repairs"]
         for one in pc.value_counts(without).to_pylist():
             by_arrival[_why_by_arrival(one["values"] or "")] += one["counts"]
-    return names, lags, by_arrival
+    return names, delays, by_arrival
 
 
 def _why_by_arrival(repairs: str) -> str:
@@ -120,12 +120,12 @@ def _letters(pieces: Iterable[pa.Table]) -> dict[tuple[str, str], Refused]:
     return found
 
 
-def lag_seconds(lags: Counter[int]) -> dict[str, float] | None:
+def delay_seconds(delays: Counter[int]) -> dict[str, float] | None:
     """Median, 95th percentile and maximum in seconds, by nearest rank; None when there are none."""
-    if not lags:
+    if not delays:
         return None
-    tenths = sorted(lags)
-    reached = list(accumulate(lags[value] for value in tenths))
+    tenths = sorted(delays)
+    reached = list(accumulate(delays[value] for value in tenths))
     ranks = {"p50": -(-reached[-1] * 50 // 100), "p95": -(-reached[-1] * 95 // 100), "max": reached[-1]}
     return {name: tenths[bisect_left(reached, rank)] / 10 for name, rank in ranks.items()}
 
@@ -142,7 +142,7 @@ def described(project_id: int, found: Facts) -> dict[str, Any]:
         "since": found.since,
         "until": found.now,
         "newest_event_age_seconds": None if newest is None else round((found.now - newest).total_seconds(), 1),
-        "lag_seconds": lag_seconds(found.lags),
+        "delay_seconds": delay_seconds(found.delays),
         "months_by_arrival": dict(found.by_arrival),
         "names": [
             {"name": name, "received": seen.received, "stored": seen.stored, "duplicates": seen.duplicates}

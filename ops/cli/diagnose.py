@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ops.answers.causes import Facts, minute, undated
-from ops.answers.diagnosis import described, facts, lag_seconds
+from ops.answers.diagnosis import delay_seconds, described, facts
 from ops.cli.terminal import PROJECT_ID, as_json_option, cell, config_option, echo_fields, printable, span
 from ops.cli.times import since_option
 from settings import load
@@ -47,14 +47,14 @@ def _now() -> datetime:
 
 def show(project_id: int, found: Facts) -> None:
     """Print all that is known of a project, and the likely cause."""
-    told, lag = described(project_id, found), lag_seconds(found.lags)
+    told, delay = described(project_id, found), delay_seconds(found.delays)
     age = told["newest_event_age_seconds"]
     removed = [f"{one.duplicates:,} of {one.records:,} event records in {one.month}" for one in found.months]
     fields = [
         ("project", f"{project_id}, {told['status']}"),
         ("arrived", f"{minute(found.since)} to {minute(found.now)}"),
         ("newest event", "none" if age is None else f"{span(age)} ago"),
-        ("lag", "unknown" if lag is None else ", ".join(f"{name} {span(n)}" for name, n in lag.items())),
+        ("delay", "unknown" if delay is None else ", ".join(f"{name} {span(n)}" for name, n in delay.items())),
         ("duplicates", "; ".join(removed) or "unknown"),
         ("no project", f"{found.nameless:,} dead letters of all senders name none, and may be of this one"),
     ]

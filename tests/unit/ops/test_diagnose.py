@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from jobs.sinks import COLUMNS
-from ops.answers.diagnosis import lag_seconds
+from ops.answers.diagnosis import delay_seconds
 from ops.cli.diagnose import diagnose
 from stores.errors import StoreError
 from stores.lake import DEAD_LETTERS, EVENT_COUNTS, EVENT_STORE
@@ -29,7 +29,7 @@ Row = dict[str, Any]
 
 
 @pytest.mark.parametrize(
-    ("lags", "expected"),
+    ("delays", "expected"),
     [
         ({}, None),
         ({-5: 1}, {"p50": -0.5, "p95": -0.5, "max": -0.5}),
@@ -38,12 +38,12 @@ Row = dict[str, Any]
         ({10: 94, 20: 5, 30: 1}, {"p50": 1.0, "p95": 2.0, "max": 3.0}),
     ],
 )
-def test_lags_by_nearest_rank(lags: dict[int, int], expected: dict[str, float] | None) -> None:
-    assert lag_seconds(Counter(lags)) == expected
+def test_lags_by_nearest_rank(delays: dict[int, int], expected: dict[str, float] | None) -> None:
+    assert delay_seconds(Counter(delays)) == expected
 
 
-def event(name: str, arrival: datetime, lag: float | None = 3.25, **overrides: object) -> Row:
-    uploaded = None if lag is None else arrival - timedelta(seconds=lag)
+def event(name: str, arrival: datetime, delay: float | None = 3.25, **overrides: object) -> Row:
+    uploaded = None if delay is None else arrival - timedelta(seconds=delay)
     row = {"project_id": PROJECT, "name": f"amplitude__{name}", "arrival": arrival, "server_upload_time": uploaded}
     return dict.fromkeys(COLUMNS[EVENT_STORE]) | row | overrides
 
@@ -65,11 +65,11 @@ UPLOADS = (
     "timestamp_unreadable 3, timestamp_implausible 1); what to do: `extra` in the event store shows what was "
     "sent; Amplitude itself writes UTC like 2026-03-15 09:30:28.583000, so find out what rewrites it on the way"
 )
-PAGE = [event("page", NOW - n * HOUR - HOUR, lag=n + 0.25) for n in range(40)]
+PAGE = [event("page", NOW - n * HOUR - HOUR, delay=n + 0.25) for n in range(40)]
 EVENTS = [
     *PAGE,
     *(
-        event("\x1b[31mpay", NOW - timedelta(days=3, minutes=n), lag=None, repairs=MENDED.get(n))
+        event("\x1b[31mpay", NOW - timedelta(days=3, minutes=n), delay=None, repairs=MENDED.get(n))
         for n in range(10)
     ),
     event("page", SINCE - timedelta(microseconds=1)),
@@ -165,7 +165,7 @@ def test_a_diagnosis_as_json(config: Path) -> None:
         "since": "2026-03-08T12:00:00+00:00",
         "until": "2026-03-15T12:00:00+00:00",
         "newest_event_age_seconds": 3600.0,
-        "lag_seconds": {"p50": 19.2, "p95": 37.2, "max": 39.2},
+        "delay_seconds": {"p50": 19.2, "p95": 37.2, "max": 39.2},
         "months_by_arrival": {"absent": 6, "timestamp_unreadable": 3, "timestamp_implausible": 1},
         "names": [
             {
@@ -232,7 +232,7 @@ SHOWN = """\
   project       434735, linked
   arrived       2026-03-08 12:00 UTC to 2026-03-15 12:00 UTC
   newest event  1 h ago
-  lag           p50 19.2 s, p95 37.2 s, max 39.2 s
+  delay         p50 19.2 s, p95 37.2 s, max 39.2 s
   duplicates    8 of 60 event records in 2026-03
   no project    2 dead letters of all senders name none, and may be of this one
   upload times  UPLOADS
@@ -273,7 +273,7 @@ def test_nothing_known_is_said_shortly(config: Path) -> None:
         "  project       7, unregistered\n"
         "  arrived       2026-03-15 00:00 UTC to 2026-03-15 12:00 UTC\n"
         "  newest event  none\n"
-        "  lag           unknown\n"
+        "  delay         unknown\n"
         "  duplicates    unknown\n"
         "  no project    2 dead letters of all senders name none, and may be of this one\n"
         "Likely cause: no project has registered this id: what arrives waits as unknown_project; register it with "
