@@ -18,7 +18,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from errors import OneLineError
 from stores.dynamodb import TablesAddress
-from stores.lake import LakeAddress
+from stores.lake_address import LakeAddress
 from stores.stream import StreamAddress
 
 STACK = Path(__file__).resolve().parent / "var" / "stack.json"

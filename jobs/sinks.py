@@ -17,9 +17,9 @@ from stores.lake import (
     LEDGER,
     USER_UPDATES,
     Lake,
-    LakeAddress,
     Partition,
 )
+from stores.lake_address import LakeAddress
 from udfs.model import COHORT_COLUMNS, EVENT_COLUMNS, EVENT_COUNT_COLUMNS, LEDGER_COLUMNS
 
 _LINEAGE: Final[dict[str, type]] = {"arrival": datetime, "shard": str, "sequence": str, "sub_index": int}

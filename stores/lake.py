@@ -45,6 +45,7 @@ from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
 
 from stores import aws
 from stores.errors import StoreError
+from stores.lake_address import LakeAddress
 
 CATALOG: Final = "lake"
 EVENT_STORE: Final = "events"
@@ -98,16 +99,6 @@ class Partition(NamedTuple):
         else:
             name, transform = f"{self.column}_bucket", BucketTransform(self.transform)
         return PartitionField(schema.find_field(self.column).field_id, field_id, transform, name)
-
-
-class LakeAddress(NamedTuple):
-    """Catalog (SQLAlchemy URI), warehouse (URI), namespace, S3 endpoint (None on AWS) and region."""
-
-    catalog_uri: str
-    warehouse: str
-    namespace: str
-    s3_endpoint: str | None
-    s3_region: str
 
 
 class Condition(NamedTuple):

@@ -8,7 +8,8 @@ from typing import Any
 import pyarrow as pa
 
 from jobs.sinks import COLUMNS
-from stores.lake import Lake, LakeAddress
+from stores.lake import Lake
+from stores.lake_address import LakeAddress
 
 
 @contextmanager

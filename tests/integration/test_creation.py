@@ -12,7 +12,8 @@ from jobs import sinks
 from lab.stack import emulators
 from stores.dynamodb import TablesAddress
 from stores.errors import StoreError
-from stores.lake import TABLES, Lake, LakeAddress
+from stores.lake import TABLES, Lake
+from stores.lake_address import LakeAddress
 from stores.stream import Stream, StreamAddress
 from stores.table import Table
 

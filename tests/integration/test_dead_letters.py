@@ -16,7 +16,8 @@ from jobs.sinks import COLUMNS
 from ops.cli.dead_letters import dead_letters
 from ops.cli.main import main
 from stores.errors import StoreError
-from stores.lake import DEAD_LETTERS, Condition, Lake, LakeAddress
+from stores.lake import DEAD_LETTERS, Condition, Lake
+from stores.lake_address import LakeAddress
 from tests.lake import lake_of
 
 NINE = datetime(2026, 3, 15, 9, 30, 33, 250000, tzinfo=UTC)

@@ -14,7 +14,8 @@ from ops.cli.rewind import rewind
 from stores.checkpoints import checkpoint_id
 from stores.errors import StoreError
 from stores.history import Commit, committed_at, history_of, set_back
-from stores.lake import EVENT_COUNTS, LEDGER, TABLES, Lake, LakeAddress
+from stores.lake import EVENT_COUNTS, LEDGER, TABLES, Lake
+from stores.lake_address import LakeAddress
 from stores.rewind import planned
 
 A, B, Z = "a" * 32, "b" * 32, "c" * 32
