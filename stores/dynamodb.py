@@ -16,14 +16,6 @@ from stores import aws
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-# Bounded, so that a table that is away fails the checkpoint instead of hanging a worker for ever.
-_CONFIG = Config(
-    connect_timeout=3,
-    read_timeout=5,
-    retries={"mode": "standard", "total_max_attempts": 8},
-    max_pool_connections=32,
-)
-
 _TO_ITEM: Final = TypeSerializer()
 _FROM_ITEM: Final = TypeDeserializer()
 
@@ -31,11 +23,15 @@ _T = TypeVar("_T")
 
 
 class TablesAddress(NamedTuple):
-    """Where the tables are: region, endpoint (None on AWS) and the prefix of each table's name."""
+    """Where the tables are: region, endpoint (None on AWS) and the prefix of each table's name.
+
+    `attempts` is how often a call is tried.
+    """
 
     region: str
     endpoint: str | None
     table_prefix: str
+    attempts: int = 8
 
     def table(self, name: str) -> str:
         """The full name of one of the product's tables."""
@@ -43,7 +39,10 @@ class TablesAddress(NamedTuple):
 
     def client(self) -> "DynamoDBClient":
         """A new client; thread-safe."""
-        dynamodb: DynamoDBClient = aws.client("dynamodb", self.region, self.endpoint, _CONFIG)
+        retries: Any = {"mode": "standard", "total_max_attempts": self.attempts}
+        # bounded, so that a table that is away fails the checkpoint instead of hanging a worker for ever
+        config = Config(connect_timeout=3, read_timeout=5, retries=retries, max_pool_connections=32)
+        dynamodb: DynamoDBClient = aws.client("dynamodb", self.region, self.endpoint, config)
         return dynamodb
 
 

@@ -101,6 +101,14 @@ class Partition(NamedTuple):
         return PartitionField(schema.find_field(self.column).field_id, field_id, transform, name)
 
 
+class Totals(NamedTuple):
+    """What a table's current snapshot consists of, by its own summary."""
+
+    data_files: int
+    delete_files: int
+    bytes: int
+
+
 class Condition(NamedTuple):
     """What a column's value must be for its row to be read; equal to None means that there is none."""
 
@@ -172,6 +180,14 @@ class Lake:
         except NoSuchTableError:
             msg = f"table {self.address.namespace}.{name} does not exist: start the ingest job, which creates it"
             raise StoreError(msg) from None
+
+    def totals(self, table: str) -> Totals:
+        """What a table consists of; only its metadata is read. Raises StoreError."""
+        with self.readable():
+            current = self.table(table).current_snapshot()
+        said = current.summary.additional_properties if current and current.summary else {}
+        wanted = ("total-data-files", "total-delete-files", "total-files-size")
+        return Totals(*(int(said.get(name, 0)) for name in wanted))
 
     def rows(
         self,

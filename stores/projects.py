@@ -129,6 +129,11 @@ class Projects:
         """What a Notifly project may have linked, and has; one that nobody has allowed anything may have one."""
         return self._plan(notifly_project, self.plans.get(notifly_project=notifly_project) or {})
 
+    def all_plans(self) -> dict[str, Plan]:
+        """The plans of all Notifly projects that have, or may have, something linked."""
+        items = {item["notifly_project"]["S"]: item for item in self.plans.scan()}
+        return {name: self._plan(name, item) for name, item in items.items()}
+
     def _read(self, project_id: int) -> Versioned:
         """A project, and its version for `_write`."""
         found = self.projects.get(project_id=project_id)

@@ -14,7 +14,6 @@ from stores.errors import StoreError, explained
 if TYPE_CHECKING:
     from mypy_boto3_kinesis import KinesisClient
 
-_CONFIG = Config(connect_timeout=3, read_timeout=30, retries={"mode": "standard", "total_max_attempts": 8})
 PUT_RECORDS_MAX: Final = 500
 """Records that one PutRecords call takes (docs/amplitude.md §4.4)."""
 PUT_BYTES_MAX: Final = 4 * 2**20
@@ -26,15 +25,18 @@ GET_RECORDS_MAX: Final = 10_000
 
 
 class StreamAddress(NamedTuple):
-    """Where the stream is: its name, region and endpoint (None on AWS)."""
+    """Where the stream is: its name, region and endpoint (None on AWS), and how often a call is tried."""
 
     name: str
     region: str
     endpoint: str | None
+    attempts: int = 8
 
     def client(self) -> "KinesisClient":
         """A new client; thread-safe."""
-        kinesis: KinesisClient = aws.client("kinesis", self.region, self.endpoint, _CONFIG)
+        retries: Any = {"mode": "standard", "total_max_attempts": self.attempts}
+        config = Config(connect_timeout=3, read_timeout=30, retries=retries)
+        kinesis: KinesisClient = aws.client("kinesis", self.region, self.endpoint, config)
         return kinesis
 
 
@@ -47,6 +49,22 @@ class Shard(NamedTuple):
     parents: tuple[str, ...]
     hashes: tuple[int, int]
     """the first and the last hash key that belong to it"""
+
+
+class Summary(NamedTuple):
+    """What Kinesis says of the stream."""
+
+    status: str
+    """ACTIVE, UPDATING …: only in these two it takes records"""
+    retention_hours: int
+    open_shards: int
+    key: str | None
+    """of KMS, by which its records are encrypted"""
+    arn: str
+    created: datetime
+    """aware, UTC"""
+    now: datetime
+    """what Kinesis takes for the present: `aws.date`"""
 
 
 class Retention(NamedTuple):
@@ -115,19 +133,29 @@ class Stream:
                 for found in page["Shards"]
             ]
 
-    def now(self) -> datetime:
-        """What Kinesis takes for the present: `aws.date`."""
+    def summary(self) -> Summary:
+        """What Kinesis says of the stream. Raises StoreError when there is no such stream."""
         with self._explained():
             answer: Any = self.client.describe_stream_summary(StreamName=self.address.name)
-        return aws.date(answer)
+        said = answer["StreamDescriptionSummary"]
+        return Summary(
+            said["StreamStatus"],
+            said["RetentionPeriodHours"],
+            said["OpenShardCount"],
+            said.get("KeyId"),
+            said["StreamARN"],
+            said["StreamCreationTimestamp"].astimezone(UTC),
+            aws.date(answer),
+        )
+
+    def now(self) -> datetime:
+        """What Kinesis takes for the present: `aws.date`."""
+        return self.summary().now
 
     def retention(self, now: datetime) -> Retention:
         """How long the stream keeps its records."""
-        with self._explained():
-            answer = self.client.describe_stream_summary(StreamName=self.address.name)
-        summary = answer["StreamDescriptionSummary"]
-        created = summary["StreamCreationTimestamp"].astimezone(UTC)
-        return Retention(created, max(created, now - timedelta(hours=summary["RetentionPeriodHours"])))
+        said = self.summary()
+        return Retention(said.created, max(said.created, now - timedelta(hours=said.retention_hours)))
 
     def first_arrival(self, shard: str) -> datetime | None:
         """When the oldest record arrived that a shard still holds; None when it holds none."""

@@ -8,7 +8,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from ops.cli.terminal import PROJECT_ID, Commands, as_json_option, cell, printable
+from ops.cli.terminal import PROJECT_ID, Commands, as_json_option, cell, example, printable
 from settings import load
 from stores.cohorts import CohortMembers, Cohorts
 from stores.errors import StoreError
@@ -32,7 +32,7 @@ def cohorts() -> None:
     """
 
 
-@cohorts.command("add")
+@cohorts.command("add", epilog=example("cohorts add gs72ns 434735"))
 @click.argument("cohort_id", type=_as_cohort_id)
 @click.argument("project_id", type=PROJECT_ID)
 @click.pass_obj
@@ -47,7 +47,7 @@ def add(config: Path, /, cohort_id: str, project_id: int) -> None:
     click.echo(f"cohort {cohort_id} is registered for project {project_id}")
 
 
-@cohorts.command("list")
+@cohorts.command("list", epilog=example("cohorts list --json"))
 @as_json_option
 @click.pass_obj
 def list_cohorts(config: Path, /, *, as_json: bool) -> None:
@@ -62,7 +62,7 @@ def list_cohorts(config: Path, /, *, as_json: bool) -> None:
     Console().print(table)
 
 
-@cohorts.command("members")
+@cohorts.command("members", epilog=example("cohorts members 434735 gs72ns --limit 5"))
 @click.argument("project_id", type=PROJECT_ID)
 @click.argument("cohort_id", type=_as_cohort_id)
 @click.option("--limit", metavar="N", type=click.IntRange(1), help="Only the first N, by user id. [default: all]")

@@ -22,7 +22,7 @@ from ops.answers.reasons import REASONS
 from ops.answers.replayed import State
 from ops.cli.letter_filters import filtered, where
 from ops.cli.replay import replay
-from ops.cli.terminal import Commands, as_json_option, cell, echo_fields, pretty, printable
+from ops.cli.terminal import Commands, as_json_option, cell, echo_fields, example, pretty, printable, waiting
 from settings import load
 from stores.errors import StoreError
 from stores.lake import Condition, Lake
@@ -55,7 +55,7 @@ def dead_letters() -> None:
 dead_letters.add_command(replay)
 
 
-@dead_letters.command("stats")
+@dead_letters.command("stats", epilog=example("dead-letters stats --since 24h --by reason,project"))
 @click.option(
     "--by",
     metavar="COLUMNS",
@@ -70,7 +70,8 @@ dead_letters.add_command(replay)
 def stats(config: Path, /, *, by: tuple[str, ...], as_json: bool, state: State, **filters: Any) -> None:
     """Count dead letters."""
     wanted = [BY[name] for name in by]
-    counts = count(replayed.pieces(load(config), wanted, where(filters), state), by)
+    with waiting("counting"):
+        counts = count(replayed.pieces(load(config), wanted, where(filters), state), by)
     # the newest hour first, then what there is most of
     hour = by.index("hour") if "hour" in by else None
     ordered = sorted(counts.items(), key=lambda item: tuple(map(str, item[0])))
@@ -104,7 +105,7 @@ def _counted(by: Sequence[str], counts: Sequence[tuple[tuple[Any, ...], int]], s
     return table
 
 
-@dead_letters.command("list")
+@dead_letters.command("list", epilog=example("dead-letters list --reason invalid_json"))
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10_000))
 @filtered
 @as_json_option
@@ -112,8 +113,9 @@ def _counted(by: Sequence[str], counts: Sequence[tuple[tuple[Any, ...], int]], s
 def list_letters(config: Path, /, *, limit: int, as_json: bool, state: State, **filters: Any) -> None:
     """Show the newest dead letters, each with the handle that `show` takes."""
     settings, conditions = load(config), where(filters)
-    letters, total = newest(replayed.pieces(settings, LIGHT, conditions, state), limit)
-    state_of = states(settings, letters, conditions if state != "waiting" else None)
+    with waiting("looking for the newest"):
+        letters, total = newest(replayed.pieces(settings, LIGHT, conditions, state), limit)
+        state_of = states(settings, letters, conditions if state != "waiting" else None)
     if as_json:
         rows = [{"handle": str(handle_of(letter)), **letter, **state_of[key_of(letter)]} for letter in letters]
         click.echo(json.dumps(rows, default=datetime.isoformat, indent=2))
@@ -139,7 +141,13 @@ def _in_words(state: Mapping[str, str]) -> str:
     return f"replayed {state['replayed_at'][:19].replace('T', ' ')}: {printable(state['outcome'])}"
 
 
-@dead_letters.command("show")
+@dead_letters.command(
+    "show",
+    epilog=example(
+        "dead-letters show shardId-000000000000:49667",
+        "dead-letters show shardId-000000000000:49667:2 --raw > record.json",
+    ),
+)
 @click.argument("handle", type=as_handle, metavar="HANDLE")
 @click.option("--raw", is_flag=True, help="Only the payload's exact bytes, for a file or `explain-record -`.")
 @as_json_option
@@ -153,7 +161,8 @@ def show(config: Path, /, *, handle: Handle, raw: bool, as_json: bool) -> None:
         msg = "--raw is for a pipe or a file: bytes of strangers may steer a terminal"
         raise click.UsageError(msg)
     settings = load(config)
-    letter = find(Lake(settings.lake_address), handle)
+    with waiting("looking for it"):
+        letter = find(Lake(settings.lake_address), handle)
     arrived = letter["arrival"]
     at = [Condition("arrival", ">=", arrived), Condition("arrival", "<", arrived + timedelta(microseconds=1))]
     (state,) = states(settings, [letter], at).values()

@@ -12,7 +12,17 @@ from rich.table import Table
 
 from ops.answers.causes import Facts, minute, undated
 from ops.answers.diagnosis import delay_seconds, described, facts
-from ops.cli.terminal import PROJECT_ID, as_json_option, cell, config_option, echo_fields, printable, span
+from ops.cli.terminal import (
+    PROJECT_ID,
+    as_json_option,
+    cell,
+    config_option,
+    echo_fields,
+    example,
+    printable,
+    span,
+    waiting,
+)
 from ops.cli.times import since_option
 from settings import load
 from stores.projects import Projects
@@ -23,7 +33,7 @@ _NAME_WIDTH: Final = 28  # with numbers of six digits the table fits 80 characte
 _HOUR: Final = timedelta(hours=1)
 
 
-@click.command()
+@click.command(epilog=example("diagnose 434735 --since 24h"))
 @config_option
 @click.argument("project_id", type=PROJECT_ID)
 @since_option("Look at what arrived from that hour on", default="7d", show_default=True)
@@ -32,7 +42,8 @@ def diagnose(config: Path, project_id: int, *, since: datetime, as_json: bool) -
     """Say why only some events of PROJECT_ID arrive: what is stored, what is not taken, and the likely cause."""
     settings = load(config)
     # what is counted by name is known by the hour
-    found = facts(settings, project_id, since.replace(minute=0, second=0, microsecond=0), _now())
+    with waiting("reading what arrived"):
+        found = facts(settings, project_id, since.replace(minute=0, second=0, microsecond=0), _now())
     if as_json:
         click.echo(json.dumps(described(project_id, found), default=datetime.isoformat, indent=2))
     else:

@@ -14,7 +14,7 @@ from rich.table import Table
 from ops.answers.outcomes import GROUPS, LOST, OUTCOMES, Row, Summary
 from ops.answers.reasons import REASONS, REPAIRS
 from ops.answers.record import Everyone, summarise
-from ops.cli.terminal import as_json_option, cell, config_option, echo_fields, printable
+from ops.cli.terminal import as_json_option, cell, config_option, echo_fields, example, printable
 from settings import load
 from stores.cohorts import Cohorts
 from stores.project import Project, linked
@@ -37,7 +37,9 @@ def _as_project(spelled: str) -> Project:
     return linked(int(number), name)
 
 
-@click.command("explain-record")
+@click.command(
+    "explain-record", epilog=example("explain-record export.zip", "explain-record --registry record.json")
+)
 @click.argument("file", type=click.File("rb"))
 @click.option("--registry", "asked", is_flag=True, help="Ask the registry that --config names.")
 @click.option(

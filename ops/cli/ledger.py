@@ -12,7 +12,7 @@ from rich.table import Table
 
 from ops.answers.aggregates import Dropped, missing
 from ops.answers.ledger import TAKEN, UNITS, Counts, Residual, compared, residuals, summed
-from ops.cli.terminal import Commands, as_json_option, cell
+from ops.cli.terminal import Commands, as_json_option, cell, example, waiting
 from ops.maintenance.recover import put_again
 from settings import load
 from stores.lake import Lake
@@ -26,12 +26,13 @@ def ledger() -> None:
     """Every record accounted for: what the job counted, beside what is stored and what is on the stream."""
 
 
-@ledger.command("show")
+@ledger.command("show", epilog=example("ledger show --json"))
 @as_json_option
 @click.pass_obj
 def show(config: Path, /, *, as_json: bool) -> None:
     """Show records, first copies and duplicates by project, kind and reason."""
-    counts = summed(Lake(load(config).lake_address), ("project_id", "kind", "reason"))
+    with waiting("reading the ledger"):
+        counts = summed(Lake(load(config).lake_address), ("project_id", "kind", "reason"))
     if as_json:
         click.echo(json.dumps(counts, indent=2))
         return
@@ -46,7 +47,7 @@ def show(config: Path, /, *, as_json: bool) -> None:
     Console().print(table)
 
 
-@ledger.command("check")
+@ledger.command("check", epilog=example("ledger check --stream"))
 @click.option("--stream", is_flag=True, help="Also count what the stream still retains; reads all of it.")
 @as_json_option
 @click.pass_obj
@@ -58,9 +59,10 @@ def check(config: Path, /, *, stream: bool, as_json: bool) -> None:
     differ until the next checkpoint.
     """
     settings = load(config)
-    counts = compared(settings, stream=stream)
-    found = [one for pair in counts.values() for one in residuals(*pair)]
-    dropped = missing(Stream(settings.stream_address)) if stream else []
+    with waiting("counting again"):
+        counts = compared(settings, stream=stream)
+        found = [one for pair in counts.values() for one in residuals(*pair)]
+        dropped = missing(Stream(settings.stream_address)) if stream else []
     if as_json:
         rows = [{**one.account._asdict(), "counted": one.counted, "found": one.found} for one in found]
         totals = {name: counted.total() for name, (counted, _) in counts.items()}
@@ -72,7 +74,7 @@ def check(config: Path, /, *, stream: bool, as_json: bool) -> None:
     sys.exit(1 if found or dropped else 0)
 
 
-@ledger.command("recover")
+@ledger.command("recover", epilog=example("ledger recover --dry-run"))
 @click.option("--dry-run", is_flag=True, help="Only name the aggregates.")
 @click.pass_obj
 def recover(config: Path, /, *, dry_run: bool) -> None:
@@ -81,7 +83,8 @@ def recover(config: Path, /, *, dry_run: bool) -> None:
     Reads all that the stream retains. Nothing counts twice, however often this is done.
     """
     stream = Stream(load(config).stream_address)
-    found = missing(stream)
+    with waiting("reading all that the stream retains"):
+        found = missing(stream)
     for one in found:
         click.echo(str(one))
     records = sum(len(one.missing) for one in found)

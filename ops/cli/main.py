@@ -1,6 +1,6 @@
-"""The command line, `amplitude-bridge`: register, submit, look up, explain what is not taken.
+"""The command line, `amplitude-bridge`: its contents by section; each command is in the module of its name.
 
-Exit codes: 0 done, 1 the numbers are wrong or records are not taken, 2 something is not as it must be (one line on
+Exit codes: 0 done, 1 the answer is a bad one, 2 something is not as it must be (one line on
 stderr says what), as when a project is not registered.
 """
 
@@ -11,21 +11,35 @@ import click
 
 from ops.cli.terminal import Commands, one_line_errors
 
-COMMANDS: Final = {
-    "cohorts": "Which project a cohort belongs to, and who is in it.",
-    "dead-letters": "What the job did not take, to be read and replayed.",
-    "diagnose": "Why only some events of a project arrive.",
-    "explain-record": "What the job would do with a record or an archive.",
-    "ledger": "Every record accounted for: counted, stored, on the stream.",
-    "profile": "What is known of a user.",
-    "projects": "Which Notifly project an Amplitude project is linked to.",
-    "put": "Put a file on the stream as one record.",
-    "record": "What became of a record on the stream.",
-    "rewind": "Set the tables back to an older checkpoint.",
-    "submit": "Submit the ingest job to a Flink cluster.",
-    "usage": "What each project has used of its monthly limit.",
+SECTIONS: Final = {
+    "Run the job": {
+        "submit": "Submit the ingest job to a Flink cluster.",
+        "doctor": "Whether the installation is well, and what to do.",
+        "rewind": "Set the tables back to an older checkpoint.",
+    },
+    "Projects": {
+        "projects": "Which Notifly project an Amplitude project is linked to.",
+        "test-connection": "Whether what a customer sends arrives.",
+        "cohorts": "Which project a cohort belongs to, and who is in it.",
+        "usage": "What each project has used of its monthly limit.",
+    },
+    "Ask": {
+        "diagnose": "Why only some events of a project arrive.",
+        "profile": "What is known of a user.",
+        "record": "What became of a record on the stream.",
+        "ledger": "Every record accounted for: counted, stored, on the stream.",
+    },
+    "Inputs": {
+        "explain-record": "What the job would do with a record or an archive.",
+        "put": "Put a file on the stream as one record.",
+    },
+    "Repair": {
+        "dead-letters": "What the job did not take, to be read and replayed.",
+    },
 }
-"""What each command is for; it is in the module of its name."""
+"""The contents: what each command is for."""
+COMMANDS: Final = {name: words for section in SECTIONS.values() for name, words in section.items()}
+"""The same without sections; a command is in the module of its name."""
 
 
 class _Imported(Commands):
@@ -41,8 +55,10 @@ class _Imported(Commands):
         return super().get_command(ctx, cmd_name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+        width = max(map(len, COMMANDS))
+        for title, section in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name.ljust(width), words) for name, words in section.items()])
 
 
 def main() -> None:
@@ -54,4 +70,4 @@ def main() -> None:
 @click.group(cls=_Imported, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="notifly-amplitude", message="%(prog)s %(version)s")
 def commands() -> None:
-    """The bridge from Amplitude to Notifly."""
+    """The bridge from Amplitude to Notifly. `amplitude-bridge COMMAND --help` has examples of each command."""

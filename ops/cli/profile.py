@@ -10,7 +10,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from ops.cli.terminal import PROJECT_ID, Commands, as_json_option, cell, echo_fields, printable
+from ops.cli.terminal import PROJECT_ID, Commands, as_json_option, cell, echo_fields, example, printable
 from settings import load
 from stores.errors import StoreError
 from stores.profiles import Key, Profiles, StoredProfile
@@ -27,7 +27,7 @@ def profile() -> None:
     """What is known of a user."""
 
 
-@profile.command("show")
+@profile.command("show", epilog=example("profile show 434735 mina@example.com"))
 @click.argument("project_id", type=PROJECT_ID)
 @click.argument("user_id")
 @as_json_option

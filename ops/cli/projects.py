@@ -1,6 +1,7 @@
 """`amplitude-bridge projects`: which Notifly project an Amplitude project is linked to, and since when."""
 
 import json
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -9,23 +10,31 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from ops.cli.terminal import PROJECT_ID, Commands, as_json_option, cell, echo_fields
+from ops.answers.registry_file import (
+    MAX_THRESHOLDS,
+    Change,
+    differences,
+    exported,
+    name_of_project,
+    of_terms,
+    on_events,
+    parse,
+)
+from ops.cli.terminal import PROJECT_ID, Commands, as_json_option, cell, echo_fields, example, printable
 from ops.cli.times import as_past_moment
+from ops.maintenance.apply import applied
 from settings import load
-from stores.project import DEFAULT_MONTHLY_LIMIT, Plan, Project, Terms, iso, linked
+from stores.project import DEFAULT_MONTHLY_LIMIT, Plan, Project, iso, linked
 from stores.projects import Projects
 
 LIMIT: Final = click.IntRange(1, 10**15)
-MAX_THRESHOLDS: Final = 20
 
 
 def _as_name(text: str) -> str:
-    if not text or not text.isprintable() or text != text.strip():
-        msg = (
-            f"{text!r} is no name of a Notifly project: it is empty, or has blanks around it or control characters"
-        )
-        raise click.BadParameter(msg)
-    return text
+    try:
+        return name_of_project(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 def _as_hours(text: str) -> int | None:
@@ -60,7 +69,7 @@ def _registry(config: Path) -> Projects:
     return Projects(load(config).tables_address)
 
 
-@projects.command("add")
+@projects.command("add", epilog=example("projects add 434735 acme-shop --linked-at 2026-01-01T00:00Z"))
 @click.argument("project_id", type=PROJECT_ID)
 @click.argument("notifly_project", type=_as_name)
 @click.option("--linked-at", metavar="TIME", type=as_past_moment, help="ISO 8601 with its zone. [default: now]")
@@ -78,7 +87,7 @@ def add(
     )
 
 
-@projects.command("link")
+@projects.command("link", epilog=example("projects link 434735 other-shop"))
 @click.argument("project_id", type=PROJECT_ID)
 @click.argument("notifly_project", type=_as_name, required=False)
 @_at
@@ -91,7 +100,7 @@ def link(config: Path, /, project_id: int, notifly_project: str | None, at: date
     click.echo(f"Amplitude project {project_id} is linked to {name}: uploads from {iso(since)} on are taken")
 
 
-@projects.command("unlink")
+@projects.command("unlink", epilog=example("projects unlink 434735 --at 2026-03-01T12:00Z"))
 @click.argument("project_id", type=PROJECT_ID)
 @_at
 @click.pass_obj
@@ -102,7 +111,7 @@ def unlink(config: Path, /, project_id: int, at: datetime | None) -> None:
     click.echo(f"Amplitude project {project_id} is unlinked: only uploads from before {iso(end)} are taken")
 
 
-@projects.command("limit")
+@projects.command("limit", epilog=example("projects limit 434735 20000000"))
 @click.argument("project_id", type=PROJECT_ID)
 @click.argument("monthly_limit", metavar="EVENTS", type=LIMIT)
 @click.pass_obj
@@ -111,7 +120,7 @@ def limit(config: Path, /, project_id: int, monthly_limit: int) -> None:
     _change_terms(config, project_id, monthly_limit=monthly_limit)
 
 
-@projects.command("thresholds")
+@projects.command("thresholds", epilog=example("projects thresholds 434735 80 100"))
 @click.argument("project_id", type=PROJECT_ID)
 @click.argument("percentages", nargs=-1, type=click.IntRange(1, 1000))
 @click.pass_obj
@@ -131,16 +140,10 @@ def _change_terms(config: Path, project_id: int, **changes: Any) -> None:
     terms = registry.get(project_id).terms._replace(**changes)
     month = f"{_now():%Y-%m}"
     registry.set_terms(project_id, terms, month)
-    click.echo(f"Amplitude project {project_id}: {_of_terms(terms)}, from {month} on")
+    click.echo(f"Amplitude project {project_id}: {of_terms(terms)}, from {month} on")
 
 
-def _of_terms(terms: Terms) -> str:
-    percentages = ", ".join(map(str, terms.thresholds))
-    alerts = f"alerts at {percentages} %" if percentages else "no alerts"
-    return f"{terms.monthly_limit:,} events a month, {alerts}"
-
-
-@projects.command("snapshots")
+@projects.command("snapshots", epilog=example("projects snapshots 434735 24"))
 @click.argument("project_id", type=PROJECT_ID)
 @click.argument("hours", type=_as_hours)
 @click.pass_obj
@@ -150,16 +153,10 @@ def snapshots(config: Path, /, project_id: int, hours: int | None) -> None:
     Events that Amplitude uploaded more than HOURS after they happened are left out: a backfill brings old values.
     """
     _registry(config).take_snapshots(project_id, hours)
-    click.echo(f"Amplitude project {project_id}: user properties on events {_on_events(hours)}")
+    click.echo(f"Amplitude project {project_id}: user properties on events {on_events(hours)}")
 
 
-def _on_events(hours: int | None) -> str:
-    if hours is None:
-        return "do not change profiles"
-    return f"change profiles, unless uploaded more than {hours} h after the event"
-
-
-@projects.command("allow")
+@projects.command("allow", epilog=example("projects allow acme-shop 2"))
 @click.argument("notifly_project", type=_as_name)
 @click.argument("max_projects", metavar="N", type=click.IntRange(1))
 @click.pass_obj
@@ -172,7 +169,7 @@ def allow(config: Path, /, notifly_project: str, max_projects: int) -> None:
     click.echo(f"{notifly_project} may have {max_projects} Amplitude {noun} linked at a time")
 
 
-@projects.command("list")
+@projects.command("list", epilog=example("projects list --json"))
 @as_json_option
 @click.pass_obj
 def list_projects(config: Path, /, *, as_json: bool) -> None:
@@ -196,7 +193,7 @@ def list_projects(config: Path, /, *, as_json: bool) -> None:
     Console().print(table)
 
 
-@projects.command("show")
+@projects.command("show", epilog=example("projects show 434735"))
 @click.argument("project_id", type=PROJECT_ID)
 @as_json_option
 @click.pass_obj
@@ -212,14 +209,75 @@ def show(config: Path, /, project_id: int, *, as_json: bool) -> None:
         _print(project, plan)
 
 
+_file = click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
+_prune = click.option(
+    "--prune", is_flag=True, help="End the links of projects that FILE does not name, and lower plans likewise."
+)
+
+
+def _changes(registry: Projects, file: str, *, prune: bool) -> list[Change]:
+    with click.open_file(file, encoding="utf-8") as source:
+        wanted = parse(source.read(), file)
+    return differences(wanted, registry.list(), registry.all_plans(), _now(), prune=prune)
+
+
+@projects.command("diff", epilog=example("projects diff registry.toml --prune"))
+@_file
+@_prune
+@as_json_option
+@click.pass_obj
+def diff(config: Path, /, *, file: str, prune: bool, as_json: bool) -> None:
+    """Say what `projects apply` would change, a line each, and change nothing.
+
+    Exit code 0: nothing; 1: something; 2: FILE is wrong, or contradicts the registry.
+    """
+    changes = [change.words for change in _changes(_registry(config), file, prune=prune)]
+    if as_json:
+        click.echo(json.dumps(changes, indent=2))
+    for words in () if as_json else changes:
+        click.echo(printable(words))
+    if changes:
+        sys.exit(1)
+
+
+@projects.command("apply", epilog=example("projects apply registry.toml"))
+@_file
+@_prune
+@click.pass_obj
+def apply(config: Path, /, *, file: str, prune: bool) -> None:
+    """Make the registry as FILE says; `projects export` writes such a file, `projects diff` looks only.
+
+    What FILE does not name stays as it is. A file that is wrong anywhere, or tells another past of links than the
+    registry, is refused whole. It may be repeated: what is done already is left out.
+    """
+    registry = _registry(config)
+    registry.create()
+    changes = _changes(registry, file, prune=prune)
+    for change in applied(registry, changes):
+        click.echo(printable(change.words))
+    if not changes:
+        click.echo("the registry is as the file says")
+
+
+@projects.command("export", epilog=example("projects export > registry.toml"))
+@click.pass_obj
+def export(config: Path, /) -> None:
+    """Print the registry as a file for `projects apply`, in TOML, to be kept in Git.
+
+    Terms of earlier months are not in it.
+    """
+    registry = _registry(config)
+    click.echo(exported(registry.list(), registry.all_plans()), nl=False)
+
+
 def _print(project: Project, plan: Plan) -> None:
     ids = f": {', '.join(map(str, plan.linked))}" if plan.linked else ""
     fields = [
         ("project", str(project.project_id)),
         ("status", f"{project.status}, {project.notifly_project}"),
-        ("terms", _of_terms(project.terms)),
-        *((f"until {past.until}", _of_terms(past.terms)) for past in project.earlier_terms),
-        ("user properties", f"on events {_on_events(project.snapshot_hours)}"),
+        ("terms", of_terms(project.terms)),
+        *((f"until {past.until}", of_terms(past.terms)) for past in project.earlier_terms),
+        ("user properties", f"on events {on_events(project.snapshot_hours)}"),
         ("plan", f"{len(plan.linked)} of {plan.max_projects} Amplitude projects linked{ids}"),
     ]
     echo_fields(fields)

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import click
 
-from ops.cli.terminal import config_option, echo_fields
+from ops.cli.terminal import config_option, echo_fields, example
 from settings import load
 from stores.stream import RECORD_BYTES_MAX, Stream
 from udfs import kpl
 
 
-@click.command()
+@click.command(epilog=example("put record.json"))
 @config_option
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
 def put(config: Path, file: str) -> None:

@@ -13,7 +13,7 @@ from ops.answers.dead_letters import Handle
 from ops.answers.replayed import nothing, passed
 from ops.answers.trace import Row, trace
 from ops.cli.dead_letters import as_handle
-from ops.cli.terminal import as_json_option, config_option, echo_fields
+from ops.cli.terminal import as_json_option, config_option, echo_fields, example, waiting
 from ops.cli.times import since_option
 from settings import load
 from stores.lake import DEAD_LETTERS, Lake
@@ -22,7 +22,7 @@ _SHOWN: Final = 50  # rows of an envelope; --json has all
 _WORDS: Final = {"project_id": "project", "user_id": "user", "sub_index": "part", "name": "", "detail": ""}
 
 
-@click.command("record")
+@click.command("record", epilog=example("record shardId-000000000000:49667 --since 24h"))
 @config_option
 @click.argument("handle", type=as_handle, metavar="HANDLE")
 @since_option("Arrived from then on", default="7d", show_default=True)
@@ -34,7 +34,8 @@ def record(config: Path, handle: Handle, *, since: datetime, as_json: bool) -> N
     nothing is stored.
     """
     lake = Lake(load(config).lake_address)
-    rows = trace(lake, *handle, since)
+    with waiting("looking for what became of it"):
+        rows = trace(lake, *handle, since)
     lost = sum(row["table"] == DEAD_LETTERS for row in rows)
     if as_json:
         click.echo(json.dumps(rows, default=datetime.isoformat, indent=2))

@@ -10,11 +10,12 @@ from rich.progress import Progress
 
 from ops.answers.replayed import State
 from ops.cli.letter_filters import filtered, where
+from ops.cli.terminal import example, waiting
 from ops.maintenance.replay import Letters, put
 from settings import load
 
 
-@click.command("replay")
+@click.command("replay", epilog=example("dead-letters replay --reason unknown_project --project 434735 --dry-run"))
 @click.option(
     "--rate", default=500, show_default=True, type=click.IntRange(1), help="Records per second, at most."
 )
@@ -34,7 +35,8 @@ def replay(config: Path, /, *, rate: int, dry_run: bool, state: State, **filters
         raise click.UsageError(msg)
     settings = load(config)
     letters = Letters(settings, conditions, state)
-    found = letters.tally()
+    with waiting("counting"):
+        found = letters.tally()
     if found.records and not dry_run:
         if found.unregistered:
             seconds = settings.ingest.projects_refresh_seconds

@@ -7,7 +7,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from ops.cli.terminal import cell, config_option
+from ops.cli.terminal import cell, config_option, example, waiting
 from ops.maintenance.rewind import WayBack, carry_out, check_stream, way_back
 from settings import load
 from stores.lake import Lake
@@ -15,7 +15,7 @@ from stores.lake import Lake
 _TIME: Final = "%Y-%m-%dT%H:%M:%SZ"
 
 
-@click.command()
+@click.command(epilog=example("rewind s3://BUCKET/checkpoints/JOB/chk-41 --yes"))
 @config_option
 @click.argument("path", metavar="CHECKPOINT_PATH")
 @click.option("--yes", is_flag=True, help="Do it; without this only what would be done is printed.")
@@ -28,7 +28,8 @@ def rewind(config: Path, path: str, *, yes: bool) -> None:
     """
     settings = load(config)
     lake = Lake(settings.lake_address)
-    found = way_back(lake, path)
+    with waiting("reading the history of the tables"):
+        found = way_back(lake, path)
     if not found.steps:
         click.echo(f"the tables hold nothing that came after checkpoint {found.checkpoint} of job {found.job}")
         return
@@ -37,7 +38,8 @@ def rewind(config: Path, path: str, *, yes: bool) -> None:
     if not yes:
         click.echo("nothing is done yet: stop the job, then repeat this with --yes")
         return
-    carry_out(lake, found)
+    with waiting("setting the tables back"):
+        carry_out(lake, found)
     click.echo(f"done; now: flink run -s {path} …")
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from ops.cli.terminal import config_option
+from ops.cli.terminal import config_option, example, waiting
 from ops.release import flink_home, job_zip
 from ops.release.flink_cli import FlinkError, call, submitted
 from settings import Settings, load
@@ -24,7 +24,12 @@ _SECONDS = 600
 """How long `flink run` may take: it waits for a lease of 90 s to run out, and for a cluster that is starting."""
 
 
-@click.command
+@click.command(
+    epilog=example(
+        "submit --config job.toml -- -p 2 -D execution.checkpointing.dir=s3://BUCKET/checkpoints",
+        "submit --config job.toml -- -m HOST:8081 -s s3://BUCKET/savepoints/savepoint-…",
+    )
+)
 @config_option
 @click.option("--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Override a setting.")
 @click.option("--take-over", is_flag=True, help="Whatever job holds the tables is gone.")
@@ -35,7 +40,6 @@ def submit(
 ) -> None:
     """Submit the ingest job to a Flink cluster; options of `flink run` stand after `--`.
 
-    `submit --config job.toml -- -m HOST:8081 -p 2 -s PATH -D execution.checkpointing.dir=s3://BUCKET/checkpoints`.
     Flink is that of FLINK_HOME, else `flink` on the PATH, else build/flink, which is made of what `make setup` has
     installed.
     """
@@ -44,7 +48,8 @@ def submit(
     workers = ("-pyexec", python, "-pyclientexec", sys.executable, "-pyfs", str(job_zip.build()))
     program = ["--config", str(config.resolve()), *(part for one in overrides for part in ("--set", one))]
     job = (*workers, *flink_options, "-pym", "jobs.ingest", *program, *(["--take-over"] if take_over else []))
-    said = call([str(home / "bin" / "flink"), "run", "-d", *job], os.environ, home, _SECONDS)
+    with waiting("flink run submits the job"):
+        said = call([str(home / "bin" / "flink"), "run", "-d", *job], os.environ, home, _SECONDS)
     submitted(said)
     for line in said.splitlines():
         if line.startswith("jobs.ingest: "):

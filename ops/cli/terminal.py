@@ -9,13 +9,16 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 import msgspec
 from rich.text import Text
 
 from errors import OneLineError
+
+if TYPE_CHECKING:
+    from ops.answers.steps import Step
 
 PROJECT_ID: Final = click.IntRange(0, 2**63 - 1)
 """Amplitude's project id, as `udfs.attribute` takes it."""
@@ -32,6 +35,14 @@ def _innermost(context: click.Context, _: click.Parameter, config: Path | None) 
     return chosen
 
 
+def as_http(text: str) -> str:
+    """An address as an option takes it."""
+    if not text.startswith(("http://", "https://")):
+        msg = f"{text!r} is no address: write it like http://HOST:8081"
+        raise click.BadParameter(msg)
+    return text
+
+
 config_option: Final = click.option(
     "--config",
     type=click.Path(path_type=Path),
@@ -39,6 +50,30 @@ config_option: Final = click.option(
     help=f"The job's settings.  [default: {DEFAULT_CONFIG}, those of `make run`]",
 )
 """`--config` as a command takes it that wants it as an argument; a command of a group gets it as `pass_obj`."""
+
+
+flink_option: Final = click.option(
+    "--flink", metavar="URL", type=as_http, default="http://127.0.0.1:8081", show_default=True,
+    help="Flink's REST address.",
+)  # fmt: skip
+
+
+@contextmanager
+def waiting(words: str) -> Iterator[None]:
+    """Turn a wheel beside these words on stderr, if that is a terminal; print nothing meanwhile."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console  # noqa: PLC0415  a page of help needs none
+
+    with Console(stderr=True).status(words):
+        yield
+
+
+def example(*lines: str) -> str:
+    """What stands at the end of a command's help: how it is typed, a line each, `amplitude-bridge` left out."""
+    noun = "Example" if len(lines) == 1 else "Examples"
+    return "\n".join(("\b", f"{noun}:", *(f"  amplitude-bridge {line}" for line in lines)))
 
 
 class Commands(click.Group):
@@ -123,6 +158,19 @@ def echo_fields(fields: Sequence[tuple[str, str]]) -> None:
     width = max((len(name) for name, _ in fields), default=0)
     for name, value in fields:
         click.echo(f"  {click.style(name.ljust(width), bold=True)}  {printable(value)}")
+
+
+_COLOURS: Final = {"ok": "green", "warning": "yellow", "failed": "red", "not checked": "cyan"}
+
+
+def echo_steps(steps: "Sequence[Step]") -> None:
+    """Print what was looked at, a line each, and what to do below it."""
+    width = max((len(step.name) for step in steps), default=0)
+    for step in steps:
+        state = click.style(step.state.ljust(11), fg=_COLOURS[step.state])
+        click.echo(f"{state}  {step.name.ljust(width)}  {printable(step.words)}")
+        if step.fix:
+            click.echo(f"{'':{width + 15}}{click.style('fix:', bold=True)} {printable(step.fix)}")
 
 
 def pretty(payload: bytes) -> str:

@@ -18,6 +18,15 @@ def as_month(text: str) -> str:
     return text
 
 
+def as_seconds(text: str) -> int:
+    """A time span such as 30s, 5m or 1h in seconds; 0 needs no unit."""
+    found = fullmatch(r"(\d{1,5})([smh])|0", text)
+    if found is None:
+        msg = f"{text!r} is no time span: write it like 30s, 5m, 1h or 0"
+        raise click.BadParameter(msg)
+    return int(found[1] or 0) * {"s": 1, "m": 60, "h": 3600, None: 0}[found[2]]
+
+
 def as_moment(text: str) -> datetime:
     """A time, aware: UTC where it names no zone, or an age such as 24h."""
     if ago := fullmatch(r"(\d+)([mhd])", text):

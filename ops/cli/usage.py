@@ -12,7 +12,7 @@ from rich.table import Table
 
 from ops.answers.month import closes_at
 from ops.answers.usage import Row, against, daily, foretold, unclaimed
-from ops.cli.terminal import PROJECT_ID, Commands, as_json_option, cell, in_percent
+from ops.cli.terminal import PROJECT_ID, Commands, as_json_option, cell, example, in_percent, waiting
 from ops.cli.times import as_month
 from ops.cli.usage_explain import explain
 from ops.cli.watch import watch
@@ -48,7 +48,7 @@ usage.add_command(explain)
 usage.add_command(watch)
 
 
-@usage.command("show")
+@usage.command("show", epilog=example("usage show --project 434735 --month 2026-03"))
 @_of_project
 @_of_month
 @as_json_option
@@ -64,7 +64,8 @@ def show(config: Path, /, *, project: int | None, month: str | None, as_json: bo
         for total in UsageTable(tables).list()
         if project in {None, total.project_id} and month in {None, total.month}
     ]
-    closing = _closing(settings, {total.month for total in totals if total[:2] not in statements})
+    with waiting("looking at what open months wait for"):
+        closing = _closing(settings, {total.month for total in totals if total[:2] not in statements})
     rows = [
         against(total, known.get(total.project_id), statements.get(total[:2]))
         | {"closes_at": closes_at(total.month, settings.close_after).isoformat()}
@@ -125,7 +126,7 @@ def _shown(number: float | None) -> str:
     return f"{number:,}" if isinstance(number, int) else in_percent(number)
 
 
-@usage.command("forecast")
+@usage.command("forecast", epilog=example("usage forecast"))
 @_of_project
 @as_json_option
 @click.pass_obj
@@ -136,7 +137,8 @@ def show_forecast(config: Path, /, *, project: int | None, as_json: bool) -> Non
     settings, now = load(config), datetime.now(UTC)
     tables, month = settings.tables_address, f"{now:%Y-%m}"
     _refuse_unregistered(tables, project)
-    days = daily(Lake(settings.lake_address), now)
+    with waiting("reading the ledger"):
+        days = daily(Lake(settings.lake_address), now)
     totals = {one.project_id: one.events for one in UsageTable(tables).list() if one.month == month}
     rows = [
         foretold(one, totals.get(one.project_id, 0), days.get(one.project_id, {}), now)
@@ -161,7 +163,7 @@ def _when(row: Row) -> tuple[str, str, str]:
     return (day if found["day"] else "not this month", f"{earliest} and {latest}", f"{found['month_end']:,}")
 
 
-@usage.command("alerts")
+@usage.command("alerts", epilog=example("usage alerts --month 2026-03"))
 @_of_project
 @_of_month
 @as_json_option

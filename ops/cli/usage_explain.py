@@ -12,21 +12,22 @@ from rich.console import Console
 from rich.table import Table
 
 from ops.answers.month import Row, explained
-from ops.cli.terminal import PROJECT_ID, as_json_option, cell, echo_fields
+from ops.cli.terminal import PROJECT_ID, as_json_option, cell, echo_fields, example, waiting
 from ops.cli.times import as_month
 from settings import load
 
 _SHOWN: Final = 50  # names in the table; --json has all
 
 
-@click.command("explain")
+@click.command("explain", epilog=example("usage explain 434735 2026-03"))
 @click.argument("project_id", type=PROJECT_ID)
 @click.argument("month", type=as_month)
 @as_json_option
 @click.pass_obj
 def explain(config: Path, /, project_id: int, month: str, *, as_json: bool) -> None:
     """Explain how the number of PROJECT_ID in MONTH (YYYY-MM, UTC) arose; exit 0 when all counts of it agree."""
-    account = explained(load(config), project_id, month)
+    with waiting("counting again"):
+        account = explained(load(config), project_id, month)
     if as_json:
         click.echo(json.dumps(account, default=datetime.isoformat, indent=2))
     else:

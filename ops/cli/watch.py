@@ -8,12 +8,13 @@ from pathlib import Path
 
 import click
 
+from ops.cli.terminal import example
 from ops.metering.watch import Watch, log
 from ops.metering.webhook import channel
 from settings import load
 
 
-@click.command("watch")
+@click.command("watch", epilog=example("usage --config job.toml watch"))
 @click.pass_obj
 def watch(config: Path, /) -> None:
     """Deliver alerts and close months, until stopped.

@@ -34,6 +34,11 @@ def build(root: Path = ROOT) -> Path:
     return home
 
 
+def installed_jars(root: Path = ROOT) -> set[str]:
+    """Names of the jars that lib/ must have, beside Flink's own; none before `make setup`."""
+    return {jar.name for jar in (root / "jars" / "flink").glob("*.jar")}
+
+
 def _build(root: Path, package: Path, home: Path) -> None:
     shutil.rmtree(home, ignore_errors=True)
     for folder in COPIED:

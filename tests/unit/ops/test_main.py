@@ -1,7 +1,16 @@
-"""The first page of help is there at once."""
+"""The pages of help: the first one is there at once, every command has examples, the shell completes names."""
 
+import os
+import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from ops.cli.main import commands
 
 SLOW = ("boto3", "pandas", "pyarrow", "pydantic", "pyiceberg", "sqlalchemy")
 HELP = f"""
@@ -14,6 +23,60 @@ print("imported:", *[name for name in {SLOW} if name in sys.modules])
 
 def test_help_lists_the_commands_and_imports_nothing_that_is_slow() -> None:
     shown = subprocess.run([sys.executable, "-c", HELP], capture_output=True, text=True, check=True).stdout
-    assert "  usage           What each project has used of its monthly limit.\n" in shown
+    assert "  usage            What each project has used of its monthly limit.\n" in shown
+    assert "\nRun the job:\n  submit " in shown
     assert max(map(len, shown.splitlines())) <= 80
     assert shown.endswith("\nimported:\n")
+
+
+def leaves(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """Each command that does something, by the words that name it."""
+    if not isinstance(command, click.Group):
+        yield path, command
+        return
+    context = click.Context(command)
+    for name in command.list_commands(context):
+        found = command.get_command(context, name)
+        assert found, name
+        yield from leaves(found, (*path, name))
+
+
+LEAVES = {" ".join(path): command for path, command in leaves(commands)}
+
+
+@pytest.mark.parametrize("name", LEAVES)
+def test_every_command_has_examples_that_can_be_typed(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for file in ("record.json", "export.zip", "registry.toml"):
+        (tmp_path / file).touch()
+    head, *lines = (LEAVES[name].epilog or "\b\n").removeprefix("\b\n").splitlines()
+    assert (head, len(lines)) in {("Example:", 1), ("Examples:", len(lines))}, "give it epilog=example(…)"
+    for line in lines:
+        program, *words = shlex.split(line.partition(" > ")[0])
+        assert (program, *_without_config(words)[: len(name.split())]) == ("amplitude-bridge", *name.split())
+        _parse(words)
+
+
+def _without_config(words: list[str]) -> list[str]:
+    at = words.index("--config") if "--config" in words else len(words)
+    return words[:at] + words[at + 2 :]
+
+
+def _parse(words: list[str]) -> None:
+    """Parse what was typed down to the command that it names, and do nothing."""
+    context = commands.make_context("amplitude-bridge", words)
+    while isinstance(context.command, click.Group):
+        # click keeps what is left for the command that comes next in these two
+        name, command, rest = context.command.resolve_command(context, [*context._protected_args, *context.args])
+        assert command, name
+        context = command.make_context(name, rest, parent=context)
+
+
+def test_the_shell_completes_commands() -> None:
+    asked = {"_AMPLITUDE_BRIDGE_COMPLETE": "bash_complete", "COMP_WORDS": "amplitude-bridge projects ap"}
+    env = os.environ | asked | {"COMP_CWORD": "2"}
+    program = Path(sys.executable).parent / "amplitude-bridge"
+    done = subprocess.run([program], env=env, capture_output=True, text=True, check=True)
+    assert done.stdout == "plain,apply\n"

@@ -1,0 +1,110 @@
+"""`test-connection` as typed, beside a real job."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab.sample.events import encode
+from lab.stack.local import Stack
+from lab.stack.machine import Ports
+from lab.stack.patience import scaled, wait_until
+from settings import Settings
+from stores.flink import Flink
+from stores.project import linked
+from stores.projects import Projects
+from stores.stream import Stream
+from tests.builders import event
+from tests.e2e.crash import OPTIONS
+
+ROOT = Path(__file__).resolve().parents[2]
+BRIDGE = Path(sys.executable).parent / "amplitude-bridge"
+PROJECT, SILENT, LATE, NOBODYS = 1001, 1002, 1003, 1004
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    with Stack("e2e-asking", Ports.free(), flink_options=OPTIONS, brief=True) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def registry(settings: Settings) -> Projects:
+    found = Projects(settings.tables_address)
+    for project_id in (PROJECT, SILENT, LATE):
+        found.add(linked(project_id, f"shop-{project_id}"))
+    return found
+
+
+def typed(stack: Stack, command: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    given = [BRIDGE, command, "--config", stack.settings_path, "--flink", stack.flink.url, *arguments]
+    return subprocess.run(given, capture_output=True, text=True, check=False, timeout=scaled(120))
+
+
+def put(settings: Settings, *records: bytes) -> None:
+    assert sum(Stream(settings.stream_address).put((str(n), one) for n, one in enumerate(records))) == len(records)
+
+
+def steps(done: subprocess.CompletedProcess[str]) -> dict[str, dict[str, Any]]:
+    assert done.stderr == ""
+    found = json.loads(done.stdout)
+    assert found.keys() == {"project_id", "steps", "failed"}
+    assert all(step.keys() == {"name", "state", "words", "fix"} for step in found["steps"])
+    return {step["name"]: step for step in found["steps"]}
+
+
+@pytest.mark.usefixtures("registry")
+def test_the_first_event_is_waited_for_and_found(stack: Stack, settings: Settings, job: str) -> None:
+    wait_until(lambda: Flink(stack.flink.url).lag(job) is not None, 60, lambda: "no lag")
+    waits = [BRIDGE, "test-connection", "--config", stack.settings_path, "--flink", stack.flink.url, str(PROJECT)]
+    with subprocess.Popen([*waits, "--wait", "2m"], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        told = [process.stdout.readline() for _ in range(5)]
+        put(settings, encode(event(app=PROJECT, event_type="page", uuid="first")))
+        last = process.stdout.read()
+    assert process.returncode == 0
+    assert [line.split("  ")[0] for line in told] == ["ok", "not checked", "ok", "ok", "ok"]
+    assert f"{settings.kinesis.stream} in ap-northeast-2 is ACTIVE: 2 open shards, kept 24 h" in told[0]
+    assert f"job {job} was seen " in told[3]
+    assert "s behind the newest record" in told[4]
+    assert "event amplitude__page, arrived " in last
+    assert last.endswith(", is stored in events\n")
+
+
+@pytest.mark.usefixtures("registry", "job")
+def test_nothing_within_the_time_is_a_failure_with_its_remedy(stack: Stack) -> None:
+    done = typed(stack, "test-connection", str(SILENT), "--wait", "2s", "--json")
+    found = steps(done)
+    assert (done.returncode, found["arrival"]["state"]) == (1, "failed")
+    assert found["arrival"]["words"] == "nothing was stored in the 60 min before, nor within 2 s"
+    assert '"Send Events"' in found["arrival"]["fix"]
+
+
+@pytest.mark.usefixtures("job")
+def test_amplitudes_test_record_is_seen_and_so_is_what_is_not_taken(
+    stack: Stack, settings: Settings, registry: Projects
+) -> None:
+    test = (ROOT / "tests/fixtures/golden/test_record.json").read_bytes()
+    put(settings, test, encode(event(app=LATE, event_type="", uuid="x")))
+    done = typed(stack, "test-connection", str(LATE), "--json", "--wait", "2m")
+    assert done.returncode == 1
+    assert "is not taken, event_type_invalid: " in steps(done)["arrival"]["words"]
+    assert steps(done)["arrival"]["fix"] == "the sender gives the event a name"
+    done = typed(stack, "test-connection", str(SILENT), "--json", "--wait", "2m")
+    assert done.returncode == 0
+    assert steps(done)["arrival"]["words"].startswith("Amplitude's test record, arrived ")
+
+    registry.unlink(SILENT, registry.get(SILENT).links[0].linked_at)
+    done = typed(stack, "test-connection", str(SILENT), "--json", "--wait", "2m")
+    assert done.returncode == 1
+    assert steps(done)["registry"]["fix"] == f"amplitude-bridge projects link {SILENT}"
+    done = typed(stack, "test-connection", str(NOBODYS))
+    assert done.returncode == 2
+    assert "fix: amplitude-bridge projects add PROJECT_ID NOTIFLY_PROJECT\n" in done.stdout
+    assert done.stderr == (
+        f"amplitude-bridge: Amplitude project {NOBODYS} is not registered: projects add registers it\n"
+    )

@@ -1,0 +1,159 @@
+"""The rules of `doctor`, and what it says when everything is away."""
+
+import json
+import os
+import pty
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from lab.stack.patience import scaled
+from ops.answers.doctor import Health, checkpoints_step, clocks_step, disk_step, files_step
+from ops.answers.steps import State, Step, side_by_side
+from ops.cli.main import commands
+from stores.errors import StoreError
+from stores.flink import Checkpoint, Checkpoints
+from stores.lake import Totals
+
+NOW = datetime(2026, 3, 15, 12, tzinfo=UTC)
+MIB, GIB = 2**20, 2**30
+TEN = "refers to 10.0 MiB; 2 have failed"
+
+
+def checkpoint(age: float, took: float = 1, state: int = 10 * MIB) -> Checkpoint:
+    return Checkpoint(NOW - timedelta(seconds=age), timedelta(seconds=took), state, MIB)
+
+
+@pytest.mark.parametrize(
+    ("completed", "state", "words"),
+    [
+        ([], "failed", "none has completed since the JobManager started, 2 have failed"),
+        ([checkpoint(20)], "ok", f"the newest is 20 s old, took 1.0 s, {TEN}"),
+        (
+            [checkpoint(20, state=12 * MIB), checkpoint(50), checkpoint(320)],
+            "ok",
+            "the newest is 20 s old, took 1.0 s, refers to 12.0 MiB (+20% in 5 min); 2 have failed",
+        ),
+        ([checkpoint(301)], "failed", f"the newest is 301 s old, took 1.0 s, {TEN}"),
+        (
+            [checkpoint(1, took=61)],
+            "warning",
+            "the newest is 1 s old, took 61.0 s, refers to 10.0 MiB; 2 have failed",
+        ),
+    ],
+)
+def test_checkpoints(completed: list[Checkpoint], state: State, words: str) -> None:
+    found = checkpoints_step(Checkpoints(completed, 2), NOW)
+    assert (found.state, found.words, bool(found.fix)) == (state, words, state != "ok")
+
+
+def test_a_checkpoint_that_takes_much_longer_than_those_before_is_a_warning() -> None:
+    before = [checkpoint(60, took=2), checkpoint(90, took=3), checkpoint(120, took=3)]
+    assert checkpoints_step(Checkpoints([checkpoint(1, took=11), *before], 0), NOW).state == "warning"
+    assert checkpoints_step(Checkpoints([checkpoint(1, took=8), *before], 0), NOW).state == "ok"
+
+
+@pytest.mark.parametrize(("off", "state"), [(-4, "ok"), (6, "warning"), (-59, "warning"), (61, "failed")])
+def test_clocks(off: int, state: State) -> None:
+    found = clocks_step({"Kinesis": timedelta(), "Flink": timedelta(seconds=off)})
+    assert (found.state, found.words) == (state, f"against this machine's: Kinesis +0.0 s, Flink {off:+}.0 s")
+
+
+def test_no_clock_at_all_is_not_checked() -> None:
+    assert clocks_step({}).state == "not checked"
+
+
+@pytest.mark.parametrize(("free", "state"), [(11, "ok"), (9, "warning"), (2, "failed")])
+def test_disk(free: int, state: State) -> None:
+    found = disk_step({"/a": (100 * GIB, 50 * GIB), "/b": (100 * GIB, free * GIB)})
+    assert (found.state, found.words) == (
+        *(state, f"free on this machine: /a 50.0 GiB (50%), /b {free}.0 GiB ({free}%)"),
+    )
+
+
+def test_many_small_files_are_a_warning_and_many_large_ones_none() -> None:
+    assert files_step({"events": Totals(5000, 0, 5000 * 256 * MIB), "ledger": Totals(999, 0, 1)}) == Step(
+        "lake", "ok", "data files: events 5,000, ledger 999"
+    )
+    found = files_step({"events": Totals(5000, 0, 5000 * MIB // 2)})
+    assert (found.state, found.words) == ("warning", "events has 5,000 files of 0.50 MiB on average")
+
+
+def test_what_hangs_holds_up_no_other_and_what_is_unforeseen_ends_nothing() -> None:
+    def away() -> Step:
+        msg = "it is away"
+        raise StoreError(msg)
+
+    def wrong() -> Step:
+        raise ZeroDivisionError
+
+    def hang() -> Step:
+        time.sleep(scaled(20))
+        raise AssertionError
+
+    def well() -> Step:
+        return Step("well", "ok", "")
+
+    begun = time.monotonic()
+    asked = {"hangs": hang, "away": away, "wrong": wrong, "well": well}
+    found = side_by_side(asked, 0.2, lambda name, why: Step(name, "failed", why))
+    assert time.monotonic() - begun < scaled(10)
+    assert [one.words for one in found] == [
+        "no answer within 0 s",
+        "it is away",
+        "unforeseen: ZeroDivisionError()",
+        "",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("states", "worst"),
+    [
+        (("ok", "not checked"), "ok"),
+        (("ok", "warning"), "warning"),
+        (("warning", "failed", "ok"), "failed"),
+    ],
+)
+def test_the_worst_finding_counts(states: tuple[State, ...], worst: State) -> None:
+    assert Health(tuple(Step("a", state, "") for state in states)).worst == worst
+
+
+def test_a_wheel_turns_on_a_terminal_and_nowhere_else() -> None:
+    program = ("from ops.cli.terminal import waiting", "with waiting('examining'): pass", "print('done')")
+    command = [sys.executable, "-c", "\n".join(program)]
+    master, terminal = pty.openpty()
+    shown = subprocess.run(command, stdout=subprocess.PIPE, stderr=terminal, check=True)
+    os.close(terminal)
+    assert shown.stdout == b"done\n"
+    assert b"examining" in os.read(master, 1000)
+    os.close(master)
+    quiet = subprocess.run(command, capture_output=True, check=True)
+    assert (quiet.stdout, quiet.stderr) == (b"done\n", b"")
+
+
+def test_with_everything_away_each_back_end_is_told_once_in_bounded_time(tmp_path: Path) -> None:
+    away, config = "http://127.0.0.1:9", tmp_path / "job.toml"
+    config.write_text(
+        f'[kinesis]\nendpoint = "{away}"\n[dynamodb]\nendpoint = "{away}"\n'
+        f'[lake]\ncatalog_uri = "sqlite:///{tmp_path}/none/catalog.db"\nwarehouse = "file://{tmp_path}"\n'
+    )
+    begun = time.monotonic()
+    options = ["--config", str(config), "--flink", away, "--watch", away, "--json"]
+    done = CliRunner().invoke(commands, ["doctor", *options])
+    assert time.monotonic() - begun < scaled(20)
+    assert (done.exit_code, done.stderr) == (2, "")
+    found = json.loads(done.stdout)
+    assert found["worst"] == "failed"
+    states = {one["name"]: one["state"] for one in found["findings"]}
+    assert {name for name, state in states.items() if state == "failed"} == {
+        *("stream", "tables", "lake", "flink", "usage watch"),
+    }
+    assert states["settings"] == states["python"] == "ok"
+    words = {one["name"]: one["words"] for one in found["findings"]}
+    assert (words["job"], words["jars"]) == ("cannot be looked at: see tables", "cannot be looked at: see flink")
+    assert all(one["fix"] for one in found["findings"] if one["state"] == "failed")
