@@ -129,6 +129,11 @@ def test_amplitude_may_put_records_and_no_other_account() -> None:
     assert allowed(POLICIES["amplitude"], *ARN) == puts | {("iam:SimulatePrincipalPolicy", "role")}
 
 
+def test_an_operator_may_look_at_amplitudes_role_and_at_no_other() -> None:
+    looks = {("iam:GetRole", "role"), ("iam:SimulatePrincipalPolicy", "role")}
+    assert {role: found for role in ROLES if (found := allowed(POLICIES[role], "role"))} == {"operator": looks}
+
+
 def test_the_jobs_roles_are_for_containers_of_this_account() -> None:
     (trust,) = TEMPLATES["job.trust.json"]["Statement"]
     assert trust["Principal"] == {"Service": "ecs-tasks.amazonaws.com"}
