@@ -60,6 +60,11 @@ class Project(NamedTuple):
         """Whether it is linked now."""
         return "linked" if self.links[-1].unlinked_at is None else "unlinked"
 
+    def linked_from(self, at: datetime) -> "Project":
+        """The project with its first link from this time on, unless that begins earlier."""
+        first, *later = self.links
+        return self._replace(links=(first._replace(linked_at=min(first.linked_at, at)), *later))
+
     def terms_of(self, month: str) -> Terms:
         """The terms that hold, or held, for a month `YYYY-MM`."""
         return next((past.terms for past in self.earlier_terms if month <= past.until), self.terms)

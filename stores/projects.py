@@ -52,6 +52,26 @@ class Projects:
             raise StoreError(msg)
         self._write(project._replace(links=(*project.links, Link(notifly_project, at))), version)
 
+    def extend(self, project_id: int, at: datetime) -> Project:
+        """Let a project's first link begin at an earlier time; the project as it is then.
+
+        Refused where that link was to another Notifly project than the last one.
+        """
+        project, version = self._read(project_id)
+        extended = project.linked_from(at)
+        if extended.links[0].notifly_project != project.notifly_project:
+            first, last = extended.links[0].notifly_project, project.notifly_project
+            msg = f"Amplitude project {project_id} was linked to {first} before {last}: no link is extended"
+            raise StoreError(msg)
+        change = registration(extended, version)
+        with self.projects.explained():
+            try:
+                # the plan stays as it is: no link is added
+                self.client.update_item(TableName=self.projects.name, **change)
+            except self.client.exceptions.ConditionalCheckFailedException:
+                raise _overtaken(project_id) from None
+        return extended
+
     def unlink(self, project_id: int, at: datetime) -> None:
         """End a project's link; `at` is the first moment without. Refused unless it is linked, from then on."""
         project, version = self._read(project_id)

@@ -38,11 +38,30 @@ class Replay(NamedTuple):
     put_shard: str
     put_sequence: str
     replayed_at: str
+    asked_at: str | None = None
+    """as in `Asked`, with the next two; None of what an earlier version has replayed"""
+    asked_by: str | None = None
+    asked: str | None = None
+
+    @property
+    def command(self) -> "Asked | None":
+        """Who asked for it."""
+        return Asked(self.asked_at, self.asked_by or "", self.asked or "") if self.asked_at else None
 
     @property
     def key(self) -> str:
         """`letter_key` of the dead letter."""
         return self.letter.rpartition(" ")[0]
+
+
+class Asked(NamedTuple):
+    """A command that replays."""
+
+    asked_at: str
+    """when it began; ISO 8601, UTC"""
+    asked_by: str
+    asked: str
+    """which letters, in the words of its options"""
 
 
 def letter_key(

@@ -20,6 +20,10 @@ PUT_BYTES_MAX: Final = 4 * 2**20
 """Bytes of data in one call; older clients of Kinesis refuse more than 5 MiB (docs/amplitude.md §4.4)."""
 RECORD_BYTES_MAX: Final = 10 * 2**20
 """Bytes of one record, where the stream allows as much as Kinesis can (docs/amplitude.md §4.4)."""
+SHARD_RECORDS: Final = 1_000
+"""Records a second that a shard takes (docs/amplitude.md §4.4)."""
+SHARD_BYTES: Final = 10**6
+"""Bytes a second that a shard takes."""
 GET_RECORDS_MAX: Final = 10_000
 """Records that one GetRecords call gives."""
 
@@ -65,6 +69,13 @@ class Summary(NamedTuple):
     """aware, UTC"""
     now: datetime
     """what Kinesis takes for the present: `aws.date`"""
+    record_bytes: int
+    """of its largest records"""
+
+    @property
+    def capacity(self) -> "Capacity":
+        """What it takes now."""
+        return Capacity(self.open_shards * SHARD_RECORDS, self.open_shards * SHARD_BYTES, self.record_bytes)
 
 
 class Retention(NamedTuple):
@@ -73,6 +84,14 @@ class Retention(NamedTuple):
     created: datetime
     since: datetime
     """by its retention period: if that was raised, what had expired before did not come back"""
+
+
+class Capacity(NamedTuple):
+    """What the stream takes: a second, by its open shards, and of one record."""
+
+    records: int
+    bytes: int
+    record_bytes: int
 
 
 class Record(NamedTuple):
@@ -146,6 +165,7 @@ class Stream:
             said["StreamARN"],
             said["StreamCreationTimestamp"].astimezone(UTC),
             aws.date(answer),
+            said.get("MaxRecordSizeInKiB", 1024) * 1024,
         )
 
     def now(self) -> datetime:
@@ -197,12 +217,14 @@ class Stream:
         """
         return (len(places) for places in self.placed(records))
 
-    def placed(self, records: Iterable[tuple[str, bytes]]) -> Iterator[list[Place]]:
-        """Do the same; yields where the records of each call are, in their order."""
+    def placed(
+        self, records: Iterable[tuple[str, bytes]], at_once: int = PUT_RECORDS_MAX
+    ) -> Iterator[list[Place]]:
+        """Do the same, so many of them in a call at most; yields where the records of each call are, in order."""
         batch: list[tuple[str, bytes]] = []
         size = 0
         for key, data in records:
-            if batch and (len(batch) == PUT_RECORDS_MAX or size + len(data) > PUT_BYTES_MAX):
+            if batch and (len(batch) == at_once or size + len(data) > PUT_BYTES_MAX):
                 yield self._put(batch)
                 batch, size = [], 0
             batch.append((key, data))

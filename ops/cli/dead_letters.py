@@ -21,7 +21,7 @@ from ops.answers.dead_letters import BY, LIGHT, Handle, Letter, count, find, han
 from ops.answers.reasons import REASONS
 from ops.answers.replayed import State
 from ops.cli.letter_filters import filtered, where
-from ops.cli.replay import replay
+from ops.cli.replay import replay, show_replays
 from ops.cli.terminal import Commands, as_json_option, cell, echo_fields, example, pretty, printable, waiting
 from settings import load
 from stores.errors import StoreError
@@ -53,6 +53,7 @@ def dead_letters() -> None:
 
 
 dead_letters.add_command(replay)
+dead_letters.add_command(show_replays)
 
 
 @dead_letters.command("stats", epilog=example("dead-letters stats --since 24h --by reason,project"))

@@ -35,6 +35,7 @@ SECTIONS: Final = {
     },
     "Repair": {
         "dead-letters": "What the job did not take, to be read and replayed.",
+        "backfill": "Put a project's history on the stream, from Amplitude's archives.",
     },
 }
 """The contents: what each command is for."""

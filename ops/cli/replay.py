@@ -1,16 +1,24 @@
-"""`amplitude-bridge dead-letters replay`: put on the stream again what was not taken."""
+"""`amplitude-bridge dead-letters replay` and `replays`: put on the stream again what was not taken, and see it."""
 
+import dataclasses
+import json
 import time
+from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import click
 from rich.console import Console
 from rich.progress import Progress
+from rich.table import Table
+from rich.text import Text
 
 from ops.answers.replayed import State
+from ops.answers.replays import replays
 from ops.cli.letter_filters import filtered, where
-from ops.cli.terminal import example, waiting
+from ops.cli.terminal import as_json_option, cell, example, waiting
+from ops.cli.times import since_option
 from ops.maintenance.replay import Letters, put
 from settings import load
 
@@ -44,8 +52,9 @@ def replay(config: Path, /, *, rate: int, dry_run: bool, state: State, **filters
             time.sleep(seconds)
         with Progress(console=Console(stderr=True)) as progress:
             task = progress.add_task("records put", total=found.records)
-            for records in put(settings, letters, found, rate):
+            for records in put(settings, letters, found, rate, _in_words(state, filters)):
                 progress.advance(task, records)
+        click.echo("amplitude-bridge dead-letters replays says what they come back as", err=True)
     click.echo(f"{'to be ' if dry_run else ''}put on the stream again: {found.records:,}")
     if found.settled:
         others = "replayed before (--state all takes them too)" if state == "waiting" else "not replayed yet"
@@ -54,3 +63,33 @@ def replay(config: Path, /, *, rate: int, dry_run: bool, state: State, **filters
         click.echo(f"put as one with another of the same bytes: {twins:,}")
     if found.unkept:
         click.echo(f"left out, the payload is cut or not kept: {found.unkept:,}")
+
+
+def _in_words(state: State, filters: Mapping[str, Any]) -> str:
+    """The options that name letters, as somebody would give them."""
+    given = {name: value for name, value in {**filters, "state": state}.items() if value is not None}
+    shown = {name: f"{at:%Y-%m-%dT%H:%M:%SZ}" if isinstance(at, datetime) else at for name, at in given.items()}
+    return " ".join(f"--{name} {value}" for name, value in shown.items())
+
+
+@click.command("replays", epilog=example("dead-letters replays --since 7d"))
+@since_option("Put from then on")
+@as_json_option
+@click.pass_obj
+def show_replays(config: Path, /, *, since: datetime | None, as_json: bool) -> None:
+    """Show who replayed which dead letters, when, and what they came back as."""
+    found = replays(load(config), since)
+    if as_json:
+        rows = [dataclasses.asdict(one) | {"asked": one.asked and one.asked._asdict()} for one in found]
+        click.echo(json.dumps(rows, indent=2))
+        return
+    if not found:
+        click.echo("no dead letter was replayed")
+        return
+    table = Table("first put (UTC)", "by", "which", "letters", "came back as")
+    for one in found:
+        by, which = (one.asked.asked_by, one.asked.asked) if one.asked else ("an earlier version", "")
+        became = "\n".join(f"{n:,} {words}" for words, n in one.outcomes.items())
+        first = one.first[:19].replace("T", " ")
+        table.add_row(cell(first), cell(by), cell(which), f"{one.letters:,}", Text(became))
+    Console().print(table)

@@ -40,6 +40,15 @@ def as_moment(text: str) -> datetime:
     raise click.BadParameter(msg)
 
 
+def as_hour(text: str) -> datetime:
+    """An hour as Amplitude writes it, `20260301T09`, or as people do, `2026-03-01T09`; aware, UTC."""
+    try:
+        return datetime.strptime(text, "%Y-%m-%dT%H" if "-" in text else "%Y%m%dT%H").replace(tzinfo=UTC)
+    except ValueError:
+        msg = f"{text!r} is no hour: write it like 2026-03-01T09 (UTC)"
+        raise click.BadParameter(msg) from None
+
+
 def since_option(words: str, **more: Any) -> Callable[[Any], Any]:
     """The option `--since`: from which arrival on a command looks; `more` as click's option takes it."""
     help_text = f"{words}: 2026-03-01T12:00 (UTC), or 24h ago."

@@ -16,10 +16,11 @@ from typing import Final, NamedTuple
 
 from ops.answers import replayed
 from ops.answers.replayed import State
+from ops.maintenance.whoami import whoami
 from settings import Settings
 from stores.lake import DEAD_LETTERS, Condition, Lake
-from stores.replays import Replay, Replays, letter_key
-from stores.stream import Place, Stream
+from stores.replays import Asked, Replay, Replays, letter_key
+from stores.stream import PUT_RECORDS_MAX, Place, Stream
 from udfs.decode import decode
 from udfs.model import DECODED, Kind, Reason
 
@@ -111,15 +112,16 @@ class Letters:
                 yield Letter._make((*head, digest)), whole
 
 
-def put(settings: Settings, letters: Letters, tally: Tally, rate: int) -> Iterator[int]:
+def put(settings: Settings, letters: Letters, tally: Tally, rate: int, asked: str = "") -> Iterator[int]:
     """Put them, at most so many a second, and note each as soon as it is acknowledged; gives how many at a time.
 
-    Raises StoreError.
+    The note has who asked for what (`asked`), and when. Raises StoreError.
     """
     replays, stream = Replays(settings.tables_address), Stream(settings.stream_address)
     replays.create()
     given: deque[tuple[Letter, str | None]] = deque()
     name_of = _namer()
+    run = Asked(datetime.now(UTC).isoformat(timespec="milliseconds"), whoami(), asked)
 
     def records() -> Iterator[tuple[str, bytes]]:
         for one, payload in letters.distinct(tally.twins):
@@ -127,9 +129,9 @@ def put(settings: Settings, letters: Letters, tally: Tally, rate: int) -> Iterat
             yield f"{one.sequence[-40:]}-{one.sub_index or 0}", payload
 
     begin, done = time.monotonic(), 0
-    for places in stream.placed(records()):
+    for places in stream.placed(records(), min(rate, PUT_RECORDS_MAX)):
         letters_put = [(place, *given.popleft()) for place in places]
-        replays.add(note for one in letters_put for note in _notes(*one, tally.twins))
+        replays.add(note._replace(**run._asdict()) for one in letters_put for note in _notes(*one, tally.twins))
         done += len(places)
         yield len(places)
         time.sleep(max(0.0, begin + done / rate - time.monotonic()))

@@ -13,6 +13,7 @@ from lab.stack import emulators
 from lab.stack.emulators import Emulator
 from lab.stack.process import Process, free_port
 from ops.release import flink_home
+from tests.integration.bridge import Bridge, opened
 from tests.profiles import pytest_configure  # noqa: F401  a hook of pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,6 +27,11 @@ def dynamodb_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
 @pytest.fixture(scope="session")
 def kinesis_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     yield from _running(emulators.kinesis(ROOT, free_port()), tmp_path_factory.mktemp("kinesis"))
+
+
+@pytest.fixture
+def bridge(tmp_path: Path, dynamodb_endpoint: str, kinesis_endpoint: str) -> Iterator[Bridge]:
+    yield from opened(tmp_path, dynamodb_endpoint, kinesis_endpoint)
 
 
 @pytest.fixture(scope="session")

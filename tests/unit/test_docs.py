@@ -8,6 +8,7 @@ import pytest
 from jobs import sinks
 from ops.answers.reasons import REASONS, REPAIRS
 from stores.alerts import Alert, Notification
+from stores.backfills import Run
 from stores.lake import EVENT_STORE
 from stores.leases import Lease
 from stores.replays import Replay
@@ -105,6 +106,7 @@ def test_every_attribute_in_dynamodb_is_documented(name: str, module: str, patte
         ("statements", set(Statement._fields)),
         ("leases", {*Lease._fields, "lease"}),
         ("replays", {*Replay._fields, "day"}),
+        ("backfills", set(Run._fields)),
     ],
 )
 def test_every_attribute_of_an_item_is_documented(name: str, attributes: set[str]) -> None:

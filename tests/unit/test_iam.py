@@ -47,7 +47,7 @@ ARN = {
     "stream": r"arn:aws:kinesis:\$\{REGION\}:\$\{ACCOUNT\}:stream/\$\{STREAM\}",
     "table": r"arn:aws:dynamodb:\$\{REGION\}:\$\{ACCOUNT\}:table/\$\{TABLE_PREFIX\}([a-z_]+)",
     "bucket": r"arn:aws:s3:::\$\{BUCKET\}",
-    "objects": r"arn:aws:s3:::\$\{BUCKET\}/(warehouse|checkpoints|savepoints)/\*",
+    "objects": r"arn:aws:s3:::\$\{BUCKET\}/(warehouse|checkpoints|savepoints|exports)/\*",
     "role": r"arn:aws:iam::\$\{ACCOUNT\}:role/\$\{AMPLITUDE_ROLE\}",
 }
 PLACEHOLDERS = {"ACCOUNT", "REGION", "STREAM", "TABLE_PREFIX", "BUCKET", "AMPLITUDE_ROLE"}
@@ -93,7 +93,7 @@ OBJECTS = {
     "taskmanager": {**CHECKPOINTS, "warehouse": WRITE},
     "client": {**{key: {"s3:GetObject"} for key in CHECKPOINTS}, "warehouse": WRITE - {"s3:DeleteObject"}},
     "watch": {"warehouse": {"s3:GetObject"}},
-    "operator": {"warehouse": {"s3:GetObject"}},
+    "operator": {key: {"s3:GetObject"} for key in ("warehouse", "exports")},
 }
 
 

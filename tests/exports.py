@@ -1,0 +1,50 @@
+"""Archives as Amplitude's Export API gives them: a zip of gzipped files, some an hour, an event on each line."""
+
+import gzip
+import os
+import sys
+import zipfile
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from lab.stack.process import Process, answers, free_port
+from tests.builders import PROJECT, encode
+
+
+def archive(path: Path, rows: Iterable[Mapping[str, Any]], project_id: int = PROJECT, files: int = 2) -> Path:
+    """Write the zip of these rows, each in a file of its hour of upload."""
+    hours: dict[datetime, list[bytes]] = defaultdict(list)
+    for row in rows:
+        hours[datetime.fromisoformat(row["server_upload_time"])].append(encode(row))
+    by_hour: dict[str, list[bytes]] = defaultdict(list)
+    for at, lines in hours.items():
+        by_hour[f"{at:%Y-%m-%d}_{at.hour}"] += lines
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as made:
+        for hour, lines in by_hour.items():
+            for number in range(files):
+                add(made, f"{project_id}/{project_id}_{hour}#{number}.json.gz", lines[number::files])
+    return path
+
+
+def add(made: zipfile.ZipFile, name: str, lines: Sequence[bytes]) -> None:
+    """A gzipped file of lines."""
+    made.writestr(name, gzip.compress(b"".join(line + b"\n" for line in lines)))
+
+
+@contextmanager
+def running(folder: Path, keys: str) -> Iterator[str]:
+    """A stand-in for the Export API that gives what a folder holds; its address."""
+    port = free_port()
+    command = [sys.executable, "-m", "lab.stack.export_api", str(port), folder, keys]
+    root = Path(__file__).resolve().parents[1]
+    process = Process("export-api", command, folder.parent / "export-api.log", dict(os.environ), root)
+    try:
+        url = f"http://127.0.0.1:{port}/api/2/export"
+        process.wait_until(lambda: answers(url), seconds=30)
+        yield url
+    finally:
+        process.kill()

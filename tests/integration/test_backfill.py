@@ -1,0 +1,181 @@
+"""Backfills from archives: what is put, what is not, and the table at the end."""
+
+import json
+import threading
+import time
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from ops.cli.main import commands
+from stores.backfills import VALID, Backfills, Run
+from stores.errors import StoreError
+from stores.lake import DEAD_LETTERS, EVENT_STORE
+from stores.project import Project, linked
+from stores.projects import Projects
+from tests.builders import PROJECT, Record, event
+from tests.exports import archive, running
+from tests.integration.bridge import Bridge
+
+OWNER = linked(PROJECT, "acme-shop")
+DAY = "2026-03-15"
+
+
+def rows(count: int, hour: int = 9, first: int = 0) -> list[Record]:
+    """Distinct events of an hour."""
+    return [
+        event(uuid=f"u{n}", event_type="page", server_upload_time=f"{DAY} {hour:02}:00:{n % 60:02}.000000")
+        for n in range(first, first + count)
+    ]
+
+
+@contextmanager
+def job(bridge: Bridge, owner: Project = OWNER) -> Iterator[None]:
+    """The job's rule, at work as long as this is entered."""
+    done = threading.Event()
+
+    def work() -> None:
+        while not done.wait(0.5):
+            bridge.judge(owner)
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    try:
+        yield
+    finally:
+        done.set()
+        worker.join()
+
+
+def backfill(bridge: Bridge, *options: str) -> Result:
+    return CliRunner().invoke(commands, ["backfill", "--config", str(bridge.config), *options])
+
+
+def backfilled(bridge: Bridge, *options: str) -> dict[str, Any]:
+    done = backfill(bridge, str(PROJECT), *options, "--json", "--wait", "1")
+    assert done.exit_code == 0, (done.stdout, done.stderr, done.exception)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def hour(found: dict[str, Any], at: int = 9) -> tuple[int, ...]:
+    (one,) = [one for one in found["hours"] if one["hour"] == f"{DAY}T{at:02}:00:00+00:00"]
+    return tuple(one[name] for name in ("amplitude", "stored", "duplicates", "rejected", "missing", "twice"))
+
+
+def test_each_row_of_an_archive_is_accounted_for(bridge: Bridge, tmp_path: Path) -> None:
+    Projects(bridge.settings.tables_address).add(OWNER)
+    bridge.put(*[json.dumps(one).encode() for one in rows(4)])
+    bridge.judge(OWNER)
+    mixed = [
+        *rows(10),  # of which four were streamed
+        *rows(3, first=8),  # of which two are copies
+        *[one | {"event_type": "[Notifly] push"} for one in rows(2, first=50)],
+        *rows(5, hour=10, first=100),
+    ]
+    given = str(archive(tmp_path / "export.zip", mixed))
+    looked = backfilled(bridge, given, "--dry-run")
+    assert (looked["put"], hour(looked)) == (None, (15, 0, 6, 0, 9, 0))
+    with job(bridge):
+        found = backfilled(bridge, given)
+    assert (found["put"], found["residual"]) == (14, 0)
+    assert hour(found) == (15, 7, 6, 2, 0, 0)
+    assert hour(found, 10) == (5, 5, 0, 0, 0, 0)
+    assert found["not_taken"] == [{"outcome": "rejected", "reason": "own_event", "records": 2}]
+    assert bridge.lake.rows(EVENT_STORE, ("identity",)).num_rows == 16
+    with job(bridge):
+        again = backfilled(bridge, given)
+    assert (again["put"], hour(again)) == (0, (15, 0, 13, 2, 0, 0))
+
+
+def test_what_the_job_has_forgotten_is_not_stored_again(bridge: Bridge, tmp_path: Path) -> None:
+    Projects(bridge.settings.tables_address).add(OWNER)
+    bridge.put(*[json.dumps(one).encode() for one in rows(4)])
+    bridge.judge(OWNER)
+    bridge.forget()
+    with job(bridge):
+        found = backfilled(bridge, str(archive(tmp_path / "export.zip", rows(6))))
+    assert (found["put"], hour(found)) == (2, (6, 2, 4, 0, 0, 0))
+
+
+def test_what_is_older_than_the_link_is_asked_about(bridge: Bridge, tmp_path: Path) -> None:
+    late = linked(PROJECT, "acme-shop", datetime.fromisoformat(f"{DAY}T10:00:00"))
+    registry = Projects(bridge.settings.tables_address)
+    registry.add(late)
+    given = str(archive(tmp_path / "export.zip", rows(3) + rows(2, hour=11, first=10)))
+    refused = backfill(bridge, str(PROJECT), given)
+    assert str(refused.exception) == (
+        f"3 of 5 events were uploaded before project {PROJECT} was linked ({DAY}T10:00:00Z): say --as-of-link to "
+        "leave them out, or --extend-link to take them"
+    )
+    with job(bridge, late):
+        found = backfilled(bridge, given, "--as-of-link")
+    assert (found["put"], hour(found), hour(found, 11)) == (2, (3, 0, 0, 3, 0, 0), (2, 2, 0, 0, 0, 0))
+    assert found["not_taken"] == [{"outcome": "left out", "reason": "before_link", "records": 3}]
+    assert bridge.lake.rows(DEAD_LETTERS, ("reason",)).num_rows == 0
+    extended = late.linked_from(datetime.fromisoformat(f"{DAY}T09:00:00"))
+    with job(bridge, extended):
+        found = backfilled(bridge, given, "--extend-link")
+    assert (found["put"], hour(found)) == (3, (3, 3, 0, 0, 0, 0))
+    assert registry.get(PROJECT) == extended
+
+
+def test_hours_are_fetched_put_and_their_archives_removed(bridge: Bridge, tmp_path: Path) -> None:
+    Projects(bridge.settings.tables_address).add(OWNER)
+    (tmp_path / "amplitude").mkdir()
+    archive(tmp_path / f"amplitude/{DAY.replace('-', '')}T09.zip", rows(7))
+    (tmp_path / "keys").write_text("a1b2:canary")
+    with running(tmp_path / "amplitude", "a1b2:canary") as url, job(bridge):
+        asked = ("--from", f"{DAY}T09", "--to", f"{DAY}T10", "--keys", str(tmp_path / "keys"), "--endpoint", url)
+        found = backfilled(bridge, *asked, "--folder", str(tmp_path / "fetched"))
+    assert (found["put"], found["residual"]) == (7, 0)
+    assert hour(found) == (7, 7, 0, 0, 0, 0)
+    assert hour(found, 10) == (0, 0, 0, 0, 0, 0)
+    assert not (tmp_path / "fetched").exists()
+
+
+def test_what_cannot_be_done_is_told_in_one_line(bridge: Bridge, tmp_path: Path) -> None:
+    Projects(bridge.settings.tables_address).add(OWNER)
+    other = str(archive(tmp_path / "other.zip", [event(app=7, uuid="u")]))
+    with zipfile.ZipFile(tmp_path / "empty.zip", "w"):
+        pass
+    for given, says in (
+        (("7", other), "Amplitude project 7 is not registered: projects add registers it"),
+        ((str(PROJECT), str(tmp_path / "away")), "there is no such file or folder"),
+        ((str(PROJECT), str(tmp_path / "empty.zip")), "holds no file of events: give a zip"),
+        ((str(PROJECT), other), f"is not of project {PROJECT}: its line 1 is of project 7; nothing of it was put"),
+    ):
+        done = backfill(bridge, *given)
+        assert says in str(done.exception), given
+        assert "\n" not in str(done.exception)
+    for options in ((), (other, "--from", "2026-03-01T00"), ("--from", "2026-03-01T00"), ("--from", "tomorrow")):
+        assert backfill(bridge, str(PROJECT), *options).exit_code == 2
+    assert list(bridge.stream.records()) == []
+
+
+def test_a_run_that_shows_no_life_gives_the_project_free(bridge: Bridge) -> None:
+    table = Backfills(bridge.settings.tables_address)
+    table.create()
+    dead = table.take(Run(PROJECT, "dead", "a.zip", "x", "2026-01-01T00:00:00+00:00", ""), None)
+    assert dead.seen_at
+    with pytest.raises(StoreError, match=f"another backfill of project {PROJECT} is running"):
+        table.take(dead._replace(holder="other"), None)
+    with pytest.raises(StoreError, match="dead, since 2026-01-01 00:00 UTC"):
+        table.wait_for(PROJECT, lambda _: table.renew(dead._replace(put=1, holder="dead")))  # type: ignore[arg-type]
+    begin = time.monotonic()
+    found = table.wait_for(PROJECT)
+    assert found is not None
+    assert VALID.total_seconds() - 3 < time.monotonic() - begin < VALID.total_seconds() + 5
+    mine = table.take(found._replace(holder="mine"), found)
+    with pytest.raises(StoreError, match="mine, since"):
+        table.renew(dead)
+    table.release(mine)
+    begin = time.monotonic()
+    assert table.wait_for(PROJECT) is not None
+    assert time.monotonic() - begin < 3
