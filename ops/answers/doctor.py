@@ -51,6 +51,13 @@ _OVERDUE: Final = timedelta(hours=1)
 _MIB: Final = 2**20
 
 
+_SECTIONS: Final = dict.fromkeys(("tables", "job", "alerts", "months"), "dynamodb") | {
+    "stream": "kinesis",
+    "lake": "lake",
+}
+"""By finding: the section of the settings that says where to look."""
+
+
 class Place(NamedTuple):
     """What the settings do not say: where Flink and `usage watch` answer, and the jars that Flink needs."""
 
@@ -101,7 +108,9 @@ def examined(settings: Settings, place: Place) -> Health:
 
 
 def _unanswered(name: str, why: str) -> Step:
-    return Step(name, "failed", f"{AWAY}{why}", "mend that first")
+    section = _SECTIONS.get(name)
+    fix = f"see the network, the credentials, and [{section}] in the settings" if section else "see that it runs"
+    return Step(name, "failed", f"{AWAY}{why}", fix)
 
 
 def _once(found: Iterable[Step]) -> Iterable[Step]:

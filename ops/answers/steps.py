@@ -47,5 +47,5 @@ def side_by_side(
         thread.start()
     for thread in threads:
         thread.join(max(0.0, begin + seconds - time.monotonic()))
-    late = f"no answer within {seconds:.0f} s"
-    return [found[name] if name in found else otherwise(name, late) for name in questions]
+    late = f"within {seconds:.0f} s"
+    return [found.get(name) or otherwise(name, f"no answer about {name} {late}") for name in questions]

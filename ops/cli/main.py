@@ -35,7 +35,7 @@ SECTIONS: Final = {
     },
     "Repair": {
         "dead-letters": "What the job did not take, to be read and replayed.",
-        "backfill": "Put a project's history on the stream, from Amplitude's archives.",
+        "backfill": "Put a project's history on the stream, from archives.",
     },
 }
 """The contents: what each command is for."""
