@@ -100,11 +100,12 @@ class Change(NamedTuple):
     make: Callable[[Projects], None]
 
 
-def parse(text: str, source: str) -> Wanted:
+def parse(data: bytes, source: str) -> Wanted:
     """Read a file whole. Raises FileError."""
     try:
+        text = data.decode()
         tree = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also a number of thousands of digits, lists without end
         msg = f"{source}: is no TOML: {error}"
         raise FileError(msg) from None
     try:
@@ -137,7 +138,7 @@ def _at(source: str, text: str, place: int) -> str:
 
 
 def _sentence(source: str, text: str, problem: Any) -> str:
-    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in problem["loc"]).lstrip(".")
+    path = "".join(map(_key, problem["loc"])).lstrip(".")
     place = problem["loc"][1] if problem["loc"][0] == "projects" and len(problem["loc"]) > 1 else len(text)
     where = f"{_at(source, text, place)}: {path}"
     match problem["type"]:
@@ -147,8 +148,15 @@ def _sentence(source: str, text: str, problem: Any) -> str:
             return f"{where} is nothing that a file of the registry has: see projects export"
         case _:
             value = problem["input"]
-            shown = value.isoformat() if isinstance(value, datetime) else repr(value)
+            shown = value.isoformat() if isinstance(value, datetime) else repr(value)[:80]
             return f"{where} = {shown}: {problem['msg'].removeprefix('Value error, ')}"
+
+
+def _key(part: int | str) -> str:
+    """A part of a field's path; a key of strangers may steer no terminal."""
+    if isinstance(part, int):
+        return f"[{part}]"
+    return f".{part}" if part.isidentifier() else f".{part!r}"
 
 
 def differences(

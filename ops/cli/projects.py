@@ -216,7 +216,7 @@ _prune = click.option(
 
 
 def _changes(registry: Projects, file: str, *, prune: bool) -> list[Change]:
-    with click.open_file(file, encoding="utf-8") as source:
+    with click.open_file(file, "rb") as source:
         wanted = parse(source.read(), file)
     return differences(wanted, registry.list(), registry.all_plans(), _now(), prune=prune)
 

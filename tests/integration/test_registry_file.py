@@ -111,7 +111,7 @@ def test_a_file_that_is_wrong_anywhere_changes_nothing(config: Path) -> None:
 def test_what_was_stopped_halfway_is_finished_when_it_is_repeated(config: Path) -> None:
     typed(config, "apply", "-", file=FILE)
     registry = Projects(load(config).tables_address)
-    changes = differences(parse(MOVED, "f"), registry.list(), registry.all_plans(), datetime(2026, 4, 1))  # noqa: DTZ001
+    changes = differences(parse(MOVED.encode(), "f"), registry.list(), registry.all_plans(), datetime(2026, 4, 1))  # noqa: DTZ001
     next(applied(registry, changes))
     assert registry.plan("acme").linked == (2,)
     registry.add(linked(9, "acme"))

@@ -35,7 +35,7 @@ links = [
 
 def words(text: str, *registered: Project, prune: bool = False, **plans: int) -> list[str]:
     places = {name: Plan(name, most) for name, most in plans.items()}
-    return [one.words for one in differences(parse(text, "f"), registered, places, NOW, prune=prune)]
+    return [one.words for one in differences(parse(text.encode(), "f"), registered, places, NOW, prune=prune)]
 
 
 def refusal(text: str, *registered: Project, **plans: int) -> str:
@@ -45,7 +45,7 @@ def refusal(text: str, *registered: Project, **plans: int) -> str:
 
 
 def test_a_file_is_read() -> None:
-    assert parse(FILE, "registry.toml") == Wanted(
+    assert parse(FILE.encode(), "registry.toml") == Wanted(
         "registry.toml",
         {
             1: OPEN,
@@ -119,6 +119,10 @@ WRONG = {
         f"{ONE}limit = 5\n",
         "f, line 1: projects[0].limit is nothing that a file of the registry has: ",
     ),
+    "a key that would steer a terminal": (
+        '"\\u001b[31m" = 1',
+        "f: '\\x1b[31m' is nothing that a file of the registry",
+    ),
     "a link without a time": (
         f'{ONE}\n[[projects]]\nproject_id = 2\nlinks = [{{ notifly_project = "x" }}]\n',
         "f, line 5: projects[1].links[0].linked_at is missing",
@@ -166,6 +170,24 @@ def test_a_wrong_file_is_refused_with_its_place(text: str, message: str) -> None
     assert refusal(text).startswith(message)
 
 
+@pytest.mark.parametrize("data", [b"a = '\xff'", b"a = " + b"[" * 10_000, b"a = " + b"9" * 5_000])
+def test_what_is_no_text_or_too_much_is_refused_in_one_line(data: bytes) -> None:
+    with pytest.raises(FileError, match=r"^f: is no TOML: .+$"):
+        parse(data, "f")
+
+
+@given(st.data())
+def test_a_damaged_file_is_taken_or_refused_and_raises_nothing_else(data: st.DataObject) -> None:
+    at = data.draw(st.integers(0, len(FILE)))
+    text = FILE[:at] + data.draw(st.text(max_size=5)) + FILE[at + data.draw(st.integers(0, 9)) :]
+    try:
+        found = parse(text.encode(errors="surrogatepass"), "f")
+    except FileError as refused:
+        assert "\n" not in str(refused)  # noqa: PT017  either way is right
+    else:
+        assert isinstance(found, Wanted)
+
+
 @pytest.mark.parametrize(
     "known",
     [
@@ -209,6 +231,6 @@ def test_an_export_changes_nothing_and_makes_the_same_anew(data: st.DataObject) 
     ids = sorted(data.draw(st.sets(st.integers(0, 2**63 - 1), max_size=5)))
     registered = [data.draw(projects(one)) for one in ids]
     plans = {name: Plan(name, 5) for one in registered for name in {one.notifly_project}}
-    wanted = parse(exported(registered, plans), "f")
+    wanted = parse(exported(registered, plans).encode(), "f")
     assert wanted.projects == {one.project_id: one for one in registered}
     assert differences(wanted, registered, plans, NOW + timedelta(days=1), prune=True) == []
