@@ -1,6 +1,8 @@
 # HYPOTHESIS_PROFILE=nightly makes the property tests large; ci (default) repeats the same examples each time.
 HYPOTHESIS_PROFILE ?= ci
 export HYPOTHESIS_PROFILE
+# The bytecode of tests and product is kept: to compile it anew takes 3 s of each stage.
+unexport PYTHONDONTWRITEBYTECODE
 
 PYTEST := .venv/bin/pytest --durations=10 --durations-min=0.5
 # Files of tests that run side by side. Tests with a stack wait half of their time; a stack takes 3 GB of memory.
@@ -39,7 +41,7 @@ types: setup ## mypy --strict on the product's code
 	.venv/bin/mypy
 
 unit: setup ## Rules, settings and architecture
-	$(PYTEST) tests/unit
+	$(PYTEST) -p no:hypothesispytest tests/unit
 
 properties: setup ## Generated inputs against the rules; HYPOTHESIS_PROFILE=nightly for many more
 	$(BESIDE) tests/properties

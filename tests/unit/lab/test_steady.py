@@ -29,7 +29,7 @@ def test_a_file_stays_until_it_was_read_a_minute_before_a_checkpoint() -> None:
 
 def test_events_are_compared_by_number(tmp_path: Path) -> None:
     rate, seconds = 50, 2
-    lines = [line for file in written(tmp_path, rate, seconds) for line in file.read_bytes().splitlines()]
+    lines = [line for file in written(tmp_path, rate, seconds, [1, 2]) for line in file.read_bytes().splitlines()]
     assert len(lines) == rate * seconds
     copies = [number for number, line in enumerate(lines) if line in lines[:number]]
     stored = np.setdiff1d(np.arange(rate * seconds), copies)
@@ -41,7 +41,7 @@ def test_events_are_compared_by_number(tmp_path: Path) -> None:
 
 
 def test_files_are_of_one_shard_and_in_order(tmp_path: Path) -> None:
-    names = [file.name for file in written(tmp_path, 20, 3)]
+    names = [file.name for file in written(tmp_path, 20, 3, [1, 2])]
     assert names == sorted(names)
     assert {name[-12:] for name in names} == {"000000000000"}
 

@@ -1,6 +1,6 @@
 """What a seed makes of a run, and how runs become the scoreboard."""
 
-import time
+from threading import Event
 from types import SimpleNamespace
 from typing import Any
 
@@ -29,20 +29,24 @@ def test_only_the_faults_that_are_asked_for() -> None:
 
 
 def test_the_next_fault_strikes_while_one_lasts_or_when_it_has_struck(monkeypatch: pytest.MonkeyPatch) -> None:
-    told = list[str]()
+    told, second = list[str](), Event()
 
     def long(_: Any) -> None:
         told.append("long begins")
-        time.sleep(0.2)
+        second.wait(60)
         told.append("long ends")
+
+    def two(_: Any) -> None:
+        told.append("two")
+        second.set()
 
     given = {
         "long": Fault(long, lasts=True),
         "one": Fault(lambda _: told.append("one")),
-        "two": Fault(lambda _: told.append("two")),
+        "two": Fault(two),
     }
     monkeypatch.setattr(faults, "FAULTS", given)
-    target: Any = SimpleNamespace(rng=SimpleNamespace(uniform=lambda *_: 0.05))
+    target: Any = SimpleNamespace(rng=SimpleNamespace(uniform=lambda *_: 0.01))
     faults.strike(target, ["one", "long", "two"])
     assert told == ["one", "long begins", "two", "long ends"]
 
