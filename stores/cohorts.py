@@ -139,6 +139,18 @@ class CohortMembers:
         """The number of a cohort's members. Raises StoreError."""
         return self.table.count(**_in_cohort(project_id, cohort_id))
 
+    def remove(self, project_id: int, cohort_id: str, user_id: str) -> bool:
+        """Take away what is known of a user in a cohort, its clock too; whether there was something."""
+        with self.table.explained():
+            answer = self.table.client.delete_item(
+                TableName=self.table.name, Key=_place(project_id, cohort_id, user_id), ReturnValues="ALL_OLD"
+            )
+        return "Attributes" in answer
+
+    def knows(self, project_id: int, cohort_id: str, user_id: str) -> bool:
+        """Whether a user is in a cohort, or has left it."""
+        return self.table.get(cohort=f"{project_id}:{cohort_id}", member=_sort_key(user_id)) is not None
+
     def _entered(self, members: Sequence[Member]) -> list[Member]:
         """Write users who enter; returns the refused. A first sync is all new members, a later one hardly any."""
         first, second = self._insert, self._update
@@ -200,10 +212,13 @@ def _cohort(item: Mapping[str, Any]) -> Cohort:
     return Cohort(item["cohort_id"]["S"], int(item["project_id"]["N"]), name)
 
 
+def _place(project_id: int, cohort_id: str, user_id: str) -> Item:
+    return {"cohort": {"S": f"{project_id}:{cohort_id}"}, "member": {"S": _sort_key(user_id)}}
+
+
 def _item(member: Member) -> Item:
     return {
-        "cohort": {"S": f"{member.project_id}:{member.cohort_id}"},
-        "member": {"S": _sort_key(member.user_id)},
+        **_place(member.project_id, member.cohort_id, member.user_id),
         "user_id": {"S": member.user_id},
         "in_cohort": {"BOOL": member.in_cohort},
         "computed_time": _seconds(member.computed_time),

@@ -9,6 +9,7 @@ from pyiceberg.table.snapshots import Snapshot
 
 from stores.errors import StoreError
 from stores.lake import Lake
+from stores.rewrite import ATTEMPT
 
 
 class Commit(NamedTuple):
@@ -22,6 +23,8 @@ class Commit(NamedTuple):
     """in the whole table"""
     first: bool
     """whether there was none before it; if not, that one may have expired"""
+    attempt: str = ""
+    """of an erasure to commit this (stores/rewrite.py)"""
 
     @classmethod
     def of(cls, snapshot: Snapshot) -> "Commit":
@@ -36,6 +39,7 @@ class Commit(NamedTuple):
             rows,
             # expiry may take the parent's id away too, but not the rows that came from it
             snapshot.parent_snapshot_id is None and rows == int(said.get("added-records", 0)),
+            said.get(ATTEMPT, ""),
         )
 
 

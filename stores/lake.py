@@ -189,6 +189,11 @@ class Lake:
         wanted = ("total-data-files", "total-delete-files", "total-files-size")
         return Totals(*(int(said.get(name, 0)) for name in wanted))
 
+    def exists(self, name: str) -> bool:
+        """Whether a table is there."""
+        with self.readable():
+            return self.catalog.table_exists((self.address.namespace, name))
+
     def rows(
         self,
         table: str,

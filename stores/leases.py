@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 TABLE: Final = "leases"
-_KEY: Final = {"lease": {"S": "ingest"}}
+INGEST: Final = "ingest"
 
 
 class Lease(NamedTuple):
@@ -47,8 +47,11 @@ class LeaseLostError(StoreError):
 class Leases:
     """The table of the lease. Methods raise StoreError in one line when it cannot be used."""
 
-    def __init__(self, address: dynamodb.TablesAddress, client: "DynamoDBClient | None" = None) -> None:
+    def __init__(
+        self, address: dynamodb.TablesAddress, client: "DynamoDBClient | None" = None, name: str = INGEST
+    ) -> None:
         self.table = Table(address, TABLE, {"lease": "S"}, client)
+        self._key = {"lease": {"S": name}}
 
     def create(self) -> None:
         """Create the table unless it is there."""
@@ -57,7 +60,7 @@ class Leases:
     def current(self) -> tuple[Lease | None, datetime]:
         """The lease, None while nobody holds it, and what DynamoDB takes for the present."""
         with self.table.explained():
-            found = self.table.client.get_item(TableName=self.table.name, Key=_KEY, ConsistentRead=True)
+            found = self.table.client.get_item(TableName=self.table.name, Key=self._key, ConsistentRead=True)
         item = dynamodb.from_item(found.get("Item", {}))
         return Lease(**{name: item[name] for name in Lease._fields}) if item else None, aws.date(found)
 
@@ -85,7 +88,7 @@ class Leases:
         with self.table.explained(), not_mine:
             self.table.client.delete_item(
                 TableName=self.table.name,
-                Key=_KEY,
+                Key=self._key,
                 ConditionExpression="job_id = :job_id",
                 ExpressionAttributeValues={":job_id": {"S": job_id}},
             )
@@ -93,4 +96,4 @@ class Leases:
     def _put(self, lease: Lease, condition: str, **given: str) -> bool:
         _, now = self.current()
         dated = lease._replace(renewed_at=now.isoformat())
-        return self.table.put(_KEY | dynamodb.as_item(dated._asdict()), condition, **given).written
+        return self.table.put(self._key | dynamodb.as_item(dated._asdict()), condition, **given).written

@@ -29,6 +29,7 @@ LARGEST_PART: Final = 350_000
 _LONGEST_ID: Final = 1000  # bytes of a user id in a key, of the 2048 that DynamoDB allows
 _HEAD: Final = {"N": "0"}
 _VERSION_BITS, _WRITER_BITS, _PART_BITS = 60, 50, 10  # a sort key has room for 126
+_LONGEST_PART_KEY: Final = 126  # bits
 _READ_AT_ONCE: Final = 100  # the most that BatchGetItem takes
 _THREADS: Final = 16
 _ATTEMPTS: Final = 8
@@ -117,6 +118,16 @@ class Profiles:
         single = self._pool.map(lambda pair: alone(self._write_one, *pair), left)
         spilled = self._pool.map(lambda profile: alone(self._write_large, profile), large)
         return [key for key in (*single, *spilled) if key is not None]
+
+    def remove(self, key: Key) -> bool:
+        """Take away a user's profile; whether there was one. Who has read it before cannot write it any more."""
+        name = _partition(key)
+        with self.table.explained():
+            answer = self.table.client.delete_item(
+                TableName=self.table.name, Key=_head_key(name), ReturnValues="ALL_OLD"
+            )
+        self._delete_parts(name, 1, 2**_LONGEST_PART_KEY - 1)
+        return "Attributes" in answer
 
     def _statement(self, profile: StoredProfile, head: Item) -> Item:
         """The write of a head where no parts are."""

@@ -2,7 +2,7 @@
 
 The job counts what it decides; the tables hold what came of it; the stream still has what arrived. All three are
 counted here, and where they differ is a residual. The equation:
-records = first copies + duplicates + dead letters by reason.
+records = first copies + duplicates + dead letters by reason. What was erased counts as found, where it was.
 """
 
 from collections import Counter
@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from settings import Settings
+from stores.erased import erased
 from stores.lake import (
     COHORT_MESSAGES,
     DEAD_LETTERS,
@@ -140,8 +141,11 @@ def _of_ledger(rows: Iterable[Mapping[str, Any]], kind: str, count: str) -> Coun
 
 
 def _of_table(lake: Lake, table: str, what: str | None = None) -> Counts:
-    """Rows of a table, by their hour of arrival, shard and project, and a column if one is named."""
-    counts: Counts = Counter()
+    """Rows of a table, by their hour of arrival, shard and project, and a column if one is named.
+
+    Those that were erased count too: `amplitude-bridge erase` has counted them.
+    """
+    counts = _accounts(({**row, "table": table} for row in removed(lake, table)), what or "table", "records")
     columns = ["arrival", "shard", "project_id", *([what] if what else [])]
     for piece in lake.pieces(table, columns):
         hours = piece.append_column("hour", pc.floor_temporal(piece["arrival"], unit="hour"))
@@ -150,6 +154,13 @@ def _of_table(lake: Lake, table: str, what: str | None = None) -> Counts:
             named = row[what] if what else table
             counts[_account(named, row["hour"], row["shard"], row["project_id"])] += row["count_all"]
     return counts
+
+
+def removed(lake: Lake, table: str, where: Sequence[Condition] = ()) -> list[dict[str, Any]]:
+    """The counts of the rows of a table that were erased, and that meet the conditions."""
+    columns = ("hour", "shard", "project_id", "month", "reason", "records")
+    gone = [Condition("table_name", "=", table), Condition("change", "=", "removed"), *where]
+    return list(erased(lake, columns, gone))
 
 
 def _named(rows: Iterable[Mapping[str, Any]]) -> Counts:

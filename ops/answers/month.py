@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ops.answers.ledger import summed
+from ops.answers.ledger import removed, summed
 from settings import Settings
 from stores.errors import StoreError
 from stores.lake import EVENT_STORE, Condition, Lake
@@ -141,8 +141,10 @@ def counted(lake: Lake, project_id: int, month: str) -> Stored:
     return found
 
 
-def verdict(events: int, rows: int, distinct: int) -> str:
-    """One sentence on whether the usage table, the rows and the distinct identities are the same number."""
+def verdict(events: int, rows: int, distinct: int, erased: int = 0) -> str:
+    """One sentence on whether usage table, rows and distinct identities agree, but for rows that were erased."""
+    if erased and events - erased == rows == distinct:
+        return f"exact: usage table {events:,}, {erased:,} of them erased; rows and distinct identities {rows:,}"
     if events == rows == distinct:
         return f"exact: usage table, rows and distinct identities are all {events:,}"
     said = f"not equal: usage table {events:,}, rows {rows:,}, distinct identities {distinct:,}"
@@ -167,10 +169,14 @@ def explained(settings: Settings, project_id: int, month: str) -> Row:
     statements = {one[:2]: one for one in Statements(settings.tables_address).list()}
     statement = statements.get((project_id, month))
     later = adjustments(lake, statement) if statement else []
-    return _account(total, stored, statement, later) | {"rungs": _rungs(lake, project_id, month, stored)}
+    where = [Condition("project_id", "=", project_id), Condition("month", "=", month)]
+    gone = sum(row["records"] for row in removed(lake, EVENT_STORE, where))
+    return _account(total, stored, gone, statement, later) | {"rungs": _rungs(lake, project_id, month, stored)}
 
 
-def _account(total: Usage, stored: Stored, statement: Statement | None, later: Sequence[Adjustment]) -> Row:
+def _account(
+    total: Usage, stored: Stored, erased: int, statement: Statement | None, later: Sequence[Adjustment]
+) -> Row:
     """How a number arose, as JSON has it."""
     distinct = stored.identities.count()
     by_name = sorted(stored.names.items(), key=lambda item: (-item[1], item[0]))
@@ -182,8 +188,9 @@ def _account(total: Usage, stored: Stored, statement: Statement | None, later: S
         "events": total.events,
         "rows": stored.rows,
         "distinct": distinct,
-        "exact": total.events == stored.rows == distinct,
-        "verdict": verdict(total.events, stored.rows, distinct),
+        "erased": erased,
+        "exact": total.events - erased == stored.rows == distinct,
+        "verdict": verdict(total.events, stored.rows, distinct, erased),
         "statement": statement and statement._asdict(),
         "adjustments": [one._asdict() for one in later],
         "late": stored.late,

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ops.cli.terminal import cell, config_option, example, waiting
-from ops.maintenance.rewind import WayBack, carry_out, check_stream, way_back
+from ops.maintenance.rewind import WayBack, carry_out, check_stream, undone, way_back
 from settings import load
 from stores.lake import Lake
 
@@ -35,6 +35,10 @@ def rewind(config: Path, path: str, *, yes: bool) -> None:
         return
     check_stream(settings, path, found.at)
     _print(found)
+    for project_id, erasure in undone(lake, found):
+        click.echo(
+            f"project {project_id}: what erasure {erasure} took out is there again after this: repeat it then"
+        )
     if not yes:
         click.echo("nothing is done yet: stop the job, then repeat this with --yes")
         return

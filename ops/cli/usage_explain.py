@@ -44,6 +44,7 @@ def _print(account: Row) -> None:
         ("duplicates", f"{account['duplicates']:,} removed"),
         ("metered", f"{account['events']:,} events"),
         ("stored", f"{account['rows']:,} rows, {account['distinct']:,} distinct identities"),
+        *([("erased", f"{account['erased']:,} events that were stored")] if account["erased"] else []),
         *_closed(account["statement"], account["adjustments"]),
         ("late", f"{account['late']:,} arrived more than 24 h after Amplitude uploaded them"),
         ("undated", f"{account['without_server_upload_time']:,} have no server_upload_time: their arrival counts"),

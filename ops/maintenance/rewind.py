@@ -6,9 +6,11 @@ restored job reads it from the stream again.
 """
 
 from datetime import datetime
+from itertools import takewhile
 from typing import Final, NamedTuple
 
 from settings import Settings
+from stores import erased
 from stores.checkpoints import checkpoint_id, job_of
 from stores.errors import StoreError
 from stores.history import history_of, set_back
@@ -58,7 +60,28 @@ def check_stream(settings: Settings, path: str, at: datetime) -> None:
         raise StoreError(msg)
 
 
+def undone(lake: Lake, found: WayBack) -> list[tuple[int, str]]:
+    """Project and name of the erasures whose rows come back: they are to be repeated."""
+    gone = {attempt for one in found.steps for attempt in _attempts(lake, one)}
+    rows = list(erased.erased(lake, ("project_id", "erasure", "attempt")))
+    back = {row["erasure"] for row in rows if row["attempt"] in gone}
+    # a dead letter may name no project, but not all that an erasure took
+    named = {(row["project_id"], row["erasure"]) for row in rows if row["erasure"] in back}
+    return sorted(one for one in named if one[0] is not None)
+
+
 def carry_out(lake: Lake, found: WayBack) -> None:
-    """Set the tables back, one by one; what was stopped halfway is finished when it is repeated."""
+    """Set the tables back, one by one; what was stopped halfway is finished when it is repeated.
+
+    What was erased since is there again, and no longer counted as erased.
+    """
     for one in found.steps:
+        erased.drop(lake, _attempts(lake, one))
         set_back(lake, one.table, one.current, one.back_to)
+
+
+def _attempts(lake: Lake, step: Step) -> list[str]:
+    """The attempts to erase whose commits a table loses."""
+    back_to = step.back_to and step.back_to.snapshot
+    later = takewhile(lambda commit: commit.snapshot != back_to, history_of(lake, step.table))
+    return [commit.attempt for commit in later if commit.attempt]

@@ -202,6 +202,7 @@ def test_explain_tells_how_a_number_arose(config: Path) -> None:
             "events": 6,
             "rows": 6,
             "distinct": 6,
+            "erased": 0,
             "exact": True,
             "verdict": "exact: usage table, rows and distinct identities are all 6",
             "statement": None,
@@ -304,6 +305,7 @@ def test_numbers_that_differ_are_said_and_exit_1(config: Path) -> None:
     ("counts", "sentence"),
     [
         ((1_200, 1_200, 1_200), "exact: usage table, rows and distinct identities are all 1,200"),
+        ((9, 7, 7, 2), "exact: usage table 9, 2 of them erased; rows and distinct identities 7"),
         (
             (1_200, 1_100, 1_100),
             "not equal: usage table 1,200, rows 1,100, distinct identities 1,100: a difference is expected until "

@@ -7,8 +7,10 @@ import pytest
 
 from jobs import sinks
 from ops.answers.reasons import REASONS, REPAIRS
+from stores import erased
 from stores.alerts import Alert, Notification
 from stores.backfills import Run
+from stores.erasures import Erasure
 from stores.lake import EVENT_STORE
 from stores.leases import Lease
 from stores.replays import Replay
@@ -47,10 +49,10 @@ def table(part: str) -> list[list[str]]:
     return [row.split(" | ") for row in (head, *rows)]
 
 
-@pytest.mark.parametrize("table", sinks.COLUMNS)
-def test_every_column_of_the_lake_is_documented(table: str) -> None:
+@pytest.mark.parametrize(("table", "columns"), [*sinks.COLUMNS.items(), (erased.ERASED, erased.COLUMNS)])
+def test_every_column_of_the_lake_is_documented(table: str, columns: dict[str, type]) -> None:
     documented = first_cells(section(text("docs/data.md"), f"`{table}` (Iceberg)"))
-    assert documented == list(sinks.COLUMNS[table])
+    assert documented == list(columns)
 
 
 def test_every_value_that_decode_gives_of_an_event_is_stored() -> None:
@@ -107,6 +109,7 @@ def test_every_attribute_in_dynamodb_is_documented(name: str, module: str, patte
         ("leases", {*Lease._fields, "lease"}),
         ("replays", {*Replay._fields, "day"}),
         ("backfills", set(Run._fields)),
+        ("erasures", {*Erasure._fields, "receipt"}),
     ],
 )
 def test_every_attribute_of_an_item_is_documented(name: str, attributes: set[str]) -> None:

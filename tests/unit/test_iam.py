@@ -25,8 +25,10 @@ MODULES = {
     "taskmanager": modules("udfs/*.py", "stores/registry.py"),
     "client": modules("jobs/**/*.py", "ops/maintenance/rewind.py", "ops/cli/submit.py"),
     "watch": modules("ops/metering/*.py"),
+    "erase": modules("ops/maintenance/eras*.py", "ops/answers/erasures.py", "ops/cli/erase.py"),
 }
-MODULES["operator"] = [path for path in modules("ops/**/*.py") if path not in MODULES["client"] + MODULES["watch"]]
+ELSEWHERE = {path for role in MODULES.values() for path in role}
+MODULES["operator"] = [path for path in modules("ops/**/*.py") if path not in ELSEWHERE]
 USED = {role: set().union(*(used(path.read_text("utf-8")) for path in MODULES[role])) for role in MODULES}
 ONLY_LOCAL = {("Stream", method) for method in ("create", "put", "split", "merge", "wait_until_active")}
 ONLY_LOCAL |= {("Profiles", "users")}
@@ -94,6 +96,7 @@ OBJECTS = {
     "client": {**{key: {"s3:GetObject"} for key in CHECKPOINTS}, "warehouse": WRITE - {"s3:DeleteObject"}},
     "watch": {"warehouse": {"s3:GetObject"}},
     "operator": {key: {"s3:GetObject"} for key in ("warehouse", "exports")},
+    "erase": {"warehouse": WRITE},
 }
 
 

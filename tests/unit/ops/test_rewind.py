@@ -11,12 +11,15 @@ from click.testing import CliRunner
 
 from jobs.sinks import COLUMNS
 from ops.cli.rewind import rewind
+from ops.maintenance.rewind import WayBack, carry_out, undone
+from stores import erased
 from stores.checkpoints import checkpoint_id
 from stores.errors import StoreError
 from stores.history import Commit, committed_at, history_of, set_back
 from stores.lake import EVENT_COUNTS, LEDGER, TABLES, Lake
 from stores.lake_address import LakeAddress
 from stores.rewind import planned
+from stores.rewrite import Rewriting
 
 A, B, Z = "a" * 32, "b" * 32, "c" * 32
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -137,6 +140,26 @@ def test_a_table_that_somebody_writes_to_is_left_alone(lake: Lake) -> None:
     with pytest.raises(StoreError, match=f"^table amplitude.{EVENT_COUNTS} was written to meanwhile: stop the"):
         set_back(lake, EVENT_COUNTS, first, None)
     assert stored(lake) == [4, 5]
+
+
+def test_what_was_erased_since_is_there_again_and_counts_no_more(lake: Lake) -> None:
+    for checkpoint in (3, 4):
+        commit(lake, A, checkpoint, 2)
+    erased.create(lake)
+    for attempt in ("early", "late"):
+        rewriting = Rewriting(lake, EVENT_COUNTS, [])
+        file = rewriting.files[0]
+        erased.add(lake, [{"project_id": 7, "erasure": attempt, "attempt": attempt, "records": 1}])
+        assert rewriting.commit([rewriting.exchange(file, rewriting.rows(file).slice(1))], attempt)
+        commit(lake, A, 5, 1)
+    (step,) = planned({EVENT_COUNTS: history_of(lake, EVENT_COUNTS)}, A, 4).steps
+    found = WayBack(A, 4, [step], START)
+    assert stored(lake) == [3, 3, 4, 5]
+    # the first was committed before all that is beyond the checkpoint
+    assert undone(lake, found) == [(7, "late")]
+    carry_out(lake, found)
+    assert stored(lake) == [3, 3, 4]
+    assert [row["attempt"] for row in erased.erased(lake, ("attempt",))] == ["early"]
 
 
 def test_expiry_does_not_make_an_old_table_look_new(lake: Lake) -> None:

@@ -1,0 +1,133 @@
+"""`amplitude-bridge erase`: take out all that is kept of users, and show what was taken out."""
+
+import getpass
+import json
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from ops.answers.erasures import Receipt, receipts
+from ops.cli.terminal import PROJECT_ID, Commands, as_json_option, cell, example, printable, waiting
+from ops.maintenance.erase import Counts, Erasing
+from settings import load
+
+
+class _Erase(Commands):
+    """`erase PROJECT USER` beside `erase show PROJECT`: a word that is no command's name begins the first."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] in self.commands:
+            return super().resolve_command(ctx, args)
+        return "users", self.commands["users"], args
+
+
+@click.group(
+    cls=_Erase,
+    subcommand_metavar="PROJECT_ID [USER_ID]... | show PROJECT_ID [USER_ID]...",
+    context_settings={"ignore_unknown_options": True},
+)
+def erase() -> None:
+    """Take out all that is kept of users: rows, profile, memberships, dead letters.
+
+    Without a command's name: the same as `users`.
+    """
+
+
+@erase.command(
+    "users",
+    epilog=example("erase users 434735 mina@example.com", "erase users 434735 --users-from ids.txt --yes"),
+)
+@click.argument("project_id", type=PROJECT_ID)
+@click.argument("user_ids", metavar="[USER_ID]...", nargs=-1)
+@click.option(
+    "--users-from", metavar="FILE", type=click.File(encoding="utf-8"), help="A user id a line; - is stdin."
+)
+@click.option("--event", metavar="NAME", help="In place of users: all of this event, by Amplitude's name.")
+@click.option("--by", metavar="NAME", help="Who asks for it, for the receipt. [default: user and host]")
+@click.option("--yes", is_flag=True, help="Do it; without this only what would be done is printed.")
+@click.pass_obj
+def users(
+    config: Path, /, project_id: int, user_ids: tuple[str, ...], *, yes: bool, by: str | None, **more: Any
+) -> None:
+    """Take out what PROJECT_ID has of these users and what arrived before now.
+
+    Rows without a user id go too, if Amplitude's id says that they are this user's and nobody else's. Totals and
+    statements stay as they are. The job may run. New events of the user are taken.
+    """
+    wanted = list(dict.fromkeys((*user_ids, *_lines(more["users_from"]))))
+    if bool(wanted) == (more["event"] is not None):
+        msg = "name the users, by USER_ID... or --users-from FILE, or an --event"
+        raise click.UsageError(msg)
+    erasing = Erasing(load(config), project_id)
+    if wanted:
+        erasing.of_users(wanted)
+    else:
+        erasing.of_event(more["event"])
+    if not yes:
+        with waiting("counting what there is"):
+            found = erasing.tally()
+        _print("Of them there are", found)
+        click.echo("nothing is done yet: repeat this with --yes")
+        return
+    with Progress(console=Console(stderr=True)) as progress:
+        bar = progress.add_task("")
+        for table, done, total in erasing.carry_out(by or f"{getpass.getuser()}@{socket.gethostname()}"):
+            progress.update(bar, description=table, completed=done, total=total)
+    for receipt in receipts(load(config), project_id):
+        if receipt.erasure.erasure == erasing.name:
+            _show(receipt)
+    click.echo("what was on its way meanwhile may come yet: repeat this after two checkpoints")
+
+
+def _lines(file: Any) -> Iterator[str]:
+    return (user for line in file or () if (user := line.rstrip("\r\n")))
+
+
+@erase.command("show", epilog=example("erase show 434735 mina@example.com --json"))
+@click.argument("project_id", type=PROJECT_ID)
+@click.argument("user_ids", metavar="[USER_ID]...", nargs=-1)
+@as_json_option
+@click.pass_obj
+def show(config: Path, /, project_id: int, user_ids: tuple[str, ...], *, as_json: bool) -> None:
+    """Show the receipts of PROJECT_ID, all or those of some users: what was found, when, and for whom."""
+    found = receipts(load(config), project_id, user_ids)
+    if as_json:
+        rows = [{**one.erasure._asdict(), "found": one.found, "snapshots": one.held} for one in found]
+        click.echo(json.dumps(rows, indent=2))
+        return
+    for one in found:
+        _show(one)
+    if not found:
+        click.echo("nothing was erased")
+
+
+def _show(receipt: Receipt) -> None:
+    one = receipt.erasure
+    state = f"done {one.done_at}" if one.done_at else f"{one.status}: repeat the command that began it"
+    click.echo(f"erasure {one.erasure} by {printable(one.requested_by)}: {state}")
+    click.echo(f"subject {one.subject}, what arrived before {one.before}")
+    table = Table("table")
+    for name in ("removed", "cut", "snapshots of before"):
+        table.add_column(name, justify="right")
+    for name, changes in receipt.found.items():
+        numbers = (changes.get("removed", 0), changes.get("cut", 0), receipt.held.get(name, 0))
+        table.add_row(cell(name), *(f"{number:,}" for number in numbers))
+    Console().print(table)
+    if one.query:
+        click.echo(f"proof, 0 expected: {one.query}")
+
+
+def _print(title: str, counts: Counts) -> None:
+    table = Table("table", "change", title=title, title_justify="left")
+    table.add_column("rows", justify="right")
+    for (name, change), rows in sorted(counts.items()):
+        table.add_row(cell(name), cell(change), f"{rows:,}")
+    Console().print(table)

@@ -1,0 +1,271 @@
+"""A user's rows, profile and memberships taken out, beside the running job; the ledger knows how many rows.
+
+What goes is what arrived before a moment: new events of the user are taken. Of a cohort message, which names
+others too, only the user's entry goes. Files are exchanged some at a time, and their rows counted before that
+(`stores.erased`): a command that was killed is finished by the next one for the same subject.
+"""
+
+import secrets
+import threading
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ops.maintenance.erasable import Event, Part, Target, Users, changed, counted, light_columns
+from settings import Settings
+from stores import erased
+from stores.cohorts import CohortMembers, Cohorts
+from stores.erasures import Erasure, Erasures, subject_of
+from stores.errors import StoreError
+from stores.history import history_of
+from stores.lake import (
+    DEAD_LETTERS,
+    EVENT_STORE,
+    USER_UPDATES,
+    Condition,
+    Lake,
+)
+from stores.leases import Lease, Leases
+from stores.profiles import Key, Profiles
+from stores.projects import Projects
+from stores.rewrite import Exchange, Rewriting
+
+_FILES_A_COMMIT: Final = 50
+_LEASE_SECONDS: Final = 30
+Step = tuple[str, int, int]
+"""A table, how many files of it were looked at, and of how many."""
+Counts = Counter[tuple[str, str]]
+"""Rows by table and what becomes of them: `removed` or `cut`."""
+
+
+class Erasing:
+    """One command: all subjects of it, in one project. Methods raise StoreError."""
+
+    def __init__(self, settings: Settings, project_id: int) -> None:
+        self.settings, self.project_id = settings, project_id
+        self.lake, tables = Lake(settings.lake_address), settings.tables_address
+        Projects(tables).get(project_id)
+        self.profiles, self.members, self.receipts = Profiles(tables), CohortMembers(tables), Erasures(tables)
+        self.cohorts = [one.cohort_id for one in Cohorts(tables).list() if one.project_id == project_id]
+        _, self.before = Leases(tables).current()  # by DynamoDB's clock: this machine's may be wrong
+        self.name = f"{self.before:%Y-%m-%dT%H:%M:%SZ}-{secrets.token_hex(3)}"
+        self.known = self.receipts.of_project(project_id)
+        self.target: Target = Users(project_id, self.before, {}, {})
+
+    def of_users(self, user_ids: Sequence[str]) -> None:
+        """Let it be users, by their ids."""
+        users = {user: subject_of(self.project_id, user) for user in user_ids}
+        self.target = Users(self.project_id, self.before, users, self._nameless(users))
+
+    def of_event(self, name: str) -> None:
+        """Let it be an event, by Amplitude's name."""
+        self.target = Event(self.project_id, self.before, name)
+
+    def of_amplitude_ids(self, numbers: Sequence[int]) -> None:
+        """Let it be users whom Amplitude has deleted, by its ids.
+
+        A user id goes too, unless a row has it with another of Amplitude's ids: then the user has come back.
+        """
+        subjects = {number: subject_of(self.project_id, f"amplitude {number}") for number in numbers}
+        pairs = self._identified("amplitude_id", subjects)
+        users = {user: subjects[number] for user, number in pairs if user is not None}
+        for user, number in self._identified("user_id", users):
+            if number is not None and number not in subjects:
+                users.pop(user, None)
+        self.target = Users(self.project_id, self.before, users, {}, subjects)
+
+    @property
+    def begun(self) -> list[Erasure]:
+        """Receipts of the same subjects whose commands were killed."""
+        subjects = set(self.target.subjects)
+        return [one for one in self.known if one.status == "begun" and one.subject in subjects]
+
+    def _nameless(self, users: Mapping[str, str]) -> dict[int, str]:
+        """Amplitude's ids of the users, but those that another user has too: nobody knows whose rows these are."""
+        mine = set(users.values())
+        found = {number: one.subject for one in self.known if one.subject in mine for number in one.amplitude_ids}
+        keys = [Key(self.project_id, user) for user in users]
+        found |= {
+            one.amplitude_id: users[key.user_id]
+            for key, one in self.profiles.of_users(keys).items()
+            if one.amplitude_id is not None
+        }
+        for user, number in self._identified("user_id", users):
+            if number is not None:
+                found[number] = users[user]
+        for user, number in self._identified("amplitude_id", found):
+            if user is not None and user not in users:
+                found.pop(number, None)
+        return found
+
+    def _identified(self, column: str, values: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
+        """User id and Amplitude's id of the rows that have one of these values in a column, each pair once."""
+        where, columns = [Condition("project_id", "=", self.project_id)], ("user_id", "amplitude_id")
+        wanted = list(values)
+        for table in (EVENT_STORE, USER_UPDATES):
+            for piece in self.lake.pieces(table, columns, where):
+                chosen = piece.filter(pc.is_in(piece[column], value_set=pa.array(wanted, piece[column].type)))
+                for row in chosen.group_by(list(columns)).aggregate([]).to_pylist():
+                    yield row["user_id"], row["amplitude_id"]
+
+    def tally(self) -> Counts:
+        """What there is: nothing is changed."""
+        counts: Counts = Counter()
+        for part in self.target.parts():
+            rewriting = Rewriting(self.lake, part.table, self._where(part))
+            for file in rewriting.files:
+                counts.update((part.table, hit.change) for hit in part.hits(light_columns(rewriting, file, part)))
+        keys = [Key(self.project_id, user) for user in self.target.users]
+        counts["profiles", "removed"] = sum(one.version > 0 for one in self.profiles.of_users(keys).values())
+        counts["cohort_members", "removed"] = sum(
+            self.members.knows(self.project_id, cohort, user)
+            for cohort in self.cohorts
+            for user in self.target.users
+        )
+        return +counts
+
+    def carry_out(self, requested_by: str) -> Iterator[Step]:
+        """Erase, and write the receipts; gives how far it is."""
+        erased.create(self.lake)
+        self.receipts.create()
+        with _held(Leases(self.settings.tables_address, name=f"erase {self.project_id}"), self.name) as is_held:
+            self._settle()
+            receipts = [self._begin(subject, requested_by) for subject in self.target.subjects]
+            for part in self.target.parts():
+                while not (yield from self._all_files(part, is_held)):
+                    pass
+            for receipt in receipts:
+                self._finish(receipt)
+
+    def _settle(self) -> None:
+        """Drop the counts of what a command that was killed has not committed."""
+        for run in {run for one in self.begun for run in (one.erasure, *one.continues)}:
+            rows = erased.erased(self.lake, ("table_name", "attempt"), [Condition("erasure", "=", run)])
+            made = {(row["table_name"], row["attempt"]) for row in rows}
+            histories = (history_of(self.lake, table) for table in {table for table, _ in made})
+            committed = {commit.attempt for history in histories for commit in history}
+            erased.drop(self.lake, {attempt for _, attempt in made} - committed)
+
+    def _begin(self, subject: str, requested_by: str) -> Erasure:
+        before = [one for one in self.begun if one.subject == subject]
+        receipt = Erasure(
+            self.project_id,
+            self.name,
+            subject,
+            "begun",
+            self.before.isoformat(),
+            requested_by,
+            tuple(number for number, of in self.target.nameless.items() if of == subject),
+            tuple(run for one in before for run in (*one.continues, one.erasure)),
+            sum(one.profiles for one in before),
+            sum(one.members for one in before),
+        )
+        self.receipts.write(receipt)
+        for one in before:
+            self.receipts.remove(one)
+        return receipt
+
+    def _all_files(self, part: Part, is_held: Callable[[], bool]) -> Generator[Step, None, bool]:
+        """Exchange the files that hold such rows; False when another has exchanged some of them meanwhile."""
+        rewriting = Rewriting(self.lake, part.table, self._where(part))
+        total, pending, counts = len(rewriting.files), list[Exchange](), list[dict[str, Any]]()
+        for number, file in enumerate(rewriting.files, 1):
+            light = light_columns(rewriting, file, part)
+            if hits := part.hits(light):
+                pending.append(rewriting.exchange(file, changed(rewriting.rows(file), hits)))
+                counts += counted(light, part.table, self.name, hits)
+            yield part.table, number, total
+            if pending and (number == total or len(pending) == _FILES_A_COMMIT):
+                if not self._commit(rewriting, pending, counts, is_held):
+                    return False
+                pending, counts = [], []
+        return True
+
+    def _commit(
+        self,
+        rewriting: Rewriting,
+        pending: Sequence[Exchange],
+        counts: Sequence[dict[str, Any]],
+        is_held: Callable[[], bool],
+    ) -> bool:
+        if not is_held():
+            msg = f"project {self.project_id}: another erasure has begun, as this one was silent for too long"
+            raise StoreError(msg)
+        attempt = secrets.token_hex(16)
+        erased.add(self.lake, [{**one, "attempt": attempt} for one in counts])
+        done = rewriting.commit(pending, attempt)
+        if not done:
+            erased.drop(self.lake, [attempt])
+        return done
+
+    def _where(self, part: Part) -> list[Condition]:
+        """Files without such rows are not read."""
+        early = Condition("arrival", "<", self.before)
+        # a dead letter may name no project
+        return [early] if part.table == DEAD_LETTERS else [Condition("project_id", "=", self.project_id), early]
+
+    def _finish(self, receipt: Erasure) -> None:
+        users = [user for user, of in self.target.users.items() if of == receipt.subject]
+        profiles = sum(self.profiles.remove(Key(self.project_id, user)) for user in users)
+        members = sum(
+            self.members.remove(self.project_id, cohort, user) for cohort in self.cohorts for user in users
+        )
+        self.receipts.write(
+            receipt._replace(
+                status="done",
+                amplitude_ids=(),
+                profiles=receipt.profiles + profiles,
+                members=receipt.members + members,
+                done_at=datetime.now(UTC).isoformat(timespec="seconds"),
+                query=self._query(receipt.subject),
+            )
+        )
+
+    def _query(self, subject: str) -> str:
+        """A query in Flink's SQL that answers 0 when no row of the subject is left."""
+        tables, condition = self.target.proof(subject)
+        before = round(self.before.timestamp() * 1000)
+        whose = f"project_id = {self.project_id} AND arrival < TO_TIMESTAMP_LTZ({before}, 3) AND {condition}"
+        namespace = self.lake.address.namespace
+        asked = (f"SELECT project_id FROM {namespace}.{table} WHERE {whose}" for table in tables)  # noqa: S608
+        return f"SELECT COUNT(*) FROM ({' UNION ALL '.join(asked)})"  # noqa: S608  only shown
+
+
+@contextmanager
+def _held(leases: Leases, erasure: str) -> Iterator[Callable[[], bool]]:
+    """One erasure of a project at a time; gives whether it still holds the lease. Raises StoreError."""
+    lease = Lease(erasure, "", _LEASE_SECONDS)
+    leases.create()
+    there, now = leases.current()
+    if there and (left := there.left(now)).total_seconds() > 0:
+        msg = (
+            f"erasure {there.job_id} of this project is under way; should it be dead, repeat this in "
+            f"{round(left.total_seconds()) + 1} s"
+        )
+        raise StoreError(msg)
+    if not leases.take(lease, there):
+        msg = "another erasure of this project has just begun: repeat this when it has ended"
+        raise StoreError(msg)
+    ended, lost = threading.Event(), threading.Event()
+
+    def renew() -> None:
+        while not ended.wait(_LEASE_SECONDS / 3):
+            try:
+                leases.renew(lease)
+            except StoreError:
+                lost.set()
+
+    thread = threading.Thread(target=renew, daemon=True)
+    thread.start()
+    try:
+        yield lambda: not lost.is_set()
+    finally:
+        ended.set()
+        thread.join()
+        with suppress(StoreError):
+            leases.release(erasure)

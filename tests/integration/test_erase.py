@@ -1,0 +1,261 @@
+"""A user erased beside the running job: what goes, what stays, what becomes of copies; the ledger knows of it."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from pyflink.common import RestartStrategies
+
+from lab.stack.patience import scaled
+from ops.answers.ledger import unbalanced
+from ops.cli.main import commands
+from settings import Settings
+from stores.cohorts import CohortMembers
+from stores.erasures import subject_of
+from stores.history import history_of
+from stores.lake import (
+    COHORT_CHANGES,
+    COHORT_MESSAGES,
+    DEAD_LETTERS,
+    EVENT_STORE,
+    USER_UPDATES,
+    Lake,
+)
+from stores.leases import Leases
+from stores.profiles import Key, Profiles
+from stores.project import linked
+from stores.usage import UsageTable
+from tests.builders import OTHER_PROJECT, PROJECT, UNKNOWN_PROJECT, cohort, encode, event, stamp, user_update
+from tests.integration import cluster
+from tests.integration.cluster import Arrival, Place
+
+MINA, JUN = "mina@example.com", "jun@example.com"
+THEN = datetime(2026, 3, 15, 10, 0, tzinfo=UTC)
+TENANTS = [linked(PROJECT, "acme"), linked(OTHER_PROJECT, "globex")]
+BOTH = [{"user_id": MINA, "user_properties": {"n": 1.50}}, {"user_id": JUN, "user_properties": {"n": 1.50}}]
+
+
+def seen(user: str | None, number: int, amplitude_id: int, **more: Any) -> bytes:
+    return encode(event(uuid=f"{user}-{amplitude_id}-{number}", user_id=user, amplitude_id=amplitude_id, **more))
+
+
+FED = [
+    *(seen(MINA, n, 1) for n in (1, 2, 3, 3)),
+    *(seen(JUN, n, 2) for n in range(4)),
+    seen(None, 1, 1),  # before she was known
+    seen(None, 1, 3),  # of both of them, so nobody knows whose it is
+    seen(MINA, 4, 3),
+    seen(JUN, 4, 3),
+    seen(MINA, 1, 1, app=OTHER_PROJECT),
+    seen(MINA, 1, 1, app=UNKNOWN_PROJECT),
+    *(encode(user_update(uuid=f"u-{user}", user_id=user, amplitude_id=9)) for user in (MINA, JUN)),
+    encode(cohort(users=BOTH)),
+    encode(cohort(cohort_id="nobodys", users=BOTH)),
+    encode(event(user_id=MINA))[:-20],
+    encode(event(user_id=JUN))[:-20],
+]
+ROWS = {EVENT_STORE: 12, USER_UPDATES: 2, COHORT_MESSAGES: 1, COHORT_CHANGES: 2, DEAD_LETTERS: 4}
+GONE = {EVENT_STORE: 5, USER_UPDATES: 1, COHORT_CHANGES: 1, DEAD_LETTERS: 1}
+"""Of Mina's rows in this project: four events and one of before she was known, and so on."""
+
+
+def at(payloads: list[bytes], first: datetime, sequence: int) -> list[Arrival]:
+    return [
+        Arrival(data, first + timedelta(milliseconds=n), f"shardId-{n % 2:012d}", str(10**50 + sequence + n))
+        for n, data in enumerate(payloads)
+    ]
+
+
+def settings_file(where: Place) -> Path:
+    found, path = where.settings, where.records.parent / "job.toml"
+    path.write_text(
+        f'[dynamodb]\nendpoint = "{found.dynamodb.endpoint}"\ntable_prefix = "{found.dynamodb.table_prefix}"\n'
+        f'[lake]\ncatalog_uri = "{found.lake.catalog_uri}"\nwarehouse = "{found.lake.warehouse}"\n'
+    )
+    return path
+
+
+def says(where: Place, *words: str) -> Result:
+    return CliRunner().invoke(commands, ["--config", str(settings_file(where)), "erase", *words])
+
+
+def bridge(where: Place, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [Path(sys.executable).parent / "amplitude-bridge", "--config", settings_file(where), "erase", *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=scaled(120), check=False)
+
+
+def rows(settings: Settings) -> dict[str, int]:
+    lake = Lake(settings.lake_address)
+    return {table: lake.rows(table, ("shard",)).num_rows for table in ROWS}
+
+
+def holding(settings: Settings, user: str) -> Counter[tuple[str, int | None]]:
+    """Rows by table and project in which the user's id stands anywhere."""
+    lake = Lake(settings.lake_address)
+    return Counter(
+        (table, row["project_id"])
+        for table in ROWS
+        for row in lake.rows(table).to_pylist()
+        if user in str(row.values())
+    )
+
+
+@pytest.fixture(scope="module")
+def where(tmp_path_factory: pytest.TempPathFactory, dynamodb_endpoint: str) -> Place:
+    return cluster.place(tmp_path_factory.mktemp("erase"), dynamodb_endpoint, TENANTS, {"gs72ns": PROJECT})
+
+
+@pytest.fixture(scope="module")
+def job(where: Place) -> Iterator[Any]:
+    cluster.write(where.records, "fed.json", at(FED, THEN, 0))
+    env = cluster.build(where, 2, timedelta(days=40))
+    env.set_restart_strategy(RestartStrategies.fixed_delay_restart(3, 500))
+    with cluster.running(env) as running:
+        cluster.until(lambda: rows(where.settings), lambda found: found == ROWS, running)
+        cluster.until(lambda: unbalanced(where.settings), lambda found: found == [], running)
+        yield running
+
+
+def test_a_user_is_erased_beside_the_running_job(where: Place, job: Any) -> None:
+    settings = where.settings
+    totals = UsageTable(settings.tables_address).list()
+    others = holding(settings, JUN)
+
+    dry = says(where, str(PROJECT), MINA)
+    assert dry.exit_code == 0, dry.output
+    assert dry.stdout.endswith("nothing is done yet: repeat this with --yes\n")
+    assert rows(settings) == ROWS
+
+    done = says(where, str(PROJECT), MINA, "--yes", "--by", "lena")
+    assert done.exit_code == 0, done.output
+    assert rows(settings) == {table: count - GONE.get(table, 0) for table, count in ROWS.items()}
+    assert holding(settings, MINA) == {(EVENT_STORE, OTHER_PROJECT): 1, (DEAD_LETTERS, UNKNOWN_PROJECT): 1}
+    assert holding(settings, JUN) == others
+    assert unbalanced(settings) == []
+    assert UsageTable(settings.tables_address).list() == totals
+
+    lake = Lake(settings.lake_address)
+    (message,) = lake.rows(COHORT_MESSAGES).to_pylist()
+    assert message["payload"] == encode(cohort(users=BOTH[1:]))
+    profiles = Profiles(settings.tables_address).of_users([Key(PROJECT, user) for user in (MINA, JUN)])
+    assert {key.user_id: one.version > 0 for key, one in profiles.items()} == {MINA: False, JUN: True}
+    members = CohortMembers(settings.tables_address).members(PROJECT, "gs72ns")
+    assert [member.user_id for member in members] == [JUN]
+
+
+def test_the_receipt_says_what_was_found_and_holds_no_id(where: Place) -> None:
+    """Behind the test above."""
+    (receipt,) = json.loads(says(where, "show", str(PROJECT), MINA, "--json").stdout)
+    assert receipt["subject"] == subject_of(PROJECT, MINA)
+    assert (receipt["status"], receipt["requested_by"]) == ("done", "lena")
+    assert receipt["found"] == {
+        **{table: {"removed": n} for table, n in GONE.items()},
+        DEAD_LETTERS: {"cut": 1, "removed": 1},
+        COHORT_MESSAGES: {"cut": 1},
+        "profiles": {"removed": 1},
+        "cohort_members": {"removed": 1},
+    }
+    assert min(receipt["snapshots"].values()) > 0
+    assert MINA not in json.dumps(receipt)
+    assert subject_of(PROJECT, MINA) in says(where, "show", str(PROJECT)).stdout
+
+
+def test_new_events_are_taken_and_copies_of_erased_ones_only_counted(where: Place, job: Any) -> None:
+    """Behind the tests above."""
+    settings, fresh = where.settings, datetime.now(UTC) + timedelta(seconds=60)
+    new = seen(MINA, 9, 5, server_upload_time=stamp(fresh))
+    before = rows(settings)[EVENT_STORE]
+    cluster.write(where.records, "later.json", at([new, seen(MINA, 1, 1), seen(JUN, 9, 2)], fresh, 1000))
+    cluster.until(lambda: rows(settings)[EVENT_STORE], lambda found: found == before + 2, job)
+    cluster.until(lambda: unbalanced(settings), lambda found: found == [], job)
+    assert holding(settings, MINA)[EVENT_STORE, PROJECT] == 1
+
+
+def killed(where: Place, when: str) -> None:
+    """Erase Jun in a process that gets KILL beside its first commit: before it, or after."""
+    program = (
+        "import os, signal\n"
+        "from ops.cli.main import main\n"
+        "from stores.rewrite import Rewriting\n"
+        "commit = Rewriting.commit\n"
+        "def dies(*given):\n"
+        f"    {when!r} == 'after' and commit(*given)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "Rewriting.commit = dies\n"
+        "main()\n"
+    )
+    words = ["--config", settings_file(where), "erase", str(PROJECT), JUN, "--yes"]
+    command = [sys.executable, "-c", program, *words]
+    done = subprocess.run(command, capture_output=True, timeout=scaled(120), check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_second_one_is_refused_while_a_killed_one_may_live(where: Place, job: Any, when: str) -> None:
+    killed(where, when)
+    leases = Leases(where.settings.tables_address, name=f"erase {PROJECT}")
+    held, _ = leases.current()
+    assert held is not None
+    refused = bridge(where, str(PROJECT), JUN, "--yes")
+    line = rf"amplitude-bridge: erasure {held.job_id} of this project is under way; .*, repeat this in \d+ s\n"
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert re.fullmatch(line, refused.stderr)
+    leases.release(held.job_id)  # as after 30 s
+
+
+def test_the_next_command_finishes_what_was_killed(where: Place, job: Any) -> None:
+    """Behind the test above."""
+    done = bridge(where, str(PROJECT), JUN, "--yes")
+    assert done.returncode == 0, done.stderr
+    assert holding(where.settings, JUN) == {(EVENT_STORE, PROJECT): 1}  # it arrives in a minute, says its clock
+    assert unbalanced(where.settings) == []
+    (receipt,) = json.loads(says(where, "show", str(PROJECT), JUN, "--json").stdout)
+    assert (receipt["status"], len(receipt["continues"])) == ("done", 2)
+    assert receipt["found"][EVENT_STORE] == {"removed": 4 + 1 + 1}
+
+
+def workers() -> set[int]:
+    """The Python processes of the job: they are below the JVM, which is below this process."""
+    parents = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            parents[int(folder.name)] = int((folder / "stat").read_text("utf-8").rpartition(")")[2].split()[1])
+    below = {os.getpid()}
+    for _ in range(9):
+        below |= {pid for pid, parent in parents.items() if parent in below}
+    return {pid for pid in below if b"beam_boot" in Path(f"/proc/{pid}/cmdline").read_bytes()}
+
+
+def test_a_job_that_starts_from_a_checkpoint_finds_its_commits_below_the_erasure(where: Place, job: Any) -> None:
+    """Behind the tests above."""
+    settings, before = where.settings, workers()
+    lake = Lake(settings.lake_address)
+    assert any(one.attempt for one in history_of(lake, USER_UPDATES))
+    stored, totals = rows(settings), sum(one.records for one in UsageTable(settings.tables_address).list())
+    for pid in before:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    cluster.until(workers, lambda found: bool(found - before), job)
+    fresh = datetime.now(UTC)
+    again = [encode(user_update(uuid="u-9", user_id=JUN)), *FED]
+    cluster.write(where.records, "again.json", at(again, fresh, 2000))
+    cluster.until(lambda: rows(settings)[USER_UPDATES], lambda found: found == stored[USER_UPDATES] + 1, job)
+    cluster.until(
+        lambda: sum(one.records for one in UsageTable(settings.tables_address).list()),
+        lambda found: found == totals + 13,
+        job,
+    )
+    cluster.until(lambda: unbalanced(settings), lambda found: found == [], job)
+    assert rows(settings)[EVENT_STORE] == stored[EVENT_STORE]
+    assert history_of(lake, USER_UPDATES)[0].job
