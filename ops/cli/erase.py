@@ -3,7 +3,9 @@
 import getpass
 import json
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from datetime import date
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,9 @@ from rich.table import Table
 
 from ops.answers.erasures import Receipt, receipts
 from ops.cli.terminal import PROJECT_ID, Commands, as_json_option, cell, example, printable, waiting
+from ops.maintenance.deletions import URLS, deleted
 from ops.maintenance.erase import Counts, Erasing
+from ops.maintenance.export_api import keys
 from settings import load
 
 
@@ -51,6 +55,12 @@ def erase() -> None:
     "--users-from", metavar="FILE", type=click.File(encoding="utf-8"), help="A user id a line; - is stdin."
 )
 @click.option("--event", metavar="NAME", help="In place of users: all of this event, by Amplitude's name.")
+@click.option("--from-amplitude", is_flag=True, help="Whom Amplitude has deleted in the last 180 days.")
+@click.option("--region", type=click.Choice([*URLS]), default="us", show_default=True, help="Of the organisation.")
+@click.option(
+    "--keys", type=click.Path(path_type=Path), help="A file that holds API_KEY:SECRET_KEY of the project."
+)
+@click.option("--endpoint", metavar="URL", help="Another address than Amplitude's, such as a stand-in's.")
 @click.option("--by", metavar="NAME", help="Who asks for it, for the receipt. [default: user and host]")
 @click.option("--yes", is_flag=True, help="Do it; without this only what would be done is printed.")
 @click.pass_obj
@@ -63,28 +73,43 @@ def users(
     statements stay as they are. The job may run. New events of the user are taken.
     """
     wanted = list(dict.fromkeys((*user_ids, *_lines(more["users_from"]))))
-    if bool(wanted) == (more["event"] is not None):
-        msg = "name the users, by USER_ID... or --users-from FILE, or an --event"
+    if (bool(wanted), more["event"] is not None, more["from_amplitude"]).count(True) != 1:
+        msg = "name users, by USER_ID... or --users-from FILE, or an --event, or give --from-amplitude"
         raise click.UsageError(msg)
     erasing = Erasing(load(config), project_id)
     if wanted:
         erasing.of_users(wanted)
-    else:
+    elif more["event"] is not None:
         erasing.of_event(more["event"])
+    else:
+        erasing.of_deleted(_deleted(project_id, erasing.before.date(), more))
+    if not erasing.target.subjects:
+        click.echo("nothing to do: whom Amplitude has deleted was erased")
+        return
     if not yes:
         with waiting("counting what there is"):
             found = erasing.tally()
         _print("Of them there are", found)
         click.echo("nothing is done yet: repeat this with --yes")
         return
+    steps = erasing.carry_out(by or f"{getpass.getuser()}@{socket.gethostname()}")
+    first = next(steps, ("", 0, 0))  # a refusal comes with it, and is one line
     with Progress(console=Console(stderr=True)) as progress:
         bar = progress.add_task("")
-        for table, done, total in erasing.carry_out(by or f"{getpass.getuser()}@{socket.gethostname()}"):
+        for table, done, total in chain([first], steps):
             progress.update(bar, description=table, completed=done, total=total)
     for receipt in receipts(load(config), project_id):
         if receipt.erasure.erasure == erasing.name:
             _show(receipt)
     click.echo("what was on its way meanwhile may come yet: repeat this after two checkpoints")
+
+
+def _deleted(project_id: int, today: date, asked: Mapping[str, Any]) -> dict[int, date]:
+    if asked["keys"] is None:
+        msg = "--from-amplitude needs --keys"
+        raise click.UsageError(msg)
+    with waiting("asking Amplitude"):
+        return deleted(asked["endpoint"] or URLS[asked["region"]], keys(asked["keys"]), project_id, today)
 
 
 def _lines(file: Any) -> Iterator[str]:

@@ -10,7 +10,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any, Final
 
 import pyarrow as pa
@@ -66,12 +66,14 @@ class Erasing:
         """Let it be an event, by Amplitude's name."""
         self.target = Event(self.project_id, self.before, name)
 
-    def of_amplitude_ids(self, numbers: Sequence[int]) -> None:
-        """Let it be users whom Amplitude has deleted, by its ids.
+    def of_deleted(self, deleted: Mapping[int, date]) -> None:
+        """Let it be users whom Amplitude has deleted, by its ids, but those who were erased since that day.
 
         A user id goes too, unless a row has it with another of Amplitude's ids: then the user has come back.
         """
-        subjects = {number: subject_of(self.project_id, f"amplitude {number}") for number in numbers}
+        done = {one.subject: one.before for one in self.known if one.status == "done"}
+        named = {number: subject_of(self.project_id, f"amplitude {number}") for number in deleted}
+        subjects = {number: of for number, of in named.items() if done.get(of, "")[:10] <= f"{deleted[number]}"}
         pairs = self._identified("amplitude_id", subjects)
         users = {user: subjects[number] for user, number in pairs if user is not None}
         for user, number in self._identified("user_id", users):

@@ -1,14 +1,10 @@
 """A user erased beside the running job: what goes, what stays, what becomes of copies; the ledger knows of it."""
 
 import json
-import os
-import re
-import signal
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,7 +19,6 @@ from ops.cli.main import commands
 from settings import Settings
 from stores.cohorts import CohortMembers
 from stores.erasures import subject_of
-from stores.history import history_of
 from stores.lake import (
     COHORT_CHANGES,
     COHORT_MESSAGES,
@@ -32,7 +27,6 @@ from stores.lake import (
     USER_UPDATES,
     Lake,
 )
-from stores.leases import Leases
 from stores.profiles import Key, Profiles
 from stores.project import linked
 from stores.usage import UsageTable
@@ -180,82 +174,3 @@ def test_new_events_are_taken_and_copies_of_erased_ones_only_counted(where: Plac
     cluster.until(lambda: rows(settings)[EVENT_STORE], lambda found: found == before + 2, job)
     cluster.until(lambda: unbalanced(settings), lambda found: found == [], job)
     assert holding(settings, MINA)[EVENT_STORE, PROJECT] == 1
-
-
-def killed(where: Place, when: str) -> None:
-    """Erase Jun in a process that gets KILL beside its first commit: before it, or after."""
-    program = (
-        "import os, signal\n"
-        "from ops.cli.main import main\n"
-        "from stores.rewrite import Rewriting\n"
-        "commit = Rewriting.commit\n"
-        "def dies(*given):\n"
-        f"    {when!r} == 'after' and commit(*given)\n"
-        "    os.kill(os.getpid(), signal.SIGKILL)\n"
-        "Rewriting.commit = dies\n"
-        "main()\n"
-    )
-    words = ["--config", settings_file(where), "erase", str(PROJECT), JUN, "--yes"]
-    command = [sys.executable, "-c", program, *words]
-    done = subprocess.run(command, capture_output=True, timeout=scaled(120), check=False)
-    assert done.returncode == -signal.SIGKILL, done.stderr
-
-
-@pytest.mark.parametrize("when", ["before", "after"])
-def test_a_second_one_is_refused_while_a_killed_one_may_live(where: Place, job: Any, when: str) -> None:
-    killed(where, when)
-    leases = Leases(where.settings.tables_address, name=f"erase {PROJECT}")
-    held, _ = leases.current()
-    assert held is not None
-    refused = bridge(where, str(PROJECT), JUN, "--yes")
-    line = rf"amplitude-bridge: erasure {held.job_id} of this project is under way; .*, repeat this in \d+ s\n"
-    assert (refused.returncode, refused.stdout) == (2, "")
-    assert re.fullmatch(line, refused.stderr)
-    leases.release(held.job_id)  # as after 30 s
-
-
-def test_the_next_command_finishes_what_was_killed(where: Place, job: Any) -> None:
-    """Behind the test above."""
-    done = bridge(where, str(PROJECT), JUN, "--yes")
-    assert done.returncode == 0, done.stderr
-    assert holding(where.settings, JUN) == {(EVENT_STORE, PROJECT): 1}  # it arrives in a minute, says its clock
-    assert unbalanced(where.settings) == []
-    (receipt,) = json.loads(says(where, "show", str(PROJECT), JUN, "--json").stdout)
-    assert (receipt["status"], len(receipt["continues"])) == ("done", 2)
-    assert receipt["found"][EVENT_STORE] == {"removed": 4 + 1 + 1}
-
-
-def workers() -> set[int]:
-    """The Python processes of the job: they are below the JVM, which is below this process."""
-    parents = {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            parents[int(folder.name)] = int((folder / "stat").read_text("utf-8").rpartition(")")[2].split()[1])
-    below = {os.getpid()}
-    for _ in range(9):
-        below |= {pid for pid, parent in parents.items() if parent in below}
-    return {pid for pid in below if b"beam_boot" in Path(f"/proc/{pid}/cmdline").read_bytes()}
-
-
-def test_a_job_that_starts_from_a_checkpoint_finds_its_commits_below_the_erasure(where: Place, job: Any) -> None:
-    """Behind the tests above."""
-    settings, before = where.settings, workers()
-    lake = Lake(settings.lake_address)
-    assert any(one.attempt for one in history_of(lake, USER_UPDATES))
-    stored, totals = rows(settings), sum(one.records for one in UsageTable(settings.tables_address).list())
-    for pid in before:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-    cluster.until(workers, lambda found: bool(found - before), job)
-    fresh = datetime.now(UTC)
-    again = [encode(user_update(uuid="u-9", user_id=JUN)), *FED]
-    cluster.write(where.records, "again.json", at(again, fresh, 2000))
-    cluster.until(lambda: rows(settings)[USER_UPDATES], lambda found: found == stored[USER_UPDATES] + 1, job)
-    cluster.until(
-        lambda: sum(one.records for one in UsageTable(settings.tables_address).list()),
-        lambda found: found == totals + 13,
-        job,
-    )
-    cluster.until(lambda: unbalanced(settings), lambda found: found == [], job)
-    assert rows(settings)[EVENT_STORE] == stored[EVENT_STORE]
-    assert history_of(lake, USER_UPDATES)[0].job
