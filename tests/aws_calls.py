@@ -7,6 +7,7 @@ import ast
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,10 @@ IN_TRANSACTIONS = {"Put": "PutItem", "Update": "UpdateItem", "Delete": "DeleteIt
 WAITED_WITH = {"table_exists": "describe_table", "stream_exists": "describe_stream"}
 
 
+parsed = cache(ast.parse)
+"""The tree of a source, for all that look at it."""
+
+
 def functions(tree: ast.AST) -> dict[str, ast.FunctionDef]:
     return {node.name: node for node in ast.iter_child_nodes(tree) if isinstance(node, ast.FunctionDef)}
 
@@ -30,7 +35,7 @@ def camel(operation: str) -> str:
 
 
 def methods(source: str, name: str) -> dict[str, ast.FunctionDef]:
-    return next(functions(node) for node in ast.parse(source).body if getattr(node, "name", "") == name)
+    return next(functions(node) for node in parsed(source).body if getattr(node, "name", "") == name)
 
 
 CLIENT = re.compile(r"self(?:\.\w+)?\.client(?:\.get_(?:paginator|waiter)\('(\w+)'\))?")
@@ -118,7 +123,7 @@ def handed_on(tables: Iterable[str]) -> re.Pattern[str]:
 
 def stores(source: str) -> dict[str, dict[str, set[Grant]]]:
     """The classes of a module that have a client or tables."""
-    found = [node for node in ast.parse(source).body if isinstance(node, ast.ClassDef)]
+    found = [node for node in parsed(source).body if isinstance(node, ast.ClassDef)]
     return {
         node.name: grants(source, node)
         for node in found
@@ -136,7 +141,7 @@ STORES = {
 
 def used(source: str) -> set[tuple[str, str]]:
     """(class, method) of stores that a module uses; a name stands for the same class throughout the module."""
-    tree = ast.parse(source)
+    tree = parsed(source)
     known: dict[str, set[str]] = defaultdict(set)
 
     def of(expression: ast.AST | None) -> set[str]:

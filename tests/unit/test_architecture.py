@@ -16,6 +16,7 @@ import pytest
 from pydantic import BaseModel
 
 import settings
+from tests.aws_calls import parsed
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -56,7 +57,7 @@ SHIPPED_OR_LAB = [path for path in FILES if path.suffix == ".py" and path.parts[
 @cache
 def nodes(source: str) -> list[ast.AST]:
     """All that a module's tree consists of."""
-    return list(ast.walk(ast.parse(source)))
+    return list(ast.walk(parsed(source)))
 
 
 def imported(source: str, path: PurePosixPath) -> Iterator[tuple[int, str]]:
