@@ -221,14 +221,20 @@ END_BYTES = 22
 
 def _disaggregated(data: bytes) -> Opened:
     """Magic, protobuf, MD5: a KPL aggregate's records are field 3, their data is field 3 of each."""
-    body, digest = data[4:-16], data[-16:]
-    if len(data) < 20 or md5(body, usedforsecurity=False).digest() != digest:
+    read = md5(usedforsecurity=False)
+    for end in range(4, len(data)):
+        if data.startswith(read.digest(), end):
+            break
+        read.update(data[end : end + 1])
+    else:
         return [], [Fault("kpl_invalid")], 0
+    body, rest = data[4:end], data[end + 16 :]
     try:
         records = [value for number, value in _fields(body) if number == 3]
-        return [value for record in records for number, value in _fields(record) if number == 3], [], 0
+        found = [value for record in records for number, value in _fields(record) if number == 3]
     except (IndexError, ValueError):
         raise UnclearError from None
+    return _followed(found, rest, Fault("kpl_invalid"))
 
 
 def _fields(message: bytes) -> Iterator[tuple[int, bytes]]:

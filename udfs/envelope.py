@@ -213,14 +213,19 @@ class _Row:
         return self._behind(content, at)
 
     def _kpl(self, at: int) -> "_Parts":
-        """The records of an aggregate, which takes up all the bytes there are."""
+        """The records of an aggregate; nobody knows where one ends whose checksum is wrong."""
+        content = inflate.Content("the aggregate", Reason.KPL_INVALID, 0)
+        # only the first may be all there is, or each of thousands would be read to the end
+        whole = at == values.skip(self.plain) and kpl.is_whole(self.payload[at:])
+        content.end = len(self.payload) if whole else kpl.end(self.payload, at, self.opening.step)
         try:
-            for data in kpl.data(self.payload[at:], self.opening.step):
+            for data in kpl.data(self.payload[at : content.end], self.opening.step):
                 self.opening.step(_OPENED)
                 yield from self._inside(data)
         except kpl.AggregateError as error:
             self.opening.note(Rejection(Reason.KPL_INVALID, str(error)))
-        return len(self.payload)
+            return len(self.payload)
+        return self._behind(content, at)
 
     def _behind(self, content: inflate.Content, begin: int) -> int:
         """Where the next thing is behind what is compressed from `begin` on; the end, if none is found."""

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 MAGIC: Final = b"\xf3\x89\x9a\xc2"
 ALL_HASHES: Final = (0, 2**128 - 1)
 """The hash keys of the only shard of a stream, first and last."""
-_NO_SHARD: Final = 2**128
+_NO_SHARD: Final = 10**4_000
 _KEY_TABLE, _HASH_TABLE, _RECORDS = 1, 2, 3
 _KEY, _HASH, _DATA, _TAG = 1, 2, 3, 4
 _TAG_NAME = 1
@@ -32,6 +32,14 @@ class Record(NamedTuple):
     data: bytes
     key: str | None
     hash_key: int | None
+
+    @property
+    def place(self) -> str:
+        """What says to which shard it belongs: an explicit hash key, else the partition key."""
+        explicit = self.key is None or self.hash_key != int.from_bytes(_md5(self.key.encode()))
+        if not explicit:
+            return f"key {self.key!r}"
+        return "hash key of thousands of digits" if self.hash_key == _NO_SHARD else f"hash key {self.hash_key}"
 
 
 class Opened(NamedTuple):
@@ -62,7 +70,7 @@ def opened(payload: bytes, hashes: tuple[int, int] = ALL_HASHES) -> Opened | Non
         if one.hash_key is None:
             return Opened(records, number, f"record {number} names no partition key or hash key that is there")
         if not hashes[0] <= one.hash_key <= hashes[1]:
-            return Opened(records, 0, f"record {number} belongs to another shard, by its key {one.key!r}")
+            return Opened(records, 0, f"record {number} belongs to another shard, by its {one.place}")
     return Opened(records, len(records), None)
 
 
@@ -70,6 +78,32 @@ def partition_key(payload: bytes) -> str | None:
     """The key under which an aggregate has to be put, for the connector to hand it over; None for all else."""
     inside = opened(payload)
     return inside.records[0].key if inside and inside.records else None
+
+
+def is_whole(payload: bytes) -> bool:
+    """Whether an aggregate ends where these bytes do: the last ones are the checksum of all before."""
+    return len(payload) >= len(MAGIC) + 16 and _md5(payload[len(MAGIC) : -16]) == payload[-16:]
+
+
+def end(payload: bytes, at: int, step: Callable[[], None]) -> int:
+    """Where the aggregate ends that begins here: behind the first checksum that is right; else with the bytes.
+
+    Only fields of a told length are passed over, which all of an aggregate's are. `step` counts them.
+    """
+    at += len(MAGIC)
+    read = md5(usedforsecurity=False)
+    try:
+        while at < len(payload) and not payload.startswith(read.digest(), at):
+            step()
+            _, kind, value = _tag(payload, at)
+            length, value = _varint(payload, value)
+            if kind != _TEXT:
+                return len(payload)
+            read.update(payload[at : value + length])
+            at = value + length
+    except IndexError:
+        return len(payload)
+    return min(at + read.digest_size, len(payload))
 
 
 def data(payload: bytes, step: Callable[[], None] = lambda: None) -> Iterator[bytes]:
@@ -126,11 +160,10 @@ def _at(table: list[str], index: int) -> str | None:
 
 
 def _body(payload: bytes) -> bytes:
-    body, digest = payload[len(MAGIC) : -16], payload[-16:]
-    if len(payload) < len(MAGIC) + 16 or _md5(body) != digest:
+    if not is_whole(payload):
         msg = "the checksum of the aggregate is wrong"
         raise AggregateError(msg)
-    return body
+    return payload[len(MAGIC) : -16]
 
 
 def _md5(data: bytes) -> bytes:

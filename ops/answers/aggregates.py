@@ -75,11 +75,11 @@ def note(inside: kpl.Opened) -> str:
         return f"The Kinesis connector opens it and hands over {handed}: {inside.why}."
     if not inside.records:
         return "The Kinesis connector opens it, and nothing is in it: the job gets nothing."
-    keys = list(dict.fromkeys(str(one.key) for one in inside.records))
+    keys = list(dict.fromkeys(one.place for one in inside.records))
     if len(keys) < 2:
-        return f"The connector drops it on any shard but that of its key {', '.join(keys)!r}."
-    shown = ", ".join(map(repr, keys[:3])) + (" …" if len(keys) > 3 else "")
+        return f"The connector drops it on any shard but that of its {keys[0]}."
+    shown = ", ".join(keys[:3]) + (" …" if len(keys) > 3 else "")
     return (
-        f"It has {len(keys):,} partition keys ({shown}): when one of them belongs to another shard of the stream, "
-        "the connector drops all of it; amplitude-bridge ledger check --stream tells."
+        f"Its records belong to shards by {len(keys):,} keys ({shown}): when one of them belongs to another "
+        "shard of the stream, the connector drops all of it; amplitude-bridge ledger check --stream tells."
     )

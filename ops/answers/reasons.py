@@ -127,7 +127,8 @@ REASONS: Final[Mapping[str, Meaning]] = {
         "ask the sender for the whole file again: copies of what was taken are removed",
     ),
     Reason.KPL_INVALID: Meaning(
-        "looks like an aggregate of the Kinesis Producer Library, but its checksum or its form is wrong",
+        "looks like an aggregate of the Kinesis Producer Library, but its checksum or its form is wrong, or it "
+        "has other bytes behind its end",
         "damaged on the way, or bytes that begin the same by chance",
         "ask the sender to send it again",
     ),

@@ -91,10 +91,11 @@ def packed(inner: st.SearchStrategy[Tree]) -> st.SearchStrategy[Tree]:
 
 
 def in_row(inner: st.SearchStrategy[Tree]) -> st.SearchStrategy[Tree]:
-    """Texts, gzips and zips one behind the other, which makes none of them a level deeper."""
+    """Texts, gzips, zips and aggregates one behind the other, which makes none of them a level deeper."""
     zips = st.builds(grown, st.just(zipped), st.lists(inner, max_size=3), arounds)
     gzipped = st.builds(grown, st.just(gzips), st.lists(inner, min_size=1, max_size=3), st.just(b""))
-    things = st.lists(st.one_of(texts, zips, gzipped), max_size=8)
+    aggregates = st.builds(grown, st.just(aggregate), st.lists(inner, max_size=3))
+    things = st.lists(st.one_of(texts, zips, gzipped, aggregates), max_size=8)
     return st.builds(grown, st.just(lines), things, separators, arounds)
 
 

@@ -25,7 +25,9 @@ def test_what_the_connector_drops_of_an_aggregate_is_said() -> None:
     )  # fmt: skip
     code, note, *_ = of_aggregate(aggregate_of(["k0", "k2"], [(0, None, A), (1, None, A)]))
     assert code == 0
-    assert note.startswith("It has 2 partition keys ('k0', 'k2'): when one of them belongs to another shard of")
+    assert note.startswith("Its records belong to shards by 2 keys (key 'k0', key 'k2'): when one of them")
+    _, note, *_ = of_aggregate(aggregate_of(["k0"], [(0, None, A), (0, 0, A)], ["7"]))
+    assert note.startswith("Its records belong to shards by 2 keys (key 'k0', hash key 7): when one of them")
     undefined = aggregate_of(["k0"], [(0, None, A), (0, 0, A), (0, None, A)], ["undefined"])
     why = "record 1 names no partition key or hash key that is there"
     assert of_aggregate(undefined) == (

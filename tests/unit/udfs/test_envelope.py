@@ -200,6 +200,9 @@ AGGREGATES = {
     "lines in a record": (aggregate(A + b"\n" + B, C), [A, B, C]),
     "in itself": (aggregate(aggregate(A), B, aggregate(C)), [A, B, C]),
     "in a gzip": (gzipped(aggregate(A, B)), [A, B]),
+    "in a row": (aggregate(A) + aggregate() + aggregate(B, C), [A, B, C]),
+    "lines around": (A + b"\n" + aggregate(B) + b"\n" + C, [A, B, C]),
+    "a line break behind, in each other": (aggregate(aggregate(A) + b"\n", B) + b"\r\n", [A, B]),
     "of gzips": (aggregate(gzipped(A + b"\n" + B), gzipped(C)), [A, B, C]),
     "unknown fields of every type": (
         sealed(b"\x20\xff\xff\x01" + b"\x29" + bytes(8) + b"\x35" + bytes(4) + field(9, b"x") + record(A)), [A]
@@ -210,7 +213,7 @@ AGGREGATES = {
 
 @pytest.mark.parametrize(("payload", "heads"), AGGREGATES.values(), ids=AGGREGATES)
 def test_an_aggregate_opens_into_its_records(payload: bytes, heads: list[bytes]) -> None:
-    assert envelope.form(payload) in {Form.KPL, Form.GZIP}
+    assert envelope.form(payload) in {Form.KPL, Form.GZIP, Form.LINES}
     assert opened(payload) == (heads, [])
 
 
@@ -233,6 +236,9 @@ BAD_AGGREGATES = {
         sealed(record(A) + field(3, field(3, B) + b"\x1a\x7f") + record(C)), [A, B], NO_PROTOBUF
     ),
     "checksum right, JSON": (sealed(A), [], NO_PROTOBUF),
+    "words behind": (aggregate(A) + b" x", [A], Rejection(
+        Reason.KPL_INVALID, f"the aggregate has 1 bytes behind its end, at byte {len(aggregate(A)) + 1:,}"
+    )),
     "one of its records is none": (aggregate(A, MAGIC + bytes(30), B), [A, B], WRONG_CHECKSUM),
 }  # fmt: skip
 

@@ -8,15 +8,15 @@ from udfs import kpl
 THIRD = (0, 2**128 // 3)
 TWO = [(0, None, b"1"), (0, None, b"2")]
 NO_KEY = "record {} names no partition key or hash key that is there"
-OTHER = "record {} belongs to another shard, by its key '{}'"
+OTHER = "record {} belongs to another shard, by its {}"
 HANDED = {
     "one key": (aggregate_of(["k0"], TWO), 2, None),
     "a key of another shard": (
-        aggregate_of(["k0", "k2"], [*TWO, (1, None, b"3")]), 0, OTHER.format(2, "k2")
+        aggregate_of(["k0", "k2"], [*TWO, (1, None, b"3")]), 0, OTHER.format(2, "key 'k2'")
     ),
     "a hash key of this shard": (aggregate_of(["k2"], [(0, 0, b"1")], ["5"]), 1, None),
     "a hash key of another": (
-        aggregate_of(["k0"], [(0, 0, b"1")], [str(2**127)]), 0, OTHER.format(0, "k0")
+        aggregate_of(["k0"], [(0, 0, b"1")], [str(2**127)]), 0, OTHER.format(0, f"hash key {2**127}")
     ),
     "a hash key that is no number": (
         aggregate_of(["k0"], [*TWO, (0, 0, b"3"), (0, None, b"4")], ["undefined"]), 2, NO_KEY.format(2)
@@ -71,4 +71,4 @@ def test_an_aggregate_has_to_be_put_under_its_first_key() -> None:
 def test_a_hash_key_of_thousands_of_digits_is_no_shards() -> None:
     inside = kpl.opened(aggregate_of(["k0"], [(0, 0, b"a")], ["1" * 5000]))
     assert inside is not None
-    assert (inside.handed_over, inside.why) == (0, "record 0 belongs to another shard, by its key 'k0'")
+    assert (inside.handed_over, inside.why) == (0, OTHER.format(0, "hash key of thousands of digits"))
