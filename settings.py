@@ -107,6 +107,14 @@ class Metering(_Section):
     webhook_timeout_seconds: Annotated[int, Field(ge=1, le=60)] = 10
 
 
+class Export(_Section):
+    """The way back: message events to Amplitude."""
+
+    seal_keys_file: str | None = None
+    endpoint: Annotated[str, AfterValidator(_https)] | None = None
+    timeout_seconds: Annotated[int, Field(ge=1, le=60)] = 10
+
+
 class Settings(_Section):
     """All settings; sections that are left out take their defaults, `lake` has none."""
 
@@ -115,6 +123,7 @@ class Settings(_Section):
     lake: Lake
     ingest: Ingest = Ingest()
     metering: Metering = Metering()
+    export: Export = Export()
 
     @property
     def stream_address(self) -> StreamAddress:

@@ -112,19 +112,16 @@ class Table:
     def _query(self, asked: Mapping[str, Any]) -> Any:
         return self.client.get_paginator("query").paginate(TableName=self.name, ConsistentRead=True, **asked)
 
-    def put(self, item: Item, condition: str, **given: Any) -> Outcome:
-        """Write a whole item where the condition holds of the one that is there."""
-        values = _values(condition, item, given)
+    def put(self, item: Item, condition: str | None = None, **given: Any) -> Outcome:
+        """Write a whole item where the condition, if any, holds of the one that is there."""
+        asked: dict[str, Any] = {}
+        if condition:
+            asked |= {"ConditionExpression": condition, "ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
+            if values := _values(condition, item, given):
+                asked |= {"ExpressionAttributeValues": values}
         with self.explained():
             try:
-                answer = self.client.put_item(
-                    TableName=self.name,
-                    Item=item,
-                    ConditionExpression=condition,
-                    ReturnValues="ALL_OLD",
-                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
-                    **({"ExpressionAttributeValues": values} if values else {}),  # type: ignore[arg-type]
-                )
+                answer = self.client.put_item(TableName=self.name, Item=item, ReturnValues="ALL_OLD", **asked)
             except self.client.exceptions.ConditionalCheckFailedException as error:
                 refusal: Any = error.response
                 return Outcome(False, refusal.get("Item", {}))

@@ -23,6 +23,9 @@ SECTIONS: Final = {
         "cohorts": "Which project a cohort belongs to, and who is in it.",
         "usage": "What each project has used of its monthly limit.",
     },
+    "The way back": {
+        "destinations": "Which Amplitude projects message events go to.",
+    },
     "Ask": {
         "diagnose": "Why only some events of a project arrive.",
         "profile": "What is known of a user.",

@@ -1,5 +1,6 @@
 """The documentation against the code: columns, reasons, stages, links and paths."""
 
+import json
 import re
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from ops.answers.reasons import REASONS, REPAIRS
 from stores import erased
 from stores.alerts import Alert, Notification
 from stores.backfills import Run
+from stores.destinations import Destination
 from stores.erasures import Erasure
 from stores.lake import EVENT_STORE
 from stores.leases import Lease
@@ -17,6 +19,7 @@ from stores.replays import Replay
 from stores.statements import Statement
 from stores.usage import Usage
 from udfs import ids
+from udfs.export import message, taxonomy
 from udfs.model import EVENT_COLUMNS, Kind, Reason, Repair
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -79,6 +82,20 @@ def test_every_id_that_means_nobody_is_documented_and_no_other() -> None:
     assert tuple(re.findall("`([^`]+)`", listed[1])) == ids.NOBODY
 
 
+def test_every_event_in_amplitude_is_documented_and_no_other() -> None:
+    part = section(text("docs/data.md"), "Events in Amplitude")
+    named = dict(re.findall(r"^\| `(\w+)` \| ([\w -]+) \|$", part, re.MULTILINE))
+    assert named == {**taxonomy.CHANNELS, **taxonomy.VERBS}
+    assert re.findall(r"`(\w+)`", part.partition("are left out: ")[2].partition(". `email_address`")[0]) == [
+        *taxonomy.PROPERTIES
+    ]
+
+
+def test_the_schema_of_message_events_is_the_one_that_is_read() -> None:
+    published = json.loads(text("docs/message-event.schema.json"))
+    assert published == message.schema()
+
+
 def test_every_kind_has_its_counter_documented() -> None:
     metrics = section(text("docs/data.md"), "Metrics (Prometheus)")
     assert all(f"`{kind.value}`" in metrics for kind in Kind)
@@ -110,6 +127,7 @@ def test_every_attribute_in_dynamodb_is_documented(name: str, module: str, patte
         ("replays", {*Replay._fields, "day"}),
         ("backfills", set(Run._fields)),
         ("erasures", {*Erasure._fields, "receipt"}),
+        ("destinations", set(Destination._fields)),
     ],
 )
 def test_every_attribute_of_an_item_is_documented(name: str, attributes: set[str]) -> None:

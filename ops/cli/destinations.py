@@ -1,0 +1,175 @@
+"""`amplitude-bridge destinations`: the Amplitude projects that Notifly's message events go to."""
+
+import json
+import sys
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from ops.answers.destination import tested
+from ops.cli.terminal import PROJECT_ID, Commands, as_json_option, cell, example, waiting
+from settings import load
+from stores.amplitude import HOSTS, Uploads
+from stores.destinations import Destination, Destinations
+from stores.errors import StoreError
+from stores.projects import Projects
+from stores.seal import seal_of
+from udfs.export.answers import State
+from udfs.export.taxonomy import PERSONAL, Personal
+
+_SHORTEST_KEY: Final = 16
+
+
+@click.group(cls=Commands)
+def destinations() -> None:
+    """Where Notifly's message events go: the way back to Amplitude.
+
+    A destination has an API key, which is sealed before it is stored and never shown.
+    """
+
+
+def _key_in(file: str) -> str:
+    """The API key that a file holds, or stdin for `-`. Raises StoreError that hides it."""
+    try:
+        with click.open_file(file, encoding="utf-8", errors="replace") as opened:
+            key: str = opened.read().strip()
+    except OSError as error:
+        msg = f"{file} cannot be read: {error.strerror}"
+        raise StoreError(msg) from None
+    if not key.isascii() or not key.isalnum() or len(key) < _SHORTEST_KEY:
+        msg = f"{file} holds no API key: copy its 32 letters and digits from the project's settings"
+        raise StoreError(msg)
+    return key
+
+
+def _personal(_context: click.Context, _option: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
+    found = {}
+    for one in given:
+        field, _, form = one.partition("=")
+        if field not in PERSONAL or form not in set(Personal):
+            msg = f"{one!r}: write it as {' or '.join(PERSONAL)}, =, and {' or '.join(Personal)}"
+            raise click.BadParameter(msg)
+        found[field] = form
+    return found
+
+
+@destinations.command(
+    "set",
+    epilog=example(
+        "destinations set 434735 --region eu --api-key-file key.txt",
+        "destinations set 434735 --api-key-file - --personal email_address=sha256",
+    ),
+)
+@click.argument("project_id", type=PROJECT_ID)
+@click.option(
+    "--region", type=click.Choice(tuple(HOSTS)), default="us", show_default=True, help="Amplitude's data region."
+)
+@click.option(
+    "--api-key-file",
+    required=True,
+    type=click.Path(allow_dash=True),
+    help="Holds the project's API key; - reads it from stdin.",
+)
+@click.option(
+    "--personal", multiple=True, metavar="FIELD=FORM", callback=_personal,
+    help="Send a personal field too: email_address or phone_number, plain or sha256. [default: none]",
+)  # fmt: skip
+@click.pass_obj
+def set_destination(
+    config: Path, /, project_id: int, region: str, api_key_file: str, personal: dict[str, str]
+) -> None:
+    """Send message events to PROJECT_ID, which must be registered; replaces what was set before."""
+    settings = load(config)
+    Projects(settings.tables_address).get(project_id)
+    key = _key_in(api_key_file)
+    sealed = seal_of(settings.export.seal_keys_file).seal(project_id, key)
+    table = Destinations(settings.tables_address)
+    table.create()
+    table.set(Destination(project_id, region, sealed, key[-4:], personal=personal))
+    click.echo(
+        f"message events go to project {project_id} ({region}, key …{key[-4:]}); `destinations test` tries it"
+    )
+
+
+@destinations.command("show", epilog=example("destinations show", "destinations show 434735 --json"))
+@click.argument("project_id", type=PROJECT_ID, required=False)
+@as_json_option
+@click.pass_obj
+def show(config: Path, /, project_id: int | None, *, as_json: bool) -> None:
+    """Show all destinations, or that of PROJECT_ID, and how it stands with each."""
+    table = Destinations(load(config).tables_address)
+    found = table.list() if project_id is None else [table.get(project_id)]
+    if as_json:
+        click.echo(json.dumps([_shown(one) for one in found], indent=2))
+        return
+    shown = Table("project", "region", "key", "state", "since", "why", "personal fields")
+    for one in found:
+        values = _shown(one) | {"personal": ", ".join(f"{field}: {form}" for field, form in one.personal.items())}
+        shown.add_row(*map(cell, values.values()))
+    Console().print(shown)
+
+
+def _shown(one: Destination) -> dict[str, Any]:
+    """A destination without its key."""
+    values = one._asdict() | {"key_end": f"…{one.key_end}", "personal": dict(one.personal)}
+    del values["api_key"]
+    return values
+
+
+@destinations.command("test", epilog=example("destinations test 434735"))
+@click.argument("project_id", type=PROJECT_ID)
+@click.pass_obj
+def test(config: Path, /, project_id: int) -> None:
+    """Send one event, `[Notifly] Connection Test`, to PROJECT_ID; exit 1 when Amplitude does not take it.
+
+    A key that Amplitude refuses puts the destination into `auth_error`; one that it takes brings it back.
+    """
+    settings = load(config)
+    table = Destinations(settings.tables_address)
+    one = table.get(project_id)
+    key = seal_of(settings.export.seal_keys_file).open(project_id, one.api_key)
+    uploads = Uploads(settings.export.endpoint, settings.export.timeout_seconds)
+    with waiting(f"an event for project {project_id}"):
+        found = tested(partial(uploads.post, one.region, key), datetime.now(UTC))
+    told = f"{found.words}: {found.fix}" if found.fix else ""
+    if one.state != State.PAUSED:
+        table.change_state(one, found.state, found.words)
+    if found.accepted:
+        paused = (
+            "; the destination is paused: `destinations resume` sends again" if one.state == State.PAUSED else ""
+        )
+        click.echo(f"Amplitude ({one.region}) has taken the test event of project {project_id}{paused}")
+        return
+    click.echo(f"Amplitude ({one.region}) has not taken the test event of project {project_id}: {told}")
+    sys.exit(1)
+
+
+@destinations.command("pause", epilog=example('destinations pause 434735 --why "the customer migrates"'))
+@click.argument("project_id", type=PROJECT_ID)
+@click.option("--why", default="", help="A word for whoever looks next.")
+@click.pass_obj
+def pause(config: Path, /, project_id: int, why: str) -> None:
+    """Send nothing to PROJECT_ID until it is resumed."""
+    _brought_into(config, project_id, State.PAUSED, why)
+    click.echo(f"nothing is sent to project {project_id}; `destinations resume` sends again")
+
+
+@destinations.command("resume", epilog=example("destinations resume 434735"))
+@click.argument("project_id", type=PROJECT_ID)
+@click.pass_obj
+def resume(config: Path, /, project_id: int) -> None:
+    """Send to PROJECT_ID again, whatever has stopped it."""
+    _brought_into(config, project_id, State.OK, "")
+    click.echo(f"message events go to project {project_id} again")
+
+
+def _brought_into(config: Path, project_id: int, state: State, why: str) -> None:
+    table = Destinations(load(config).tables_address)
+    if not table.change_state(table.get(project_id), state, why):
+        msg = f"the destination of project {project_id} has changed meanwhile: see `destinations show`"
+        raise StoreError(msg)

@@ -1,0 +1,105 @@
+"""Amplitude's documented answers, and what becomes of each event; samples are those of its pages, shortened."""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from udfs.export.answers import (
+    AUTH_SECONDS,
+    FAILED_SECONDS,
+    QUOTA_SECONDS,
+    THROTTLED_SECONDS,
+    Refusal,
+    Refused,
+    State,
+    Verdict,
+    judge,
+)
+
+EVENTS = [{"user_id": f"u{at}", "device_id": f"d{at}"} for at in range(6)]
+INVALID = Refusal(Refused.INVALID_FIELD, "events_with_invalid_fields: time")
+MISSING = Refusal(Refused.MISSING_FIELD, "events_with_missing_fields: event_type")
+
+
+def judged(status: int | None, named: int = 0, count: int = 6, **said: Any) -> Verdict:
+    return judge(status, msgspec.json.encode(said), EVENTS[:count], named)
+
+
+def test_all_are_accepted() -> None:
+    assert judged(200, code=200, events_ingested=6) == Verdict(accepted=(0, 1, 2, 3, 4, 5))
+
+
+@pytest.mark.parametrize("status", [400, 401])
+def test_a_wrong_key_keeps_all_and_stops_the_project(status: int) -> None:
+    verdict = judged(status, count=2, code=status, error=f"Invalid API key: {'0a1b' * 8}")
+    assert "0a1b" not in verdict.words
+    assert (verdict.later, verdict.state) == ({0: AUTH_SECONDS, 1: AUTH_SECONDS}, State.AUTH_ERROR)
+
+
+def test_bad_events_are_refused_by_name_and_the_others_go_at_once() -> None:
+    verdict = judged(
+        400,
+        error="Request missing required field",
+        events_with_invalid_fields={"time": [1]},
+        events_with_missing_fields={"event_type": [3]},
+    )
+    assert verdict.refused == {1: INVALID, 3: MISSING}
+    assert (verdict.again, verdict.later) == (((0, 2, 4, 5),), {})
+
+
+def test_where_only_the_first_bad_event_is_named_the_rest_is_halved_after_two_rounds() -> None:
+    verdict = judged(400, named=1, events_with_invalid_fields={"time": [1]})
+    assert (verdict.refused, verdict.again) == ({1: INVALID}, ((0, 2), (3, 4, 5)))
+
+
+def test_the_last_one_named_leaves_nothing_to_send() -> None:
+    assert judged(400, count=1, silenced_events=[0]) == Verdict(
+        refused={0: Refusal(Refused.SILENCED, "silenced_events")}
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"), [(400, Refused.REFUSED), (403, Refused.BLOCKED), (413, Refused.TOO_LARGE)]
+)
+def test_an_event_that_is_not_named_is_found_by_halves(status: int, reason: Refused) -> None:
+    assert judged(status, count=5).again == ((0, 1), (2, 3, 4))
+    assert judged(status, count=1).refused == {0: Refusal(reason, f"HTTP {status}")}
+
+
+def test_who_sends_too_much_waits_and_nobody_else() -> None:
+    verdict = judged(
+        429,
+        error="Too many requests for some devices and users",
+        throttled_users={"u0": 31},
+        throttled_devices={"d4": 40},
+        exceeded_daily_quota_users={"u2": 500_001},
+        throttled_events=[0, 2],
+    )
+    assert verdict.later == {0: THROTTLED_SECONDS, 2: QUOTA_SECONDS, 4: THROTTLED_SECONDS}
+    assert (verdict.again, verdict.state) == (((1, 3, 5),), State.OK)
+
+
+def test_a_project_that_sends_too_much_waits_as_a_whole() -> None:
+    verdict = judged(429, count=2, code=429, error="Too many requests")
+    assert verdict == Verdict(
+        later=dict.fromkeys((0, 1), THROTTLED_SECONDS), state=State.THROTTLED, words="Too many requests"
+    )
+
+
+@pytest.mark.parametrize(("status", "words"), [(500, "HTTP 500"), (503, "HTTP 503"), (None, "no answer")])
+def test_what_failed_at_amplitude_waits(status: int | None, words: str) -> None:
+    assert judged(status, count=1) == Verdict(later={0: FAILED_SECONDS}, words=words)
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"<html>", b"[]", b"\xff", b'{"throttled_events":5,"throttled_users":[1]}', b"[" * 5000]
+)
+def test_an_answer_of_another_form_names_nobody(body: bytes) -> None:
+    assert judge(429, body, EVENTS[:1]).later == {0: THROTTLED_SECONDS}
+    assert judge(400, body, EVENTS[:1]).refused == {0: Refusal(Refused.REFUSED, "HTTP 400")}
+
+
+def test_places_that_are_none_are_passed_over() -> None:
+    verdict = judged(400, count=2, events_with_invalid_fields={"time": [True, -1, 2, "0", 1]})
+    assert (verdict.refused, verdict.again) == ({1: INVALID}, ((0,),))

@@ -1,0 +1,173 @@
+"""What Amplitude's answer to a batch means for each event in it.
+
+The rules are those of Amplitude's pages "HTTP V2 API" and "Batch Event Upload API" (docs/amplitude.md). Where
+they leave a case open, Amplitude's own Python SDK (amplitude-analytics, `processor.py`) is the measure: what it
+loses (a wrong key, a daily quota) is kept here.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from enum import StrEnum
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from udfs import text
+
+Event = Mapping[str, Any]
+"""An event as it is sent: `taxonomy.rendered`."""
+
+
+class Refused(StrEnum):
+    """Why Amplitude will never take an event."""
+
+    INVALID_FIELD = "invalid_field"
+    MISSING_FIELD = "missing_field"
+    INVALID_ID_LENGTH = "invalid_id_length"
+    SILENCED = "silenced"
+    TOO_LARGE = "too_large_for_amplitude"
+    BLOCKED = "blocked_by_amplitude"
+    REFUSED = "refused_by_amplitude"
+
+
+class State(StrEnum):
+    """How it stands with sending to a project."""
+
+    OK = "ok"
+    THROTTLED = "throttled"
+    AUTH_ERROR = "auth_error"
+    PAUSED = "paused"
+
+
+class Refusal(NamedTuple):
+    """Why one event is refused, with Amplitude's own words."""
+
+    reason: Refused
+    words: str
+
+
+class Verdict(NamedTuple):
+    """What is to become of a batch's events, by their place in it: each place stands in one of the four."""
+
+    accepted: tuple[int, ...] = ()
+    refused: Mapping[int, Refusal] = {}
+    later: Mapping[int, float] = {}
+    """seconds after which an event may be sent again"""
+    again: tuple[tuple[int, ...], ...] = ()
+    """batches to send at once"""
+    state: State = State.OK
+    words: str = ""
+    """what Amplitude said of the whole, for a person"""
+
+
+QUOTA_SECONDS: Final = 86_400.0
+"""A user or device beyond its daily quota waits a day: the quota is of 24 rolling hours."""
+THROTTLED_SECONDS: Final = 30.0
+"""Amplitude asks for a pause of 30 s (HTTP V2) or 15 s (Batch)."""
+AUTH_SECONDS: Final = 300.0
+"""A wrong key is tried again every few minutes, with one event."""
+FAILED_SECONDS: Final = 10.0
+"""After an error of Amplitude's, or none of its answers, at first; whoever waits doubles it."""
+_BY_INDEX: Final = 2
+"""Answers that name bad events after which a batch is halved instead.
+
+HTTP V2 names the first event in error of each field only, so that n bad ones could cost n requests.
+"""
+_MAPS: Final = {
+    "events_with_invalid_fields": Refused.INVALID_FIELD,
+    "events_with_missing_fields": Refused.MISSING_FIELD,
+    "events_with_invalid_id_lengths": Refused.INVALID_ID_LENGTH,
+}
+_ALONE: Final = {403: Refused.BLOCKED, 413: Refused.TOO_LARGE}
+"""Answers that one event may have caused. A 403 is no wrong key: Amplitude's firewall dislikes some text."""
+_QUOTAS: Final = ("exceeded_daily_quota_users", "exceeded_daily_quota_devices")
+_THROTTLES: Final = ("throttled_users", "throttled_devices")
+
+
+def judge(status: int | None, body: bytes, events: Sequence[Event], named: int = 0) -> Verdict:
+    """What an answer says; a status of None is no answer within its time.
+
+    `named` is how often an answer has named bad events of the batch that these are left of.
+    """
+    said, places = _said(body), tuple(range(len(events)))
+    words = text.without_keys(str(said.get("error") or "")[:200])  # a wrong key is repeated in the answer
+    if status == 200:
+        return Verdict(accepted=places)
+    if status == 401 or words.startswith("Invalid API key"):  # documented as a 400
+        return _all_wait(places, AUTH_SECONDS, State.AUTH_ERROR, words)
+    if status == 400:
+        return _some_are_bad(said, places, words, named)
+    if status in _ALONE:
+        return _halved(places, Refusal(_ALONE[status], words or f"HTTP {status}"))
+    if status == 429:
+        return _throttled(said, events, words)
+    # 408, 5xx, none: Amplitude may have taken them, and knows them again by insert_id
+    return _all_wait(places, FAILED_SECONDS, State.OK, words or (f"HTTP {status}" if status else "no answer"))
+
+
+def _said(body: bytes) -> dict[str, Any]:
+    """The answer's fields; none when it is no JSON object, as behind a proxy."""
+    try:
+        return msgspec.json.decode(body, type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return {}
+
+
+def _all_wait(places: Iterable[int], seconds: float, state: State, words: str) -> Verdict:
+    return Verdict(later=dict.fromkeys(places, seconds), state=state, words=words)
+
+
+def _halved(places: Sequence[int], alone: Refusal) -> Verdict:
+    """Two halves of a batch, until the event that Amplitude means is alone."""
+    if len(places) == 1:
+        return Verdict(refused={places[0]: alone}, words=alone.words)
+    middle = len(places) // 2
+    return Verdict(again=(tuple(places[:middle]), tuple(places[middle:])), words=alone.words)
+
+
+def _some_are_bad(said: Mapping[str, Any], places: Sequence[int], words: str, named: int) -> Verdict:
+    bad = dict(_bad(said, len(places)))
+    rest = tuple(place for place in places if place not in bad)
+    if not bad:
+        return _halved(places, Refusal(Refused.REFUSED, words or "HTTP 400"))
+    if not rest:
+        return Verdict(refused=bad, words=words)
+    middle = len(rest) // 2
+    split = named + 1 >= _BY_INDEX and middle
+    return Verdict(refused=bad, again=(rest[:middle], rest[middle:]) if split else (rest,), words=words)
+
+
+def _bad(said: Mapping[str, Any], count: int) -> Iterator[tuple[int, Refusal]]:
+    """The events that an answer names as bad, each with the field that is."""
+    for key, reason in _MAPS.items():
+        for field, places in _pairs(said.get(key)):
+            yield from ((place, Refusal(reason, f"{key}: {field}"[:200])) for place in _places(places, count))
+    for place in _places(said.get("silenced_events"), count):
+        yield place, Refusal(Refused.SILENCED, "silenced_events")
+
+
+def _throttled(said: Mapping[str, Any], events: Sequence[Event], words: str) -> Verdict:
+    """Those of a user or device that sends too much wait, all others go again at once."""
+    by_quota = {str(one) for key in _QUOTAS for one, _ in _pairs(said.get(key))}
+    by_rate = {str(one) for key in _THROTTLES for one, _ in _pairs(said.get(key))}
+    named = set(_places(said.get("throttled_events"), len(events)))
+    later: dict[int, float] = {}
+    for place, event in enumerate(events):
+        ids = {event.get("user_id"), event.get("device_id")}
+        if ids & by_quota:
+            later[place] = QUOTA_SECONDS
+        elif place in named or ids & by_rate:
+            later[place] = THROTTLED_SECONDS
+    rest = tuple(place for place in range(len(events)) if place not in later)
+    if not later:  # the whole project sends too much
+        return _all_wait(rest, THROTTLED_SECONDS, State.THROTTLED, words or "HTTP 429")
+    return Verdict(later=later, again=(rest,) if rest else (), state=State.OK, words=words)
+
+
+def _pairs(value: object) -> Iterable[tuple[str, Any]]:
+    return value.items() if isinstance(value, dict) else ()
+
+
+def _places(value: object, count: int) -> Iterator[int]:
+    """The places in a batch that a list names; anything else is none."""
+    if isinstance(value, list):
+        yield from (one for one in value if type(one) is int and 0 <= one < count)
