@@ -1,4 +1,4 @@
-"""`test-connection` as typed, beside a real job."""
+"""`test-connection` and `doctor` as typed, beside a real job, and when that is gone."""
 
 import json
 import subprocess
@@ -108,3 +108,71 @@ def test_amplitudes_test_record_is_seen_and_so_is_what_is_not_taken(
     assert done.stderr == (
         f"amplitude-bridge: Amplitude project {NOBODYS} is not registered: projects add registers it\n"
     )
+
+
+def findings(done: subprocess.CompletedProcess[str]) -> dict[str, dict[str, Any]]:
+    assert done.stderr == ""
+    found = json.loads(done.stdout)
+    assert found.keys() == {"findings", "worst"}
+    assert all(one.keys() == {"name", "state", "words", "fix"} for one in found["findings"])
+    return {one["name"]: one for one in found["findings"]}
+
+
+def test_the_doctor_finds_all_well_but_what_does_not_run(stack: Stack, job: str) -> None:
+    done = typed(stack, "doctor", "--json", "--watch", "http://127.0.0.1:9")
+    found = findings(done)
+    states = {name: one["state"] for name, one in found.items() if name != "disk"}  # it is the machine's
+    names = ("settings", "python", "stream", "tables", "lake", "job", "flink", "jars", "lag", "checkpoints")
+    well = dict.fromkeys((*names, "clocks", "alerts"), "ok")
+    # what nobody closes as long as no usage watch runs: the events here are of March
+    assert states == well | {"months": "failed", "usage watch": "failed"}
+    assert found["months"]["words"] == "2026-03 should have closed, and has not"
+    assert done.returncode == 2
+    assert found["flink"]["words"] == f"Flink 1.20.5 at {stack.flink.url}: job {job} is RUNNING, 0 restarts"
+    assert found["usage watch"]["fix"].startswith("start it: amplitude-bridge usage watch")
+    shown = typed(stack, "doctor", "--watch", "http://127.0.0.1:9")
+    assert "failed       usage watch  nothing answers at http://127.0.0.1:9 " in shown.stdout
+
+
+def test_with_the_whole_stack_down_each_command_says_so_soon(tmp_path: Path) -> None:
+    away, config = "http://127.0.0.1:9", tmp_path / "job.toml"
+    config.write_text(
+        f'[kinesis]\nendpoint = "{away}"\n[dynamodb]\nendpoint = "{away}"\n'
+        f'[lake]\ncatalog_uri = "sqlite:///{tmp_path}/none/catalog.db"\nwarehouse = "file://{tmp_path}"\n'
+    )
+
+    def down(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [BRIDGE, *arguments, "--config", config],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=scaled(40),
+        )
+
+    done = down("doctor", "--flink", away, "--watch", away, "--json")
+    assert (done.returncode, findings(done)["tables"]["state"]) == (2, "failed")
+    done = down("test-connection", "1", "--flink", away, "--json")
+    assert (done.returncode, steps(done)["stream"]["state"], steps(done)["arrival"]["state"]) == (
+        1,
+        "failed",
+        "failed",
+    )
+    done = down("projects", "export")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"amplitude-bridge: DynamoDB cannot be reached: nothing answers at {away}: ")
+
+
+def test_a_job_that_is_gone_is_told_and_nothing_is_waited_for(stack: Stack, job: str) -> None:
+    done = typed(stack, "test-connection", str(PROJECT), "--json")
+    assert steps(done)["job"]["state"] == "ok"
+    stack.flink.cancel(job)
+    stack.kill_jobmanager()
+    done = typed(stack, "doctor", "--json")
+    assert (done.returncode, findings(done)["flink"]["state"]) == (2, "failed")
+    assert findings(done)["checkpoints"]["words"] == "cannot be looked at: see flink"
+    assert findings(done)["tables"]["state"] == "ok"
+    done = typed(stack, "test-connection", str(SILENT), "--json")
+    assert done.returncode == 1
+    assert steps(done)["lag"]["state"] == "not checked"
+    assert "--flink http://HOST:PORT" in steps(done)["lag"]["words"]
