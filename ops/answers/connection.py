@@ -29,6 +29,7 @@ BEHIND: Final = timedelta(minutes=5)
 """A job that reads further behind needs somebody: the alert `LagGrows` has the same limit."""
 _SECONDS: Final = 20.0  # for all steps but the last, which run side by side
 _PAUSE: Final = 2.0  # seconds between two looks for what has arrived
+_TROUBLE: Final = 20.0  # seconds for which the tables may be away meanwhile
 _OWN: Final = timedelta(hours=1)  # a record of the project that came so shortly before proves the connection too
 _NAMELESS: Final = timedelta(minutes=5)  # a test record may be anybody's, so an older one proves nothing
 _ATTEMPTS: Final = 2  # somebody waits for the answer
@@ -193,16 +194,20 @@ def awaited(settings: Settings, found: Connection, begun: datetime, seconds: flo
 
     A single look is taken where the steps before have found what keeps records away.
     """
-    begin, patience = time.monotonic(), 0 if found.failed else seconds
+    begin = well = time.monotonic()
+    patience = 0 if found.failed else seconds
     while True:
         try:
-            arrived = arrival(settings, found.project_id, begun)
+            if arrived := arrival(settings, found.project_id, begun):
+                return arrived
+            well = time.monotonic()
         except StoreError as error:
-            return Step("arrival", "failed", f"{AWAY}{error}", "mend that first: what arrives is stored there")
-        left = begin + patience - time.monotonic()
-        if arrived or left <= 0:
-            return arrived or _nothing(found.failed, seconds)
-        time.sleep(min(_PAUSE, left))
+            # a catalog that is busy for a moment ends no wait of minutes
+            if time.monotonic() - well >= min(patience, _TROUBLE):
+                return Step("arrival", "failed", f"{AWAY}{error}", "mend that first: what arrives is stored there")
+        if time.monotonic() - begin >= patience:
+            return _nothing(found.failed, seconds)
+        time.sleep(_PAUSE)
 
 
 def _nothing(failed: bool, seconds: float) -> Step:

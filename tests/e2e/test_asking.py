@@ -66,7 +66,7 @@ def test_the_first_event_is_waited_for_and_found(stack: Stack, settings: Setting
         told = [process.stdout.readline() for _ in range(5)]
         put(settings, encode(event(app=PROJECT, event_type="page", uuid="first")))
         last = process.stdout.read()
-    assert process.returncode == 0
+    assert process.returncode == 0, (*told, last)
     assert [line.split("  ")[0] for line in told] == ["ok", "not checked", "ok", "ok", "ok"]
     assert f"{settings.kinesis.stream} in ap-northeast-2 is ACTIVE: 2 open shards, kept 24 h" in told[0]
     assert f"job {job} was seen " in told[3]

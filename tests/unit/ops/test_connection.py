@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 
 from lab.stack.patience import scaled
+from ops.answers import connection
 from ops.answers.connection import Connection, Place, awaited, checked, role_step
 from ops.answers.steps import Step
 from ops.cli.times import as_seconds
 from settings import parse
 from stores import roles
+from stores.errors import StoreError
 from tests.builders import ARRIVAL
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -104,6 +106,29 @@ def test_with_everything_away_each_step_says_so_in_bounded_time(tmp_path: Path) 
         f"cannot be looked at: Kinesis cannot be reached: nothing answers at {away}"
     )
     assert last.words.startswith("cannot be looked at: Iceberg catalog sqlite:")
+
+
+def test_tables_that_are_away_for_a_moment_end_no_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    locked, well = StoreError("database is locked"), Step("arrival", "ok", "x")
+    answers = iter([locked, None, locked, well])
+
+    def arrival(*_: object) -> Step | None:
+        answer = next(answers)
+        if isinstance(answer, StoreError):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(connection, "arrival", arrival)
+    monkeypatch.setattr(connection, "_PAUSE", 0.0)
+    settings = parse({"lake": {"catalog_uri": "sqlite:////n/c.db", "warehouse": "file:///n"}}, "t")
+    assert awaited(settings, Connection(1, ()), ARRIVAL, 60) == well
+
+
+def test_tables_that_stay_away_end_it(tmp_path: Path) -> None:
+    lake = {"catalog_uri": f"sqlite:///{tmp_path}/none/catalog.db", "warehouse": f"file://{tmp_path}/none"}
+    found = awaited(parse({"lake": lake}, "t"), Connection(1, ()), ARRIVAL, 0.1)
+    assert found.state == "failed"
+    assert found.words.startswith("cannot be looked at: Iceberg catalog sqlite:")
 
 
 def test_an_answer_is_plain_data() -> None:
