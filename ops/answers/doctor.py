@@ -102,7 +102,7 @@ def examined(settings: Settings, place: Place) -> Health:
         "disk": partial(_disk, settings),
         "alerts": partial(_alerts, settings),
         "months": partial(_months, settings),
-        "usage watch": partial(_watch, place.watch),
+        "usage watch": partial(watch_step, place.watch),
     }
     return Health(tuple(_once(side_by_side(questions, _SECONDS, _unanswered))))
 
@@ -358,10 +358,12 @@ def _months(settings: Settings) -> Step:
     return Step("months", "ok", "none is overdue")
 
 
-def _watch(url: str) -> Step:
+def watch_step(url: str) -> Step:
+    """Whether a `usage watch` answers at this address, and can do its work."""
+    url = url.rstrip("/")
     fix = "start it: amplitude-bridge usage watch; or say where it answers: --watch http://HOST:PORT"
     try:
-        with urlopen(f"{url.rstrip('/')}/health", timeout=_ATTEMPT):  # noqa: S310  http(s), see the option
+        with urlopen(f"{url}/health", timeout=_ATTEMPT):  # noqa: S310  http(s), see the option
             return Step("usage watch", "ok", f"it answers at {url}, and looks after alerts")
     except HTTPError as error:
         why = " ".join(error.read(1000).decode(errors="replace").split())

@@ -5,15 +5,17 @@ import os
 import pty
 import subprocess
 import sys
+import threading
 import time
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from lab.stack.patience import scaled
-from ops.answers.doctor import Health, checkpoints_step, clocks_step, disk_step, files_step
+from ops.answers.doctor import Health, checkpoints_step, clocks_step, disk_step, files_step, watch_step
 from ops.answers.steps import State, Step, side_by_side
 from ops.cli.main import commands
 from stores.errors import StoreError
@@ -121,6 +123,32 @@ def test_what_hangs_holds_up_no_other_and_what_is_unforeseen_ends_nothing() -> N
 )
 def test_the_worst_finding_counts(states: tuple[State, ...], worst: State) -> None:
     assert Health(tuple(Step("a", state, "") for state in states)).worst == worst
+
+
+@pytest.mark.parametrize(
+    ("code", "body", "state", "words"),
+    [
+        (200, b"ok\n", "ok", "it answers at {url}, and looks after alerts"),
+        (503, b"DynamoDB is\naway\n", "failed", "it answers at {url}: DynamoDB is away"),
+        (500, b"", "failed", "it answers at {url}: 500"),
+    ],
+)
+def test_usage_watch_is_asked_how_it_is(code: int, body: bytes, state: State, words: str) -> None:
+    class Health(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            assert self.path == "/health"
+            self.send_response(code)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Keep the test's output clean."""
+
+    with HTTPServer(("127.0.0.1", 0), Health) as server:
+        threading.Thread(target=server.handle_request).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        found = watch_step(f"{url}/")
+    assert (found.state, found.words) == (state, words.format(url=url))
 
 
 def test_a_wheel_turns_on_a_terminal_and_nowhere_else() -> None:
