@@ -3,6 +3,8 @@
 from datetime import date, datetime, timedelta
 from typing import Final, Literal, NamedTuple
 
+from stores.rules import Rules
+
 DEFAULT_MONTHLY_LIMIT: Final = 10_000_000
 DEFAULT_THRESHOLDS: Final = (50, 80, 90, 100)
 
@@ -41,7 +43,7 @@ class Project(NamedTuple):
     """One registered Amplitude project: its links, oldest first, and its terms, with those of earlier months.
 
     With `snapshot_hours` the user properties on its events change profiles too, unless an event was uploaded that
-    many hours after it happened, or later.
+    many hours after it happened, or later. `rules` change what is stored of its records; None: nothing does.
     """
 
     project_id: int
@@ -49,6 +51,7 @@ class Project(NamedTuple):
     terms: Terms = Terms()
     earlier_terms: tuple[EarlierTerms, ...] = ()
     snapshot_hours: int | None = None
+    rules: Rules | None = None
 
     @property
     def notifly_project(self) -> str:

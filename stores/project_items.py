@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from stores.errors import StoreError
 from stores.project import DEFAULT_THRESHOLDS, EarlierTerms, Link, Plan, Project, Terms, iso
+from stores.rules import EventFilter, Rules, checked
 
 SET_TERMS: Final = (
     "monthly_limit = :monthly_limit, thresholds = :thresholds, earlier_terms = :earlier_terms, version = :next"
@@ -29,7 +30,7 @@ def project_of(table: str, item: Mapping[str, Any]) -> Versioned:
         earlier = item["earlier_terms"]["L"] if "earlier_terms" in item else []
         hours = int(item["snapshot_hours"]["N"]) if "snapshot_hours" in item else None
         past = tuple(EarlierTerms(terms["M"]["until"]["S"], _terms(terms["M"])) for terms in earlier)
-        project = Project(int(item["project_id"]["N"]), links, _terms(item), past, hours)
+        project = Project(int(item["project_id"]["N"]), links, _terms(item), past, hours, _rules(item))
         _check_order(links)
         if (item["notifly_project"]["S"], item["status"]["S"]) != (project.notifly_project, project.status):
             msg = "notifly_project and status are not those of the last of links"
@@ -65,6 +66,36 @@ def _terms(item: Mapping[str, Any]) -> Terms:
     if "thresholds" not in item:
         return Terms(limit, DEFAULT_THRESHOLDS)
     return Terms(limit, tuple(int(threshold["N"]) for threshold in item["thresholds"]["L"]))
+
+
+def of_rules(rules: Rules) -> dict[str, Any]:
+    """Rules as the attributes of an item; none for what there is none of."""
+    fields = {path: {"S": action} for path, action in rules.field_rules}
+    filters = [{"M": _attributes_of_filter(one)} for one in rules.event_filters]
+    return ({"field_rules": {"M": fields}} if fields else {}) | (
+        {"event_filters": {"L": filters}} if filters else {}
+    )
+
+
+def _attributes_of_filter(one: EventFilter) -> dict[str, Any]:
+    where = {path: {"S": text} for path, text in one.where}
+    return ({} if one.event is None else {"event": {"S": one.event}}) | {"where": {"M": where}}
+
+
+def _rules(item: Mapping[str, Any]) -> Rules | None:
+    """The rules of an item; None where it has none. Raises RuleError for one that may not be applied."""
+    fields = item["field_rules"]["M"] if "field_rules" in item else {}
+    filters = item["event_filters"]["L"] if "event_filters" in item else []
+    if not fields and not filters:
+        return None
+    return checked(
+        ((path, action["S"]) for path, action in fields.items()), (_filter(one["M"]) for one in filters)
+    )
+
+
+def _filter(entry: Mapping[str, Any]) -> EventFilter:
+    event = entry["event"]["S"] if "event" in entry else None
+    return EventFilter(event, tuple((path, text["S"]) for path, text in entry["where"]["M"].items()))
 
 
 def _check_order(links: Sequence[Link]) -> None:

@@ -5,14 +5,24 @@ Amplitude project was linked to when Amplitude uploaded it. Each change is one t
 the condition that nothing has changed since it was read, so no link is lost and no plan is exceeded.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from stores import dynamodb
 from stores.errors import StoreError
 from stores.project import Link, Plan, Project, Terms, iso
-from stores.project_items import SET_TERMS, Versioned, of_terms, plan_of, project_of, registration, reservation
+from stores.project_items import (
+    SET_TERMS,
+    Versioned,
+    of_rules,
+    of_terms,
+    plan_of,
+    project_of,
+    registration,
+    reservation,
+)
+from stores.rules import Rules
 from stores.table import Table
 
 if TYPE_CHECKING:
@@ -97,6 +107,17 @@ class Projects:
         """Set the terms of this month `YYYY-MM` and all later ones; those of earlier months stay."""
         project, version = self._read(project_id)
         self._change(project_id, version, f"SET {SET_TERMS}", of_terms(project.with_terms(terms, month)))
+
+    def set_rules(self, project_id: int, change: Callable[[Rules], Rules]) -> Rules:
+        """Give a project the rules that `change` makes of those it has, and return them."""
+        project, version = self._read(project_id)
+        rules = change(project.rules or Rules())
+        attributes = of_rules(rules)
+        given = "".join(f", {name} = :{name}" for name in attributes)
+        gone = ", ".join(name for name in Rules._fields if name not in attributes)
+        expression = f"SET version = :next{given}" + (f" REMOVE {gone}" if gone else "")
+        self._change(project_id, version, expression, {f":{name}": one for name, one in attributes.items()})
+        return rules
 
     def _change(self, project_id: int, version: int, change: str, values: dict[str, Any]) -> None:
         """Change a project's item alone, unless another version than the one read is there by now."""

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Final, Protocol
 
 from udfs.model import Reason, Rejection
+from udfs.rules import Rules
 
 MAX_PROJECT_ID: Final = 2**63 - 1
 _MAX_DIGITS: Final = len(str(MAX_PROJECT_ID))
@@ -45,6 +46,10 @@ class Project(Protocol):
     @property
     def snapshot_hours(self) -> int | None:
         """How late an event may be uploaded for its user properties to be merged; None when none are."""
+
+    @property
+    def rules(self) -> Rules | None:
+        """What of its records is not stored, and which events stay out; None when there is nothing."""
 
 
 Registry = Mapping[int | str, Project]

@@ -8,7 +8,7 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Any, Final
 
-from udfs import attribute, classify, clock, cohorts, envelope, events, parse, users
+from udfs import attribute, classify, clock, cohorts, envelope, events, parse, rules, users
 from udfs.attribute import Registry
 from udfs.model import (
     DECODED,
@@ -21,6 +21,9 @@ from udfs.model import (
 )
 
 _NOTHING: Final[dict[str, Any]] = dict.fromkeys(DECODED)
+_PROJECT_AT: Final = list(DECODED).index("project_id")
+_NAME_AT: Final = list(DECODED).index("name")
+_UNKEPT: Final = {Kind.NOT_LINKED, Kind.FILTERED}
 
 
 def decode(payload: bytes, arrival: datetime, registry: Registry, *, part: bool = False) -> Row:
@@ -38,8 +41,10 @@ def decode(payload: bytes, arrival: datetime, registry: Registry, *, part: bool 
         owner = attribute.owner(registry, export.app, uploaded, says)
         if isinstance(owner, Rejection):
             return dead_letter(owner, payload, export.app, EVENT_PREFIX + export.event_type)
-        to_profile = users.snapshot_to_profile(registry[export.app], export, uploaded)
-        return events.event_row(parsed, payload, owner, arrival, (), to_profile)
+        project = registry[export.app]
+        to_profile = users.snapshot_to_profile(project, export, uploaded)
+        row = events.event_row(parsed, payload, owner, arrival, (), to_profile)
+        return row if project.rules is None else _ruled(row, payload, project.rules)
     except MemoryError:  # it says nothing of the record: Flink restarts the worker, and the record is read again
         raise
     except Exception as error:
@@ -71,7 +76,8 @@ def _careful(payload: bytes, arrival: datetime, registry: Registry, part: bool) 
         return dead_letter(found, payload)
     kind = classify.classify(found.fields)
     if isinstance(kind, Rejection):
-        return dead_letter(kind, payload, attribute.project_id(found.fields.get("app")), _name(found.fields))
+        app = attribute.project_id(found.fields.get("app"))
+        return dead_letter(kind, payload, app, _name(found.fields), keep=_may_keep(registry, app))
     if kind is Kind.COHORT:
         return _cohort(found, payload, arrival, registry)
     return _attributed(kind, found, payload, arrival, registry)
@@ -81,7 +87,9 @@ def _cohort(found: parse.Record, payload: bytes, arrival: datetime, registry: Re
     """The row of a cohort message: the cohort's registration determines the owner."""
     message = cohorts.message_of(found.fields, arrival)
     if isinstance(message, Rejection):
-        return dead_letter(message, payload)
+        cohort_id = found.fields.get("cohort_id")
+        may_keep = _may_keep(registry, cohort_id if isinstance(cohort_id, str) else None)
+        return dead_letter(message, payload, keep=may_keep)
     project = registry.get(message.cohort_id)
     if project is None:
         detail = f"no project has registered cohort {parse.shown(message.cohort_id)}"
@@ -89,7 +97,9 @@ def _cohort(found: parse.Record, payload: bytes, arrival: datetime, registry: Re
     owner = attribute.link_at(project, project.project_id, arrival, "arrived")
     if isinstance(owner, Rejection):
         return dead_letter(owner, payload, project.project_id)
-    known = cohorts.identify(message, payload)
+    known, repairs = cohorts.identify(message, payload), found.repairs | message.repairs
+    if project.rules and (stored := rules.stored_message(found.fields, project.rules)):
+        payload, repairs = stored[0], repairs | {*map(rules.repair, stored[1])}
     return _row(
         kind=Kind.COHORT.value,
         identity_hash=known.hash,
@@ -98,7 +108,7 @@ def _cohort(found: parse.Record, payload: bytes, arrival: datetime, registry: Re
         notifly_project=owner,
         identity=known.text,
         identity_rung=known.rung,
-        repairs=" ".join(sorted(found.repairs | message.repairs)) or None,
+        repairs=" ".join(sorted(repairs)) or None,
     )
 
 
@@ -114,16 +124,39 @@ def _attributed(kind: Kind, found: parse.Record, payload: bytes, arrival: dateti
     name = _name(fields, "" if kind is Kind.USER_UPDATE else EVENT_PREFIX)
     parsed = parse.careful(fields, repairs)
     if isinstance(parsed, Rejection):
-        return dead_letter(parsed, payload, app, name)
+        return dead_letter(parsed, payload, app, name, keep=_may_keep(registry, app))
     export = parsed[0]
     uploaded, says = _uploaded(export.server_upload_time, arrival, fields.get("server_upload_time"))
     owner = attribute.owner(registry, export.app, uploaded, says)
     if isinstance(owner, Rejection):
         return dead_letter(owner, payload, app, name)
+    project = registry[export.app]
     if kind is Kind.USER_UPDATE:
-        return events.update_row(parsed, payload, owner, arrival, repairs)
-    to_profile = users.snapshot_to_profile(registry[export.app], export, uploaded)
-    return events.event_row(parsed, payload, owner, arrival, repairs, to_profile)
+        row = events.update_row(parsed, payload, owner, arrival, repairs)
+    else:
+        to_profile = users.snapshot_to_profile(project, export, uploaded)
+        row = events.event_row(parsed, payload, owner, arrival, repairs, to_profile)
+    return row if project.rules is None else _ruled(row, payload, project.rules)
+
+
+def _ruled(row: Row, payload: bytes, own: rules.Rules) -> Row:
+    """The row of an event or a user update under its project's rules; one that fails lets nothing be stored."""
+    project_id, name = row[_PROJECT_AT], row[_NAME_AT]
+    try:
+        if row[0] == Kind.EVENT and (words := rules.filtered(row, own)):
+            return dead_letter(Rejection(Reason.FILTERED, words), payload, project_id, name)
+        return rules.stored(row, own)
+    except MemoryError:
+        raise
+    except Exception as error:
+        fault = Rejection(Reason.INTERNAL_ERROR, f"{type(error).__name__} in a rule of the project")
+        return dead_letter(fault, payload, project_id, name, keep=False)
+
+
+def _may_keep(registry: Registry, key: int | str | None) -> bool:
+    """Whether the bytes of a dead letter may be kept: no field rule of the project or cohort could be applied."""
+    project = None if key is None else registry.get(key)
+    return project is None or project.rules is None or not project.rules.field_rules
 
 
 def _uploaded(server_upload_time: datetime | None, arrival: datetime, sent: object = None) -> tuple[datetime, str]:
@@ -145,16 +178,19 @@ def _name(fields: parse.Misfits, prefix: str = EVENT_PREFIX) -> str | None:
     return prefix + event_type.replace("\0", "") if isinstance(event_type, str) and event_type else None
 
 
-def dead_letter(rejection: Rejection, payload: bytes, app: int | None = None, name: str | None = None) -> Row:
+def dead_letter(
+    rejection: Rejection, payload: bytes, app: int | None = None, name: str | None = None, *, keep: bool = True
+) -> Row:
     """The row of a record that is not taken. What is too long for a table's cell is cut, with its hash.
 
-    What is uploaded while a project is not linked is not to be kept. `name` counts within a project alone.
+    Where a field rule forbids to `keep` it, its hash is kept. Of what is uploaded while a project is not linked,
+    and of what it filters, nothing is. `name` counts within a project alone.
     """
     reason, detail = rejection
     if app is None:
         name = None
-    kept = None if reason.kind is Kind.NOT_LINKED else payload[:MAX_PAYLOAD_BYTES]
-    digest = sha256(payload).hexdigest() if len(payload) > MAX_PAYLOAD_BYTES else None
+    kept = payload[:MAX_PAYLOAD_BYTES] if keep and reason.kind not in _UNKEPT else None
+    digest = sha256(payload).hexdigest() if len(payload) > MAX_PAYLOAD_BYTES or not keep else None
     return _row(
         kind=reason.kind.value,
         reason=reason.value,

@@ -26,6 +26,7 @@ class Kind(StrEnum):
     USER_UPDATE = "user_update"
     COHORT = "cohort"
     CONTROL = "control"
+    FILTERED = "filtered"
     NOT_LINKED = "not_linked"
     QUARANTINED = "quarantined"
     REJECTED = "rejected"
@@ -68,6 +69,7 @@ class Reason(StrEnum):
     TEST_RECORD = "test_record"
     OWN_EVENT = "own_event"
     APPBOY_EVENT = "appboy_event"
+    FILTERED = "filtered"
 
     @property
     def kind(self) -> Kind:
@@ -84,6 +86,7 @@ _KINDS: Final = {
     Reason.TEST_RECORD: Kind.CONTROL,
     Reason.OWN_EVENT: Kind.CONTROL,
     Reason.APPBOY_EVENT: Kind.CONTROL,
+    Reason.FILTERED: Kind.FILTERED,
 }
 
 
@@ -97,7 +100,7 @@ class Rejection(NamedTuple):
 class Repair(StrEnum):
     """What was mended in a record that is taken all the same; the event store's column `repairs`.
 
-    One that is about a single documented field names it: `wrong_type:city`.
+    One that is about a single documented field names it: `wrong_type:city`. That of a field rule names the path.
     """
 
     BOM_REMOVED = "bom_removed"
@@ -115,6 +118,7 @@ class Repair(StrEnum):
     TIMESTAMP_IMPLAUSIBLE = "timestamp_implausible"
     CONTAINER_EXPECTED = "container_expected"
     WRONG_TYPE = "wrong_type"
+    FIELD_RULE = "field_rule"
 
     def of(self, field: str) -> str:
         """This repair of a field, by the field's JSON name, as column `repairs` spells it."""

@@ -14,6 +14,7 @@ _DAY: Final = timedelta(hours=24)
 _MANY: Final = 0.01  # of all that arrived: fewer records than that are not what a customer misses
 _ENOUGH: Final = 10  # events of a name, before its silence says anything
 _PAUSES: Final = 5  # times the average pause between two events of a name; a chance silence is shorter
+_WANTED: Final = {Kind.CONTROL, Kind.FILTERED}  # not taken, as it should be
 _NAMED: Final = 3  # names in a sentence
 _SELECTION: Final = 'Amplitude\'s "Send Events"'
 
@@ -99,7 +100,7 @@ def likely_cause(facts: Facts) -> Cause:
     for rule in _RULES:
         if (found := rule(facts)) is not None:
             return found
-    some = sum(one.records for (kind, _), one in facts.refused.items() if kind != Kind.CONTROL)
+    some = sum(one.records for (kind, _), one in facts.refused.items() if kind not in _WANTED)
     well = f"most looks well, but {some:,} records are not taken, as said above" if some else "all looks well"
     return Cause("well", f"{well}: an event that is not here is most likely not selected in {_SELECTION}")
 
@@ -149,13 +150,23 @@ def _refused(facts: Facts) -> Cause | None:
     wrong = [
         (one.records, reason)
         for (kind, reason), one in facts.refused.items()
-        if kind != Kind.CONTROL and one.records >= facts.many
+        if kind not in _WANTED and one.records >= facts.many
     ]
     if not wrong:
         return None
     records, reason = max(wrong)
     remedy = f"; what to do: {REASONS[reason].remedy}" if reason in REASONS else ""
     return Cause("refused", f"{records:,} records are not taken, {reason}: {meaning(reason)}{remedy}")
+
+
+def _filtered(facts: Facts) -> Cause | None:
+    found = facts.refused.get((Kind.FILTERED, Reason.FILTERED))
+    if found is None or found.records < facts.many:
+        return None
+    by_name = Counter({name: seen.refused[Reason.FILTERED] for name, seen in facts.names.items()})
+    named = ", ".join(f"{name} {records:,}" for name, records in (+by_name).most_common(_NAMED))
+    words = f"events are kept out by the project's own filters ({named}): `projects filters` shows them"
+    return Cause("filtered", f"{found.records:,} {words}")
 
 
 def _deselected(facts: Facts) -> Cause | None:
@@ -194,7 +205,7 @@ def undated(facts: Facts) -> str | None:
     )
 
 
-_RULES: Final = (_not_linked, _never, _stopped, _before_link, _refused, _deselected, _undated)
+_RULES: Final = (_not_linked, _never, _stopped, _before_link, _refused, _filtered, _deselected, _undated)
 
 
 def meaning(reason: str) -> str:

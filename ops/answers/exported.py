@@ -186,7 +186,7 @@ class Judge:
             return Judged(row, self._of_event(row.hour, row.identity))
         if row.kind in NO_EVENT:
             return Judged(row, "left out", NO_EVENT[Kind(row.kind)])
-        if row.kind == Kind.NOT_LINKED or row.reason == Reason.TOO_LARGE:
+        if row.kind in {Kind.NOT_LINKED, Kind.FILTERED} or row.reason == Reason.TOO_LARGE:
             return Judged(row, "left out", row.reason)
         return Judged(
             row, "rejected" if sha256(row.data).hexdigest() in self._dead(row.hour) else "missing", row.reason

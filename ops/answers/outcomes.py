@@ -18,6 +18,7 @@ OUTCOMES: Final = {
     Kind.USER_UPDATE: "kept in the history, and merged into profiles where they are of a known user",
     Kind.COHORT: "cohort messages: memberships, and a history of them",
     Kind.CONTROL: "recognised and counted; no events of a customer's",
+    Kind.FILTERED: "counted; the filters of their project keep them out",
     Kind.NOT_LINKED: "counted; their project was not linked when Amplitude uploaded them",
     Kind.QUARANTINED: "kept; their owner is not known",
     Kind.REJECTED: "kept; unusable as they came",
@@ -58,6 +59,8 @@ class Summary:
     names: Counter[str] = field(default_factory=Counter)
     repairs: Counter[str] = field(default_factory=Counter)
     groups: dict[tuple[Reason, int | None], Group] = field(default_factory=dict)
+    filters: Counter[str] = field(default_factory=Counter)
+    """events that stay out, by the filter's words"""
     ungrouped: int = 0
     """records that are not taken in yet other ways than those of `groups`"""
     last: Row = field(default_factory=dict)
@@ -88,6 +91,8 @@ class Summary:
             self.names[row["name"]] += 1
         if outcome != "duplicate":
             self.repairs.update((row["repairs"] or "").split())
+        if row["reason"] == Reason.FILTERED:
+            self.filters[row["detail"]] += 1
         if row["reason"]:
             key = (Reason(row["reason"]), row["project_id"])
             if key in self.groups or len(self.groups) < GROUPS:

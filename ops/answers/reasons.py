@@ -197,6 +197,11 @@ REASONS: Final[Mapping[str, Meaning]] = {
         "the customer also uses Braze, and its destination sends all events",
         "nothing: it is no event of the customer's; the customer may leave it out of the destination",
     ),
+    Reason.FILTERED: Meaning(
+        "an event that a filter of its project keeps out: it is counted, and neither stored nor metered",
+        "the project's event filters, which `projects filters` shows",
+        "nothing: it is as the project wants it; what stayed out does not come back when the filter goes",
+    ),
 }
 """By reason; also asked with the code of a reason that another version of the job has written."""
 
@@ -223,5 +228,7 @@ REPAIRS: Final[Mapping[str, str]] = {
     Repair.CONTAINER_EXPECTED: "A value that should be an object is kept in `extra`; its column is `{}`.",
     Repair.WRONG_TYPE: "A value of another type than its column is kept in `extra`, of a cohort's user in `entry`"
     "; its column is null.",
+    Repair.FIELD_RULE: "A field rule of the project dropped what stood at this path, or put its SHA-256 there; "
+    "a blank in the path is written `%20`.",
 }
 """By repair: what was mended in a record that is accepted all the same."""

@@ -11,6 +11,7 @@ from typing import Final
 from ops.answers.aggregates import note
 from ops.answers.outcomes import Row, Summary
 from stores.project import Project, linked
+from stores.rules import Rules
 from udfs import envelope, kpl, model, text
 from udfs.attribute import Registry
 from udfs.decode import dead_letter, decode
@@ -79,6 +80,22 @@ def _as_one_record(payload: bytes) -> str | None:
         if fault and fault.reason is Reason.ENVELOPE_TOO_LARGE:
             return f"As one record the job would open it in part only ({fault.detail}): send it in smaller parts."
     return None
+
+
+class UnderRules(Mapping[int | str, Project]):
+    """A registry in which every project has the same rules."""
+
+    def __init__(self, registry: Mapping[int | str, Project], rules: Rules) -> None:
+        self.registry, self.rules = registry, rules
+
+    def __getitem__(self, key: int | str) -> Project:
+        return self.registry[key]._replace(rules=self.rules)
+
+    def __iter__(self) -> Iterator[int | str]:
+        return iter(self.registry)
+
+    def __len__(self) -> int:
+        return len(self.registry)
 
 
 class Everyone(Mapping[int | str, Project]):

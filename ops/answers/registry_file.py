@@ -18,8 +18,10 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from errors import OneLineError
 from stores.project import DEFAULT_MONTHLY_LIMIT, DEFAULT_THRESHOLDS, Link, Plan, Project, Terms, iso
 from stores.projects import Projects
+from stores.rules import EventFilter, Rules, documented, rules_of
 
 MAX_THRESHOLDS: Final = 20
+_ACTIONS: Final = {"drop": "dropped", "hash": "hashed"}
 _HEADING: Final = re.compile(r"^[ \t]*\[\[[ \t]*projects[ \t]*\]\]", re.MULTILINE)
 
 
@@ -58,6 +60,13 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
+def _rules(**document: Any) -> Any:
+    """A part of a project's rules, unless one of them may not be. Raises RuleError."""
+    rules_of(document)
+    (part,) = document.values()
+    return part
+
+
 class _Link(_Part):
     notifly_project: _Name
     linked_at: _Past
@@ -72,12 +81,15 @@ class _Project(_Part):
         DEFAULT_THRESHOLDS
     )
     snapshot_hours: Annotated[int, Field(ge=1, le=24 * 366)] | None = None
+    field_rules: Annotated[dict[str, Any], AfterValidator(lambda part: _rules(field_rules=part))] = {}
+    event_filters: Annotated[list[Any], AfterValidator(lambda part: _rules(event_filters=part))] = []
 
     def project(self) -> Project:
         """The project as the registry has it."""
         links = tuple(Link(one.notifly_project, one.linked_at, one.unlinked_at) for one in self.links)
         terms = Terms(self.monthly_limit, tuple(sorted(set(self.thresholds))))
-        return Project(self.project_id, links, terms, (), self.snapshot_hours)
+        rules = rules_of({"field_rules": self.field_rules, "event_filters": self.event_filters})
+        return Project(self.project_id, links, terms, (), self.snapshot_hours, rules if any(rules) else None)
 
 
 class _File(_Part):
@@ -97,7 +109,7 @@ class Change(NamedTuple):
     """One change, in words, and what makes it."""
 
     words: str
-    make: Callable[[Projects], None]
+    make: Callable[[Projects], object]
 
 
 def parse(data: bytes, source: str) -> Wanted:
@@ -244,6 +256,10 @@ def _of_project(source: str, known: Project | None, project: Project, month: str
         words = f"~ project {project.project_id}: user properties on events {on_events(project.snapshot_hours)}"
         take = partial(Projects.take_snapshots, project_id=project.project_id, hours=project.snapshot_hours)
         yield [Change(words, take)]
+    if project.rules != (known.rules if known else None):
+        rules = project.rules or Rules()
+        words = f"~ project {project.project_id}: {', '.join(map(' '.join, in_words(rules)))}"
+        yield [Change(words, partial(Projects.set_rules, project_id=project.project_id, change=lambda _: rules))]
 
 
 def _of_links(source: str, known: Project, project: Project) -> tuple[list[Change], list[Change]]:
@@ -296,6 +312,19 @@ def on_events(hours: int | None) -> str:
     return f"change profiles, unless uploaded more than {hours} h after the event"
 
 
+def in_words(rules: Rules | None) -> list[tuple[str, str]]:
+    """Rules as people read them, by name; the number of a filter is the one that `--remove` takes."""
+    fields, filters = rules or Rules()
+    told = "; ".join(f"{path} {_ACTIONS[action]}" for path, action in fields)
+    numbered = (f"{number}: {_of_filter(one)}" for number, one in enumerate(filters, 1))
+    return [("field rules", told or "none"), ("filters", "; ".join(numbered) or "none")]
+
+
+def _of_filter(one: EventFilter) -> str:
+    name = "any event" if one.event is None else repr(one.event)
+    return " and ".join([name, *(f"{path}={text}" for path, text in one.where)])
+
+
 def exported(registered: Sequence[Project], plans: Mapping[str, Plan]) -> str:
     """The file that says what is registered; terms of earlier months are not in it."""
     several = {name: plan.max_projects for name, plan in sorted(plans.items()) if plan.max_projects > 1}
@@ -308,6 +337,7 @@ def exported(registered: Sequence[Project], plans: Mapping[str, Plan]) -> str:
             f"monthly_limit = {one.terms.monthly_limit}",
             f"thresholds = {list(one.terms.thresholds)}",
             *([f"snapshot_hours = {one.snapshot_hours}"] if one.snapshot_hours else []),
+            *(f"{name} = {_inline(part)}" for name, part in documented(one.rules).items() if part),
             "links = [",
             *(f"  {{ {_entry(link)} }}," for link in one.links),
             "]",
@@ -318,6 +348,16 @@ def exported(registered: Sequence[Project], plans: Mapping[str, Plan]) -> str:
 def _entry(link: Link) -> str:
     until = f", unlinked_at = {iso(link.unlinked_at)}" if link.unlinked_at else ""
     return f"notifly_project = {_text(link.notifly_project)}, linked_at = {iso(link.linked_at)}{until}"
+
+
+def _inline(value: Any) -> str:
+    """Tables, lists and texts in one line of TOML."""
+    match value:
+        case dict():
+            return f"{{ {', '.join(f'{_text(name)} = {_inline(one)}' for name, one in value.items())} }}"
+        case list():
+            return f"[{', '.join(map(_inline, value))}]"
+    return _text(value)
 
 
 def _text(text: str) -> str:

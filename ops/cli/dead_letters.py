@@ -191,7 +191,8 @@ def _at_a_terminal() -> bool:
 def _explain(handle: Handle, letter: Letter, state: Mapping[str, str]) -> None:
     payload: bytes | None = letter["payload"]
     click.echo(click.style(printable(f"{letter['kind']}: {letter['reason']}"), bold=True))
-    cut = f", cut; SHA-256 of all {letter['payload_sha256']}" if letter["payload_sha256"] else ""
+    cut = ", cut" if payload and letter["payload_sha256"] else ""
+    cut += f"; SHA-256 of all {letter['payload_sha256']}" if letter["payload_sha256"] else ""
     fields = [
         ("arrival", f"{letter['arrival']:%Y-%m-%d %H:%M:%S.%f} UTC"),
         ("record", str(handle) + (" (a part of an envelope)" if handle.sub_index is not None else "")),

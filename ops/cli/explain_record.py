@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -13,14 +13,16 @@ from rich.table import Table
 
 from ops.answers.outcomes import GROUPS, LOST, OUTCOMES, Row, Summary
 from ops.answers.reasons import REASONS, REPAIRS
-from ops.answers.record import Everyone, summarise
+from ops.answers.record import Everyone, UnderRules, summarise
+from ops.cli.rules import given_rules
 from ops.cli.terminal import as_json_option, cell, config_option, echo_fields, example, printable
 from settings import load
 from stores.cohorts import Cohorts
 from stores.project import Project, linked
 from stores.projects import Projects
 from stores.registry import registered
-from udfs.attribute import Registry
+from stores.rules import Rules
+from udfs import rules as applied
 from udfs.envelope import Form
 from udfs.model import EVENT_PREFIX, Kind, Repair
 
@@ -45,14 +47,19 @@ def _as_project(spelled: str) -> Project:
 @click.option(
     "--project", "given", metavar="ID=NAME", multiple=True, type=_as_project, help="As if only these were linked."
 )
+@click.option(
+    "--rules", "named", metavar="FILE|PROJECT", help="As if every project had these field rules, filters."
+)
 @config_option
 @as_json_option
-def explain_record(file: BinaryIO, *, asked: bool, given: Sequence[Project], config: Path, as_json: bool) -> None:
+def explain_record(  # noqa: PLR0913  one argument per option
+    file: BinaryIO, *, asked: bool, given: Sequence[Project], named: str | None, config: Path, as_json: bool
+) -> None:
     """Say what the job would do with the record, or the archive of records, in FILE (- for stdin).
 
     Exit code 0: all are taken; 1: some are rejected, quarantined or not linked; 2: the file cannot be read.
     """
-    registry: Registry = Everyone()
+    registry: Mapping[int | str, Project] = Everyone()
     source = "No registry was asked: every project counts as linked since ever (see --registry, --project)."
     if asked and given:
         msg = "--registry and --project exclude each other"
@@ -66,17 +73,30 @@ def explain_record(file: BinaryIO, *, asked: bool, given: Sequence[Project], con
         registry = registered(Projects(address), Cohorts(address))
         projects = sum(isinstance(key, int) for key in registry)
         source = f"The registry that {config} names was asked: it has {projects:,} projects."
+    rules = given_rules(named, config) if named else None
+    if rules:
+        registry = UnderRules(registry, rules)
     payload = file.read()
     with Console(stderr=True).status("opening") as status:
         arrival = datetime.now(UTC).replace(tzinfo=None)
         summary = summarise(payload, arrival, registry, lambda records: status.update(f"{records:,} records"))
     if as_json:
-        click.echo(json.dumps({"bytes": len(payload), "registry": source, **_tree(summary)}, indent=2))
+        told = {"bytes": len(payload), "registry": source, **_tree(summary), "rules": _met(summary, rules)}
+        click.echo(json.dumps(told, indent=2))
     else:
         _print(summary, len(payload))
+        for rule, n in _met(summary, rules).items():
+            click.echo(f"{printable(rule)}: {_records(n)}")
         click.echo(f"\n{printable(source)}")
     if summary.lost:
         sys.exit(1)
+
+
+def _met(summary: Summary, rules: Rules | None) -> dict[str, int]:
+    """How many records each of the rules to try has met."""
+    fields, filters = rules or Rules()
+    by_field = {f"{action} {path}": summary.repairs[applied.repair(path)] for path, action in fields}
+    return by_field | {f"keep out {words}": summary.filters[words] for words in map(applied.words, filters)}
 
 
 def _tree(summary: Summary) -> dict[str, Any]:
@@ -95,8 +115,9 @@ def _tree(summary: Summary) -> dict[str, Any]:
         ],
         "names_left_out": max(0, len(summary.names) - GROUPS),
         "repairs": dict(summary.repairs),
+        "filtered": [group for group in groups if group["kind"] == Kind.FILTERED],
         "problems": [group for group in groups if group["kind"] in LOST],
-        "control": [group for group in groups if group["kind"] not in LOST],
+        "control": [group for group in groups if group["kind"] == Kind.CONTROL],
         "records_left_out": summary.ungrouped,
         "event": dict(_event(summary.last)) if summary.form is None and summary.names else None,
     }

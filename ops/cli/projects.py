@@ -15,17 +15,20 @@ from ops.answers.registry_file import (
     Change,
     differences,
     exported,
+    in_words,
     name_of_project,
     of_terms,
     on_events,
     parse,
 )
+from ops.cli.rules import fields, filters
 from ops.cli.terminal import PROJECT_ID, Commands, as_json_option, cell, echo_fields, example, printable
 from ops.cli.times import as_past_moment
 from ops.maintenance.apply import applied
 from settings import load
 from stores.project import DEFAULT_MONTHLY_LIMIT, Plan, Project, iso, linked
 from stores.projects import Projects
+from stores.rules import documented
 
 LIMIT: Final = click.IntRange(1, 10**15)
 
@@ -272,15 +275,16 @@ def export(config: Path, /) -> None:
 
 def _print(project: Project, plan: Plan) -> None:
     ids = f": {', '.join(map(str, plan.linked))}" if plan.linked else ""
-    fields = [
+    told = [
         ("project", str(project.project_id)),
         ("status", f"{project.status}, {project.notifly_project}"),
         ("terms", of_terms(project.terms)),
         *((f"until {past.until}", of_terms(past.terms)) for past in project.earlier_terms),
         ("user properties", f"on events {on_events(project.snapshot_hours)}"),
+        *in_words(project.rules),
         ("plan", f"{len(plan.linked)} of {plan.max_projects} Amplitude projects linked{ids}"),
     ]
-    echo_fields(fields)
+    echo_fields(told)
     table = Table("Notifly project", "linked", "unlinked")
     for one in project.links:
         end = "" if one.unlinked_at is None else _shown(one.unlinked_at)
@@ -309,5 +313,10 @@ def _described(project: Project) -> dict[str, Any]:
         **project.terms._asdict(),
         "earlier_terms": [{"until": past.until, **past.terms._asdict()} for past in project.earlier_terms],
         "snapshot_hours": project.snapshot_hours,
+        **documented(project.rules),
         "links": links,
     }
+
+
+projects.add_command(fields)
+projects.add_command(filters)

@@ -71,6 +71,8 @@ def test_a_project_is_added_once_and_listed(config: Path) -> None:
         "thresholds": [50, 80, 90, 100],
         "earlier_terms": [],
         "snapshot_hours": None,
+        "field_rules": {},
+        "event_filters": [],
         "links": [{"notifly_project": "acme-shop", "linked_at": linked_at, "unlinked_at": None}],
     }
     (row,) = [line for line in printed(config, "list").splitlines() if "434735" in line]
@@ -97,6 +99,8 @@ def test_a_project_moves_to_another_notifly_project(config: Path) -> None:
         "thresholds": [50, 80, 90, 100],
         "earlier_terms": [],
         "snapshot_hours": None,
+        "field_rules": {},
+        "event_filters": [],
         "links": [
             {
                 "notifly_project": "acme-shop",
@@ -117,6 +121,8 @@ def test_a_project_moves_to_another_notifly_project(config: Path) -> None:
         "  status           linked, other-shop\n"
         "  terms            10,000,000 events a month, alerts at 50, 80, 90, 100 %\n"
         "  user properties  on events do not change profiles\n"
+        "  field rules      none\n"
+        "  filters          none\n"
         "  plan             1 of 1 Amplitude projects linked: 434735\n"
         "┏━━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━━━━━━━━┓\n"
         "┃ Notifly project ┃ linked                      ┃ unlinked             ┃\n"

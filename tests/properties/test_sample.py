@@ -21,7 +21,7 @@ from udfs.model import Reason, Repair
 
 REGISTERED = {project.project_id for project in PROJECTS}
 # a bug of ours, and a link that has ended: no record of the sample has either
-NOT_IN_SAMPLE = {Reason.INTERNAL_ERROR, Reason.UNLINKED}
+NOT_IN_SAMPLE = {Reason.INTERNAL_ERROR, Reason.UNLINKED, Reason.FILTERED}
 
 
 @pytest.fixture(scope="module")

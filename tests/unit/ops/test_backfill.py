@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from ops.answers.exported import Row, WrongProjectError, rows
+from ops.answers.exported import Judge, Judged, Row, WrongProjectError, rows
 from ops.maintenance.backfill import Pace
 from stores.archives import ArchiveError, members
+from stores.lake import Lake
 from stores.lake_address import LakeAddress
-from stores.project import linked
+from stores.project import Project, linked
+from stores.rules import rules_of
 from stores.stream import Capacity
 from tests.builders import EVENT_A, EVENT_B, OTHER_PROJECT, PROJECT, encode, event, user_update
 from udfs.decode import decode
@@ -22,11 +24,11 @@ NOW = datetime(2026, 11, 1, tzinfo=UTC)
 OWNER = linked(PROJECT, "acme-shop", datetime(2021, 1, 1))  # noqa: DTZ001  naive UTC, as all times of the registry
 
 
-def read(folder: Path, *given: bytes, skip: int = 0) -> list[Row]:
+def read(folder: Path, *given: bytes, skip: int = 0, owner: Project = OWNER) -> list[Row]:
     path = folder / f"{PROJECT}_2026-03-15_7#0.json"
     path.write_bytes(b"\n".join(given))
     (one,) = members([str(path)], LAKE)
-    return list(rows(one, OWNER, NOW, 10_000, skip))
+    return list(rows(one, owner, NOW, 10_000, skip))
 
 
 @pytest.mark.parametrize("sent", [EVENT_A, EVENT_B], ids=["2025", "2020"])
@@ -52,6 +54,16 @@ def test_what_is_not_taken_has_its_reason_and_its_hour(tmp_path: Path) -> None:
         (5, "rejected", "too_large", 7),
     ]
     assert [row.line for row in read(tmp_path, b"{}", b"{}", b"{}", skip=2)] == [3]
+
+
+def test_what_a_project_filters_is_left_out_and_its_other_rules_change_no_identity(tmp_path: Path) -> None:
+    document = {"field_rules": {"event_properties": "drop"}, "event_filters": [{"event": "Heartbeat"}]}
+    ruled = OWNER._replace(rules=rules_of(document))
+    sent = [encode(event(event_type="Heartbeat")), encode(event(uuid=None))]
+    beat, other = read(tmp_path, *sent, owner=ruled)
+    judge = Judge(Lake(LAKE._replace(catalog_uri="sqlite://")), PROJECT, NOW)
+    assert judge(beat) == Judged(beat, "left out", "filtered")
+    assert (other.data, other.identity) == (sent[1], read(tmp_path, sent[1])[0].identity)
 
 
 def test_a_row_of_another_project_and_a_record_of_several_end_it(tmp_path: Path) -> None:

@@ -31,6 +31,11 @@ def rejected(records: int, reason: str = "event_type_missing") -> Any:
     return refused(records, reason=reason, kind="rejected")
 
 
+def kept_out(records: int) -> Seen:
+    return Seen(0, SINCE, NOW, refused=Counter(filtered=records))
+
+
+FILTERED = refused(1_000, reason="filtered", kind="filtered")
 STALE = {"page": seen(1_000, NOW - 25 * HOUR)}
 PAY = seen(10, first=NOW - 30 * HOUR, last=NOW - 25 * HOUR)
 
@@ -58,6 +63,10 @@ PAY = seen(10, first=NOW - 30 * HOUR, last=NOW - 25 * HOUR)
         (facts(refused=refused(11, reason="unknown_project", kind="quarantined")), "refused"),
         (facts(refused=refused(11, reason="unlinked")), "refused"),
         (facts(refused=refused(1_000, reason="own_event", kind="control")), "well"),
+        (facts(refused=FILTERED), "filtered"),
+        (facts(refused=FILTERED | rejected(30)), "refused"),
+        (facts(refused=refused(10, reason="filtered", kind="filtered")), "well"),
+        (facts(names={"page": seen(1_000), "pay": PAY}, refused=FILTERED), "filtered"),
         (facts(names={"page": seen(1_000), "pay": PAY}), "deselected"),
         (facts(names={"page": seen(1_000), "pay": PAY}, refused=rejected(1_000)), "refused"),
         (facts(names={"page": seen(1_000), "pay": seen(9, NOW - 25 * HOUR)}), "well"),
@@ -99,6 +108,14 @@ def test_the_first_rule_that_applies(known: Facts, code: str) -> None:
             facts(names={"page": seen(1_000)} | dict.fromkeys("abcde", PAY)),
             "a (2026-03-14 11:00 UTC), b (2026-03-14 11:00 UTC), c (2026-03-14 11:00 UTC) and 2 more stopped "
             'while others go on: most likely not selected any more in Amplitude\'s "Send Events"',
+        ),
+        (
+            facts(
+                refused=FILTERED,
+                names={"page": seen(1_000), "beat": kept_out(900), "ping": kept_out(100), "x": PAY},
+            ),
+            "1,000 events are kept out by the project's own filters (beat 900, ping 100): `projects filters` "
+            "shows them",
         ),
         (
             facts(by_arrival=Counter(timestamp_unreadable=1_000)),

@@ -178,7 +178,8 @@ rejected: gzip_invalid, 1 record, the first is 2
 def test_an_export_archive_as_json() -> None:
     payload = envelopes.export_zip([A, B, encode(EVENT_A | {"event_type": "[Appboy] x"}), b"7", A])
     found = as_json(payload, "--project", f"{APP}=acme")
-    problems, control = found.pop("problems"), found.pop("control")
+    problems, control, filtered = (found.pop(name) for name in ("problems", "control", "filtered"))
+    assert filtered == []
     assert found == {
         "bytes": len(payload),
         "registry": ACME.strip(),
@@ -192,6 +193,7 @@ def test_an_export_archive_as_json() -> None:
             "user_update": 0,
             "cohort": 0,
             "control": 1,
+            "filtered": 0,
             "not_linked": 0,
             "quarantined": 1,
             "rejected": 1,
@@ -202,6 +204,7 @@ def test_an_export_archive_as_json() -> None:
         "repairs": {},
         "records_left_out": 0,
         "event": None,
+        "rules": {},
     }
     assert problems == [
         {
@@ -229,6 +232,81 @@ def test_an_export_archive_as_json() -> None:
         },
     ]
     assert [(group["reason"], group["first"]) for group in control] == [("appboy_event", 2)]
+
+
+RULES = """\
+[field_rules]
+"ip_address" = "drop"
+"user_properties.referrer" = "hash"
+"event_properties.emial" = "drop"
+
+[[event_filters]]
+event = "session_start"
+where = { platform = "iOS" }
+"""
+
+
+def test_rules_are_tried_on_an_archive(tmp_path: Path) -> None:
+    (tmp_path / "rules.toml").write_text(RULES)
+    payload = envelopes.lines([A, encode(EVENT_A | {"uuid": "other", "platform": "iOS"}), B])
+    said = explained(payload, "--rules", str(tmp_path / "rules.toml"))
+    assert said.exit_code == 0
+    mended = "A field rule of the project dropped what stood at this path, or put its SHA-256 there"
+    assert f"mended: field_rule:ip_address, 2 records. {mended}" in said.stdout
+    assert (
+        """
+filtered: filtered, 1 record, the first is 1
+  project  100011471
+  detail   event 'session_start' by its platform
+"""
+        in said.stdout
+    )
+    assert (
+        """
+drop event_properties.emial: 0 records
+drop ip_address: 2 records
+hash user_properties.referrer: 1 record
+keep out event 'session_start' by its platform: 1 record
+"""
+        in said.stdout
+    )
+    found = as_json(payload, "--rules", str(tmp_path / "rules.toml"))
+    assert found["outcomes"]["filtered"] == len(found["filtered"]) == 1
+    assert found["rules"] == {
+        "drop event_properties.emial": 0,
+        "drop ip_address": 2,
+        "hash user_properties.referrer": 1,
+        "keep out event 'session_start' by its platform": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (None, "no TOML file of rules, and no project's id: [Errno 2] No such file or directory"),
+        ("[", "no TOML file of rules, and no project's id: "),
+        ('[field_rules]\nuser_id = "drop"', "field rule 'user_id': user_id stays as it is"),
+        ("rules = 1", "rules: there are field_rules and event_filters, and nothing else"),
+    ],
+)
+def test_rules_that_are_none_are_refused_in_one_line(
+    text: str | None,
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path, record = tmp_path / "rules.toml", tmp_path / "a.json"
+    record.write_bytes(A)
+    if text is not None:
+        path.write_text(text)
+    monkeypatch.setattr(sys, "argv", ["amplitude-bridge", "explain-record", "--rules", str(path), str(record)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"amplitude-bridge: {path}: {words}")
+    assert said.count("\n") == 1
 
 
 def test_one_event_as_json() -> None:

@@ -29,7 +29,13 @@ def test_the_words_for_a_repair_are_a_sentence(repair: Repair) -> None:
 
 def test_only_what_waits_for_somebody_names_what_to_do_about_it() -> None:
     nothing = {reason for reason in Reason if REASONS[reason].remedy.startswith("nothing:")}
-    assert nothing == {Reason.BEFORE_LINK, Reason.TEST_RECORD, Reason.OWN_EVENT, Reason.APPBOY_EVENT}
+    assert nothing == {
+        Reason.BEFORE_LINK,
+        Reason.TEST_RECORD,
+        Reason.OWN_EVENT,
+        Reason.APPBOY_EVENT,
+        Reason.FILTERED,
+    }
 
 
 def test_the_code_of_another_version_is_asked_by_its_text() -> None:

@@ -9,9 +9,13 @@ from hypothesis import strategies as st
 
 from ops.answers.registry_file import FileError, Wanted, differences, exported, parse
 from stores.project import Link, Plan, Project, Terms
+from stores.rules import EventFilter, FieldRule, Rules, checked
 
 NOW = datetime(2026, 3, 15, 12)  # noqa: DTZ001  naive UTC, as the registry has it
 JANUARY, FEBRUARY, MARCH = (datetime(2026, month, 1) for month in (1, 2, 3))  # noqa: DTZ001
+RULES = Rules(
+    (FieldRule("ip_address", "drop"), FieldRule("user_properties.phone", "hash")), (EventFilter("Heartbeat"),)
+)
 OPEN = Project(1, (Link("acme", JANUARY),))
 FILE = """
 [plans]
@@ -26,6 +30,8 @@ project_id = 2
 monthly_limit = 500
 thresholds = [100, 80, 80]
 snapshot_hours = 24
+field_rules = { "ip_address" = "drop", "user_properties.phone" = "hash" }
+event_filters = [{ event = "Heartbeat" }]
 links = [
   { notifly_project = "acme", linked_at = 2026-01-01T00:00:00Z, unlinked_at = 2026-02-01T00:00:00Z },
   { notifly_project = "globex", linked_at = 2026-03-01T00:00:00Z },
@@ -51,7 +57,7 @@ def test_a_file_is_read() -> None:
             1: OPEN,
             2: Project(
                 *(2, (Link("acme", JANUARY, FEBRUARY), Link("globex", MARCH))),
-                *(Terms(500, (80, 100)), (), 24),
+                *(Terms(500, (80, 100)), (), 24, RULES),
             ),
         },
         {"acme": 2},
@@ -65,7 +71,14 @@ def test_what_is_not_there_is_added_and_plans_that_grow_go_first() -> None:
         "alerts at 50, 80, 90, 100 %",
         "+ project 2: linked to globex from 2026-03-01T00:00:00Z on, 500 events a month, alerts at 80, 100 %",
         "~ project 2: user properties on events change profiles, unless uploaded more than 24 h after the event",
+        "~ project 2: field rules ip_address dropped; user_properties.phone hashed, filters 1: 'Heartbeat'",
     ]
+
+
+def test_a_file_without_rules_ends_those_that_there_are() -> None:
+    ruled = OPEN._replace(rules=RULES)
+    assert words(ONE, ruled) == ["~ project 1: field rules none, filters none"]
+    assert words(exported([ruled], {}), ruled) == []
 
 
 def test_ends_of_links_come_before_what_needs_their_place_and_plans_that_shrink_last() -> None:
@@ -153,6 +166,14 @@ WRONG = {
         "f, line 1: projects[0].project_id = '1': Input should be a valid integer",
     ),
     "a threshold of nothing": (f"{ONE}thresholds = [0]\n", "f, line 1: projects[0].thresholds[0] = 0: "),
+    "a field rule that may not be": (
+        f'{ONE}field_rules = {{ user_id = "drop" }}\n',
+        "f, line 1: projects[0].field_rules = {'user_id': 'drop'}: field rule 'user_id': user_id stays as it is: ",
+    ),
+    "a filter of nothing": (
+        f"{ONE}event_filters = [{{}}]\n",
+        "f, line 1: projects[0].event_filters = [{}]: event filter: name an event, a path with a text, or both",
+    ),
     "twice": (ONE + ONE, "f, line 4: project 1: it is there twice"),
     "links that overlap": (
         ONE.replace(" }]", " }, { notifly_project = 'b', linked_at = 2026-02-01T00:00:00Z }]"),
@@ -215,6 +236,16 @@ def test_a_file_that_needs_a_larger_plan_is_refused_whole() -> None:
 times = st.datetimes(datetime.min, NOW)  # noqa: DTZ901
 names = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1, max_size=20)
 
+words_in_paths = st.text(
+    st.characters(exclude_categories=("C", "Z"), exclude_characters="."), min_size=1, max_size=20
+)
+paths = st.builds("event_properties.{}".format, words_in_paths)
+rules = st.builds(
+    checked,
+    st.dictionaries(paths, st.sampled_from(["drop", "hash"]), min_size=1, max_size=3).map(dict.items),
+    st.lists(st.builds(EventFilter, names, st.dictionaries(paths, names, max_size=2).map(dict.items))),
+)
+
 
 @st.composite
 def projects(draw: st.DrawFn, project_id: int) -> Project:
@@ -223,7 +254,7 @@ def projects(draw: st.DrawFn, project_id: int) -> Project:
     links = tuple(Link(draw(names), start, end) for start, end in zip(moments[::2], ends, strict=False))
     thresholds = draw(st.sets(st.integers(1, 1000), max_size=20))
     terms = Terms(draw(st.integers(1, 10**15)), tuple(sorted(thresholds)))
-    return Project(project_id, links, terms, (), draw(st.none() | st.integers(1, 8784)))
+    return Project(project_id, links, terms, (), draw(st.none() | st.integers(1, 8784)), draw(st.none() | rules))
 
 
 @given(st.data())

@@ -7,6 +7,7 @@ from functools import reduce
 import pytest
 
 from stores.project import Link, Project, linked
+from stores.rules import EventFilter, Rules
 from tests.builders import (
     ARRIVAL,
     MISSING,
@@ -25,7 +26,7 @@ from udfs.text import MAX_BYTES
 
 MARCH, SECOND = datetime.fromisoformat("2026-03-01"), datetime.fromisoformat("2026-03-02")
 REGISTRY: Registry = {
-    PROJECT: linked(PROJECT, "acme", MARCH),
+    PROJECT: linked(PROJECT, "acme", MARCH)._replace(rules=Rules(event_filters=(EventFilter("Heartbeat"),))),
     OTHER_PROJECT: Project(OTHER_PROJECT, (Link("globex", MARCH, SECOND),)),
 }
 TEST = "Amplitude's test of the connection"
@@ -96,6 +97,7 @@ EXAMPLES: dict[Reason, tuple[bytes, str]] = {
         "an event that Notifly has sent to Amplitude",
     ),
     Reason.APPBOY_EVENT: (encode(event(event_type="[Appboy] x")), "an event that Braze has sent to Amplitude"),
+    Reason.FILTERED: (encode(event(event_type="Heartbeat")), "event 'Heartbeat'"),
 }
 
 
