@@ -115,6 +115,16 @@ class Export(_Section):
     timeout_seconds: Annotated[int, Field(ge=1, le=60)] = 10
 
 
+class Maintenance(_Section):
+    """Keeping the lake's tables: what `amplitude-bridge maintain` may be told."""
+
+    restore_points: list[Annotated[str, AfterValidator(_location)]] = []
+    restore_days: Annotated[int, Field(ge=1, le=90)] = 30
+    snapshot_hours: Annotated[int, Field(ge=0, le=720)] = 24
+    orphan_days: Annotated[int, Field(ge=3, le=90)] = 3
+    interval_hours: Annotated[int, Field(ge=1, le=168)] = 24
+
+
 class Settings(_Section):
     """All settings; sections that are left out take their defaults, `lake` has none."""
 
@@ -124,6 +134,7 @@ class Settings(_Section):
     ingest: Ingest = Ingest()
     metering: Metering = Metering()
     export: Export = Export()
+    maintenance: Maintenance = Maintenance()
 
     @property
     def stream_address(self) -> StreamAddress:

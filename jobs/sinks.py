@@ -22,6 +22,7 @@ from stores.lake import (
 from stores.lake_address import LakeAddress
 from udfs.model import COHORT_COLUMNS, EVENT_COLUMNS, EVENT_COUNT_COLUMNS, LEDGER_COLUMNS
 
+CATALOG_CLASS: Final = "org.apache.iceberg.jdbc.JdbcCatalog"
 _LINEAGE: Final[dict[str, type]] = {"arrival": datetime, "shard": str, "sequence": str, "sub_index": int}
 _DAY: Final = Partition("arrival", "day")
 # Not a partition per project: a thousand projects would leave a thousand files at every checkpoint.
@@ -71,10 +72,13 @@ def create_tables(lake: Lake) -> None:
 
 def use_lake(tables: StreamTableEnvironment, lake: LakeAddress) -> None:
     """Make the lake's catalog known to Flink."""
+    options = {"type": "iceberg", "catalog-impl": CATALOG_CLASS, "catalog-name": CATALOG, **catalog_options(lake)}
+    tables.execute_sql(f"CREATE CATALOG {CATALOG} WITH ({with_options(options)})")
+
+
+def catalog_options(lake: LakeAddress) -> dict[str, str]:
+    """What Iceberg's catalog in the JVM, `CATALOG_CLASS`, must be told of the lake."""
     options = {
-        "type": "iceberg",
-        "catalog-impl": "org.apache.iceberg.jdbc.JdbcCatalog",
-        "catalog-name": CATALOG,
         "uri": jdbc_uri(lake.catalog_uri),
         "jdbc.schema-version": "V1",
         "warehouse": lake.warehouse,
@@ -83,7 +87,7 @@ def use_lake(tables: StreamTableEnvironment, lake: LakeAddress) -> None:
         options |= {"io-impl": "org.apache.iceberg.aws.s3.S3FileIO", "client.region": lake.s3_region}
     if lake.s3_endpoint is not None:
         options |= {"s3.endpoint": lake.s3_endpoint, "s3.path-style-access": "true"}
-    tables.execute_sql(f"CREATE CATALOG {CATALOG} WITH ({with_options(options)})")
+    return options
 
 
 def jdbc_uri(catalog_uri: str) -> str:

@@ -13,6 +13,7 @@ from typing import Any, Final, Literal, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 import pyarrow as pa
+from pyarrow.fs import FileSystem
 from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.exceptions import CommitFailedException, NoSuchTableError
 from pyiceberg.expressions import (
@@ -26,7 +27,7 @@ from pyiceberg.expressions import (
     LiteralPredicate,
     Reference,
 )
-from pyiceberg.io.pyarrow import ArrowScan
+from pyiceberg.io.pyarrow import ArrowScan, PyArrowFileIO
 from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.schema import Schema
 from pyiceberg.table import DataScan, Table
@@ -203,21 +204,25 @@ class Lake:
     ) -> pa.Table:
         """Rows of a table's current snapshot that meet all conditions, at most `limit`; all are in memory."""
         with self.readable():
-            return self._scan(table, columns, where, limit).to_arrow()
+            return self.scan(table, columns, where, limit).to_arrow()
 
     def pieces(self, table: str, columns: Sequence[str], where: Sequence[Condition] = ()) -> Iterator[pa.Table]:
         """The same rows, however many, a few files at a time: no more than those are in memory."""
         with self.readable():
-            scan = self._scan(table, columns, where)
+            scan = self.scan(table, columns, where)
             # pyiceberg's own reader starts on all files at once and keeps what it has read until it is asked for
             reader = ArrowScan(scan.table_metadata, scan.io, scan.projection(), scan.row_filter)
             files = iter(scan.plan_files())
             while some := list(islice(files, _FILES_AT_ONCE)):
                 yield reader.to_table(some)
 
-    def _scan(
+    def scan(
         self, table: str, columns: Sequence[str], where: Sequence[Condition], limit: int | None = None
     ) -> DataScan:
+        """Iceberg's scan for rows of a table's current snapshot that meet all conditions.
+
+        Raises StoreError when there is no such table or column.
+        """
         matches: BooleanExpression = AlwaysTrue()
         for condition in where:
             matches = And(matches, condition.expression())
@@ -227,6 +232,11 @@ class Lake:
             msg = f"table {self.address.namespace}.{table} has no {names}: start the ingest job, which adds it"
             raise StoreError(msg)
         return found.scan(matches, selected_fields=tuple(columns), limit=limit)
+
+    def place(self, uri: str) -> tuple[FileSystem, str]:
+        """Where a URI leads that can be read as the warehouse can: a file system, and the path in it."""
+        scheme, host, path, *_ = urlsplit(uri)
+        return PyArrowFileIO(dict(self.catalog.properties)).fs_by_scheme(scheme, host or None), f"{host}{path}"
 
     @contextmanager
     def readable(self) -> Iterator[None]:

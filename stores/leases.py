@@ -1,4 +1,4 @@
-"""The lease, DynamoDB table `leases`: which ingest job holds the tables of an installation.
+"""The leases, DynamoDB table `leases`: which ingest job holds the tables, and which process maintains them.
 
 Two jobs would store each event twice and overwrite each other's totals. The job's workers renew the lease. All
 times in it are DynamoDB's, so no two machines' clocks are compared.
@@ -17,13 +17,14 @@ if TYPE_CHECKING:
 
 TABLE: Final = "leases"
 INGEST: Final = "ingest"
+MAINTAIN: Final = "maintain"
 
 
 class Lease(NamedTuple):
-    """A job's claim on the tables."""
+    """A job's claim on the tables, or that of a process which maintains them."""
 
     job_id: str
-    """Flink's"""
+    """Flink's; of a process its own name"""
     stream: str
     """the one that the job reads"""
     valid_seconds: int
@@ -45,7 +46,7 @@ class LeaseLostError(StoreError):
 
 
 class Leases:
-    """The table of the lease. Methods raise StoreError in one line when it cannot be used."""
+    """One lease and its table. Methods raise StoreError in one line when it cannot be used."""
 
     def __init__(
         self, address: dynamodb.TablesAddress, client: "DynamoDBClient | None" = None, name: str = INGEST

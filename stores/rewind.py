@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from stores.errors import StoreError
-from stores.history import Commit
+from stores.history import Commit, tag
 
 Histories = Mapping[str, Sequence[Commit]]
 """By table its commits, newest first."""
@@ -65,7 +65,10 @@ def planned(histories: Histories, job: str, checkpoint: int) -> Rewind:
         count = max((i for i, commit in enumerate(history, 1) if commit in later), default=0)
         if not count:
             continue
-        if count == len(history) and not history[-1].first:
+        expired = (
+            not history[-1].first if count == len(history) else not history[count].serves(tag(job, checkpoint))
+        )
+        if expired:
             msg = f"table {table} cannot be set back to checkpoint {checkpoint}: that snapshot has expired"
             raise StoreError(msg)
         steps.append(Step(table, history[0], history[count] if count < len(history) else None))

@@ -195,12 +195,12 @@ class Stack:
         """What Flink's REST API answers at this path."""
         return self.flink.rest(path)
 
-    def write_settings(self, **more: Mapping[str, str | int]) -> Path:
+    def write_settings(self, **more: Mapping[str, object]) -> Path:
         """Write the job's settings for this stack to var/<name>/job.toml, checked, and return the path.
 
         `more` are whole sections.
         """
-        sections: dict[str, Mapping[str, str | int]] = {
+        sections: dict[str, Mapping[str, object]] = {
             "kinesis": {"stream": self.stream, "region": self.region, "endpoint": self.kinesis_endpoint,
                         "shard_discovery_interval_ms": 1_000},
             "dynamodb": {"region": self.region, "endpoint": self.dynamodb_endpoint},

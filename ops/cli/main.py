@@ -15,6 +15,7 @@ SECTIONS: Final = {
     "Run the job": {
         "submit": "Submit the ingest job to a Flink cluster.",
         "doctor": "Whether the installation is well, and what to do.",
+        "maintain": "Keep the tables in few files, without what nobody needs.",
         "rewind": "Set the tables back to an older checkpoint.",
     },
     "Projects": {

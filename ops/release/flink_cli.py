@@ -2,7 +2,7 @@
 
 import re
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from errors import OneLineError
@@ -28,6 +28,28 @@ def call(command: Sequence[str | Path], env: Mapping[str, str], home: Path, seco
         msg = f"{action} failed: {_reason(done.stdout)}"
         raise FlinkError(msg)
     return done.stdout
+
+
+def follow(command: Sequence[str | Path], env: Mapping[str, str], home: Path) -> Iterator[str]:
+    """Run Flink's CLI as `call` does, and give each line as soon as it is said.
+
+    Raises FlinkError with the reason. Who stops listening ends it.
+    """
+    process = subprocess.Popen(
+        command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        stdin=subprocess.DEVNULL, cwd=home,
+    )  # fmt: skip
+    said: list[str] = []
+    try:
+        for line in process.stdout or ():
+            said.append(line)
+            yield line.rstrip("\n")
+        if process.wait() != 0:
+            msg = f"flink {command[1]} failed: {_reason(''.join(said))}"
+            raise FlinkError(msg)
+    finally:
+        process.kill()  # the JVM itself, and with it goes the Python that it has started
+        process.wait()
 
 
 def submitted(output: str) -> str:

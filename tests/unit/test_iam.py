@@ -26,6 +26,7 @@ MODULES = {
     "client": modules("jobs/**/*.py", "ops/maintenance/rewind.py", "ops/cli/submit.py"),
     "watch": modules("ops/metering/*.py"),
     "erase": modules("ops/maintenance/eras*.py", "ops/answers/erasures.py", "ops/cli/erase.py"),
+    "maintenance": modules("ops/maintenance/keep*.py"),
 }
 ELSEWHERE = {path for role in MODULES.values() for path in role}
 MODULES["operator"] = [path for path in modules("ops/**/*.py") if path not in ELSEWHERE]
@@ -95,6 +96,7 @@ OBJECTS = {
     "taskmanager": {**CHECKPOINTS, "warehouse": WRITE},
     "client": {**{key: {"s3:GetObject"} for key in CHECKPOINTS}, "warehouse": WRITE - {"s3:DeleteObject"}},
     "watch": {"warehouse": {"s3:GetObject"}},
+    "maintenance": {**{key: {"s3:GetObject"} for key in CHECKPOINTS}, "warehouse": WRITE},
     "operator": {key: {"s3:GetObject"} for key in ("warehouse", "exports")},
     "erase": {"warehouse": WRITE},
 }
