@@ -27,7 +27,7 @@ from stores.cohorts import CohortMembers, Cohorts
 from stores.errors import MissingError, StoreError
 from stores.flink import Checkpoint, Checkpoints, Flink
 from stores.lake import TABLES, Lake, Totals
-from stores.leases import Leases
+from stores.leases import MAINTAIN, Lease, Leases
 from stores.profiles import Key, Profiles
 from stores.projects import Projects
 from stores.statements import Statements
@@ -51,7 +51,7 @@ _OVERDUE: Final = timedelta(hours=1)
 _MIB: Final = 2**20
 
 
-_SECTIONS: Final = dict.fromkeys(("tables", "job", "alerts", "months"), "dynamodb") | {
+_SECTIONS: Final = dict.fromkeys(("tables", "job", "alerts", "months", "maintain"), "dynamodb") | {
     "stream": "kinesis",
     "lake": "lake",
 }
@@ -103,6 +103,7 @@ def examined(settings: Settings, place: Place) -> Health:
         "alerts": partial(_alerts, settings),
         "months": partial(_months, settings),
         "usage watch": partial(watch_step, place.watch),
+        "maintain": partial(_maintain, settings),
     }
     return Health(tuple(_once(side_by_side(questions, _SECONDS, _unanswered))))
 
@@ -201,7 +202,7 @@ def files_step(found: Mapping[str, Totals]) -> Step:
         f"{name} has {one.data_files:,} files of {one.bytes / one.data_files / _MIB:.2f} MiB on average"
         for name, one in small.items()
     )
-    return Step("lake", "warning", sizes, 'compact days that are over: docs/operations.md, "A table grows"')
+    return Step("lake", "warning", sizes, "amplitude-bridge maintain --yes")
 
 
 def _flink(settings: Settings, flink: Flink) -> Step:
@@ -370,3 +371,19 @@ def watch_step(url: str) -> Step:
         return Step("usage watch", "failed", f"it answers at {url}: {why or error.code}", "look at its log")
     except (OSError, ValueError) as error:
         return Step("usage watch", "failed", f"nothing answers at {url} ({getattr(error, 'reason', error)})", fix)
+
+
+def _maintain(settings: Settings) -> Step:
+    return maintain_step(*Leases(tables(settings), name=MAINTAIN).current())
+
+
+def maintain_step(held: Lease | None, now: datetime) -> Step:
+    """Whether somebody maintains the tables, by the lease on that; `now` is DynamoDB's."""
+    if held is None:
+        words = "none runs now; a scheduled one shows only while it works"
+        return Step("maintain", "not checked", words, "unless it is scheduled: amplitude-bridge maintain --watch")
+    words = f"{held.job_id} was seen {max(0.0, held.idle(now).total_seconds()):.0f} s ago"
+    if held.left(now) < timedelta():
+        fix = "start it again: amplitude-bridge maintain --watch"
+        return Step("maintain", "failed", f"{words}: it has ended without a word", fix)
+    return Step("maintain", "ok", words)

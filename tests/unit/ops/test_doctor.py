@@ -15,12 +15,21 @@ import pytest
 from click.testing import CliRunner
 
 from lab.stack.patience import scaled
-from ops.answers.doctor import Health, checkpoints_step, clocks_step, disk_step, files_step, watch_step
+from ops.answers.doctor import (
+    Health,
+    checkpoints_step,
+    clocks_step,
+    disk_step,
+    files_step,
+    maintain_step,
+    watch_step,
+)
 from ops.answers.steps import State, Step, side_by_side
 from ops.cli.main import commands
 from stores.errors import StoreError
 from stores.flink import Checkpoint, Checkpoints
 from stores.lake import Totals
+from stores.leases import Lease
 
 NOW = datetime(2026, 3, 15, 12, tzinfo=UTC)
 MIB, GIB = 2**20, 2**30
@@ -149,6 +158,20 @@ def test_usage_watch_is_asked_how_it_is(code: int, body: bytes, state: State, wo
         url = f"http://127.0.0.1:{server.server_port}"
         found = watch_step(f"{url}/")
     assert (found.state, found.words) == (state, words.format(url=url))
+
+
+@pytest.mark.parametrize(
+    ("age", "state", "words"),
+    [
+        (20, "ok", "host:17 was seen 20 s ago"),
+        (61, "failed", "host:17 was seen 61 s ago: it has ended without a word"),
+    ],
+)
+def test_who_maintains_the_tables_is_known_by_the_lease(age: int, state: State, words: str) -> None:
+    seen = (NOW - timedelta(seconds=age)).isoformat()
+    found = maintain_step(Lease("host:17", "", 60, seen), NOW)
+    assert (found.state, found.words) == (state, words)
+    assert maintain_step(None, NOW).state == "not checked"
 
 
 def test_a_wheel_turns_on_a_terminal_and_nowhere_else() -> None:
