@@ -52,7 +52,6 @@ def dead_letters() -> None:
     """What the job did not take: how much, the newest, one in full."""
 
 
-dead_letters.add_command(replay)
 dead_letters.add_command(show_replays)
 
 
@@ -231,3 +230,6 @@ def _bytes(letter: Letter) -> str:
 def _say_none(state: State, filters: Mapping[str, Any]) -> None:
     what = "no dead letters match" if any(v is not None for v in filters.values()) else "no dead letters"
     click.echo(what if state == "all" else f"{what} that are {state}; --state all has all")
+
+
+dead_letters.add_command(replay)

@@ -88,6 +88,17 @@ class Commands(click.Group):
         _configurable(command)
         super().add_command(command, name)
 
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The commands in the order in which they were added."""
+        return list(self.commands)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write what each command is for, whole; click cuts it to the width of a line."""
+        commands = {name: self.get_command(ctx, name) for name in self.list_commands(ctx)}
+        rows = [(name, one.get_short_help_str(limit=200)) for name, one in commands.items() if one]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
 
 def _configurable(command: click.Command) -> None:
     if all(one.name != "config" for one in command.params):

@@ -44,10 +44,6 @@ def usage() -> None:
     """
 
 
-usage.add_command(explain)
-usage.add_command(watch)
-
-
 @usage.command("show", epilog=example("usage show --project 434735 --month 2026-03"))
 @_of_project
 @_of_month
@@ -213,3 +209,7 @@ def alerts_table(rows: Iterable[Row]) -> Table:
             told = f"not yet, attempt {row['attempts']}: {row['last_error'] or 'on its way'}"
         table.add_row(*map(cell, (row["project_id"], row["month"], *counts, seen, told)))
     return table
+
+
+usage.add_command(explain)
+usage.add_command(watch)

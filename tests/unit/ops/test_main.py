@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from ops.cli.main import commands
 
@@ -27,6 +28,12 @@ def test_help_lists_the_commands_and_imports_nothing_that_is_slow() -> None:
     assert "\nRun the job:\n  submit " in shown
     assert max(map(len, shown.splitlines())) <= 80
     assert shown.endswith("\nimported:\n")
+
+
+def test_a_group_lists_its_commands_in_the_order_of_their_use_and_cuts_no_sentence() -> None:
+    shown = CliRunner().invoke(commands, ["projects", "--help"]).output
+    assert shown.index("\n  add ") < shown.index("\n  unlink ") < shown.index("\n  apply ")
+    assert "..." not in shown.partition("\nCommands:\n")[2]
 
 
 def leaves(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
