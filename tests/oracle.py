@@ -222,7 +222,11 @@ def _flaw(record: Record, kind: str) -> str:
         return "app_missing" if kind == "event" else "unattributed"
     if _project(app) is None:
         return "app_invalid"
-    return "event_type_invalid" if kind == "event" and not (isinstance(event_type, str) and event_type) else ""
+    return (
+        "event_type_invalid"
+        if kind == "event" and not (isinstance(event_type, str) and event_type.strip("\0"))
+        else ""
+    )
 
 
 def _kind(record: Record) -> str:
@@ -247,7 +251,9 @@ def _kind(record: Record) -> str:
 
 
 def _of_amplitude(keys: set[str]) -> str:
-    """What has such keys of all that Amplitude has elsewhere and never on a stream; empty when nothing has."""
+    """What has such keys, of half a cohort message and all that is never on a stream; empty when nothing has."""
+    if "in_cohort" in keys and keys & {"cohort_id", "users"}:
+        return "cohort"
     if {"amplitude_id", "merged_amplitude_id"} <= keys or {"AMPLITUDE_ID", "MERGED_AMPLITUDE_ID"} <= keys:
         return "merged_ids"
     if "api_key" in keys and keys & {"events", "event", "identification"}:

@@ -36,6 +36,11 @@ def _cohort(record: Record) -> bool:
     return "cohort_id" in record and "users" in record
 
 
+def _part_of_cohort(record: Record) -> bool:
+    """A cohort message that has lost its id or its users: nothing else says whether somebody is in a cohort."""
+    return "in_cohort" in record and not record.keys().isdisjoint(("cohort_id", "users"))
+
+
 def _test(record: Record) -> bool:
     """Amplitude's editable sample (§4.5): two of its marks, or one on a record of no usable project."""
     marks = sum(record.get(name) == value for name, value in _TEST_MARKS.items())
@@ -99,6 +104,7 @@ _RULES: Final[list[tuple[Callable[[Record], bool], Kind | Rejection]]] = [
     (_with_key, Rejection(Reason.API_REQUEST, "the body of a request to one of Amplitude's APIs")),
     (_user_update, Kind.USER_UPDATE),
     (lambda record: record.get("event_type") is not None, Kind.EVENT),
+    (_part_of_cohort, Kind.COHORT),  # which the message's own rules refuse, by the field that is missing
     (_merged_ids, Rejection(Reason.MERGED_IDS, "a row of Amplitude's exports of merged users")),
     (_request, Rejection(Reason.API_REQUEST, "the body of a request to one of Amplitude's APIs")),
     (_deletion, Rejection(Reason.DELETION, "a deletion of users, as Amplitude's User Privacy API has it")),

@@ -250,7 +250,7 @@ def careful(record: Misfits, repairs: set[str]) -> Parsed | Rejection:
     project_id = attribute.project_id(app)
     if project_id is None:
         return _app_rejection(app)
-    if not isinstance(event_type, str) or not event_type:
+    if not isinstance(event_type, str) or not event_type.strip("\0"):  # NULs are dropped later
         return Rejection(Reason.EVENT_TYPE_INVALID, f"event_type is {shown(event_type)}, not a name")
     export = Export(app=_App(project_id), event_type=_EventType(event_type))
     others = {name: value for name, value in record.items() if name not in {"app", "event_type"}}

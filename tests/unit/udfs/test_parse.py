@@ -89,6 +89,9 @@ REFUSED = {
     "event type empty": (
         encode(event(event_type="")), Reason.EVENT_TYPE_INVALID, 'event_type is "", not a name'
     ),
+    "event type of NULs, which are dropped": (
+        encode(event(event_type="\0")), Reason.EVENT_TYPE_INVALID, r'event_type is "\u0000", not a name'
+    ),
     "event type number": (encode(event(event_type=5)), Reason.EVENT_TYPE_INVALID, "event_type is 5, not a name"),
     "event type list": (
         encode(event(event_type=["a"])), Reason.EVENT_TYPE_INVALID, 'event_type is ["a"], not a name'

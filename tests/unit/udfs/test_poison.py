@@ -162,6 +162,12 @@ FIELDS: Rows = {
         "a cohort of nobody": refused(
             Reason.COHORT_INVALID, "cohort_id is null, not a name", encode(cohort(cohort_id=None))
         ),
+        "cohort_id missing": refused(
+            Reason.COHORT_INVALID, "cohort_id is null, not a name", encode(cohort(cohort_id=MISSING))
+        ),
+        "users missing": refused(
+            Reason.COHORT_INVALID, "users is null, not a list", encode(cohort(users=MISSING))
+        ),
         "an unknown one": refused(
             Reason.UNKNOWN_COHORT, 'no project has registered cohort "x"', encode(cohort(cohort_id="x"))
         ),
