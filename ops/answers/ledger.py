@@ -93,6 +93,18 @@ def summed(
     return sorted(rows, key=lambda row: [str(row[name] or "") for name in by])
 
 
+def outcomes(lake: Lake) -> list[dict[str, Any]]:
+    """What became of all records, by project, kind and reason; `erased` are rows that were stored before."""
+    gone: Counter[tuple[int | None, str]] = Counter()
+    for kind, (table, _) in TAKEN.items():
+        for row in removed(lake, table):
+            gone[row["project_id"], kind.value] += row["records"]
+    for row in removed(lake, DEAD_LETTERS):
+        gone[row["project_id"], row["reason"]] += row["records"]
+    rows = summed(lake, ("project_id", "kind", "reason"))
+    return [{**row, "erased": gone[row["project_id"], row["reason"] or row["kind"]]} for row in rows]
+
+
 def compared(settings: Settings, *, stream: bool) -> dict[str, tuple[Counts, Counts]]:
     """By what is compared: what the ledger says, and what is found. Raises StoreError."""
     lake = Lake(settings.lake_address)

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ops.answers.aggregates import Dropped, missing
-from ops.answers.ledger import TAKEN, UNITS, Counts, Residual, compared, residuals, summed
+from ops.answers.ledger import TAKEN, UNITS, Counts, Residual, compared, outcomes, residuals
 from ops.cli.terminal import Commands, as_json_option, cell, example, waiting
 from ops.maintenance.recover import put_again
 from settings import load
@@ -30,20 +30,22 @@ def ledger() -> None:
 @as_json_option
 @click.pass_obj
 def show(config: Path, /, *, as_json: bool) -> None:
-    """Show records, first copies and duplicates by project, kind and reason."""
+    """Show records, first copies, duplicates and what was erased, by project, kind and reason."""
     with waiting("reading the ledger"):
-        counts = summed(Lake(load(config).lake_address), ("project_id", "kind", "reason"))
+        counts = outcomes(Lake(load(config).lake_address))
     if as_json:
         click.echo(json.dumps(counts, indent=2))
         return
     table = Table("project", "kind", "reason")
-    for name in ("records", "first copies", "duplicates"):
+    for name in ("records", "first copies", "duplicates", "erased"):
         table.add_column(name, justify="right")
     for row in counts:
         project = "" if row["project_id"] is None else row["project_id"]
         again = f"{row['records'] - row['first_copies']:,}" if row["kind"] in TAKEN else ""
         first = f"{row['first_copies']:,}" if row["kind"] in TAKEN else ""
-        table.add_row(*map(cell, (project, row["kind"], row["reason"], f"{row['records']:,}", first, again)))
+        gone = f"{row['erased']:,}" if row["erased"] else ""
+        numbers = (f"{row['records']:,}", first, again, gone)
+        table.add_row(*map(cell, (project, row["kind"], row["reason"], *numbers)))
     Console().print(table)
 
 

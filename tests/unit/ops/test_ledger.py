@@ -12,7 +12,9 @@ from click.testing import CliRunner, Result
 
 from jobs.sinks import COLUMNS
 from ops.cli.main import commands
-from stores.lake import DEAD_LETTERS, EVENT_COUNTS, EVENT_STORE, LEDGER, TABLES
+from settings import load
+from stores import erased
+from stores.lake import DEAD_LETTERS, EVENT_COUNTS, EVENT_STORE, LEDGER, TABLES, Lake
 from stores.usage import Usage
 from tests.builders import PROJECT
 from tests.lake import lake_of
@@ -87,4 +89,28 @@ def test_a_check_as_json(config: Path) -> None:
     assert [tuple(one.values()) for one in found["residuals"]] == [
         ("invalid_json", "2026-03-15 09:00", "s", "", 2, 1),
         ("usage.events", "2026-03", "", str(PROJECT), 1_500, 1_499),
+    ]
+
+
+def test_what_was_erased_counts_as_found_and_is_shown(tmp_path: Path) -> None:
+    rows = {table: [ROWS[table]] if table in ROWS else [] for table in TABLES}
+    rows[EVENT_STORE] = [[row(EVENT_STORE)] * 1_497]
+    with lake_of(tmp_path, rows) as config:
+        lake = Lake(load(config).lake_address)
+        erased.create(lake)
+        same = {"hour": NINE, "shard": "s", "change": "removed"}
+        taken = [
+            {**same, "table_name": EVENT_STORE, "project_id": PROJECT, "month": "2026-03", "records": 3},
+            {**same, "table_name": DEAD_LETTERS, "project_id": None, "reason": "invalid_json", "records": 1},
+            {**same, "table_name": DEAD_LETTERS, "reason": "invalid_json", "records": 9, "change": "cut"},
+        ]
+        erased.add(lake, taken)
+        residuals = json.loads(checked(config, "--json").stdout)["residuals"]
+        assert [one["what"] for one in residuals] == ["usage.events"]
+        shown = CliRunner().invoke(commands, ["ledger", "show", "--json", "--config", str(config)])
+        lake.catalog.close()
+    assert [(one["kind"], one["erased"]) for one in json.loads(shown.stdout)] == [
+        ("rejected", 1),
+        ("event", 3),
+        ("user_update", 0),
     ]
