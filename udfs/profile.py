@@ -144,6 +144,18 @@ class Profile:
             self._newest = max(self._newest, stamp.uploaded)
         return changed
 
+    def reduce(self, properties: str) -> None:
+        """Takes current values, fewer or with less in them, in place of its own; operators behind others are done.
+
+        Clocks stay: an older update that comes again does not bring back what is gone.
+        """
+        self._settle()
+        values = _values(properties)
+        for name, known in self._properties.items():
+            value = values.get(name)
+            if known.value is not None and known.value != value:
+                self._properties[name] = Property(value, known.absolute, known.by, [], value)
+
     def take_refused(self) -> int:
         """How many operators updates had in vain since `load`, or since this was last asked."""
         self._settle()

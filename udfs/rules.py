@@ -127,6 +127,12 @@ def stored_message(fields: dict[str, Any], rules: Rules) -> tuple[bytes, set[str
     return bytes(_ruled(Raw(msgspec.json.encode(fields)), {"users": {"user_properties": todo}}, met)), met
 
 
+def without(record: bytes, rules: Rules) -> tuple[bytes, set[str]]:
+    """A record's JSON, or that of any object, as it may be stored, and the paths that were met."""
+    met: set[str] = set()
+    return bytes(_ruled(Raw(record), _fields(rules).tree, met)), met
+
+
 def repair(path: str) -> str:
     """What column `repairs` says of a path that was met; its words have no blanks."""
     return Repair.FIELD_RULE.of(path.replace(" ", "%20"))

@@ -47,11 +47,11 @@ def _receipt(
     for (erasure, subject, table, change), records in sorted(counts.items()):
         if (erasure, subject) == (one.erasure, one.subject):
             found.setdefault(table, {})[change] = records
-    found |= {
-        table: {"removed": n} for table, n in (("profiles", one.profiles), ("cohort_members", one.members)) if n
-    }
+    change = "cut" if one.subject.startswith("property ") else "removed"
+    others = {"profiles": one.profiles, "cohort_members": one.members}
+    found |= {table: {change: n} for table, n in others.items() if n}
     held = {}
-    for table in found.keys() - {"profiles", "cohort_members"}:
+    for table in found.keys() - others.keys():
         history = histories.setdefault(table, history_of(lake, table))
         held[table] = sum(_holds(one, commit) for commit in history[1:])
     return Receipt(one, found, dict(sorted(held.items())))

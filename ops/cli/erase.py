@@ -55,6 +55,9 @@ def erase() -> None:
     "--users-from", metavar="FILE", type=click.File(encoding="utf-8"), help="A user id a line; - is stdin."
 )
 @click.option("--event", metavar="NAME", help="In place of users: all of this event, by Amplitude's name.")
+@click.option(
+    "--property", "path", metavar="PATH", help="In place of users: what stands at user_properties.email."
+)
 @click.option("--from-amplitude", is_flag=True, help="Whom Amplitude has deleted in the last 180 days.")
 @click.option("--region", type=click.Choice([*URLS]), default="us", show_default=True, help="Of the organisation.")
 @click.option(
@@ -73,14 +76,16 @@ def users(
     statements stay as they are. The job may run. New events of the user are taken.
     """
     wanted = list(dict.fromkeys((*user_ids, *_lines(more["users_from"]))))
-    if (bool(wanted), more["event"] is not None, more["from_amplitude"]).count(True) != 1:
-        msg = "name users, by USER_ID... or --users-from FILE, or an --event, or give --from-amplitude"
+    if (bool(wanted), bool(more["event"]), bool(more["path"]), more["from_amplitude"]).count(True) != 1:
+        msg = "name users, by USER_ID... or --users-from FILE, or give --from-amplitude, --event or --property"
         raise click.UsageError(msg)
     erasing = Erasing(load(config), project_id)
     if wanted:
         erasing.of_users(wanted)
-    elif more["event"] is not None:
+    elif more["event"]:
         erasing.of_event(more["event"])
+    elif more["path"]:
+        erasing.of_property(more["path"])
     else:
         erasing.of_deleted(_deleted(project_id, erasing.before.date(), more))
     if not erasing.target.subjects:

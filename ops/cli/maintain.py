@@ -18,7 +18,7 @@ from rich.table import Table
 from ops.cli.submit import flink
 from ops.cli.terminal import as_json_option, cell, config_option, example
 from ops.maintenance.keep import Run, Upkeep, carry_out, done, planned
-from ops.maintenance.keeper import Leader, log, watch
+from ops.maintenance.keeper import log, maintainer, watch
 from ops.release import job_zip
 from ops.release.flink_cli import FlinkError, follow
 from settings import load
@@ -66,7 +66,7 @@ def maintain(  # noqa: PLR0913  by name
         if not as_json:
             click.echo("nothing is done yet: repeat this with --yes")
         return
-    with Leader(settings), Progress(console=Console(stderr=True)) as progress:
+    with maintainer(settings), Progress(console=Console(stderr=True)) as progress:
         plan = planned(settings, tables or TABLES)
         task = progress.add_task("maintaining", total=sum(len(one.care.steps) for one in plan))
         for table, step in carry_out(settings, plan, run):

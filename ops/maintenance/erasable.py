@@ -1,34 +1,30 @@
-"""Which rows of the lake's tables are a user's or of an event, and what becomes of them."""
+"""What an erasure needs to know of a table: which rows it finds there, what becomes of them, how they count."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
-from types import MappingProxyType
 from typing import Any, Final, NamedTuple, Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stores.lake import COHORT_CHANGES, COHORT_MESSAGES, DEAD_LETTERS, EVENT_STORE, USER_UPDATES
+from stores.lake import DEAD_LETTERS, EVENT_STORE, USER_UPDATES
 from stores.rewrite import File, Rewriting
-from udfs import parse
-from udfs.erase import amplitude_needles, holder, needles, without
-from udfs.model import EVENT_PREFIX, Rejection
 
 _ACCOUNT: Final = ("project_id", "hour", "shard", "month", "reason")
 
 
 class Hit(NamedTuple):
-    """A row of a file that is the subject's; with a `payload` the row stays and has that one."""
+    """A row of a file that is the subject's; with a `cut` the row stays and has these values, by column."""
 
     row: int
     subject: str
-    payload: bytes | None = None
+    cut: Mapping[str, Any] | None = None
 
     @property
     def change(self) -> str:
         """What becomes of the row."""
-        return "removed" if self.payload is None else "cut"
+        return "removed" if self.cut is None else "cut"
 
 
 class Part(NamedTuple):
@@ -60,114 +56,6 @@ class Target(Protocol):
         """Tables, and in Flink's SQL the condition that none of their rows meets when all are gone."""
 
 
-class Users(NamedTuple):
-    """Whose rows go: by user id, by Amplitude's id where a row has no user id, and by that on any row."""
-
-    project_id: int
-    before: datetime
-    users: Mapping[str, str]
-    nameless: Mapping[int, str]
-    everywhere: Mapping[int, str] = MappingProxyType({})
-
-    @property
-    def subjects(self) -> list[str]:
-        """Each of them once."""
-        return list(dict.fromkeys((*self.everywhere.values(), *self.users.values())))
-
-    def proof(self, subject: str) -> tuple[tuple[str, ...], str]:
-        """By the hash: nobody reads an id in a receipt."""
-        numbered = subject in self.everywhere.values()
-        text = "'amplitude ' || CAST(amplitude_id AS STRING)" if numbered else "user_id"
-        tables = (EVENT_STORE, USER_UPDATES, *(() if numbered else (COHORT_CHANGES,)))
-        return tables, f"SHA256('{self.project_id}:' || {text}) = '{subject}'"
-
-    def parts(self) -> list[Part]:
-        """All tables of the lake that may hold rows of the subjects."""
-        return [
-            *(Part(table, ("user_id", "amplitude_id"), self._events) for table in (EVENT_STORE, USER_UPDATES)),
-            Part(COHORT_CHANGES, ("user_id",), self._changes),
-            Part(COHORT_MESSAGES, ("payload",), self._messages),
-            Part(DEAD_LETTERS, ("payload",), self._letters),
-        ]
-
-    def _events(self, rows: pa.Table) -> list[Hit]:
-        nameless = pc.and_(_among(rows, self.nameless), pc.is_null(rows["user_id"]))
-        mine = pc.or_(pc.or_(self._named(rows), nameless), _among(rows, self.everywhere))
-        found = _chosen(rows, pc.and_(scope(self, rows), mine), "user_id", "amplitude_id")
-        known = {**self.nameless, **self.everywhere}
-        return [Hit(at, self.users[user] if user in self.users else known[number]) for at, user, number in found]
-
-    def _changes(self, rows: pa.Table) -> list[Hit]:
-        mine = pc.and_(scope(self, rows), self._named(rows))
-        return [Hit(at, self.users[user]) for at, user in _chosen(rows, mine, "user_id")]
-
-    def _named(self, rows: pa.Table) -> pa.ChunkedArray:
-        return pc.is_in(rows["user_id"], value_set=pa.array(list(self.users), rows["user_id"].type))
-
-    def _messages(self, rows: pa.Table) -> list[Hit]:
-        return [hit for at, payload in _payloads(self, rows) if (hit := self._cut(at, payload))]
-
-    def _letters(self, rows: pa.Table) -> list[Hit]:
-        # one that names no project may be anybody's: nobody can say that it is not this user's
-        wanted = self._needles()
-        hits = []
-        for at, payload in _payloads(self, rows, nobodys=True):
-            if cut := self._cut(at, payload):
-                hits.append(cut)
-            elif subject := holder(payload, wanted):
-                hits.append(Hit(at, subject))
-        return hits
-
-    def _needles(self) -> dict[str, frozenset[bytes]]:
-        found: dict[str, frozenset[bytes]] = {subject: needles(user) for user, subject in self.users.items()}
-        for number, subject in (*self.nameless.items(), *self.everywhere.items()):
-            found[subject] = found.get(subject, frozenset()) | amplitude_needles(number)
-        return found
-
-    def _cut(self, at: int, payload: bytes) -> Hit | None:
-        kept, gone = without(payload, self.users)
-        return Hit(at, self.users[gone[0]], kept) if gone else None
-
-
-class Event(NamedTuple):
-    """The rows and dead letters of one event."""
-
-    project_id: int
-    before: datetime
-    name: str
-    """Amplitude's"""
-    users: Mapping[str, str] = MappingProxyType({})
-    nameless: Mapping[int, str] = MappingProxyType({})
-
-    @property
-    def subjects(self) -> list[str]:
-        """The one, readable: it is nobody's id."""
-        return [f"event {self.name}"]
-
-    def parts(self) -> list[Part]:
-        """The event store, and what was not taken; user updates are no events."""
-        return [
-            Part(EVENT_STORE, ("name",), self._events),
-            Part(DEAD_LETTERS, ("payload",), self._letters),
-        ]
-
-    def proof(self, _: str) -> tuple[tuple[str, ...], str]:
-        """By the name."""
-        quoted = (EVENT_PREFIX + self.name).replace("'", "''")
-        return (EVENT_STORE,), f"name = '{quoted}'"
-
-    def _events(self, rows: pa.Table) -> list[Hit]:
-        mine = pc.equal(rows["name"], EVENT_PREFIX + self.name)
-        return [Hit(at, self.subjects[0]) for (at,) in _chosen(rows, pc.and_kleene(scope(self, rows), mine))]
-
-    def _letters(self, rows: pa.Table) -> list[Hit]:
-        return [Hit(at, self.subjects[0]) for at, payload in _payloads(self, rows) if self._is_one(payload)]
-
-    def _is_one(self, payload: bytes) -> bool:
-        found = parse.record(payload)
-        return not isinstance(found, Rejection) and found.fields.get("event_type") == self.name
-
-
 def scope(target: Target, rows: pa.Table, *, nobodys: bool = False) -> pa.ChunkedArray:
     """Whether each row is the project's and early enough; with `nobodys` also those that name no project."""
     mine = pc.equal(rows["project_id"], target.project_id)
@@ -177,16 +65,18 @@ def scope(target: Target, rows: pa.Table, *, nobodys: bool = False) -> pa.Chunke
     return pc.fill_null(pc.and_kleene(mine, early), False)
 
 
-def _among(rows: pa.Table, amplitude_ids: Iterable[int]) -> pa.ChunkedArray:
-    return pc.is_in(rows["amplitude_id"], value_set=pa.array(list(amplitude_ids), pa.int64()))
-
-
-def _payloads(target: Target, rows: pa.Table, *, nobodys: bool = False) -> Iterator[tuple[int, bytes]]:
-    found = _chosen(rows, scope(target, rows, nobodys=nobodys), "payload")
+def payloads(target: Target, rows: pa.Table, *, nobodys: bool = False) -> Iterator[tuple[int, bytes]]:
+    """The number and payload of each row that is in scope and has one."""
+    found = chosen(rows, scope(target, rows, nobodys=nobodys), "payload")
     return ((at, payload) for at, payload in found if payload)
 
 
-def _chosen(rows: pa.Table, mask: pa.ChunkedArray, *columns: str) -> Iterator[tuple[Any, ...]]:
+def letter(payload: bytes) -> dict[str, Any]:
+    """The columns of a dead letter whose payload is cut."""
+    return {"payload": payload, "payload_length": len(payload)}
+
+
+def chosen(rows: pa.Table, mask: pa.ChunkedArray, *columns: str) -> Iterator[tuple[Any, ...]]:
     """The number of each row that a mask chooses, and its values of some columns."""
     numbered = rows.select(columns).add_column(0, "", pa.array(range(rows.num_rows), pa.int64()))
     found = numbered.filter(mask)
@@ -200,14 +90,13 @@ def light_columns(rewriting: Rewriting, file: File, part: Part) -> pa.Table:
 
 
 def changed(rows: pa.Table, hits: Sequence[Hit]) -> pa.Table:
-    """A file's rows as they are to be: some without their payload's entries, and those left out that go."""
-    cut = {hit.row: hit.payload for hit in hits if hit.payload is not None}
-    if cut:
-        at = rows.schema.get_field_index("payload")
-        column = rows["payload"].combine_chunks()
-        payloads = [cut.get(row, payload) for row, payload in enumerate(column.to_pylist())]
-        rows = rows.set_column(at, rows.schema.field(at), pa.array(payloads, column.type))
-    gone = {hit.row for hit in hits if hit.payload is None}
+    """A file's rows as they are to be: with what is cut, and without those that go."""
+    cuts = {hit.row: hit.cut for hit in hits if hit.cut is not None}
+    for name in dict.fromkeys(name for cut in cuts.values() for name in cut):
+        at = rows.schema.get_field_index(name)
+        values = [cuts.get(row, {}).get(name, value) for row, value in enumerate(rows[name].to_pylist())]
+        rows = rows.set_column(at, rows.schema.field(at), pa.array(values, rows.schema.field(at).type))
+    gone = {hit.row for hit in hits if hit.cut is None}
     return rows.filter(pa.array([row not in gone for row in range(rows.num_rows)])) if gone else rows
 
 

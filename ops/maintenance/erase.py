@@ -6,17 +6,19 @@ others too, only the user's entry goes. Files are exchanged some at a time, and 
 """
 
 import secrets
-import threading
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ops.maintenance.erasable import Event, Part, Target, Users, changed, counted, light_columns
+from ops.maintenance.erasable import Part, Target, changed, counted, light_columns
+from ops.maintenance.erase_event import Event
+from ops.maintenance.erase_property import Property, reduced
+from ops.maintenance.erase_users import Users
+from ops.maintenance.leader import Leader
 from settings import Settings
 from stores import erased
 from stores.cohorts import CohortMembers, Cohorts
@@ -30,13 +32,13 @@ from stores.lake import (
     Condition,
     Lake,
 )
-from stores.leases import Lease, Leases
+from stores.leases import Leases
 from stores.profiles import Key, Profiles
 from stores.projects import Projects
 from stores.rewrite import Exchange, Rewriting
+from stores.rules import rules_of
 
 _FILES_A_COMMIT: Final = 50
-_LEASE_SECONDS: Final = 30
 Step = tuple[str, int, int]
 """A table, how many files of it were looked at, and of how many."""
 Counts = Counter[tuple[str, str]]
@@ -65,6 +67,11 @@ class Erasing:
     def of_event(self, name: str) -> None:
         """Let it be an event, by Amplitude's name."""
         self.target = Event(self.project_id, self.before, name)
+
+    def of_property(self, path: str) -> None:
+        """Let it be what stands at a path. Raises StoreError when no rule may be about it."""
+        rules_of({"field_rules": {path: "drop"}})
+        self.target = Property(self.project_id, self.before, path)
 
     def of_deleted(self, deleted: Mapping[int, date]) -> None:
         """Let it be users whom Amplitude has deleted, by its ids, but those who were erased since that day.
@@ -129,17 +136,38 @@ class Erasing:
             for cohort in self.cohorts
             for user in self.target.users
         )
+        counts["profiles", "cut"] = self._reduced(write=False)
         return +counts
+
+    def _reduced(self, *, write: bool) -> int:
+        """How many profiles have what is to be dropped; with `write` they lose it."""
+        if not isinstance(self.target, Property) or (below := self.target.of_profile) is None:
+            return 0
+        users = {
+            user
+            for table in (USER_UPDATES, EVENT_STORE)
+            for piece in self.lake.pieces(table, ("user_id",), [Condition("project_id", "=", self.project_id)])
+            for user in pc.unique(piece["user_id"]).to_pylist()
+            if user is not None
+        }
+        left, done = [Key(self.project_id, user) for user in users], 0
+        while left:
+            found = [one for one in self.profiles.of_users(left).values() if one.version]
+            fewer = [less for one in found if (less := reduced(one, below))]
+            left = self.profiles.write(fewer) if write else []
+            done += len(fewer) - len(left)
+        return done
 
     def carry_out(self, requested_by: str) -> Iterator[Step]:
         """Erase, and write the receipts; gives how far it is."""
         erased.create(self.lake)
         self.receipts.create()
-        with _held(Leases(self.settings.tables_address, name=f"erase {self.project_id}"), self.name) as is_held:
+        of = self.project_id
+        with Leader(self.settings, f"erase {of}", f"erases in project {of}") as leader:
             self._settle()
             receipts = [self._begin(subject, requested_by) for subject in self.target.subjects]
             for part in self.target.parts():
-                while not (yield from self._all_files(part, is_held)):
+                while not (yield from self._all_files(part, leader)):
                     pass
             for receipt in receipts:
                 self._finish(receipt)
@@ -172,7 +200,7 @@ class Erasing:
             self.receipts.remove(one)
         return receipt
 
-    def _all_files(self, part: Part, is_held: Callable[[], bool]) -> Generator[Step, None, bool]:
+    def _all_files(self, part: Part, leader: Leader) -> Generator[Step, None, bool]:
         """Exchange the files that hold such rows; False when another has exchanged some of them meanwhile."""
         rewriting = Rewriting(self.lake, part.table, self._where(part))
         total, pending, counts = len(rewriting.files), list[Exchange](), list[dict[str, Any]]()
@@ -183,7 +211,7 @@ class Erasing:
                 counts += counted(light, part.table, self.name, hits)
             yield part.table, number, total
             if pending and (number == total or len(pending) == _FILES_A_COMMIT):
-                if not self._commit(rewriting, pending, counts, is_held):
+                if not self._commit(rewriting, pending, counts, leader):
                     return False
                 pending, counts = [], []
         return True
@@ -193,9 +221,9 @@ class Erasing:
         rewriting: Rewriting,
         pending: Sequence[Exchange],
         counts: Sequence[dict[str, Any]],
-        is_held: Callable[[], bool],
+        leader: Leader,
     ) -> bool:
-        if not is_held():
+        if leader.lost.is_set():
             msg = f"project {self.project_id}: another erasure has begun, as this one was silent for too long"
             raise StoreError(msg)
         attempt = secrets.token_hex(16)
@@ -213,7 +241,9 @@ class Erasing:
 
     def _finish(self, receipt: Erasure) -> None:
         users = [user for user, of in self.target.users.items() if of == receipt.subject]
-        profiles = sum(self.profiles.remove(Key(self.project_id, user)) for user in users)
+        profiles = self._reduced(write=True) + sum(
+            self.profiles.remove(Key(self.project_id, user)) for user in users
+        )
         members = sum(
             self.members.remove(self.project_id, cohort, user) for cohort in self.cohorts for user in users
         )
@@ -236,38 +266,3 @@ class Erasing:
         namespace = self.lake.address.namespace
         asked = (f"SELECT project_id FROM {namespace}.{table} WHERE {whose}" for table in tables)  # noqa: S608
         return f"SELECT COUNT(*) FROM ({' UNION ALL '.join(asked)})"  # noqa: S608  only shown
-
-
-@contextmanager
-def _held(leases: Leases, erasure: str) -> Iterator[Callable[[], bool]]:
-    """One erasure of a project at a time; gives whether it still holds the lease. Raises StoreError."""
-    lease = Lease(erasure, "", _LEASE_SECONDS)
-    leases.create()
-    there, now = leases.current()
-    if there and (left := there.left(now)).total_seconds() > 0:
-        msg = (
-            f"erasure {there.job_id} of this project is under way; should it be dead, repeat this in "
-            f"{round(left.total_seconds()) + 1} s"
-        )
-        raise StoreError(msg)
-    if not leases.take(lease, there):
-        msg = "another erasure of this project has just begun: repeat this when it has ended"
-        raise StoreError(msg)
-    ended, lost = threading.Event(), threading.Event()
-
-    def renew() -> None:
-        while not ended.wait(_LEASE_SECONDS / 3):
-            try:
-                leases.renew(lease)
-            except StoreError:
-                lost.set()
-
-    thread = threading.Thread(target=renew, daemon=True)
-    thread.start()
-    try:
-        yield lambda: not lost.is_set()
-    finally:
-        ended.set()
-        thread.join()
-        with suppress(StoreError):
-            leases.release(erasure)

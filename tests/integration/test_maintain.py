@@ -22,7 +22,7 @@ from lab.stack.patience import wait_until
 from ops.cli.main import commands
 from ops.maintenance import keep, keeper
 from ops.maintenance.keep import Ages, Upkeep, upkeep
-from ops.maintenance.keeper import Leader
+from ops.maintenance.keeper import maintainer
 from settings import Settings
 from stores import files
 from stores.errors import StoreError
@@ -137,7 +137,7 @@ def test_days_that_are_over_come_into_one_file_per_partition_and_orphans_go(
 
 def test_a_second_one_is_refused_in_one_line(config: Path, place: cluster.Place) -> None:
     with (
-        Leader(place.settings),
+        maintainer(place.settings),
         pytest.raises(StoreError, match=r"^\S+:\d+ maintains these tables, seen \d+ s ago: "),
     ):
         call(config, "--yes")
@@ -147,7 +147,7 @@ def test_one_that_is_gone_is_waited_for_until_its_lease_has_run_out(place: clust
     leases = Leases(place.settings.tables_address, name=MAINTAIN)
     leases.create()
     leases.take(Lease("gone:1", "", -1), leases.current()[0])
-    with Leader(place.settings):
+    with maintainer(place.settings):
         held, _ = leases.current()
         assert held
         assert held.job_id == f"{os.uname().nodename}:{os.getpid()}"
@@ -161,7 +161,7 @@ def test_one_that_watches_stands_by_and_then_leads(
     caplog.set_level("INFO", "maintain")
     stopped, leases = threading.Event(), Leases(place.settings.tables_address, name=MAINTAIN)
     watching = threading.Thread(target=keeper.watch, args=(place.settings, lambda _: iter(()), stopped))
-    with Leader(place.settings):
+    with maintainer(place.settings):
         watching.start()
         wait_until(lambda: len(caplog.messages) == 1, 30, lambda: caplog.messages)
         time.sleep(1)

@@ -25,8 +25,10 @@ MODULES = {
     "taskmanager": modules("udfs/*.py", "stores/registry.py"),
     "client": modules("jobs/**/*.py", "ops/maintenance/rewind.py", "ops/cli/submit.py"),
     "watch": modules("ops/metering/*.py"),
-    "erase": modules("ops/maintenance/eras*.py", "ops/answers/erasures.py", "ops/cli/erase.py"),
-    "maintenance": modules("ops/maintenance/keep*.py"),
+    "erase": modules(
+        *("ops/maintenance/eras*.py", "ops/maintenance/leader.py", "ops/answers/erasures.py", "ops/cli/erase.py")
+    ),
+    "maintenance": modules("ops/maintenance/keep*.py", "ops/maintenance/leader.py"),
 }
 ELSEWHERE = {path for role in MODULES.values() for path in role}
 MODULES["operator"] = [path for path in modules("ops/**/*.py") if path not in ELSEWHERE]
