@@ -30,7 +30,13 @@ def test_an_id_is_found_however_it_is_written(payload: bytes) -> None:
 
 @pytest.mark.parametrize(
     "payload",
-    [b"", b"\xff", encode({"user_id": f"{USER}x"}), encode({"user_id": f"x{USER}"}), gzip.compress(b"[1]", mtime=0)],
+    [
+        b"",
+        b"\xff",
+        encode({"user_id": f"{USER}x"}),
+        encode({"user_id": f"x{USER}"}),
+        gzip.compress(b"[1]", mtime=0),
+    ],
 )
 def test_a_longer_id_is_another(payload: bytes) -> None:
     assert holder(payload, WANTED) is None
