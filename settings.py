@@ -45,7 +45,8 @@ def _location(warehouse: str) -> str:
     raise ValueError(msg)
 
 
-def _https(url: str) -> str:
+def https(url: str) -> str:
+    """The URL, where what is sent there is read by nobody else. Raises ValueError."""
     parts = urlsplit(url)
     # plain HTTP only to this machine: the body says what a customer's volume is
     local = parts.scheme == "http" and parts.hostname in {"127.0.0.1", "localhost"}
@@ -102,7 +103,7 @@ class Metering(_Section):
 
     close_after_hours: Annotated[int, Field(ge=5, le=240)] = 28
     watch_interval_seconds: Annotated[int, Field(ge=1, le=30)] = 10
-    webhook_url: Annotated[str, AfterValidator(_https)] | None = Field(default=None, repr=False)  # may be secret
+    webhook_url: Annotated[str, AfterValidator(https)] | None = Field(default=None, repr=False)  # may be secret
     webhook_secret_file: str | None = None
     webhook_timeout_seconds: Annotated[int, Field(ge=1, le=60)] = 10
 
@@ -111,7 +112,7 @@ class Export(_Section):
     """The way back: message events to Amplitude."""
 
     seal_keys_file: str | None = None
-    endpoint: Annotated[str, AfterValidator(_https)] | None = None
+    endpoint: Annotated[str, AfterValidator(https)] | None = None
     timeout_seconds: Annotated[int, Field(ge=1, le=60)] = 10
 
 

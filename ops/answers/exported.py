@@ -45,6 +45,8 @@ class Row(NamedTuple):
     kind: str
     reason: str | None
     identity: str | None
+    kept: bool = True
+    """whether the job would keep its bytes, where it does not take it"""
 
 
 class Judged(NamedTuple):
@@ -127,7 +129,7 @@ def rows(member: Member, project: Project, now: datetime, longest: int, skip: in
         if line <= skip or not data.strip():
             continue
         if len(data) > longest:
-            yield Row(member, line, data, _of_name(member), Kind.REJECTED, Reason.TOO_LARGE, None)
+            yield Row(member, line, data, _of_name(member), Kind.REJECTED, Reason.TOO_LARGE, None, kept=False)
             continue
         found = decode(data, arrival, registry)
         kind, reason, app = found[_AT["kind"]], found[_AT["reason"]], found[_AT["project_id"]]
@@ -142,7 +144,8 @@ def rows(member: Member, project: Project, now: datetime, longest: int, skip: in
             )
             raise WrongProjectError(msg)
         uploaded = _uploaded(data) or _of_name(member) if reason else _hour(found[_AT["server_upload_time"]])
-        yield Row(member, line, data, uploaded, kind, reason, found[_AT["identity"]])
+        kept = not reason or found[_AT["payload"]] is not None
+        yield Row(member, line, data, uploaded, kind, reason, found[_AT["identity"]], kept)
 
 
 class _Upload(msgspec.Struct):
@@ -186,7 +189,7 @@ class Judge:
             return Judged(row, self._of_event(row.hour, row.identity))
         if row.kind in NO_EVENT:
             return Judged(row, "left out", NO_EVENT[Kind(row.kind)])
-        if row.kind in {Kind.NOT_LINKED, Kind.FILTERED} or row.reason == Reason.TOO_LARGE:
+        if not row.kept:  # nothing would be found of it
             return Judged(row, "left out", row.reason)
         return Judged(
             row, "rejected" if sha256(row.data).hexdigest() in self._dead(row.hour) else "missing", row.reason

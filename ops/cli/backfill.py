@@ -20,7 +20,7 @@ from ops.cli.terminal import PROJECT_ID, as_json_option, cell, config_option, ex
 from ops.cli.times import as_hour
 from ops.maintenance.backfill import Archives, Backfill
 from ops.maintenance.export_api import URLS, ExportApi, hours, keys
-from settings import Settings, load
+from settings import Settings, https, load
 from stores.archives import ArchiveError, members
 from stores.errors import StoreError
 from stores.lake import Lake
@@ -31,6 +31,13 @@ from stores.stream import Stream
 _SHOWN: Final = 48
 _LOOK_AGAIN: Final = 3.0
 _AHEAD: Final = timedelta(days=1)  # of this machine's clock, whatever the stream's says
+
+
+def _as_address(text: str) -> str:
+    try:
+        return https(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 @click.command(
@@ -53,7 +60,9 @@ _AHEAD: Final = timedelta(days=1)  # of this machine's clock, whatever the strea
     type=click.Path(path_type=Path, file_okay=False),
     help="Where fetched archives are until all is verified.  [default: var/backfill/PROJECT]",
 )
-@click.option("--endpoint", metavar="URL", help="Another address than Amplitude's, such as a stand-in's.")
+@click.option(
+    "--endpoint", metavar="URL", type=_as_address, help="Another address than Amplitude's, such as a stand-in's."
+)
 @click.option(
     "--share",
     default=0.25,
@@ -103,10 +112,10 @@ def backfill(  # noqa: PLR0913  one of each option
     project, stream = registry.get(project_id), Stream(settings.stream_address)
     given = _given(project_id, source, asked, bars)
     archives = Archives(settings, project, members(given.paths, settings.lake_address), stream.summary().capacity)
-    if source and not archives.members:
-        msg = f"{source} holds no file of events: give a zip of Amplitude's Export API, or its .json.gz files"
-        raise ArchiveError(msg)
     found = _look(archives, given.hours, bars)
+    if source and not found.rows:
+        msg = f"{source} holds no events: give a zip of Amplitude's Export API, or its .json.gz files"
+        raise ArchiveError(msg)
     if extend_link and found.before_link:
         archives = replace(archives, project=_extended(registry, found, project, dry_run))
         found = _look(archives, given.hours, bars)
@@ -115,7 +124,7 @@ def backfill(  # noqa: PLR0913  one of each option
     if dry_run:
         _print(found, as_json, put=None)
         return
-    if extend_link:
+    if archives.project != project:
         _wait_for_workers(settings)
     with bars.status("waiting until no other backfill of the project runs"):
         begun = Backfill(archives, given.name)
@@ -179,8 +188,9 @@ def _extended(registry: Projects, found: Comparison, project: Project, dry_run: 
     at = found.before_link.replace(tzinfo=None)
     if dry_run:
         return project.linked_from(at)
+    extended = registry.extend(project.project_id, at)
     click.echo(f"project {project.project_id} is linked from {iso(at)} on", err=True)
-    return registry.extend(project.project_id, at)
+    return extended
 
 
 def _wait_for_workers(settings: Settings) -> None:
@@ -250,10 +260,9 @@ def _print(found: Comparison, as_json: bool, put: int | None) -> None:
         click.echo(json.dumps(whole, indent=2))
         return
     Console().print(_table(found, "missing" if put is not None else "to be put"))
-    if before := found.count("before"):
-        click.echo(
-            f"duplicates: {before:,} were stored before, {found.count('copy'):,} are copies in the archives"
-        )
+    before, copies = found.count("before"), found.count("copy")
+    if before or copies:
+        click.echo(f"duplicates: {before:,} were stored before, {copies:,} are copies in the archives")
     for one in why:
         click.echo(f"{one['outcome']}: {one['records']:,} {one['reason']}")
     if put is None:

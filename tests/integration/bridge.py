@@ -31,6 +31,11 @@ class Bridge:
         self._seen: set[tuple[str, str]] = set()
         self._identities: set[str] = set()
 
+    @property
+    def records(self) -> int:
+        """How many records the job has read."""
+        return len(self._seen)
+
     def put(self, *payloads: bytes) -> None:
         assert sum(self.stream.put((str(n), payload) for n, payload in enumerate(payloads))) == len(payloads)
 

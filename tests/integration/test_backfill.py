@@ -13,12 +13,14 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from lab.stack.proxy import Proxy
 from ops.cli.main import commands
 from stores.backfills import VALID, Backfills, Run
 from stores.errors import StoreError
 from stores.lake import DEAD_LETTERS, EVENT_STORE
 from stores.project import Project, linked
 from stores.projects import Projects
+from stores.stream import Stream
 from tests.builders import PROJECT, Record, event
 from tests.exports import archive, running
 from tests.integration.bridge import Bridge
@@ -54,7 +56,9 @@ def job(bridge: Bridge, owner: Project = OWNER) -> Iterator[None]:
 
 
 def backfill(bridge: Bridge, *options: str) -> Result:
-    return CliRunner().invoke(commands, ["backfill", "--config", str(bridge.config), *options])
+    done = CliRunner().invoke(commands, ["backfill", "--config", str(bridge.config), *options])
+    assert "canary" not in f"{done.output} {done.exception}"  # of keys
+    return done
 
 
 def backfilled(bridge: Bridge, *options: str) -> dict[str, Any]:
@@ -148,13 +152,20 @@ def test_what_cannot_be_done_is_told_in_one_line(bridge: Bridge, tmp_path: Path)
     for given, says in (
         (("7", other), "Amplitude project 7 is not registered: projects add registers it"),
         ((str(PROJECT), str(tmp_path / "away")), "there is no such file or folder"),
-        ((str(PROJECT), str(tmp_path / "empty.zip")), "holds no file of events: give a zip"),
+        ((str(PROJECT), str(tmp_path / "empty.zip")), "holds no events: give a zip"),
         ((str(PROJECT), other), f"is not of project {PROJECT}: its line 1 is of project 7; nothing of it was put"),
     ):
         done = backfill(bridge, *given)
         assert says in str(done.exception), given
         assert "\n" not in str(done.exception)
-    for options in ((), (other, "--from", "2026-03-01T00"), ("--from", "2026-03-01T00"), ("--from", "tomorrow")):
+    keyless = ("--from", "2026-03-01T00", "--to", "2026-03-01T00", "--endpoint", "http://amplitude.example")
+    for options in (
+        (),
+        (other, "--from", "2026-03-01T00"),
+        ("--from", "2026-03-01T00"),
+        ("--from", "tomorrow"),
+        keyless,
+    ):
         assert backfill(bridge, str(PROJECT), *options).exit_code == 2
     assert list(bridge.stream.records()) == []
 
@@ -179,3 +190,38 @@ def test_a_run_that_shows_no_life_gives_the_project_free(bridge: Bridge) -> None
     begin = time.monotonic()
     assert table.wait_for(PROJECT) is not None
     assert time.monotonic() - begin < 3
+
+
+def test_a_stream_that_throttles_is_asked_again(bridge: Bridge, tmp_path: Path) -> None:
+    Projects(bridge.settings.tables_address).add(OWNER)
+    port = int(str(bridge.settings.stream_address.endpoint).rpartition(":")[2])
+    given = str(archive(tmp_path / "export.zip", rows(30)))
+    config = bridge.config.read_text("utf-8")
+    with Proxy(port) as proxy, job(bridge):
+        bridge.config.write_text(config.replace(f":{port}", f":{proxy.endpoint.rpartition(':')[2]}"), "utf-8")
+        proxy.fail("throttled", share=0.3)
+        found = backfilled(bridge, given)
+    assert (found["put"], hour(found)) == (30, (30, 30, 0, 0, 0, 0))
+
+
+def test_a_stream_that_is_away_halfway_says_how_to_go_on(bridge: Bridge, tmp_path: Path) -> None:
+    Projects(bridge.settings.tables_address).add(OWNER)
+    given = str(archive(tmp_path / "export.zip", rows(1200)))
+    with pytest.MonkeyPatch.context() as patch:
+        put, calls = Stream.put, iter((True, False))
+        patch.setattr(Stream, "put", lambda stream, batch: put(stream, batch) if next(calls) else _refused())
+        done = backfill(bridge, str(PROJECT), given)
+    assert str(done.exception) == (
+        "too few shards?: mend that, then repeat the command, which goes on where it stopped"
+    )
+    begin = time.monotonic()
+    with job(bridge):
+        found = backfilled(bridge, given, "--share", "1")
+    assert time.monotonic() - begin < VALID.total_seconds()  # nobody waits for a run that has ended
+    assert (found["put"], hour(found)) == (1200, (1200, 1200, 0, 0, 0, 0))
+    assert bridge.records == 1200
+
+
+def _refused() -> Iterator[int]:
+    msg = "too few shards?"
+    raise StoreError(msg)

@@ -4,6 +4,7 @@ A stream and tables as they are; the job's part is played by its own rule, calle
 """
 
 import json
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -180,3 +181,19 @@ def test_replays_are_read_by_the_arrival_of_their_letters(bridge: Bridge) -> Non
     numbers = [str(n) for n in range(1, 29)]
     assert {letter.split()[0] for letter in table.letters(third, fifth)} == {"3", "4", "5"}
     assert asked == [["3", "4"], numbers[2:], numbers[:2], numbers]
+
+
+def test_replays_say_who_asked_for_what_and_what_came_of_it(bridge: Bridge) -> None:
+    bridge.put(*events(5), b"{}")
+    bridge.judge()
+    assert bridge.says("dead-letters", "replays") == "no dead letter was replayed\n"
+    bridge.replay("--reason", "unknown_project")
+    bridge.replay("--reason", "foreign")
+    bridge.judge(OWNER)
+    foreign, unknown = json.loads(bridge.says("dead-letters", "replays", "--json"))
+    assert (unknown["letters"], unknown["outcomes"]) == (5, {"event": 5})
+    assert (foreign["letters"], foreign["outcomes"]) == (1, {"not taken again, foreign": 1})
+    assert unknown["asked"]["asked"] == "--reason unknown_project --state waiting"
+    assert re.fullmatch(r".+ on .+, process \d+", unknown["asked"]["asked_by"])
+    assert unknown["asked"]["asked_at"] <= unknown["first"] <= unknown["last"] <= foreign["first"]
+    assert "5 event" in bridge.says("dead-letters", "replays")
