@@ -36,6 +36,11 @@ class Seal:
         return text
 
 
+def new_key() -> str:
+    """A key that nobody has yet."""
+    return Fernet.generate_key().decode()
+
+
 def seal_of(file: str | None) -> Seal:
     """The seal whose keys are in a file, a line each, the newest first. Raises StoreError that hides them."""
     if file is None:

@@ -22,6 +22,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+API_KEY: Final = "0123456789abcdef0123456789abcdef"
+"""Of the sample's projects."""
 MOST_EVENTS: Final = 2_000
 LONGEST_BODY: Final = {"/batch": 20 * 2**20, "/2/httpapi": 2**20}
 _SHORTEST_ID: Final = 5

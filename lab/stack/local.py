@@ -18,7 +18,7 @@ from typing import IO, Any, Self
 
 from pyarrow.fs import LocalFileSystem
 
-from lab.stack import emulators, lock, machine, prometheus, zookeeper
+from lab.stack import amplitude, emulators, lock, machine, prometheus, zookeeper
 from lab.stack.checkpoints import Checkpoints
 from lab.stack.emulators import Emulator
 from lab.stack.flink_client import FlinkClient
@@ -26,6 +26,7 @@ from lab.stack.machine import Ports
 from lab.stack.process import Process, StackError, answers, free_port
 from ops.release import flink_home, job_zip
 from settings import STACK, Kinesis, load
+from stores import seal
 
 ROOT = Path(__file__).resolve().parents[2]
 _QUICK = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
@@ -162,6 +163,17 @@ class Stack:
         process = self._spawn("prometheus", prometheus.command(installed, config, port))
         process.wait_until(partial(answers, f"http://127.0.0.1:{port}/-/ready"), seconds=60)
         return f"http://127.0.0.1:{port}"
+
+    def start_amplitude(self) -> dict[str, str]:
+        """Start a stand-in of Amplitude that takes message events; the section `[export]` that leads there."""
+        folder, port = self.folder / "amplitude", free_port()
+        folder.mkdir()
+        (folder / "keys").write_text(f"{amplitude.API_KEY}\n", encoding="ascii")
+        (folder / "seal-keys").write_text(f"{seal.new_key()}\n", encoding="ascii")
+        command: list[str | Path] = [sys.executable, "-m", "lab.stack.amplitude", str(port), folder]
+        process = self._spawn("amplitude", command, cwd=ROOT)
+        process.wait_until(partial(answers, f"http://127.0.0.1:{port}/"), seconds=60)
+        return {"endpoint": f"http://127.0.0.1:{port}", "seal_keys_file": str(folder / "seal-keys")}
 
     def kill_watch(self) -> None:
         """End `usage watch` as a crash would."""
