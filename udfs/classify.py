@@ -78,7 +78,12 @@ def _with_key(record: Record) -> bool:
 
 
 def _deletion(record: Record) -> bool:
-    """A request to delete users, or the state of one; a list of users alone may be nothing else."""
+    """A request to delete users, or the state of one; a list of users alone may be nothing else.
+
+    The download of a cohort lists users too: whoever took it for a deletion would delete them.
+    """
+    if "cohort" in record:
+        return False
     if "amplitude_ids" in record or ("requester" in record and not _IDS.isdisjoint(record)):
         return True
     return "user_ids" in record and (len(record) == 1 or not _DELETION.isdisjoint(record))

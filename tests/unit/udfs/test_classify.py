@@ -107,6 +107,7 @@ OUTCOMES: dict[str, tuple[Record, Kind | Rejection]] = {
     "deletion and no more": ({"user_ids": ["u"]}, DELETION),
     "deletion of one user": ({"user_id": "u", "requester": "a@example.com", "delete_from_org": True}, DELETION),
     "deletion of one id": ({"amplitude_id": 1, "requester": "a@example.com"}, DELETION),
+    "download of a cohort": ({"cohort": {"id": "c"}, "amplitude_ids": [1], "user_ids": ["u"]}, FOREIGN),
     "a request of somebody else": ({"requester": "a@example.com", "ticket": 1}, FOREIGN),
     "users of something else": ({"user_ids": ["u"], "campaign": 1, "status": "sent"}, FOREIGN),
     "ids and nothing else": ({"amplitude_id": 1, "user_id": "u"}, FOREIGN),
