@@ -39,7 +39,7 @@ class _Erase(Commands):
     context_settings={"ignore_unknown_options": True},
 )
 def erase() -> None:
-    """Take out all that is kept of users: rows, profile, memberships, dead letters.
+    """Take out all that is kept of users: rows, profile, memberships, dead letters; or an event, or a property.
 
     Without a command's name: the same as `users`.
     """

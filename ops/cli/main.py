@@ -40,7 +40,7 @@ SECTIONS: Final = {
     "Repair": {
         "dead-letters": "What the job did not take, to be read and replayed.",
         "backfill": "Put a project's history on the stream, from archives.",
-        "erase": "Take out all that is kept of users.",
+        "erase": "Take out what is kept of users, an event or a property.",
     },
 }
 """The contents: what each command is for."""
