@@ -1,8 +1,10 @@
 """A project's rules through the real job, and the commands that set them: what is stored, counted and metered."""
 
 import json
+import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from hashlib import sha256
@@ -14,6 +16,7 @@ import pytest
 
 from ops.answers import ledger
 from ops.answers.trace import trace
+from ops.cli.main import main
 from stores.errors import StoreError
 from stores.lake import COHORT_CHANGES, COHORT_MESSAGES, DEAD_LETTERS, EVENT_STORE, USER_UPDATES, Lake
 from stores.profiles import Profiles
@@ -127,6 +130,89 @@ def assert_what_is_stored(lake: Lake) -> None:
     letters = lake.rows(DEAD_LETTERS).to_pylist()
     assert {row["payload"] for row in letters} == {None}
     assert Counter(row["reason"] for row in letters) == {"filtered": 4, "own_event": 1, "event_type_missing": 1}
+
+
+@pytest.fixture
+def command(
+    tmp_path: Path, dynamodb_endpoint: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str]]:
+    """Runs a command as typed: its exit code, and what it says."""
+    config = tmp_path / "job.toml"
+    lake = f'catalog_uri = "sqlite:///{tmp_path}/catalog.db"\nwarehouse = "file://{tmp_path}"'
+    tables = f'endpoint = "{dynamodb_endpoint}"\ntable_prefix = "{tmp_path.name}-"'
+    config.write_text(f"[lake]\n{lake}\n[dynamodb]\n{tables}\n")
+
+    def run(*words: str) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["amplitude-bridge", "--config", str(config), *words])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        said = capsys.readouterr()
+        return int(ended.value.code or 0), said.out + said.err
+
+    return run
+
+
+SOON = "workers know it within 15 s; what is stored stays\n"
+
+
+def test_rules_are_set_shown_and_ended(command: Callable[..., tuple[int, str]], tmp_path: Path) -> None:
+    command("projects", "add", "1", "acme")
+    assert command("projects", "fields", "1") == (
+        0,
+        "Amplitude project 1\n  field rules  none\n  filters      none\n",
+    )
+    changed = command("projects", "fields", "1", "--drop", "ip_address", "--hash", "user_properties.phone")
+    rules = "  field rules  ip_address dropped; user_properties.phone hashed\n"
+    assert changed == (0, f"Amplitude project 1\n{rules}  filters      none\n{SOON}")
+    command("projects", "filters", "1", "--event", "Heartbeat")
+    assert command("projects", "filters", "1", "--where", "event_properties.env=a=b", "--where", "city=Seoul") == (
+        0,
+        f"Amplitude project 1\n{rules}  filters      1: 'Heartbeat'; 2: any event and city=Seoul and "
+        f"event_properties.env=a=b\n{SOON}",
+    )
+    shown = json.loads(command("projects", "show", "1", "--json")[1])
+    assert (shown["field_rules"], shown["event_filters"]) == (
+        {"ip_address": "drop", "user_properties.phone": "hash"},
+        [{"event": "Heartbeat", "where": {}}, {"where": {"city": "Seoul", "event_properties.env": "a=b"}}],
+    )
+    (tmp_path / "a.json").write_bytes(encode(event(app=1, event_type="Heartbeat")))
+    said = command("explain-record", "--rules", "1", "--project", "1=acme", str(tmp_path / "a.json"))[1]
+    assert said.startswith("filtered: filtered\n  project  1\n  detail   event 'Heartbeat'\n")
+    command("projects", "unlink", "1")
+    command("projects", "link", "1")
+    command("projects", "filters", "1", "--remove", "1", "--event", "Ping")
+    assert command("projects", "fields", "1", "--keep", "ip_address", "--keep", "user_properties.phone")[1] == (
+        "Amplitude project 1\n  field rules  none\n"
+        f"  filters      1: any event and city=Seoul and event_properties.env=a=b; 2: 'Ping'\n{SOON}"
+    )
+    assert command("projects", "filters", "1", "--remove", "1", "--remove", "2")[0] == 0
+    assert json.loads(command("projects", "show", "1", "--json")[1])["event_filters"] == []
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["fields", "1", "--drop", "user_id"],
+         "amplitude-bridge: field rule 'user_id': user_id stays as it is: profiles, cohorts and erasure find"),
+        (["fields", "1", "--keep", "city"],
+         "amplitude-bridge: there is no field rule city: projects fields 1 shows them\n"),
+        (["fields", "1", "--drop", "city", "--hash", "city"], "city: named twice, for different things\n"),
+        (["filters", "1", "--remove", "1"],
+         "amplitude-bridge: there is no event filter 1: projects filters 1 shows them\n"),
+        (["filters", "1", "--event", ""], "amplitude-bridge: event filter: name an event, a path with a text"),
+        (["filters", "1", "--where", "city"], "'city' is not PATH=TEXT, such as event_properties.env=test\n"),
+        (["fields", "2", "--drop", "city"],
+         "amplitude-bridge: Amplitude project 2 is not registered: projects add registers it\n"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_is_refused_in_one_line(
+    words: list[str], said: str, command: Callable[..., tuple[int, str]]
+) -> None:
+    command("projects", "add", "1", "acme")
+    code, found = command("projects", *words)
+    assert code == 2
+    assert said in found
+    assert json.loads(command("projects", "show", "1", "--json")[1])["field_rules"] == {}
 
 
 def test_an_item_with_a_rule_that_may_not_be_is_named(tmp_path: Path, dynamodb_endpoint: str) -> None:
