@@ -47,6 +47,7 @@ class Row(NamedTuple):
     identity: str | None
     kept: bool = True
     """whether the job would keep its bytes, where it does not take it"""
+    user_id: str | None = None
 
 
 class Judged(NamedTuple):
@@ -143,21 +144,26 @@ def rows(member: Member, project: Project, now: datetime, longest: int, skip: in
                 "nothing of it was put"
             )
             raise WrongProjectError(msg)
-        uploaded = _uploaded(data) or _of_name(member) if reason else _hour(found[_AT["server_upload_time"]])
+        uploaded, user_id = found[_AT["server_upload_time"]], found[_AT["user_id"]]
+        if reason:
+            uploaded, user_id = _said(data)
+        hour = _hour(uploaded) or (_of_name(member) if reason else None)
         kept = not reason or found[_AT["payload"]] is not None
-        yield Row(member, line, data, uploaded, kind, reason, found[_AT["identity"]], kept)
+        yield Row(member, line, data, hour, kind, reason, found[_AT["identity"]], kept, user_id)
 
 
-class _Upload(msgspec.Struct):
+class _Said(msgspec.Struct):
     server_upload_time: Any = None
+    user_id: Any = None
 
 
-def _uploaded(data: bytes) -> datetime | None:
-    """The hour of upload that a row says which is not taken, if it says one."""
+def _said(data: bytes) -> tuple[datetime | None, str | None]:
+    """The time of upload and the user that a row names which is not taken, if it can be read."""
     try:
-        return _hour(clock.timestamp(msgspec.json.decode(data, type=_Upload).server_upload_time))
+        said = msgspec.json.decode(data, type=_Said)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        return None
+        return None, None
+    return clock.timestamp(said.server_upload_time), said.user_id if isinstance(said.user_id, str) else None
 
 
 def _of_name(member: Member) -> datetime | None:

@@ -18,7 +18,7 @@ from rich.table import Table
 from ops.answers.exported import Comparison, Judge, accounts, compared
 from ops.cli.terminal import PROJECT_ID, as_json_option, cell, config_option, example
 from ops.cli.times import as_hour
-from ops.maintenance.backfill import Archives, Backfill
+from ops.maintenance.backfill import Archives, Backfill, erased
 from ops.maintenance.export_api import URLS, ExportApi, hours, keys
 from settings import Settings, https, load
 from stores.archives import ArchiveError, members
@@ -111,7 +111,8 @@ def backfill(  # noqa: PLR0913  one of each option
     registry = Projects(settings.tables_address)
     project, stream = registry.get(project_id), Stream(settings.stream_address)
     given = _given(project_id, source, asked, bars)
-    archives = Archives(settings, project, members(given.paths, settings.lake_address), stream.summary().capacity)
+    files, gone = members(given.paths, settings.lake_address), erased(settings, project_id)
+    archives = Archives(settings, project, files, stream.summary().capacity, gone)
     found = _look(archives, given.hours, bars)
     if source and not found.rows:
         msg = f"{source} holds no events: give a zip of Amplitude's Export API, or its .json.gz files"

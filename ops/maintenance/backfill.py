@@ -8,7 +8,7 @@ killed in between puts at most one call's records again, and the job removes the
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -20,6 +20,7 @@ from ops.maintenance.whoami import whoami
 from settings import Settings
 from stores.archives import Member
 from stores.backfills import Backfills, Run, listing
+from stores.erasures import Erasures, subject_of
 from stores.errors import StoreError
 from stores.lake import Lake
 from stores.project import Project
@@ -39,18 +40,34 @@ class Archives:
     project: Project
     members: Sequence[Member]
     capacity: Capacity
+    erased: Mapping[str, str]
+    """by `subject_of` a user who was erased: before when; ISO 8601, UTC"""
 
     def judged(self, judge: Judge, file: int = 0, line: int = 0) -> Iterator[tuple[int, Judged]]:
         """Each row behind these files and lines, judged, and the number of its file. Raises StoreError."""
         now = datetime.now(UTC)
         for number, member in enumerate(self.members[file:], file):
             for row in rows(member, self.project, now, self.capacity.record_bytes - _KEY_BYTES, line):
-                yield number, judge(row)
+                one = judge(row)
+                yield number, Judged(row, "left out", "erased") if self._is_erased(one) else one
             line = 0
+
+    def _is_erased(self, one: Judged) -> bool:
+        """Whether a row that is missing is so because its user was erased."""
+        row = one.row
+        if not self.erased or one.outcome != "missing" or row.user_id is None:
+            return False
+        before = self.erased.get(subject_of(self.project.project_id, row.user_id))
+        return before is not None and (row.hour is None or row.hour < datetime.fromisoformat(before))
 
 
 _KEY_BYTES: Final = 64
 """Of a partition key, which counts against the largest record: a SHA-256 in hexadecimal."""
+
+
+def erased(settings: Settings, project_id: int) -> dict[str, str]:
+    """By `subject_of` each user of a project who was erased: before when, the last time. Raises StoreError."""
+    return {one.subject: one.before for one in Erasures(settings.tables_address).of_project(project_id)}
 
 
 class Backfill:

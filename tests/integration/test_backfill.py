@@ -16,6 +16,7 @@ from click.testing import CliRunner, Result
 from lab.stack.proxy import Proxy
 from ops.cli.main import commands
 from stores.backfills import VALID, Backfills, Run
+from stores.erasures import Erasure, Erasures, subject_of
 from stores.errors import StoreError
 from stores.lake import DEAD_LETTERS, EVENT_STORE
 from stores.project import Project, linked
@@ -225,3 +226,17 @@ def test_a_stream_that_is_away_halfway_says_how_to_go_on(bridge: Bridge, tmp_pat
 def _refused() -> Iterator[int]:
     msg = "too few shards?"
     raise StoreError(msg)
+
+
+def test_a_user_who_was_erased_does_not_come_back(bridge: Bridge, tmp_path: Path) -> None:
+    Projects(bridge.settings.tables_address).add(OWNER)
+    receipts = Erasures(bridge.settings.tables_address)
+    receipts.create()
+    before, subject = f"{DAY}T10:30:00+00:00", subject_of(PROJECT, "gone@example.com")
+    receipts.write(Erasure(PROJECT, "1", subject, "done", before, "somebody"))
+    gone = [one | {"user_id": "gone@example.com"} for one in rows(3) + rows(2, hour=11, first=10)]
+    gone += [one | {"event_type": "[Notifly] push", "user_id": "gone@example.com"} for one in rows(1, first=20)]
+    with job(bridge):
+        found = backfilled(bridge, str(archive(tmp_path / "export.zip", gone + rows(4, first=30))))
+    assert (found["put"], hour(found), hour(found, 11)) == (6, (8, 4, 0, 4, 0, 0), (2, 2, 0, 0, 0, 0))
+    assert found["not_taken"] == [{"outcome": "left out", "reason": "erased", "records": 4}]
