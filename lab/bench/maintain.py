@@ -1,21 +1,23 @@
 """Days of small files, and what maintenance makes of them: `python -m lab.bench maintain`, 6 min and 2 GB of disk.
 
-A checkpoint every 30 s leaves 2 880 files a day in each partition of the event store. Files like that are written
-by Flink's own writer, of one large project, which has a partition for itself on each day; commits are one a day.
+A checkpoint every 30 s leaves 2 880 files a day in each partition of the event store. Such files are made here,
+of one large project, which has a partition for itself on each day; commits are one a day. Then Iceberg's own
+maintenance runs in this process, as `amplitude-bridge maintain` has it done.
 """
 
 import os
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pandas as pd
-from pyflink.datastream import StreamExecutionEnvironment
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from jobs import maintain, sinks
-from jobs.ingest import submit
 from lab.bench.figures import Figure, Say
 from lab.stack.process import StackError
 from ops.maintenance.keep import Ages, upkeep
@@ -24,24 +26,17 @@ from stores import files
 from stores.care import STEPS, Care, Step
 from stores.files import Files
 from stores.history import history_of
-from stores.lake import EVENT_STORE, Condition, Lake
+from stores.lake import EVENT_STORE, Condition, Lake, Partition
 from stores.lake_address import LakeAddress
 
 DAYS: Final = 4
 FILES_A_DAY: Final = 2_520
-ROWS_A_FILE: Final = 1_000  # Iceberg's writer looks at the size of its file every thousand rows
+ROWS_A_FILE: Final = 1_000  # 33 events/s
+_APART: Final = np.timedelta64(34_000, "us")
 PROJECT: Final = 434_735
 FIRST: Final = datetime(2026, 3, 1, tzinfo=UTC)
 BENCHMARK: Final = "keeping the event store"
-COLUMNS: Final = ("project_id", "name", "identity", "server_upload_time", "arrival", "shard", "sequence")
-# a file ends at the first look: it is as large as a checkpoint of 33 events/s makes it
-_ROWS = """
-    INSERT INTO {table} /*+ OPTIONS('target-file-size-bytes' = '1') */
-      (project_id, notifly_project, name, `identity`, server_upload_time, arrival, shard, sequence)
-    SELECT {project}, 'acme-shop', CONCAT('event ', CAST(MOD(n, 40) AS STRING)), SHA256(CAST(n AS STRING)),
-      TO_TIMESTAMP_LTZ({start} + n * 34, 3), TO_TIMESTAMP_LTZ({start} + n * 34, 3), 'shardId-000000000000',
-      SHA1(CAST(n AS STRING)) FROM numbers_{day}
-"""
+COLUMNS: Final = ("project_id", "name", "identity", "server_upload_time")
 
 
 class Look(NamedTuple):
@@ -62,9 +57,10 @@ def measure(say: Say) -> list[Figure]:
         os.environ |= {"FLINK_HOME": str(flink_home.build()), "FLINK_LOG_DIR": folder}
         address = LakeAddress(f"sqlite:///{folder}/catalog.db", f"file://{folder}/lake", "amplitude", None, "none")
         lake = Lake(address)
-        sinks.create_tables(lake)
+        # the project's bucket is left out: pyiceberg knows no buckets, and there is no other project
+        lake.create(EVENT_STORE, sinks.COLUMNS[EVENT_STORE], [Partition("server_upload_time", "day")])
         say(f"writing {DAYS * FILES_A_DAY:,} files of {ROWS_A_FILE:,} rows")
-        _write(address)
+        _write(lake, Path(folder))
         before = _look(lake, say)
         ages = Ages(datetime.now(UTC) + timedelta(seconds=1), timedelta(0), timedelta(days=3))
         care = upkeep(lake, EVENT_STORE, history_of(lake, EVENT_STORE), {}, ages).care
@@ -98,20 +94,32 @@ def _step(address: LakeAddress, care: Care, step: Step, say: Say) -> Figure:
     return Figure(BENCHMARK, step, time.monotonic() - begin, "s")
 
 
-def _write(address: LakeAddress) -> None:
-    env = StreamExecutionEnvironment.get_execution_environment()
-    env._j_stream_execution_environment.getCheckpointConfig().disableCheckpointing()
-    tables = submit.table_environment(env)
-    sinks.use_lake(tables, address)
-    rows = FILES_A_DAY * ROWS_A_FILE
+def _write(lake: Lake, folder: Path) -> None:
+    """Parquet files of a thousand rows in their time's order, all of a day in one commit."""
     for day in range(DAYS):
-        tables.execute_sql(f"""
-            CREATE TEMPORARY TABLE numbers_{day} (n BIGINT) WITH ('connector' = 'datagen',
-              'fields.n.kind' = 'sequence', 'fields.n.start' = '0', 'fields.n.end' = '{rows - 1}')
-        """)
-        start = round((FIRST + timedelta(days=day)).timestamp() * 1000)
-        table = sinks.lake_table(address, EVENT_STORE)
-        tables.execute_sql(_ROWS.format(table=table, project=PROJECT, start=start, day=day)).wait()
+        start = np.datetime64((FIRST + timedelta(days=day)).replace(tzinfo=None), "us")
+        paths = [folder / f"{day}-{number}.parquet" for number in range(FILES_A_DAY)]
+        for number, path in enumerate(paths):
+            numbers = np.arange(ROWS_A_FILE) + number * ROWS_A_FILE
+            pq.write_table(_rows(numbers, start + numbers * _APART), path, compression="zstd")
+        lake.table(EVENT_STORE).add_files([f"file://{path}" for path in paths], check_duplicate_files=False)
+
+
+def _rows(numbers: "np.ndarray[Any, Any]", times: "np.ndarray[Any, Any]") -> pa.Table:
+    random = np.random.default_rng(int(numbers[0]))
+    ids = [random.bytes(32).hex() for _ in numbers]
+    at = pa.array(times, pa.timestamp("us", "UTC"))
+    return pa.table(
+        {
+            "project_id": pa.array([PROJECT] * len(numbers), pa.int64()),
+            "name": [f"event {number % 40}" for number in numbers],
+            "identity": ids,
+            "server_upload_time": at,
+            "arrival": at,
+            "shard": ["shardId-000000000000"] * len(numbers),
+            "sequence": [one[:40] for one in ids[::-1]],
+        }
+    )
 
 
 def _look(lake: Lake, say: Say) -> Look:
