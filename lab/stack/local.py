@@ -74,6 +74,7 @@ class Stack:
         self._wanted_taskmanagers = taskmanagers
         self.high_availability = high_availability
         self._zookeeper_port = free_port() if high_availability else None
+        self.watch_port = free_port()
         self._options = self._flink_options(flink_options or {})
         self._processes: list[Process] = []  # in order of start
         self._taskmanagers = 0  # ever started, for their names
@@ -150,14 +151,18 @@ class Stack:
     def start_watch(self) -> None:
         """Start `usage watch` for the settings of this stack; the job's tables must be there."""
         program = Path(sys.executable).parent / "amplitude-bridge"
-        self._spawn("watch", [program, "usage", "--config", self.settings_path, "watch"])
+        address = f"127.0.0.1:{self.watch_port}"
+        self._spawn("watch", [program, "usage", "--config", self.settings_path, "watch", "--listen", address])
 
     def start_prometheus(self, interval: str = "5s") -> str | None:
         """Start Prometheus on every process that runs now; its address, None when it is not installed."""
         if (installed := prometheus.program()) is None:
             return None
         flink = [one for one in self._processes if one.running and one.name.startswith(("job", "taskm"))]
-        ports = {"flink": [prometheus.reporter_port(one.log) for one in flink]}
+        ports = {
+            "flink": [prometheus.reporter_port(one.log) for one in flink],
+            "usage-watch": [self.watch_port],
+        }
         config = prometheus.configure(self.folder / "prometheus", ports, interval)
         port = free_port()
         process = self._spawn("prometheus", prometheus.command(installed, config, port))

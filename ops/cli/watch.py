@@ -9,19 +9,38 @@ from pathlib import Path
 import click
 
 from ops.cli.terminal import example
-from ops.metering.watch import Watch, log
+from ops.metering.looks import log
+from ops.metering.metrics import Metrics, serve
+from ops.metering.watch import Watch
 from ops.metering.webhook import channel
 from settings import load
 
 
+def _address(_: click.Context, __: click.Parameter, text: str) -> tuple[str, int]:
+    host, _colon, port = text.rpartition(":")
+    if not (host and port.isdecimal() and int(port) < 2**16):
+        msg = f"{text!r} is no address: write it like 127.0.0.1:9248"
+        raise click.BadParameter(msg)
+    return host.strip("[]"), int(port)
+
+
 @click.command("watch", epilog=example("usage --config job.toml watch"))
+@click.option(
+    "--listen",
+    metavar="HOST:PORT",
+    default="127.0.0.1:9248",
+    show_default=True,
+    callback=_address,
+    help="Where /metrics and /health answer.",
+)
 @click.pass_obj
-def watch(config: Path, /) -> None:
+def watch(config: Path, /, *, listen: tuple[str, int]) -> None:
     """Deliver alerts and close months, until stopped.
 
     Each threshold of a project's month is told of once, to the webhook of the settings (section `metering`), tried
     again until that has acknowledged it; without a webhook it is logged. A month closes
-    metering.close_after_hours after its end.
+    metering.close_after_hours after its end. Prometheus reads /metrics. /health answers 200 as long as alerts are
+    looked after, else 503 and why.
     """
     logging.basicConfig(
         stream=sys.stdout, format="%(asctime)s %(message)s", datefmt="%Y-%m-%dT%H:%M:%S%z", level=logging.WARNING
@@ -30,5 +49,7 @@ def watch(config: Path, /) -> None:
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
-    settings = load(config)
-    Watch(settings, channel(settings.metering)).run(stopped)
+    settings, metrics = load(config), Metrics()
+    watching = Watch(settings, channel(settings.metering), metrics)
+    serve(metrics, *listen)
+    watching.run(stopped)

@@ -4,84 +4,73 @@ It stands beside the job, not in it: neither a channel that hangs nor a wrong se
 be down, and several may run: thresholds are claimed once, and what is claimed stays until it is acknowledged.
 """
 
-import logging
 import threading
-import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from ops.answers.month import closes_at
+from ops.metering.looks import Look, go_round, log
+from ops.metering.metrics import Metrics
 from ops.metering.month_close import Closer
 from ops.metering.webhook import Channel
 from settings import Settings
 from stores.alerts import Alerts, Notification
-from stores.errors import StoreError
 from stores.projects import Projects
 from stores.usage import UsageTable
 
 _AT_ONCE: Final = 8  # notifications on their way: one receiver, that may be slow
 _LONGEST_PAUSE: Final = 60  # seconds between two attempts
 _CLOSE_EVERY: Final = 60  # seconds
-log = logging.getLogger("usage watch")
 
 
 class Watch:
     """What is done in each round."""
 
-    def __init__(self, settings: Settings, send: Channel) -> None:
+    def __init__(self, settings: Settings, send: Channel, metrics: Metrics) -> None:
         tables = settings.tables_address
         self.usage, self.projects, self.alerts = UsageTable(tables), Projects(tables), Alerts(tables)
-        self.closer = Closer(settings)
+        self.closer, self.metrics = Closer(settings), metrics
         self.interval, self.send = settings.metering.watch_interval_seconds, send
         # nobody else sends what is on its way
         self.patience = timedelta(seconds=settings.metering.webhook_timeout_seconds * 3)
         self._waiting: dict[str, str] = {}
-        self._trouble: dict[str, str] = {}
 
     def run(self, stopped: threading.Event) -> None:
-        """Go round until stopped. A store that is away is logged once, and does not end it."""
-        close_at = 0.0
-        while not stopped.is_set():
-            begin = time.monotonic()
-            self._do("alerts", self.tell)
-            if begin >= close_at:
-                self._do("close of months", self.close)
-                close_at = begin + _CLOSE_EVERY
-            stopped.wait(max(0.0, begin + self.interval - time.monotonic()))
-
-    def _do(self, what: str, step: Callable[[], None]) -> None:
-        trouble = ""
-        try:
-            step()
-        except StoreError as error:
-            trouble = str(error)
-        if trouble != self._trouble.get(what, ""):
-            log.info("%s: %s", what, trouble or "all that is needed is there again")
-        self._trouble[what] = trouble
+        """Go round until stopped."""
+        alerts = Look("alerts", self.tell, self.interval, self.metrics)
+        go_round([alerts, Look("close", self.close, _CLOSE_EVERY, self.metrics)], stopped)
 
     def tell(self) -> None:
         """Claim what totals have reached, then send what is due. Raises StoreError."""
         projects = {one.project_id: one for one in self.projects.list()}
-        for total in self.usage.list():
+        totals = self.usage.list()
+        for total in totals:
             if (project := projects.get(total.project_id)) and (claim := self.alerts.claim(project, total)):
                 log.info("%s reached: %s", _thresholds(claim), _what(claim))
-        due = [one for one in self.alerts.pending() if one.retry_at <= _now().isoformat(timespec="milliseconds")]
+                self.metrics.claimed.inc(len(claim.thresholds))
+        self.metrics.used(totals, projects, f"{_now():%Y-%m}")
+        pending = self.alerts.pending()
+        due = [one for one in pending if one.retry_at <= _now().isoformat(timespec="milliseconds")]
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="notification") as pool:
-            for _ in pool.map(self._attempt, due):
-                pass
+            told = {one.notification_id for one in pool.map(self._attempt, due) if one}
+        self.metrics.waits((one.claimed_at for one in pending if one.notification_id not in told), _now())
 
-    def _attempt(self, one: Notification) -> None:
+    def _attempt(self, one: Notification) -> Notification | None:
+        """Send it once, unless another does so; returns it when it is acknowledged."""
         begun = self.alerts.begin(one, _now() + self.patience)
         if begun is None:
-            return
+            return None
         if error := self.send(begun):
             pause = min(_LONGEST_PAUSE, 2 ** min(begun.attempts, 6))
             self.alerts.failed(begun, error, _now() + timedelta(seconds=pause))
             log.info("%s not told, attempt %d: %s", one.notification_id, begun.attempts, error)
-        else:
-            self.alerts.acknowledge(begun)
-            log.info("%s told, attempt %d", one.notification_id, begun.attempts)
+            self.metrics.failed_attempts.inc()
+            return None
+        self.alerts.acknowledge(begun)
+        log.info("%s told, attempt %d", one.notification_id, begun.attempts)
+        self.metrics.delivered.inc()
+        return begun
 
     def close(self) -> None:
         """Close the months that are due. Raises StoreError."""
@@ -92,6 +81,10 @@ class Watch:
             if self._waiting.get(month) != reason:
                 log.info("%s is due to close and waits for %s", month, reason)
         self._waiting = closed.waiting
+        ages = [(_now() - closes_at(month, self.closer.after)).total_seconds() for month in closed.waiting]
+        self.metrics.statements.inc(len(closed.statements))
+        self.metrics.months_due.set(len(ages))
+        self.metrics.overdue.set(max(ages, default=0.0))
 
 
 def _now() -> datetime:

@@ -21,6 +21,7 @@ from lab.sample.others import COHORTS, PROJECTS, UNKNOWN_APP
 from lab.stack.local import Stack
 from lab.stack.machine import Ports
 from lab.stack.patience import scaled, wait_until
+from lab.stack.process import answers
 from lab.stack.prometheus import MONITORING, reporter_port
 from settings import Settings
 from stores.stream import Stream
@@ -47,6 +48,8 @@ def fed(stack: Stack, settings: Settings, job: str) -> Stack:
     cohorts = [cohort_message(rng, one, now, 20) for one in COHORTS]
     puts = ((str(n), encode(one)) for n, one in enumerate([*events, *updates, *cohorts]))
     assert sum(Stream(settings.stream_address).put(puts)) == EVENTS + UPDATES + len(COHORTS)
+    stack.start_watch()
+    wait_until(lambda: answers(f"http://127.0.0.1:{stack.watch_port}/health"), 60)
     return stack
 
 
@@ -71,10 +74,10 @@ def test_the_running_job_has_every_documented_metric_with_these_labels(fed: Stac
 
 
 def served(stack: Stack) -> dict[str, set[frozenset[str]]]:
-    """By metric that the Flink processes of a stack serve: the sets of labels that it has."""
+    """By metric that the processes of a stack serve: the sets of labels that it has."""
     found: dict[str, set[frozenset[str]]] = {}
-    for process in ("jobmanager", "taskmanager-1"):
-        port = reporter_port(stack.folder / "log" / f"{process}.log")
+    flink = [reporter_port(stack.folder / "log" / f"{name}.log") for name in ("jobmanager", "taskmanager-1")]
+    for port in [*flink, stack.watch_port]:
         with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=scaled(10)) as answer:
             for family in text_string_to_metric_families(answer.read().decode()):
                 for sample in family.samples:
@@ -115,7 +118,7 @@ def asked(prometheus: str, what: str, **parameters: str) -> Any:
         return json.load(answer)["data"]
 
 
-def test_records_of_an_unknown_project_and_a_job_that_is_gone_raise_their_alerts(
+def test_an_unknown_project_a_watch_and_a_job_that_are_gone_raise_their_alerts(
     prometheus: str, stack: Stack, settings: Settings, job: str
 ) -> None:
     """Behind the test above."""
@@ -123,5 +126,7 @@ def test_records_of_an_unknown_project_and_a_job_that_is_gone_raise_their_alerts
     event = make_event(rng, 0, UNKNOWN_APP, person(rng), datetime.now(UTC))
     Stream(settings.stream_address).put_one("a", encode(event))
     wait_until(lambda: "RecordsQuarantined" in raised(prometheus), 60, lambda: raised(prometheus), pause=1)
+    stack.kill_watch()
     stack.flink.cancel(job)
-    wait_until(lambda: "JobNotRunning" in raised(prometheus), 60, lambda: raised(prometheus), pause=1)
+    gone = {"WatchGone", "JobNotRunning"}
+    wait_until(lambda: gone <= raised(prometheus).keys(), 60, lambda: raised(prometheus), pause=1)

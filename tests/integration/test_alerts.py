@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from ops.cli.projects import projects as projects_command
 from ops.cli.usage import usage as usage_command
+from ops.metering.metrics import Metrics
 from ops.metering.watch import Watch
 from settings import load
 from stores.alerts import Alerts, Notification
@@ -65,7 +66,7 @@ class Channel:
 def watch(config: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Watch]:
     # months close elsewhere: that needs a stream and a lake
     monkeypatch.setattr("ops.metering.watch.Closer", lambda _: SimpleNamespace())
-    return lambda channel: Watch(load(config), channel)
+    return lambda channel: Watch(load(config), channel, Metrics())
 
 
 def reach(address: TablesAddress, events: int, project_id: int = 1, month: str = MONTH) -> None:
@@ -132,6 +133,27 @@ def test_what_is_not_acknowledged_is_told_again_with_the_same_id(
     assert pauses == [2, 4, 8, 16, 32, 60, 60, 60, 0]
     assert {one.notification_id for one in channel.sent} == {f"1/{MONTH}/50"}
     assert len(channel.sent) == 9
+
+
+def test_what_is_claimed_told_and_waiting_is_counted(
+    address: TablesAddress, watch: Callable[..., Watch], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watching = watch(Channel("HTTP 503"))
+    reach(address, 85)
+    watching.tell()
+
+    def counted() -> list[float | None]:
+        names = ("thresholds_claimed_total", "failed_attempts_total", "notifications_delivered_total")
+        registry = watching.metrics.registry
+        return [registry.get_sample_value(f"usage_watch_{name}") for name in (*names, "notifications_waiting")]
+
+    assert counted() == [2, 1, 0, 1]
+    later = datetime.now(UTC) + timedelta(minutes=1)
+    monkeypatch.setattr("ops.metering.watch._now", lambda: later)
+    watching.tell()
+    assert counted() == [2, 1, 1, 0]
+    labels = {"project_id": "1", "notifly_project": "acme"}
+    assert watching.metrics.registry.get_sample_value("usage_watch_project_limit", labels) == 100
 
 
 def test_an_attempt_that_is_on_its_way_is_not_sent_by_another(

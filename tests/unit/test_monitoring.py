@@ -52,14 +52,17 @@ def test_prometheus_reads_each_process_of_docker_compose() -> None:
     port = CONFIG["metrics.reporter.prom.port"].split("-")[0]
     services = read("docker-compose.yml")["services"]
     started = [name for name, one in services.items() if f"build/flink/bin/{name}.sh" in one.get("command", ())]
-    (job,) = SCRAPING["scrape_configs"]
-    assert job["static_configs"] == [{"targets": [f"{name}:{port}" for name in started]}]
+    watch = services["watch"]["command"][-1].rpartition(":")[2]
+    assert {job["job_name"]: job["static_configs"][0]["targets"] for job in SCRAPING["scrape_configs"]} == {
+        "flink": [f"{name}:{port}" for name in started],
+        "usage-watch": [f"watch:{watch}"],
+    }
     assert SCRAPING["rule_files"] == ["alerts.yml"]
 
 
 @pytest.mark.parametrize("name", RULES)
 def test_an_alert_asks_for_metrics_that_are_documented(name: str) -> None:
-    asked = set(re.findall(r"\bflink_\w+", RULES[name]["expr"]))
+    asked = set(re.findall(r"\b(?:flink|usage_watch)_\w+", RULES[name]["expr"]))
     assert asked or "up{" in RULES[name]["expr"]
     assert asked <= documented().keys()
 
