@@ -53,6 +53,8 @@ def run(console: Console, ports: Ports, records: int, *, once: bool) -> bool:
         stack.start_watch()
         stack.write_description()
         console.print(f"job {job} submitted; Flink UI: {stack.flink.url}")
+        if not once and (prometheus := stack.start_prometheus()):
+            console.print(f"Prometheus: {prometheus}")
         made = generator.generate(records)
         _feed(console, settings, made)
         found = at_rest(console, settings, stack, job, made.truth.outcomes)
@@ -181,14 +183,14 @@ def progress_bar(console: Console) -> Progress:
 @click.command()
 @click.option("--once", is_flag=True, help="Stop after the sample; exit 0 only if every number is right.")
 @click.option("--records", default=3200, show_default=True, help="Size of the sample.")
-@click.option("--kinesis-port", default=Ports.kinesis, show_default=True)
-@click.option("--dynamodb-port", default=Ports.dynamodb, show_default=True)
-@click.option("--flink-port", default=Ports.flink_rest, show_default=True)
-def main(*, once: bool, records: int, kinesis_port: int, dynamodb_port: int, flink_port: int) -> None:
+@click.option("--kinesis-port", "kinesis", default=Ports.kinesis, show_default=True)
+@click.option("--dynamodb-port", "dynamodb", default=Ports.dynamodb, show_default=True)
+@click.option("--flink-port", "flink_rest", default=Ports.flink_rest, show_default=True)
+@click.option("--watch-port", "watch", default=Ports.watch, show_default=True)
+def main(*, once: bool, records: int, **ports: int) -> None:
     """Run the job on local emulators with sample data and show what came of it."""
-    ports = Ports(kinesis_port, dynamodb_port, flink_port)
     with one_line_errors("lab.run"):
-        right = run(Console(), ports, records, once=once)
+        right = run(Console(), Ports(**ports), records, once=once)
     sys.exit(0 if right else 1)
 
 

@@ -6,6 +6,7 @@ Clients are made where they are used (they do not travel to workers); the addres
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
@@ -15,6 +16,14 @@ from stores import aws
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
+
+# of requests, and of a request's statements (BatchStatementError in the API reference)
+_THROTTLING: Final = frozenset(
+    {
+        *("ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded"),
+        *("ProvisionedThroughputExceeded", "ThrottlingError"),
+    }
+)
 
 _TO_ITEM: Final = TypeSerializer()
 _FROM_ITEM: Final = TypeDeserializer()
@@ -44,6 +53,35 @@ class TablesAddress(NamedTuple):
         config = Config(connect_timeout=3, read_timeout=5, retries=retries, max_pool_connections=32)
         dynamodb: DynamoDBClient = aws.client("dynamodb", self.region, self.endpoint, config)
         return dynamodb
+
+
+class Throttles:
+    """How many requests, or statements of a request, DynamoDB has put off: each attempt counts. Thread-safe.
+
+    The SDK tries again by itself, so nobody else learns of it until all attempts have failed.
+    """
+
+    def __init__(self, client: "DynamoDBClient") -> None:
+        self._lock, self._count = Lock(), 0
+        client.meta.events.register("needs-retry.dynamodb", self._look)
+
+    def take(self) -> int:
+        """The count since this was called last."""
+        with self._lock:
+            count, self._count = self._count, 0
+        return count
+
+    def _look(self, response: tuple[Any, Mapping[str, Any]] | None, **_: Any) -> None:
+        if response is None:
+            return
+        _http, answer = response
+        statements = answer.get("Responses", ())
+        if isinstance(statements, dict):  # BatchGetItem has items there, by table
+            statements = ()
+        codes = [one.get("Error", {}).get("Code") for one in (answer, *statements)]
+        throttled = sum(code in _THROTTLING for code in codes)
+        with self._lock:
+            self._count += throttled
 
 
 def now() -> str:

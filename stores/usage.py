@@ -6,6 +6,7 @@ restart are harmless, and a writer that lags behind cannot take a number back.
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from stores import dynamodb
@@ -80,6 +81,14 @@ class UsageTable:
 
     def _raise(self, item: Item) -> None:
         self.table.update(item, f"attribute_not_exists(events) OR ({_NEVER_LOWER})")
+
+    def last_raised(self) -> "dict[int, datetime]":
+        """By project: when one of its totals was last written, which is soon after its last record."""
+        last: dict[int, datetime] = {}
+        for item in self.table.scan():
+            project_id, at = int(item["project_id"]["N"]), datetime.fromisoformat(item["updated_at"]["S"])
+            last[project_id] = max(at, last.get(project_id, at))
+        return last
 
     def list(self) -> "list[Usage]":
         """All totals by project and month. Raises StoreError."""

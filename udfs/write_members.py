@@ -11,7 +11,7 @@ import pandas as pd
 from pyflink.table import FunctionContext, ScalarFunction
 
 from stores.cohorts import CohortMembers, Cohorts, Member
-from stores.dynamodb import TablesAddress
+from stores.dynamodb import TablesAddress, Throttles
 from udfs import clock
 
 log = logging.getLogger(__name__)
@@ -35,9 +35,11 @@ class WriteMembers(ScalarFunction):  # type: ignore[misc]
 
     def open(self, function_context: FunctionContext) -> None:
         self.members, self.cohorts = CohortMembers(self.address), Cohorts(self.address)
+        self.throttles = Throttles(self.members.table.client)
         self.names: dict[str, _Name] = {}
         metrics = function_context.get_metric_group()
         self.ties, self.slow = metrics.counter("members_tied"), metrics.counter("slow_cohorts")
+        self.throttled = metrics.counter("throttled_requests")
 
     def eval(  # noqa: PLR0913, PLR0917  one argument per column
         self,
@@ -58,6 +60,7 @@ class WriteMembers(ScalarFunction):  # type: ignore[misc]
             for user in users
         ]
         self.ties.inc(self.members.write(members))
+        self.throttled.inc(self.throttles.take())
         self.slow.inc(0)  # a series that begins at 0 shows an alarm its first cohort
         self._rename((cohort, _Name(at, known)) for _, cohort, known, _, _, at in groups if known)
         if (took := time.monotonic() - begin) > SLOW:

@@ -19,7 +19,7 @@ from typing import Any, Final, NamedTuple
 import pandas as pd
 from pyflink.table import FunctionContext, ScalarFunction
 
-from stores.dynamodb import TablesAddress
+from stores.dynamodb import TablesAddress, Throttles
 from stores.errors import StoreError
 from stores.profiles import Key, Profiles, StoredProfile
 from udfs import clock, users
@@ -231,15 +231,18 @@ class WriteProfiles(ScalarFunction):  # type: ignore[misc]
         self.address = address
 
     def open(self, function_context: FunctionContext) -> None:
-        self.merger = ProfileMerger(Profiles(self.address))
+        profiles = Profiles(self.address)
+        self.merger, self.throttles = ProfileMerger(profiles), Throttles(profiles.table.client)
         metrics = function_context.get_metric_group()
         names = ("profiles_written", "profiles_overtaken", "refused_operators", "failed_updates", "slow_users")
         self.counters = [metrics.counter(name) for name in names]
+        self.throttled = metrics.counter("throttled_requests")
 
     def eval(self, project_id: "pd.Series[int]", *others: "pd.Series[Any]") -> "pd.Series[int]":
         written = self.merger.merge(map(change, *(column.tolist() for column in (project_id, *others))))
         for counter, n in zip(self.counters, written, strict=True):
             counter.inc(n)
+        self.throttled.inc(self.throttles.take())
         return project_id
 
     def is_deterministic(self) -> bool:

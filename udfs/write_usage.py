@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from pyflink.table import FunctionContext, ScalarFunction
 
-from stores.dynamodb import TablesAddress
+from stores.dynamodb import TablesAddress, Throttles
 from stores.usage import Usage, UsageTable
 
 
@@ -21,10 +21,13 @@ class WriteUsage(ScalarFunction):  # type: ignore[misc]
 
     def open(self, function_context: FunctionContext) -> None:
         self.table = UsageTable(self.address)
+        self.throttles = Throttles(self.table.table.client)
+        self.throttled = function_context.get_metric_group().counter("throttled_requests")
 
     def eval(self, *totals: "pd.Series[Any]") -> "pd.Series[Any]":
         rows = zip(*(column.tolist() for column in totals), strict=True)
         self.table.raise_totals(map(Usage._make, rows))
+        self.throttled.inc(self.throttles.take())
         return totals[Usage._fields.index("events")]
 
     def is_deterministic(self) -> bool:

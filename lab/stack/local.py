@@ -74,7 +74,6 @@ class Stack:
         self._wanted_taskmanagers = taskmanagers
         self.high_availability = high_availability
         self._zookeeper_port = free_port() if high_availability else None
-        self.watch_port = free_port()
         self._options = self._flink_options(flink_options or {})
         self._processes: list[Process] = []  # in order of start
         self._taskmanagers = 0  # ever started, for their names
@@ -151,7 +150,7 @@ class Stack:
     def start_watch(self) -> None:
         """Start `usage watch` for the settings of this stack; the job's tables must be there."""
         program = Path(sys.executable).parent / "amplitude-bridge"
-        address = f"127.0.0.1:{self.watch_port}"
+        address = f"127.0.0.1:{self.ports.watch}"
         self._spawn("watch", [program, "usage", "--config", self.settings_path, "watch", "--listen", address])
 
     def start_prometheus(self, interval: str = "5s") -> str | None:
@@ -161,13 +160,14 @@ class Stack:
         flink = [one for one in self._processes if one.running and one.name.startswith(("job", "taskm"))]
         ports = {
             "flink": [prometheus.reporter_port(one.log) for one in flink],
-            "usage-watch": [self.watch_port],
+            "usage-watch": [self.ports.watch],
         }
         config = prometheus.configure(self.folder / "prometheus", ports, interval)
         port = free_port()
         process = self._spawn("prometheus", prometheus.command(installed, config, port))
-        process.wait_until(partial(answers, f"http://127.0.0.1:{port}/-/ready"), seconds=60)
-        return f"http://127.0.0.1:{port}"
+        address = f"http://127.0.0.1:{port}"
+        process.wait_until(partial(prometheus.ready, address), seconds=60)
+        return address
 
     def start_amplitude(self) -> dict[str, str]:
         """Start a stand-in of Amplitude that takes message events; the section `[export]` that leads there."""

@@ -16,6 +16,7 @@ PURPOSES = {
     "kinesis": ("Kinesis", "--kinesis-port"),
     "dynamodb": ("DynamoDB", "--dynamodb-port"),
     "flink_rest": ("Flink REST", "--flink-port"),
+    "watch": ("usage watch", "--watch-port"),
 }
 
 
@@ -26,11 +27,12 @@ class Ports:
     kinesis: int = 4567
     dynamodb: int = 8000
     flink_rest: int = 8081
+    watch: int = 9248
 
     @classmethod
     def free(cls) -> "Ports":
         """Ports that nobody uses, for tests."""
-        return cls(free_port(), free_port(), free_port())
+        return cls(free_port(), free_port(), free_port(), free_port())
 
 
 def check(root: Path, ports: Ports) -> None:

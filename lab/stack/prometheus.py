@@ -9,19 +9,31 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
+from urllib.request import urlopen
 
 import yaml
 
+from lab.stack.patience import scaled
 from lab.stack.process import StackError
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 MONITORING: Final = ROOT / "deploy" / "monitoring"
+DASHBOARD: Final = MONITORING / "grafana" / "dashboards" / "amplitude.json"
 _REPORTER: Final = re.compile(r"Started PrometheusReporter HTTP server on port (\d+)")
 
 
 def program(name: str = "prometheus") -> str | None:
     """Where one of Prometheus' programs is; None when it is not installed."""
     return shutil.which(name, path=f"{ROOT}/build/prometheus/usr/bin:{os.environ['PATH']}")
+
+
+def ready(address: str) -> bool:
+    """Whether the Prometheus of this address answers questions; for a moment after its start it says 503."""
+    try:
+        urlopen(f"{address}/-/ready", timeout=scaled(2)).close()  # noqa: S310  our own http://127.0.0.1 address
+    except OSError:
+        return False
+    return True
 
 
 def reporter_port(log: Path) -> int:

@@ -7,7 +7,7 @@ records = first copies + duplicates + dead letters by reason. What was erased co
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
@@ -108,20 +108,47 @@ def outcomes(lake: Lake) -> list[dict[str, Any]]:
 def compared(settings: Settings, *, stream: bool) -> dict[str, tuple[Counts, Counts]]:
     """By what is compared: what the ledger says, and what is found. Raises StoreError."""
     lake = Lake(settings.lake_address)
-    rows = summed(lake, ("hour", "shard", "part", "project_id", "month", "kind", "reason"))
-    pairs = {
-        table: (_of_ledger(rows, kind, count), _of_table(lake, table)) for kind, (table, count) in TAKEN.items()
-    }
-    rejected = [row for row in rows if row["reason"]]
-    pairs[DEAD_LETTERS] = (_accounts(rejected, "reason", "records"), _of_table(lake, DEAD_LETTERS, "reason"))
-    pairs[EVENT_COUNTS] = (
-        _named(rows),
-        _named(summed(lake, ("hour", "project_id", "kind"), table=EVENT_COUNTS)),
-    )
+    rows = _counted(lake)
+    pairs = _kept(lake, rows)
     totals = UsageTable(settings.tables_address).list()
     pairs |= {column: (_monthly(rows, column), _of_usage(totals, column)) for column in _USAGE}
     if stream:
         pairs["stream"] = (of_records(rows), of_stream(Stream(settings.stream_address).records()))
+    return pairs
+
+
+def of_hour(lake: Lake, hour: datetime) -> list[Residual]:
+    """The residuals between ledger and lake of what arrived within an hour, of which `hour` is the begin.
+
+    Reads the files that have records of that hour, so it costs what an hour holds. Raises StoreError.
+    """
+    return [one for pair in _kept(lake, _counted(lake, hour), hour).values() for one in residuals(*pair)]
+
+
+def _within(column: str, hour: datetime | None) -> list[Condition]:
+    """That a time lies within an hour, or any time."""
+    if hour is None:
+        return []
+    return [Condition(column, ">=", hour), Condition(column, "<", hour + timedelta(hours=1))]
+
+
+def _counted(lake: Lake, hour: datetime | None = None) -> list[dict[str, Any]]:
+    by = ("hour", "shard", "part", "project_id", "month", "kind", "reason")
+    return summed(lake, by, _within("hour", hour))
+
+
+def _kept(
+    lake: Lake, rows: Sequence[dict[str, Any]], hour: datetime | None = None
+) -> dict[str, tuple[Counts, Counts]]:
+    """By table of the lake: what these rows of the ledger say, and what the table has of the hour, or of all."""
+    pairs = {
+        table: (_of_ledger(rows, kind, count), _of_table(lake, table, hour=hour))
+        for kind, (table, count) in TAKEN.items()
+    }
+    rejected = [row for row in rows if row["reason"]]
+    pairs[DEAD_LETTERS] = (_accounts(rejected, "reason", "records"), _of_table(lake, DEAD_LETTERS, "reason", hour))
+    named = summed(lake, ("hour", "project_id", "kind"), _within("hour", hour), EVENT_COUNTS)
+    pairs[EVENT_COUNTS] = (_named(rows), _named(named))
     return pairs
 
 
@@ -152,14 +179,15 @@ def _of_ledger(rows: Iterable[Mapping[str, Any]], kind: str, count: str) -> Coun
     return _accounts([{**row, "table": table} for row in rows if row["kind"] == kind], "table", count)
 
 
-def _of_table(lake: Lake, table: str, what: str | None = None) -> Counts:
+def _of_table(lake: Lake, table: str, what: str | None = None, hour: datetime | None = None) -> Counts:
     """Rows of a table, by their hour of arrival, shard and project, and a column if one is named.
 
     Those that were erased count too: `amplitude-bridge erase` has counted them.
     """
-    counts = _accounts(({**row, "table": table} for row in removed(lake, table)), what or "table", "records")
+    gone = removed(lake, table, _within("hour", hour))
+    counts = _accounts(({**row, "table": table} for row in gone), what or "table", "records")
     columns = ["arrival", "shard", "project_id", *([what] if what else [])]
-    for piece in lake.pieces(table, columns):
+    for piece in lake.pieces(table, columns, _within("arrival", hour)):
         hours = piece.append_column("hour", pc.floor_temporal(piece["arrival"], unit="hour"))
         keys = ["hour", *columns[1:]]
         for row in hours.group_by(keys).aggregate([([], "count_all")]).to_pylist():

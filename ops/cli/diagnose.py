@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -12,6 +13,7 @@ from rich.table import Table
 
 from ops.answers.causes import Facts, minute, undated
 from ops.answers.diagnosis import delay_seconds, described, facts
+from ops.answers.silence import silent, usual_silence
 from ops.cli.terminal import (
     PROJECT_ID,
     as_json_option,
@@ -24,8 +26,10 @@ from ops.cli.terminal import (
     waiting,
 )
 from ops.cli.times import since_option
-from settings import load
+from settings import Settings, load
+from stores.lake import Lake
 from stores.projects import Projects
+from stores.usage import UsageTable
 from udfs.model import EVENT_PREFIX
 
 _SHOWN: Final = 50  # names in the table; --json has all
@@ -35,12 +39,19 @@ _HOUR: Final = timedelta(hours=1)
 
 @click.command(epilog=example("diagnose 434735 --since 24h"))
 @config_option
-@click.argument("project_id", type=PROJECT_ID)
+@click.argument("project_id", type=PROJECT_ID, required=False)
 @since_option("Look at what arrived from that hour on", default="7d", show_default=True)
 @as_json_option
-def diagnose(config: Path, project_id: int, *, since: datetime, as_json: bool) -> None:
-    """Say why only some events of PROJECT_ID arrive: what is stored, what is not taken, and the likely cause."""
+def diagnose(config: Path, project_id: int | None, *, since: datetime, as_json: bool) -> None:
+    """Say why only some events of PROJECT_ID arrive: what is stored, what is not taken, and the likely cause.
+
+    Without PROJECT_ID: name the linked projects that used to send and have stopped. They are silent for a day, and
+    for half as long again as ever in the four weeks before.
+    """
     settings = load(config)
+    if project_id is None:
+        _show_silent(settings, as_json=as_json)
+        return
     # what is counted by name is known by the hour
     with waiting("reading what arrived"):
         found = facts(settings, project_id, since.replace(minute=0, second=0, microsecond=0), _now())
@@ -50,6 +61,23 @@ def diagnose(config: Path, project_id: int, *, since: datetime, as_json: bool) -
         show(project_id, found)
     if found.status is None:
         Projects(settings.tables_address).get(project_id)
+
+
+def _show_silent(settings: Settings, *, as_json: bool) -> None:
+    projects, last = Projects(settings.tables_address).list(), UsageTable(settings.tables_address).last_raised()
+    with waiting("reading what silent projects used to send"):
+        found = silent(projects, last, _now(), partial(usual_silence, Lake(settings.lake_address)))
+    if as_json:
+        rows = [one._asdict() | {"usual": one.usual.total_seconds()} for one in found]
+        click.echo(json.dumps(rows, default=datetime.isoformat, indent=2))
+    elif not found:
+        click.echo("no project that used to send has stopped")
+    else:
+        table = Table("project", "Notifly project", "last record", "silent for", "longest silence before")
+        for one in found:
+            spans = (span((_now() - one.since).total_seconds()), span(one.usual.total_seconds()))
+            table.add_row(*map(cell, (one.project_id, one.notifly_project, minute(one.since), *spans)))
+        Console().print(table)
 
 
 def _now() -> datetime:

@@ -11,6 +11,7 @@ import click
 from ops.cli.terminal import example
 from ops.metering.looks import log
 from ops.metering.metrics import Metrics, serve
+from ops.metering.survey import Survey
 from ops.metering.watch import Watch
 from ops.metering.webhook import channel
 from settings import load
@@ -51,5 +52,7 @@ def watch(config: Path, /, *, listen: tuple[str, int]) -> None:
         signal.signal(number, lambda *_: stopped.set())
     settings, metrics = load(config), Metrics()
     watching = Watch(settings, channel(settings.metering), metrics)
+    survey = Survey(settings, metrics)
     serve(metrics, *listen)
+    threading.Thread(target=survey.run, args=[stopped], name="survey", daemon=True).start()
     watching.run(stopped)

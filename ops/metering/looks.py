@@ -19,6 +19,7 @@ class Look:
         self.due = 0.0
         """by the monotonic clock"""
         self._trouble = ""
+        metrics.begin(name)
 
     def take(self) -> None:
         """Take the step now. What it raises beside StoreError ends the caller."""

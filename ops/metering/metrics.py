@@ -38,11 +38,21 @@ class Metrics:
         self.statements = counter("usage_watch_statements", "Projects' months closed")
         self.months_due = gauge("usage_watch_months_due", "Months that are due to close")
         self.overdue = gauge("usage_watch_month_overdue_seconds", "Since the first of them was due")
+        self.residuals = gauge(
+            "usage_watch_residuals", "Residuals of the last 24 hours that two looks found alike"
+        )
+        self.hours_balanced = gauge("usage_watch_hours_balanced", "Of these hours, those without any residual")
+        self.silent_projects = gauge("usage_watch_silent_projects", "Projects that used to send and have stopped")
         of_project = ["project_id", "notifly_project"]
         self.events = gauge("usage_watch_project_events", "Distinct events of this month", of_project)
         self.limit = gauge("usage_watch_project_limit", "Limit of this month", of_project)
         self.trouble = "usage watch has not looked yet"
         self._looked = 0.0
+
+    def begin(self, look: str) -> None:
+        """Begin the series of a look: one that never succeeds must not be one that nobody misses."""
+        self.failed_looks.labels(look)
+        self.last_look.labels(look).set_to_current_time()
 
     def looked(self, look: str, trouble: str) -> None:
         """Note that a look has ended; `trouble` is empty when it was a good one."""

@@ -103,6 +103,7 @@ def test_a_second_stack_of_the_same_name_leaves_the_first_alone(stack: Stack) ->
         ("kinesis", "Kinesis", "--kinesis-port"),
         ("dynamodb", "DynamoDB", "--dynamodb-port"),
         ("flink_rest", "Flink REST", "--flink-port"),
+        ("watch", "usage watch", "--watch-port"),
     ],
 )
 def test_a_taken_port_is_named_with_the_remedy_before_anything_starts(
