@@ -1,6 +1,8 @@
 """A user erased beside the running job: what goes, what stays, what becomes of copies; the ledger knows of it."""
 
 import json
+import re
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -11,15 +13,18 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from pyflink.common import RestartStrategies
+from pyflink.table import EnvironmentSettings, TableEnvironment
 
+from jobs import sinks
 from lab.stack.patience import scaled
 from ops.answers.ledger import unbalanced
 from ops.cli.main import commands
+from ops.maintenance.leader import Leader
 from settings import Settings
 from stores.cohorts import CohortMembers
 from stores.erasures import subject_of
 from stores.lake import (
+    CATALOG,
     COHORT_CHANGES,
     COHORT_MESSAGES,
     DEAD_LETTERS,
@@ -114,7 +119,6 @@ def where(tmp_path_factory: pytest.TempPathFactory, dynamodb_endpoint: str) -> P
 def job(where: Place) -> Iterator[Any]:
     cluster.write(where.records, "fed.json", at(FED, THEN, 0))
     env = cluster.build(where, 2, timedelta(days=40))
-    env.set_restart_strategy(RestartStrategies.fixed_delay_restart(3, 500))
     with cluster.running(env) as running:
         cluster.until(lambda: rows(where.settings), lambda found: found == ROWS, running)
         cluster.until(lambda: unbalanced(where.settings), lambda found: found == [], running)
@@ -165,6 +169,24 @@ def test_the_receipt_says_what_was_found_and_holds_no_id(where: Place) -> None:
     assert subject_of(PROJECT, MINA) in says(where, "show", str(PROJECT)).stdout
 
 
+def answered(settings: Settings, query: str) -> int:
+    """What Flink SQL answers, in its own words."""
+    tables = TableEnvironment.create(EnvironmentSettings.in_batch_mode())
+    sinks.use_lake(tables, settings.lake_address)
+    tables.use_catalog(CATALOG)
+    with tables.execute_sql(query).collect() as rows:
+        ((found,),) = rows
+    return int(found)
+
+
+def test_the_receipts_query_proves_absence(where: Place, job: Any) -> None:
+    """Behind the tests above."""
+    (receipt,) = json.loads(says(where, "show", str(PROJECT), MINA, "--json").stdout)
+    assert answered(where.settings, receipt["query"]) == 0
+    of_jun = receipt["query"].replace(subject_of(PROJECT, MINA), subject_of(PROJECT, JUN))
+    assert answered(where.settings, of_jun) == 5 + 1 + 1
+
+
 def test_new_events_are_taken_and_copies_of_erased_ones_only_counted(where: Place, job: Any) -> None:
     """Behind the tests above."""
     settings, fresh = where.settings, datetime.now(UTC) + timedelta(seconds=60)
@@ -174,3 +196,44 @@ def test_new_events_are_taken_and_copies_of_erased_ones_only_counted(where: Plac
     cluster.until(lambda: rows(settings)[EVENT_STORE], lambda found: found == before + 2, job)
     cluster.until(lambda: unbalanced(settings), lambda found: found == [], job)
     assert holding(settings, MINA)[EVENT_STORE, PROJECT] == 1
+
+
+def killed(where: Place, when: str) -> None:
+    """Erase Jun in a process that gets KILL beside its first commit: before it, or after."""
+    program = (
+        "import os, signal\n"
+        "from ops.cli.main import main\n"
+        "from stores.rewrite import Rewriting\n"
+        "commit = Rewriting.commit\n"
+        "def dies(*given):\n"
+        f"    {when!r} == 'after' and commit(*given)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "Rewriting.commit = dies\n"
+        "main()\n"
+    )
+    words = ["--config", settings_file(where), "erase", str(PROJECT), JUN, "--yes"]
+    command = [sys.executable, "-c", program, *words]
+    done = subprocess.run(command, capture_output=True, timeout=scaled(120), check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+
+
+def test_a_second_one_is_refused_in_one_line_while_one_works(where: Place, job: Any) -> None:
+    with Leader(where.settings, f"erase {PROJECT}", f"erases in project {PROJECT}") as other:
+        refused = bridge(where, str(PROJECT), JUN, "--yes")
+    line = rf"amplitude-bridge: {re.escape(other.lease.job_id)} erases in project {PROJECT}, seen \d+ s ago: .*\n"
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert re.fullmatch(line, refused.stderr)
+
+
+def test_the_next_command_finishes_what_was_killed(where: Place, job: Any) -> None:
+    """Behind the tests above."""
+    killed(where, "before")
+    killed(where, "after")
+    assert unbalanced(where.settings) == []  # of the first the counts are dropped, of the second the rows are gone
+    done = bridge(where, str(PROJECT), JUN, "--yes")
+    assert done.returncode == 0, done.stderr
+    assert holding(where.settings, JUN) == {(EVENT_STORE, PROJECT): 1}  # it arrives in a minute, says its clock
+    assert unbalanced(where.settings) == []
+    (receipt,) = json.loads(says(where, "show", str(PROJECT), JUN, "--json").stdout)
+    assert (receipt["status"], len(receipt["continues"])) == ("done", 2)
+    assert receipt["found"][EVENT_STORE] == {"removed": 4 + 1 + 1}
