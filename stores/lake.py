@@ -251,6 +251,6 @@ class Lake:
 
     def _unusable(self, error: Exception) -> str:
         uri = urlsplit(self.address.catalog_uri)
-        place = uri.path if uri.scheme == "sqlite" else f"{uri.hostname}:{uri.port}{uri.path}"
+        place = f"//{uri.path}" if uri.scheme == "sqlite" else f"{uri.hostname}:{uri.port}{uri.path}"
         reason = " ".join(str(error.__cause__ or error).split())
-        return f"Iceberg catalog {uri.scheme}:{place} cannot be used: {reason}"
+        return f"Iceberg catalog {uri.scheme}:{place} cannot be used: {reason}: look at lake.catalog_uri"

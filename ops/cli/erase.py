@@ -32,11 +32,17 @@ class _Erase(Commands):
             return super().resolve_command(ctx, args)
         return "users", self.commands["users"], args
 
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Show the options of `users`, which is meant without a command's name."""
+        self.commands["users"].format_options(ctx, formatter)
+        self.format_commands(ctx, formatter)
+
 
 @click.group(
     cls=_Erase,
     subcommand_metavar="PROJECT_ID [USER_ID]... | show PROJECT_ID [USER_ID]...",
     context_settings={"ignore_unknown_options": True},
+    epilog=example("erase 434735 mina@example.com", "erase show 434735 mina@example.com"),
 )
 def erase() -> None:
     """Take out all that is kept of users: rows, profile, memberships, dead letters; or an event, or a property.

@@ -43,7 +43,9 @@ _THOROUGH: Final = {"FLINK_ENV_JAVA_OPTS_CLI": "-XX:+UseParallelGC"}
 @config_option
 @click.option("--table", "tables", multiple=True, type=click.Choice(TABLES), help="This one; the default is all.")
 @click.option("--yes", is_flag=True, help="Do it; without this only what would be done is printed.")
-@click.option("--watch", "watching", is_flag=True, help="Do it at each maintenance.interval_hours, until stopped.")
+@click.option(
+    "--watch", "watching", is_flag=True, help="Do it, now and at each maintenance.interval_hours, until stopped."
+)
 @as_json_option
 @click.argument("flink_options", nargs=-1, type=click.UNPROCESSED)
 def maintain(  # noqa: PLR0913  by name
@@ -55,6 +57,9 @@ def maintain(  # noqa: PLR0913  by name
     at a time: a second one is refused, or stands by with --watch. It works in a JVM of its own, or on the cluster
     that options of `flink run` name behind `--`: `maintain --yes -- -m HOST:8081 -p 2`.
     """
+    if watching and (tables or as_json):
+        msg = "--watch maintains all tables and prints its log: leave out --table and --json"
+        raise click.UsageError(msg)
     settings = load(config)
     run = _flink(config, flink_options)
     if watching:

@@ -241,7 +241,9 @@ def field_changed(rng: Random, payload: bytes, _: object) -> bytes:
     if not isinstance(record, dict) or not record:
         return payload
     value = record.pop(rng.choice(list(record)))
-    name = rng.choice((*ONCE, *IDENTITY, "server_upload_time", "cohort_id", "users", "event_properties"))
+    name = rng.choice(
+        (*sorted(ONCE), *sorted(IDENTITY), "server_upload_time", "cohort_id", "users", "event_properties")
+    )
     if rng.random() < 0.7:
         record[name] = rng.choice((value, None, True, -1, "some app id", "a\ud83d", "[Appboy] a", PROJECT, {}, []))
     return json.dumps(record).encode()

@@ -87,3 +87,17 @@ def test_the_shell_completes_commands() -> None:
     program = Path(sys.executable).parent / "amplitude-bridge"
     done = subprocess.run([program], env=env, capture_output=True, text=True, check=True)
     assert done.stdout == "plain,apply\n"
+
+
+def test_a_command_that_is_nearly_one_is_suggested() -> None:
+    done = CliRunner().invoke(commands, ["doctr"])
+    assert (done.exit_code, done.output.splitlines()[-1]) == (
+        2,
+        "Error: No such command 'doctr'. Did you mean 'doctor'?",
+    )
+
+
+def test_a_watch_takes_no_table() -> None:
+    done = CliRunner().invoke(commands, ["maintain", "--watch", "--table", "events"])
+    assert done.exit_code == 2
+    assert "leave out --table and --json" in done.output
