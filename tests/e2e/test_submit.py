@@ -187,7 +187,7 @@ def test_what_is_wrong_is_one_line_before_a_jvm_starts(tmp_path: Path, services:
 
     create(load(path), shards=1)
     away = refusal(path, "--set", "lake.catalog_uri=sqlite:////none/catalog.db")
-    assert away.startswith("amplitude-bridge: Iceberg catalog sqlite://none/catalog.db cannot be used: ")
+    assert away.startswith("amplitude-bridge: Iceberg catalog sqlite:////none/catalog.db cannot be used: ")
     found = refusal(path, FLINK_HOME="/none")
     assert found.startswith("amplitude-bridge: /none holds no bin/flink: set FLINK_HOME ")
 
