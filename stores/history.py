@@ -37,6 +37,8 @@ class Commit(NamedTuple):
     """of an erasure to commit this (stores/rewrite.py)"""
     kept: tuple[str, ...] = ()
     """the tags that keep it, when those between it and the current one have expired"""
+    taken: int = 0
+    """how many data files it has taken away, as compaction does"""
 
     def serves(self, tag: str) -> bool:
         """Whether no other commit can be the newest one before what the tag of that name is for."""
@@ -56,6 +58,7 @@ class Commit(NamedTuple):
             # expiry may take the parent's id away too, but not the rows that came from it
             snapshot.parent_snapshot_id is None and rows == int(said.get("added-records", 0)),
             said.get(ATTEMPT, ""),
+            taken=int(said.get("deleted-data-files", 0)),
         )
 
 

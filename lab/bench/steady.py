@@ -35,6 +35,7 @@ from lab.stack.flink_client import FINAL_STATES
 from lab.stack.local import ROOT, Stack
 from lab.stack.machine import Ports
 from lab.stack.process import StackError
+from lab.stack.proxy import Proxy
 from ops.answers.ledger import unbalanced
 from ops.cli.terminal import one_line_errors, stop_on_signals
 from ops.release import job_zip
@@ -78,6 +79,8 @@ class Bench(NamedTuple):
     puts: list[float]
     ended: Event
     feeding: Future[None]
+    dynamodb: Proxy
+    """before the tables of a run that is `proxied`; of others nobody asks it"""
 
     def until(self, true: Callable[[], bool], every: float) -> bool:
         """Wait till it is so or patience is over; returns which. Raises as `check` does."""
@@ -112,10 +115,16 @@ class Bench(NamedTuple):
 
 
 @contextmanager
-def running(mode: str, rate: int, seconds: int, *more: str, projects: Sequence[int] = PROJECTS) -> Iterator[Bench]:
+def running(
+    mode: str, rate: int, seconds: int, *more: str, projects: Sequence[int] = PROJECTS, proxied: bool = False
+) -> Iterator[Bench]:
     """A job that is fed for that many seconds; those of INPUT_FIRST have it on the disk before."""
-    with Stack(f"steady-{mode}", Ports.free(), flink_options=FLINK.get(mode)) as stack:
-        settings = load(stack.write_settings(ingest={}))
+    with (
+        Stack(f"steady-{mode}", Ports.free(), flink_options=FLINK.get(mode)) as stack,
+        Proxy(stack.ports.dynamodb) as proxy,
+    ):
+        tables = {"dynamodb": {"region": stack.region, "endpoint": proxy.endpoint}} if proxied else {}
+        settings = load(stack.write_settings(ingest={}, **tables))
         register(settings)
         live, ended, puts = stack.folder / "input" / "live", Event(), list[float]()
         live.mkdir(parents=True)
@@ -130,7 +139,7 @@ def running(mode: str, rate: int, seconds: int, *more: str, projects: Sequence[i
                 files = list(files)
                 os.sync()
             feeding = ThreadPoolExecutor(1).submit(feed, files, live, puts, ended)
-            yield Bench(stack, settings, job, rate, live, puts, ended, feeding)
+            yield Bench(stack, settings, job, rate, live, puts, ended, feeding, proxy)
         except OSError as error:  # of the input, mostly: its disk is full
             raise StackError(str(error)) from error
         finally:

@@ -31,6 +31,7 @@ from stores.usage import UsageTable
 QUIET: Final = [project for project in PROJECTS if project != BIG]
 WARM_UP: Final = 60  # s of input that count for nothing
 COHORT: Final = "worst"
+THROTTLED: Final = "throttled user"
 TARGET: Final = 1.1
 NOTHING: Final = "nothing"
 _DAY: Final = datetime(2026, 3, 10, tzinfo=UTC)
@@ -105,6 +106,12 @@ def envelopes(second: int) -> Iterator[bytes]:
         yield b"[%b]" % b",".join(events(6_000, SEED + second, [BIG], 0))
 
 
+def throttled(second: int) -> Iterator[bytes]:
+    """100 updates of one user a second, of whose requests DynamoDB throttles half."""
+    for at in range(100):
+        yield identify(THROTTLED, second * 100 + at, {"$set": {"at": at}})
+
+
 KINDS: Final[dict[str, Second]] = {
     "lists": lists,
     "updates": updates,
@@ -113,6 +120,7 @@ KINDS: Final[dict[str, Second]] = {
     "cohort": cohort,
     "keys": keys,
     "envelopes": envelopes,
+    "throttled": throttled,
 }
 
 
@@ -129,6 +137,9 @@ def put_worst(bench: Bench, phases: list[str], seconds: int, pause: int, ended: 
                 if ended.wait(0.05):
                     return
             path.rename(bench.live / path.name)
+            if phase == "throttled" and second == 0:
+                bench.dynamodb.fail("throttled", 0.5, only=THROTTLED.encode())
+        bench.dynamodb.mend()
 
 
 def measured(kinds: list[str], rate: int, seconds: int, pause: int, say: Say) -> list[Figure]:
@@ -136,7 +147,7 @@ def measured(kinds: list[str], rate: int, seconds: int, pause: int, say: Say) ->
     phases, ended = [NOTHING, *kinds, NOTHING], Event()
     total = WARM_UP + len(phases) * (seconds + pause)
     say(f"{total} s of {rate:,} events/s; beside them {', '.join(kinds)}, {seconds} s each")
-    with running("worst", rate, total, projects=QUIET) as bench:
+    with running("worst", rate, total, projects=QUIET, proxied="throttled" in kinds) as bench:
         Cohorts(bench.settings.tables_address).create()
         Cohorts(bench.settings.tables_address).add(COHORT, BIG)
         failed = checkpoints(bench)  # those that began before all tasks ran

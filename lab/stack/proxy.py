@@ -33,7 +33,7 @@ class Proxy:
     def __init__(self, port: int, watch: Callable[[Request], None] | None = None) -> None:
         self.port, self._watch = port, watch
         self._failure: Failure | None = None
-        self._share, self._rng = 1.0, Random(1)  # noqa: S311  the same failures each time
+        self._only, self._share, self._rng = b"", 1.0, Random(1)  # noqa: S311  the same failures each time
         handler = type("Handler", (_Handler,), {"proxy": self})
         self._server = _Server(("127.0.0.1", 0), handler)
         self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
@@ -49,9 +49,9 @@ class Proxy:
         self._server.shutdown()
         self._server.server_close()
 
-    def fail(self, failure: Failure, share: float = 1.0) -> None:
-        """Fail this share of the requests from now on; `hanging` and `down` are all of them."""
-        self._failure, self._share = failure, share
+    def fail(self, failure: Failure, share: float = 1.0, only: bytes = b"") -> None:
+        """Fail this share of the requests whose body holds these bytes; `hanging` and `down` are all of them."""
+        self._only, self._share, self._failure = only, share, failure
 
     def mend(self) -> None:
         """Pass everything on again."""
@@ -62,6 +62,8 @@ class Proxy:
         if self._watch:
             self._watch(request)
         failure = self._failure
+        if self._only not in request.body:
+            return None
         if failure in {"throttled", "errors"} and self._rng.random() >= self._share:
             return None
         while self._failure == "hanging":

@@ -7,6 +7,7 @@ about. A snapshot that a checkpoint or savepoint needs is kept by a tag.
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from itertools import takewhile
 from typing import Final, NamedTuple
 
 from settings import Settings
@@ -39,8 +40,12 @@ class Upkeep:
     keep: dict[str, int]
     """the tags it shall have, with their snapshots"""
     care: Care
+    newest: int
+    """the snapshot that was current; 0 for none"""
     after: Files | None = None
     """None: nothing is done yet"""
+    compacted: bool = False
+    """whether a snapshot since has taken files away; the job may have added more small ones than that"""
     orphans_left: int = 0
 
     @property
@@ -48,8 +53,9 @@ class Upkeep:
         """Whether a step has changed nothing: Iceberg tells why in Flink's log only."""
         if self.after is None:
             return False
-        compacted = "compact" not in self.care.steps or self.after.small < self.before.small
-        return not compacted or ("orphans" in self.care.steps and self.orphans_left >= self.orphans)
+        return ("compact" in self.care.steps and not self.compacted) or (
+            "orphans" in self.care.steps and self.orphans_left >= self.orphans
+        )
 
 
 def _points(lake: Lake, folder: str) -> Iterator[tuple[str, int]]:
@@ -100,7 +106,7 @@ def upkeep(lake: Lake, table: str, commits: Sequence[Commit], keep: dict[str, in
         max(KEEP_LAST, newest),
         _millis(orphans_before),
     )
-    return Upkeep(table, before, expire, orphans, keep, care)
+    return Upkeep(table, before, expire, orphans, keep, care, commits[0].snapshot if commits else 0)
 
 
 def _millis(at: datetime) -> int:
@@ -148,6 +154,12 @@ def done(settings: Settings, plan: Sequence[Upkeep]) -> list[Upkeep]:
             return one
         since = datetime.fromtimestamp(one.care.orphans_before / 1000, UTC)
         left = len(files.orphans(lake, one.table, since)) if "orphans" in one.care.steps else 0
-        return replace(one, after=files.files(lake, one.table, datetime.now(UTC).date()), orphans_left=left)
+        later = takewhile(lambda commit: commit.snapshot != one.newest, history.history_of(lake, one.table))
+        return replace(
+            one,
+            after=files.files(lake, one.table, datetime.now(UTC).date()),
+            compacted=any(commit.taken for commit in later),
+            orphans_left=left,
+        )
 
     return [after(one) for one in plan]

@@ -9,10 +9,12 @@ import pyarrow as pa
 import pytest
 
 from jobs.sinks import COLUMNS
-from ops.maintenance.keep import KEEP_LAST, Ages, kept_for, upkeep
+from ops.maintenance.keep import KEEP_LAST, Ages, Upkeep, kept_for, upkeep
 from stores import files
+from stores.care import Care
 from stores.checkpoints import restore_points
 from stores.errors import StoreError
+from stores.files import Files
 from stores.history import Commit, history_of, keep, kept, set_back, tag
 from stores.lake import EVENT_COUNTS, LEDGER, Lake
 from stores.lake_address import LakeAddress
@@ -157,3 +159,11 @@ def test_restore_points_are_complete_checkpoints_and_savepoints(lake: Lake, tmp_
     assert sorted(found) == [f"{folder}/{A}/chk-2", f"{folder}/savepoint-aaaaaa-0123456789ab"]
     with pytest.raises(StoreError, match=r"^file:///nowhere cannot be read: "):
         restore_points(lake, "file:///nowhere")
+
+
+@pytest.mark.parametrize(("compacted", "stuck"), [(True, False), (False, True)])
+def test_compaction_is_seen_by_what_it_took_away_whatever_a_job_has_added(compacted: bool, stuck: bool) -> None:
+    care = Care(EVENT_COUNTS, ("compact",), "day", "2026-03-02T00:00:00+00:00", 0, KEEP_LAST, 0)
+    before, after = Files(72, 42, 0, 1, 1, 1), Files(165, 80, 0, 1, 1, 1)
+    one = Upkeep(EVENT_COUNTS, before, 0, 0, {}, care, 1, after, compacted)
+    assert one.stuck is stuck
