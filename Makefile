@@ -5,7 +5,7 @@ export HYPOTHESIS_PROFILE
 unexport PYTHONDONTWRITEBYTECODE
 
 PYTEST := .venv/bin/pytest --durations=10 --durations-min=0.5
-# Files of tests that run side by side. Tests with a stack wait half of their time; a stack takes 3 GB of memory.
+# Tests that run side by side; those with a stack, by file, wait half of their time. A stack takes 3 GB of memory.
 WORKERS ?= 2
 BESIDE := $(PYTEST) -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
@@ -27,7 +27,7 @@ run: setup ## Start the local stack and feed it a sample; ONCE=1 checks the numb
 picture: setup ## docs/flink-ui.png anew, from the job that `make run` runs beside this; needs Chromium
 	.venv/bin/python -m lab.picture
 
-check: lint types unit properties ## Everything that needs no JVM, under a minute
+check: lint types unit properties ## Everything that needs no JVM, about a minute
 
 test: ## Everything, each stage whatever becomes of the others; what CI runs
 	@failed=; for stage in $(STAGES); do $(MAKE) --no-print-directory $$stage || failed="$$failed $$stage"; done; \
@@ -41,7 +41,7 @@ types: setup ## mypy --strict on the product's code
 	.venv/bin/mypy
 
 unit: setup ## Rules, settings and architecture
-	$(PYTEST) -p no:hypothesispytest tests/unit
+	$(PYTEST) -n $(WORKERS) --dist worksteal -p no:hypothesispytest tests/unit
 
 properties: setup ## Generated inputs against the rules; HYPOTHESIS_PROFILE=nightly for many more
 	$(BESIDE) tests/properties
