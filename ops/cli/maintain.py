@@ -1,11 +1,8 @@
 """`amplitude-bridge maintain`: keep the lake's tables in few files, and without what nobody needs any more."""
 
 import json
-import logging
 import os
-import signal
 import sys
-import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
@@ -16,7 +13,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from ops.cli.submit import flink
-from ops.cli.terminal import as_json_option, cell, config_option, example
+from ops.cli.terminal import as_json_option, cell, config_option, example, watching_with
 from ops.maintenance.keep import Run, Upkeep, carry_out, done, planned
 from ops.maintenance.keeper import log, maintainer, watch
 from ops.release import job_zip
@@ -100,13 +97,7 @@ def _flink(config: Path, options: Sequence[str]) -> Run:
 
 
 def _watch(config: Path, run: Run) -> None:
-    logging.basicConfig(
-        stream=sys.stdout, format="%(asctime)s %(message)s", datefmt="%Y-%m-%dT%H:%M:%S%z", level=logging.WARNING
-    )
-    log.setLevel(logging.INFO)
-    stopped = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stopped.set())
+    stopped = watching_with(log)
     watch(load(config), run, stopped)
 
 

@@ -3,8 +3,10 @@
 Nothing in such a text may steer the terminal or count as markup.
 """
 
+import logging
 import signal
 import sys
+import threading
 import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -125,6 +127,18 @@ def stop_on_signals() -> None:
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
+
+
+def watching_with(log: logging.Logger) -> threading.Event:
+    """Let a program that runs until stopped tell its log on stdout; the event is set by INT and TERM."""
+    logging.basicConfig(
+        stream=sys.stdout, format="%(asctime)s %(message)s", datefmt="%Y-%m-%dT%H:%M:%S%z", level=logging.WARNING
+    )
+    log.setLevel(logging.INFO)
+    stopped = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopped.set())
+    return stopped
 
 
 def printable(text: str, keep: str = "") -> str:

@@ -1,14 +1,11 @@
 """`amplitude-bridge usage watch`: the process that delivers alerts and closes months."""
 
-import logging
-import signal
-import sys
 import threading
 from pathlib import Path
 
 import click
 
-from ops.cli.terminal import example
+from ops.cli.terminal import example, watching_with
 from ops.metering.looks import log
 from ops.metering.metrics import Metrics, serve
 from ops.metering.survey import Survey
@@ -43,13 +40,7 @@ def watch(config: Path, /, *, listen: tuple[str, int]) -> None:
     metering.close_after_hours after its end. Prometheus reads /metrics. /health answers 200 as long as alerts are
     looked after, else 503 and why.
     """
-    logging.basicConfig(
-        stream=sys.stdout, format="%(asctime)s %(message)s", datefmt="%Y-%m-%dT%H:%M:%S%z", level=logging.WARNING
-    )
-    log.setLevel(logging.INFO)
-    stopped = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stopped.set())
+    stopped = watching_with(log)
     settings, metrics = load(config), Metrics()
     watching = Watch(settings, channel(settings.metering), metrics)
     survey = Survey(settings, metrics)

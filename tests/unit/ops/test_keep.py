@@ -1,14 +1,12 @@
 """What is kept for restores, what may expire, and that a table goes back to what a tag has kept."""
 
 import struct
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
-from jobs.sinks import COLUMNS
 from ops.maintenance.keep import KEEP_LAST, Ages, Upkeep, kept_for, upkeep
 from stores import files
 from stores.care import Care
@@ -17,7 +15,6 @@ from stores.errors import StoreError
 from stores.files import Files
 from stores.history import Commit, history_of, keep, kept, set_back, tag
 from stores.lake import EVENT_COUNTS, LEDGER, Lake
-from stores.lake_address import LakeAddress
 from stores.rewind import planned
 
 A, B = "a" * 32, "b" * 32
@@ -64,16 +61,6 @@ def test_what_has_expired_is_not_taken_for_what_is_older() -> None:
     assert step.back_to == commits[-1]
     with pytest.raises(StoreError, match=r"cannot be set back to checkpoint 5: that snapshot has expired"):
         planned({EVENT_COUNTS: commits}, A, 5)
-
-
-@pytest.fixture
-def lake(tmp_path: Path) -> Iterator[Lake]:
-    found = Lake(
-        LakeAddress(f"sqlite:///{tmp_path}/catalog.db", f"file://{tmp_path}/lake", "amplitude", None, "eu-west-1")
-    )
-    found.create(EVENT_COUNTS, COLUMNS[EVENT_COUNTS], [])
-    yield found
-    found.catalog.close()
 
 
 def commit(lake: Lake, checkpoint: int, job: str = A) -> None:

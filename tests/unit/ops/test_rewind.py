@@ -1,7 +1,6 @@
 """To which commit each table goes back, and that it does: on real Iceberg tables, with commits like Flink's."""
 
 import struct
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,7 +16,6 @@ from stores.checkpoints import checkpoint_id
 from stores.errors import StoreError
 from stores.history import Commit, committed_at, history_of, set_back
 from stores.lake import EVENT_COUNTS, LEDGER, TABLES, Lake
-from stores.lake_address import LakeAddress
 from stores.rewind import planned
 from stores.rewrite import Rewriting
 
@@ -80,16 +78,6 @@ def test_what_has_expired_is_not_guessed() -> None:
 
 def test_every_table_of_the_job_is_set_back() -> None:
     assert tuple(COLUMNS) == TABLES
-
-
-@pytest.fixture
-def lake(tmp_path: Path) -> Iterator[Lake]:
-    found = Lake(
-        LakeAddress(f"sqlite:///{tmp_path}/catalog.db", f"file://{tmp_path}/lake", "amplitude", None, "eu-west-1")
-    )
-    found.create(EVENT_COUNTS, COLUMNS[EVENT_COUNTS], [])
-    yield found
-    found.catalog.close()
 
 
 def commit(lake: Lake, job: str, checkpoint: int, rows: int) -> None:
