@@ -19,8 +19,9 @@ from ops.answers.exported import Comparison, Judge, accounts, compared
 from ops.cli.terminal import PROJECT_ID, as_json_option, cell, config_option, example
 from ops.cli.times import as_hour
 from ops.maintenance.backfill import Archives, Backfill, erased
-from ops.maintenance.export_api import URLS, ExportApi, hours, keys
 from settings import Settings, https, load
+from stores.amplitude.exports import URLS, ExportApi, hours
+from stores.amplitude.http import keys
 from stores.archives import ArchiveError, members
 from stores.errors import StoreError
 from stores.lake import Lake
@@ -163,7 +164,7 @@ class Given:
 
 
 def _given(project_id: int, source: str | None, asked: Mapping[str, Any], console: Console) -> Given:
-    """The archives that were named, or those that are fetched. Raises ExportError."""
+    """The archives that were named, or those that are fetched. Raises AmplitudeError."""
     begin, end, file = (asked[name] for name in ("begin", "end", "keys"))
     if source is not None:
         if begin or end or file:

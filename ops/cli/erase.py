@@ -16,10 +16,10 @@ from rich.table import Table
 
 from ops.answers.erasures import Receipt, receipts
 from ops.cli.terminal import PROJECT_ID, Commands, as_json_option, cell, example, printable, waiting
-from ops.maintenance.deletions import URLS, deleted
 from ops.maintenance.erase import Counts, Erasing
-from ops.maintenance.export_api import keys
 from settings import load
+from stores.amplitude.deletions import URLS, deleted
+from stores.amplitude.http import keys
 
 
 class _Erase(Commands):

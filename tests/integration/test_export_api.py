@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from lab.stack.process import free_port
-from ops.maintenance.export_api import ExportApi, ExportError, Keys, hours, keys
+from stores.amplitude.exports import ExportApi, hours
+from stores.amplitude.http import AmplitudeError, Keys, keys
 from tests.builders import PROJECT, event
 from tests.exports import archive, running
 
@@ -64,7 +65,7 @@ def test_what_is_cut_off_or_busy_is_asked_for_again(tmp_path: Path, amplitude: t
 
     busy = NINE + timedelta(hours=1)
     (folder / "20260315T10.503").touch()
-    with pytest.raises(ExportError) as refused:
+    with pytest.raises(AmplitudeError) as refused:
         list(ExportApi(url, given(tmp_path), waited.append).fetch([busy], tmp_path / "fetched"))
     assert str(refused.value) == (
         "Amplitude did not give 2026-03-15T10 in 5 attempts (HTTP 503): repeat the command later"
@@ -80,14 +81,14 @@ def test_what_is_cut_off_or_busy_is_asked_for_again(tmp_path: Path, amplitude: t
 def test_a_refusal_says_how_to_go_on(tmp_path: Path, amplitude: tuple[Path, str], status: int, says: str) -> None:
     folder, url = amplitude
     (folder / f"20260315T09.{status}").touch()
-    with pytest.raises(ExportError, match=says):
+    with pytest.raises(AmplitudeError, match=says):
         list(ExportApi(url, given(tmp_path)).fetch([NINE], tmp_path / "fetched"))
     assert not list((tmp_path / "fetched").glob("*.zip"))
 
 
 def test_wrong_keys_are_told_without_the_keys(tmp_path: Path, amplitude: tuple[Path, str]) -> None:
     wrong = given(tmp_path, "a1b2c3:canary")
-    with pytest.raises(ExportError) as refused:
+    with pytest.raises(AmplitudeError) as refused:
         list(ExportApi(amplitude[1], wrong).fetch([NINE], tmp_path / "fetched"))
     assert str(refused.value) == (
         f"Amplitude refuses the keys of {tmp_path}/keys (HTTP 401): are they of this project, and is its --region "
@@ -98,13 +99,13 @@ def test_wrong_keys_are_told_without_the_keys(tmp_path: Path, amplitude: tuple[P
 
 def test_nobody_answers(tmp_path: Path) -> None:
     api = ExportApi(f"http://127.0.0.1:{free_port()}/api/2/export", given(tmp_path), lambda _: None)
-    with pytest.raises(ExportError, match="NewConnectionError at http"):
+    with pytest.raises(AmplitudeError, match="NewConnectionError at http"):
         list(api.fetch([NINE], tmp_path / "fetched"))
 
 
 @pytest.mark.parametrize("text", ["", "a1b2c3", "a1b2c3:", "canary-canary:x", "ä:x"])
 def test_a_file_without_keys_is_told_without_what_it_holds(tmp_path: Path, text: str) -> None:
-    with pytest.raises(ExportError) as refused:
+    with pytest.raises(AmplitudeError) as refused:
         given(tmp_path, text)
     assert str(refused.value) == (
         f"{tmp_path}/keys holds no keys: write API_KEY:SECRET_KEY into it, from the project's settings at "
@@ -120,5 +121,5 @@ def test_hours_are_those_that_amplitude_has() -> None:
         (NINE, NINE + timedelta(hours=3), "not there yet: .* now up to 2026-03-15T11"),
         (NINE + timedelta(days=90), NINE + timedelta(days=90), "not there yet"),
     ):
-        with pytest.raises(ExportError, match=says):
+        with pytest.raises(AmplitudeError, match=says):
             hours(begin, end, now)

@@ -6,6 +6,8 @@ from typing import Any, Final, NamedTuple
 
 import urllib3
 
+from stores.amplitude.http import pool
+
 HOSTS: Final = {"us": "https://api2.amplitude.com", "eu": "https://api.eu.amplitude.com"}
 """By the region of Amplitude's data: where events are taken."""
 _PATH: Final = "/batch"
@@ -25,8 +27,7 @@ class Uploads:
 
     def __init__(self, endpoint: str | None, seconds: float) -> None:
         self._endpoint = endpoint
-        # whoever sends knows whether to send again; a redirect would carry the key elsewhere
-        self._pool = urllib3.PoolManager(retries=False, timeout=urllib3.Timeout(total=seconds), maxsize=32)
+        self._pool = pool(urllib3.Timeout(total=seconds))
 
     def post(self, region: str, api_key: str, events: Sequence[Mapping[str, Any]]) -> Response:
         """Send events to a project; what went wrong on the way is no answer, and its text not kept."""
@@ -37,7 +38,7 @@ class Uploads:
                 (self._endpoint or HOSTS[region]) + _PATH,
                 body=json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode(),
                 headers={"content-type": "application/json", "accept": "application/json"},
-                redirect=False,
+                redirect=False,  # it would carry the key elsewhere
             )
         except urllib3.exceptions.HTTPError:
             return Response(None)

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from lab.stack.privacy_api import serving
-from ops.maintenance.deletions import DeletionsError, deleted
-from ops.maintenance.export_api import Keys
+from stores.amplitude.deletions import deleted
+from stores.amplitude.http import AmplitudeError, Keys
 
 PROJECT, TODAY = 434735, date(2026, 3, 15)
 GIVEN = Keys("key", "secret", Path("keys"))
@@ -25,7 +25,7 @@ def found(url: str, given: Keys = GIVEN) -> dict[int, date]:
 
 
 def refusal(url: str) -> str:
-    with pytest.raises(DeletionsError) as refused:
+    with pytest.raises(AmplitudeError) as refused:
         found(url)
     assert "secret" not in str(refused.value)
     return str(refused.value)
@@ -58,5 +58,5 @@ def test_what_will_not_pass_is_one_line_without_a_key() -> None:
         assert refusal(f"{url}/x").startswith("Amplitude does not give its deletion jobs (HTTP 404) at")
         assert refusal(url).startswith(f"what {url} answers is no list of deletion jobs (")
         wrong = Keys("other", "secret", Path("keys"))
-        with pytest.raises(DeletionsError, match=r"refuses the keys of keys \(HTTP 401\): are they"):
+        with pytest.raises(AmplitudeError, match=r"refuses the keys of keys \(HTTP 401\): are they"):
             found(url, wrong)
