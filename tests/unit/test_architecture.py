@@ -17,6 +17,7 @@ from pydantic import BaseModel
 
 import settings
 from tests.aws_calls import parsed
+from tests.cases import each
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -220,12 +221,12 @@ ALLOWED = [
 ]
 
 
-@pytest.mark.parametrize(("path", "source"), FORBIDDEN)
+@each(("path", "source"), FORBIDDEN)
 def test_the_import_rules_notice_what_they_forbid(path: str, source: str) -> None:
     assert len(violations(PurePosixPath(path), source)) == 1
 
 
-@pytest.mark.parametrize(("path", "source"), ALLOWED)
+@each(("path", "source"), ALLOWED)
 def test_the_import_rules_let_the_rest_pass(path: str, source: str) -> None:
     assert violations(PurePosixPath(path), source) == []
 
@@ -274,7 +275,7 @@ def addresses(text: str) -> list[str]:
     return re.findall(r"https?://[^\s\"'<>]+", re.sub(r"<project\b[^>]*>", "", text))
 
 
-@pytest.mark.parametrize("name", ["requirements.lock", "emulators/package-lock.json", "pom.xml"])
+@each("name", ["requirements.lock", "emulators/package-lock.json", "pom.xml"])
 def test_locked_versions_name_no_host(name: str) -> None:
     found = addresses((ROOT / name).read_text(encoding="utf-8"))
     assert not found, f"{name}: versions and hashes only, the host is each machine's choice; remove {found[0]}"
@@ -301,7 +302,7 @@ def keys_of_file(path: Path) -> set[str]:
     return {f"{section}.{name}" for section, keys in tree.items() for name in keys}
 
 
-@pytest.mark.parametrize("name", ["job.minimal.toml", "job.reference.toml", "job.compose.toml"])
+@each("name", ["job.minimal.toml", "job.reference.toml", "job.compose.toml"])
 def test_settings_file_loads(name: str) -> None:
     settings.load(ROOT / "flink-conf" / name)
 

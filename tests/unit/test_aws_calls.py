@@ -3,6 +3,7 @@
 import pytest
 
 from tests.aws_calls import stores, used
+from tests.cases import each
 
 SOURCE = """
 TABLE: Final = "usage"
@@ -49,7 +50,7 @@ def test_calls_are_found_in_every_form() -> None:
     assert stores(SOURCE)["Shards"] == {"put": {("kinesis:PutRecords", "stream")}}
 
 
-@pytest.mark.parametrize(
+@each(
     "statement",
     [
         "client = self.client",

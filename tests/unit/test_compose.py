@@ -16,6 +16,7 @@ from lab.stack import emulators, local, machine
 from lab.stack.local import INHERITED, Stack
 from stores import cohorts, projects
 from stores.errors import StoreError
+from tests.cases import each
 
 ROOT = Path(__file__).resolve().parents[2]
 HOME = "/opt/amplitude"
@@ -180,19 +181,19 @@ def test_flink_sees_the_environment_of_the_local_stack(stack: Stack, service: st
         assert here[name] == expected[name]
 
 
-@pytest.mark.parametrize("name", SERVICES)
+@each("name", SERVICES)
 def test_a_service_tells_its_health_or_ends(name: str) -> None:
     assert ("healthcheck" in SERVICES[name]) != (name in ONE_SHOT)
 
 
-@pytest.mark.parametrize("name", SERVICES)
+@each("name", SERVICES)
 def test_a_service_waits_for_what_it_can_wait_for(name: str) -> None:
     for other, wait in SERVICES[name].get("depends_on", {}).items():
         ends = other in ONE_SHOT
         assert wait["condition"] == ("service_completed_successfully" if ends else "service_healthy")
 
 
-@pytest.mark.parametrize("name", SERVICES)
+@each("name", SERVICES)
 def test_no_secret_but_the_dummies_of_the_emulators(name: str) -> None:
     environment: dict[str, str] = SERVICES[name].get("environment", {})
     secret = re.compile(r"KEY|SECRET|PASSWORD|TOKEN|USER|MC_HOST", re.IGNORECASE)
@@ -201,7 +202,7 @@ def test_no_secret_but_the_dummies_of_the_emulators(name: str) -> None:
     assert not re.search(r"(?i)(secret|password|access.?key)\S*=", " ".join(map(str, SERVICES[name]["command"])))
 
 
-@pytest.mark.parametrize("name", SERVICES)
+@each("name", SERVICES)
 def test_a_mount_is_a_volume_or_a_file_of_the_repository(name: str) -> None:
     for mount in SERVICES[name].get("volumes", []):
         source, target, *mode = mount.split(":")
@@ -213,7 +214,7 @@ def test_a_mount_is_a_volume_or_a_file_of_the_repository(name: str) -> None:
             assert source in COMPOSE["volumes"]
 
 
-@pytest.mark.parametrize("name", SERVICES)
+@each("name", SERVICES)
 def test_an_image_is_built_here_or_has_a_version(name: str) -> None:
     service = SERVICES[name]
     if "build" in service:
@@ -243,7 +244,7 @@ def scripts() -> Iterator[tuple[str, str]]:
                     yield name, script
 
 
-@pytest.mark.parametrize(("name", "script"), list(scripts()))
+@each(("name", "script"), list(scripts()))
 def test_python_in_a_command_imports_what_there_is(name: str, script: str) -> None:
     imports = [node for node in ast.walk(ast.parse(script)) if isinstance(node, ast.ImportFrom)]
     assert imports

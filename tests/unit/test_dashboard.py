@@ -8,10 +8,10 @@ import re
 from itertools import combinations
 from typing import Any
 
-import pytest
 import yaml
 
 from lab.stack.prometheus import DASHBOARD, MONITORING
+from tests.cases import each
 from tests.metrics import ROOT, documented
 
 BOARD = json.loads(DASHBOARD.read_text(encoding="utf-8"))
@@ -58,7 +58,7 @@ def test_panels_are_told_apart_and_do_not_overlap() -> None:
         assert beside or above
 
 
-@pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel["title"])
+@each("panel", PANELS, ids=lambda panel: panel["title"])
 def test_a_panel_has_a_unit_and_asks_for_documented_metrics(panel: dict[str, Any]) -> None:
     assert panel["fieldConfig"]["defaults"]["unit"] in UNITS
     letters = [target["refId"] for target in panel["targets"]]

@@ -4,8 +4,6 @@ import json
 import re
 from pathlib import Path
 
-import pytest
-
 from jobs import sinks
 from ops.answers.reasons import REASONS, REPAIRS
 from stores import erased
@@ -18,6 +16,7 @@ from stores.leases import Lease
 from stores.replays import Replay
 from stores.statements import Statement
 from stores.usage import Usage
+from tests.cases import each
 from udfs import ids
 from udfs.export import message, taxonomy
 from udfs.model import EVENT_COLUMNS, Kind, Reason, Repair
@@ -52,7 +51,7 @@ def table(part: str) -> list[list[str]]:
     return [row.split(" | ") for row in (head, *rows)]
 
 
-@pytest.mark.parametrize(("table", "columns"), [*sinks.COLUMNS.items(), (erased.ERASED, erased.COLUMNS)])
+@each(("table", "columns"), [*sinks.COLUMNS.items(), (erased.ERASED, erased.COLUMNS)])
 def test_every_column_of_the_lake_is_documented(table: str, columns: dict[str, type]) -> None:
     documented = first_cells(section(text("docs/data.md"), f"`{table}` (Iceberg)"))
     assert documented == list(columns)
@@ -108,7 +107,7 @@ ATTRIBUTES = {
 }
 
 
-@pytest.mark.parametrize(("name", "module", "pattern"), [(name, *where) for name, where in ATTRIBUTES.items()])
+@each(("name", "module", "pattern"), [(name, *where) for name, where in ATTRIBUTES.items()])
 def test_every_attribute_in_dynamodb_is_documented(name: str, module: str, pattern: str) -> None:
     used = {
         found[found.lastindex or 0] for found in re.finditer(pattern, text(f"stores/{module}.py"), re.MULTILINE)
@@ -116,7 +115,7 @@ def test_every_attribute_in_dynamodb_is_documented(name: str, module: str, patte
     assert set(first_cells(section(text("docs/data.md"), f"`{name}` (DynamoDB)"))) == used
 
 
-@pytest.mark.parametrize(
+@each(
     ("name", "attributes"),
     [
         ("usage", {*Usage._fields, "updated_at"}),
@@ -148,7 +147,7 @@ def stages() -> list[str]:
     return found
 
 
-@pytest.mark.parametrize(("page", "heading"), [("README.md", "The graph"), ("docs/architecture.md", "The graph")])
+@each(("page", "heading"), [("README.md", "The graph"), ("docs/architecture.md", "The graph")])
 def test_every_stage_is_in_the_picture(page: str, heading: str) -> None:
     picture = re.search(r"```\n(.*?)```", section(text(page), heading), re.DOTALL)
     assert picture
@@ -162,7 +161,7 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@each("page", PAGES, ids=lambda page: page.name)
 def test_relative_links_lead_somewhere(page: Path) -> None:
     for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
         if re.match(r"[a-z]+:", link):
@@ -173,7 +172,7 @@ def test_relative_links_lead_somewhere(page: Path) -> None:
         assert not anchor or anchor in anchors(target), f"{page.name}: {link}"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@each("page", PAGES, ids=lambda page: page.name)
 def test_paths_in_backticks_exist(page: Path) -> None:
     for path in re.findall(r"`([\w.-]+/[\w./-]*)`", page.read_text(encoding="utf-8")):
         if path.split("/")[0] in FOLDERS:

@@ -9,9 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.aws_calls import STORES, Grant, used
+from tests.cases import each
 
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATES = {path.name: json.loads(path.read_text("utf-8")) for path in sorted((ROOT / "deploy/iam").iterdir())}
@@ -104,17 +103,17 @@ OBJECTS = {
 }
 
 
-@pytest.mark.parametrize("role", POLICIES)
+@each("role", POLICIES)
 def test_a_policy_has_no_wildcard_and_no_resource_of_others(role: str) -> None:
     assert faults(POLICIES[role]) == []
 
 
-@pytest.mark.parametrize("role", ROLES)
+@each("role", ROLES)
 def test_a_role_may_call_what_its_programs_call_and_nothing_else(role: str) -> None:
     assert allowed(POLICIES[role], "stream", "table") == needed(role)
 
 
-@pytest.mark.parametrize("role", ROLES)
+@each("role", ROLES)
 def test_a_role_reaches_the_objects_that_it_reads_or_writes(role: str) -> None:
     objects = {(action, prefix) for prefix, actions in OBJECTS[role].items() for action in actions}
     assert allowed(POLICIES[role], "objects") == objects
@@ -167,7 +166,7 @@ WRONG: dict[str, Callable[[dict[str, Any]], None]] = {
 }
 
 
-@pytest.mark.parametrize("change", WRONG.values(), ids=WRONG)
+@each("change", WRONG.values(), ids=WRONG)
 def test_a_wrong_policy_is_noticed(change: Callable[[dict[str, Any]], None]) -> None:
     policy = json.loads(json.dumps(POLICIES["taskmanager"]))
     change(next(one for one in policy["Statement"] if one["Sid"] == "RaiseUsage"))

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-import pytest
+from tests.cases import each
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = re.compile(r"(?<![\w./-])(?:jobs|lab|ops|stores|udfs)(?:\.[A-Za-z_]\w*)+")
@@ -47,11 +47,11 @@ def test_each_module_that_is_named_in_text_exists() -> None:
     assert len(named) > 300
 
 
-@pytest.mark.parametrize("name", ["lab.run", "jobs.ingest", "lab.proofs.upgrade.packaged", "ops.cli.usage.Lake"])
+@each("name", ["lab.run", "jobs.ingest", "lab.proofs.upgrade.packaged", "ops.cli.usage.Lake"])
 def test_a_module_and_what_is_in_it_are_found(name: str) -> None:
     assert exists(name)
 
 
-@pytest.mark.parametrize("name", ["lab.walk", "ops.soak", "jobs.ingest.nobody", "lab.proofs.upgrade.nobody"])
+@each("name", ["lab.walk", "ops.soak", "jobs.ingest.nobody", "lab.proofs.upgrade.nobody"])
 def test_what_is_not_there_is_noticed(name: str) -> None:
     assert not exists(name)

@@ -11,6 +11,7 @@ import yaml
 from jobs.ingest import submit
 from lab.stack.prometheus import MONITORING, program
 from ops.release import flink_home
+from tests.cases import each
 from tests.metrics import ROOT, documented
 
 
@@ -60,7 +61,7 @@ def test_prometheus_reads_each_process_of_docker_compose() -> None:
     assert SCRAPING["rule_files"] == ["alerts.yml"]
 
 
-@pytest.mark.parametrize("name", RULES)
+@each("name", RULES)
 def test_an_alert_asks_for_metrics_that_are_documented(name: str) -> None:
     asked = set(re.findall(r"\b(?:flink|usage_watch)_\w+", RULES[name]["expr"]))
     assert asked or "up{" in RULES[name]["expr"]
@@ -71,7 +72,7 @@ def test_the_job_that_must_run_is_ours() -> None:
     assert f'{{job_name=~"{submit.NAME.replace("-", ".")}"}} > 0' in RULES["JobNotRunning"]["expr"]
 
 
-@pytest.mark.parametrize("name", RULES)
+@each("name", RULES)
 def test_an_alert_leads_to_a_symptom(name: str) -> None:
     symptoms = re.findall(r"^### (.+)$", PAGE.partition("\n## Symptoms\n")[2], re.MULTILINE)
     anchors = {re.sub(r"[^\w\- ]", "", symptom.lower()).replace(" ", "-") for symptom in symptoms}
@@ -80,7 +81,7 @@ def test_an_alert_leads_to_a_symptom(name: str) -> None:
     assert "docs" in SCRAPING["global"]["external_labels"]
 
 
-@pytest.mark.parametrize("name", RULES)
+@each("name", RULES)
 def test_an_alert_says_in_two_sentences_what_is_wrong_and_what_to_do(name: str) -> None:
     assert re.fullmatch(r"\S.+?\S\. \S.+\.", RULES[name]["annotations"]["summary"])
 
@@ -94,7 +95,7 @@ def test_the_page_lists_every_alert_and_no_other() -> None:
     assert {severity for _, severity, _ in listed} == {"page", "ticket"}
 
 
-@pytest.mark.parametrize("name", RULES)
+@each("name", RULES)
 def test_an_alert_is_shown_firing_and_not(name: str) -> None:
     shown = [check for test in TESTS for check in test["alert_rule_test"] if check["alertname"] == name]
     assert {bool(check["exp_alerts"]) for check in shown} == {True, False}

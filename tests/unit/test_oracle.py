@@ -2,8 +2,6 @@
 
 from datetime import datetime, timedelta
 
-import pytest
-
 from tests.builders import (
     ARRIVAL,
     DEVICE,
@@ -27,6 +25,7 @@ from tests.builders import (
     stamp,
     user_update,
 )
+from tests.cases import each
 from tests.oracle import Cohort, DeadLetter, Event, Expected, UserUpdate, expect, judge
 
 VALID = encode(event())
@@ -75,7 +74,7 @@ def test_the_public_records() -> None:
     ]
 
 
-@pytest.mark.parametrize(
+@each(
     ("reason", "data"),
     [
         ("empty", b""),
@@ -137,7 +136,7 @@ def test_records_that_are_not_taken(reason: str, data: bytes) -> None:
 GROUP = {"group_type": "org", "group_value": "a", "group_properties": {}}
 
 
-@pytest.mark.parametrize(
+@each(
     "changes",
     [
         {},
@@ -155,7 +154,7 @@ def test_shapes_of_user_updates(changes: dict[str, object]) -> None:
     assert found.project_id == PROJECT
 
 
-@pytest.mark.parametrize(
+@each(
     "changes", [{}, {"computed_time": MISSING, "compute_time": 1685748245000}, {"app": True}, {"event_type": "a"}]
 )
 def test_a_cohort_message_is_one_whatever_else_it_says(changes: dict[str, object]) -> None:
@@ -163,12 +162,12 @@ def test_a_cohort_message_is_one_whatever_else_it_says(changes: dict[str, object
     assert judge(encode(cohort(**changes)), ARRIVAL, registered) == Cohort(PROJECT)
 
 
-@pytest.mark.parametrize("app", [0, 2**63 - 1, "0", "434735", "0434735", str(2**63 - 1)])
+@each("app", [0, 2**63 - 1, "0", "434735", "0434735", str(2**63 - 1)])
 def test_usable_apps(app: int | str) -> None:
     assert judged(encode(event(app=app))).project_id == int(app)
 
 
-@pytest.mark.parametrize(
+@each(
     "data",
     [
         b'{"app":1,"event_type":"a","x":[NaN,Infinity,-Infinity,1e400,' + b"9" * 5000 + b"]}",
@@ -192,7 +191,7 @@ def test_a_lone_surrogate_becomes_the_replacement_character() -> None:
     assert judged(b'{"app":1,"event_type":"a\\ud83d"}').name == "amplitude__a\ufffd"
 
 
-@pytest.mark.parametrize(
+@each(
     ("overrides", "identity"),
     [
         ({}, (1, UUID, "Play Song")),
@@ -211,7 +210,7 @@ def test_identity_ladder(overrides: dict[str, object], identity: tuple[object, .
     assert judged(encode(event(**overrides))).identity == identity
 
 
-@pytest.mark.parametrize(
+@each(
     "overrides",
     [
         {"device_id": None},
@@ -235,7 +234,7 @@ def test_without_ids_the_content_is_the_identity(overrides: dict[str, object]) -
     assert judged(encode(record | {"city": "Seoul"})).identity != identity
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "month"),
     [
         (stamp(MONTH_END), "2026-03"),
@@ -254,7 +253,7 @@ def test_month_of_the_upload(text: str, month: str) -> None:
     assert judged(with_time(text), MONTH_END).month == month
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     [
         None,
@@ -274,7 +273,7 @@ def test_month_of_the_upload(text: str, month: str) -> None:
         stamp(ARRIVAL + timedelta(days=1, microseconds=1)),
     ],
 )
-@pytest.mark.parametrize(("arrival", "month"), [(ARRIVAL, "2026-03"), (YEAR_END, "2025-12")])
+@each(("arrival", "month"), [(ARRIVAL, "2026-03"), (YEAR_END, "2025-12")])
 def test_month_of_the_arrival_when_the_upload_has_none(text: object, arrival: datetime, month: str) -> None:
     assert judged(with_time(text), arrival).month == month
 
@@ -332,7 +331,7 @@ def test_users_cohorts_and_control_records_have_counts_of_their_own() -> None:
 FIRST, SECOND, THIRD = (datetime(2026, 3, day) for day in (1, 10, 20))  # noqa: DTZ001
 
 
-@pytest.mark.parametrize(
+@each(
     ("at", "reason"),
     [
         (FIRST - timedelta(microseconds=1), "before_link"),

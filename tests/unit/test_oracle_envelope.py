@@ -9,6 +9,7 @@ import pytest
 
 from lab.sample import envelopes
 from tests.builders import ARRIVAL, PROJECT, cohort, encode, event, user_update
+from tests.cases import each
 from tests.oracle import DeadLetter, Event, outcomes
 from tests.oracle_envelope import Fault, UnclearError, held
 
@@ -16,7 +17,7 @@ VALID = encode(event())
 RECORDS = [VALID, encode(user_update()), encode(cohort())]
 
 
-@pytest.mark.parametrize("form", envelopes.FORMS)
+@each("form", envelopes.FORMS)
 def test_envelopes_hold_their_records(form: envelopes.Form) -> None:
     for data in (form(RECORDS), gzip.compress(gzip.compress(form(RECORDS)))):
         assert [part.strip() for part in held(data) if isinstance(part, bytes)] == RECORDS
@@ -24,7 +25,7 @@ def test_envelopes_hold_their_records(form: envelopes.Form) -> None:
     assert [type(outcome) for outcome in twice] == [Event, Event]
 
 
-@pytest.mark.parametrize(("form", "reason"), envelopes.BAD_TAILS)
+@each(("form", "reason"), envelopes.BAD_TAILS)
 def test_a_bad_tail_leaves_the_heads(form: envelopes.Form, reason: str) -> None:
     found = outcomes(form([VALID, VALID]), ARRIVAL, {PROJECT})
     assert [type(outcome) for outcome in found] == [Event, Event, DeadLetter]
@@ -38,7 +39,7 @@ def stored(name: str, content: bytes) -> bytes:
     return out.getvalue()
 
 
-@pytest.mark.parametrize(
+@each(
     ("data", "parts"),
     [
         (VALID, [VALID]),

@@ -27,6 +27,7 @@ from settings import Settings, SettingsError, parse
 from stores.alerts import Notification
 from stores.errors import StoreError
 from stores.usage import Usage, UsageTable
+from tests.cases import each
 from udfs.functions import CohortChanges, Decode, DecodePart, MemberGroups, Open
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -69,7 +70,7 @@ def test_settings_and_addresses_show_no_secret(settings: Settings) -> None:
     assert leaked(str(settings.model_dump())) == [TOKEN]
 
 
-@pytest.mark.parametrize(
+@each(
     "wrong",
     [
         {"lake": LAKE | {"catalog_uri": f"postgresql://notifly:{PASSWORD}@catalog:5432/iceberg"}},
@@ -191,7 +192,7 @@ def test_no_secret_is_in_the_repository() -> None:
     assert not found, f"take it out, and make it invalid: it was seen: {found}"
 
 
-@pytest.mark.parametrize(
+@each(
     ("kind", "content"),
     [
         ("an access key of AWS", f"aws_access_key_id = {KEY_ID}\n"),

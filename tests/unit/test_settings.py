@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from lab.stack.local import Stack
 from settings import Settings, SettingsError, load
+from tests.cases import each
 
 LAKE = """
 [lake]
@@ -127,7 +128,7 @@ def refusal(path: Path, *overrides: str) -> str:
     return message
 
 
-@pytest.mark.parametrize(("content", "expected"), WRONG_FILES.values(), ids=WRONG_FILES)
+@each(("content", "expected"), WRONG_FILES.values(), ids=WRONG_FILES)
 def test_a_wrong_file_is_refused_in_one_line(job: Path, content: str, expected: str) -> None:
     job.write_text(content)
     assert refusal(job) == f"{job}: {expected}"
@@ -164,7 +165,7 @@ def test_a_password_in_a_refused_catalog_uri_is_not_shown(job: Path, given_by: s
     )
 
 
-@pytest.mark.parametrize("override", ["", "kinesis", "kinesis.region", "region=x", "kinesis.=x", "=x"])
+@each("override", ["", "kinesis", "kinesis.region", "region=x", "kinesis.=x", "=x"])
 def test_an_override_that_is_not_section_key_value_is_refused(job: Path, override: str) -> None:
     assert refusal(job, override) == f"override {override!r}: write it as section.key=value"
 
@@ -206,7 +207,7 @@ OVERRIDES = {
 }
 
 
-@pytest.mark.parametrize(("overrides", "key", "expected"), OVERRIDES.values(), ids=OVERRIDES)
+@each(("overrides", "key", "expected"), OVERRIDES.values(), ids=OVERRIDES)
 def test_an_override_takes_effect(job: Path, overrides: list[str], key: str, expected: object) -> None:
     assert value_of(load(job, overrides), key) == expected
 
@@ -217,7 +218,7 @@ def test_what_is_left_out_takes_its_default(job: Path) -> None:
     assert settings.dedupe_window == timedelta(days=40)
 
 
-@pytest.mark.parametrize("key", ["kinesis.region", "dynamodb.region", "lake.namespace", "ingest.dedupe_days"])
+@each("key", ["kinesis.region", "dynamodb.region", "lake.namespace", "ingest.dedupe_days"])
 def test_settings_are_frozen(job: Path, key: str) -> None:
     section, _, name = key.partition(".")
     settings = load(job)

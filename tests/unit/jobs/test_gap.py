@@ -3,10 +3,9 @@
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-import pytest
-
 from jobs.ingest.gap import Gap, Held, described, rule
 from stores.stream import Retention
+from tests.cases import each
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -90,7 +89,7 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+@each("case", CASES.values(), ids=CASES)
 def test_a_gap_is_where_it_cannot_be_proven_that_nothing_was_lost(case: Case) -> None:
     counted = {shard: ago(hours) for shard, hours in case.counted.items()}
     kept = Retention(ago(case.created), ago(case.kept))

@@ -9,6 +9,7 @@ from jobs import lease
 from stores.errors import StoreError
 from stores.leases import Lease, LeaseLostError
 from stores.registry import CachedRegistry
+from tests.cases import each
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MINE = Lease("m" * 32, "stream", 45)
@@ -59,7 +60,7 @@ ADVICE = (
 )
 
 
-@pytest.mark.parametrize(
+@each(
     ("held", "jobs"),
     [
         (None, {}),
@@ -76,7 +77,7 @@ def test_a_start_takes_at_once_the_lease_of_a_job_that_has_ended(held: Lease | N
     assert table.held == MINE._replace(renewed_at=START.isoformat())
 
 
-@pytest.mark.parametrize("state", ["RUNNING", "RESTARTING", "CREATED", "SUSPENDED", "CANCELLING"])
+@each("state", ["RUNNING", "RESTARTING", "CREATED", "SUSPENDED", "CANCELLING"])
 def test_a_job_that_the_cluster_has_is_not_taken_over_however_long_it_is_silent(state: str) -> None:
     said = refusal(Table(HELD, seconds=10_000), {HELD.job_id: state})
     assert said == f"job {HELD.job_id} holds these tables ({state} on this cluster) {ADVICE}"
@@ -106,7 +107,7 @@ def test_a_lease_that_has_run_out_is_taken_at_once() -> None:
     assert table.waited == 46
 
 
-@pytest.mark.parametrize("jobs", [{}, {HELD.job_id: "RUNNING"}], ids=["unknown", "running"])
+@each("jobs", [{}, {HELD.job_id: "RUNNING"}], ids=["unknown", "running"])
 def test_taking_over_does_not_wait(jobs: dict[str, str]) -> None:
     table = Table(HELD)
     take(table, jobs, over=True)

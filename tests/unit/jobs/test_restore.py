@@ -2,17 +2,16 @@
 
 from datetime import UTC, datetime, timedelta
 
-import pytest
-
 from jobs.restore import DRAINED, later, refusal
 from stores.checkpoints import job_of
 from stores.history import Commit
 from stores.lake import LEDGER
+from tests.cases import each
 
 JOB, BEFORE, AFTER = "3afa9e268c8c91f8c9cf2501c97fbfc8", "b" * 32, "c" * 32
 
 
-@pytest.mark.parametrize(
+@each(
     ("path", "job"),
     [
         (f"s3://bucket/checkpoints/{JOB}/chk-17", JOB),

@@ -4,12 +4,11 @@ from collections import Counter
 from itertools import islice
 from random import Random
 
-import pytest
-
 from lab.proofs import soak
 from lab.sample import envelopes
 from lab.sample.mutate import MUTATORS, Mutator, mutate
 from tests.builders import EVENT_A, EVENT_B, EVENT_C, encode, event
+from tests.cases import each
 
 PAYLOAD = encode(event())
 DONORS = [encode(record) for record in (EVENT_A, EVENT_B, EVENT_C)]
@@ -26,15 +25,15 @@ def test_a_seed_gives_the_same_bytes_and_another_seed_others() -> None:
     assert len(set(mutated(1))) > 180
 
 
-@pytest.mark.parametrize("mutator", MUTATORS)
+@each("mutator", MUTATORS)
 def test_each_mutator_changes_what_it_is_given(mutator: Mutator) -> None:
     rng = Random(3)
     changed = [mutator(rng, PAYLOAD, DONORS) for _ in range(50)]
     assert sum(payload != PAYLOAD for payload in changed) > 25
 
 
-@pytest.mark.parametrize("mutator", MUTATORS)
-@pytest.mark.parametrize("payload", [b"", b"\xff\xfe", b"[" * 100_000, b'"\\ud83d"'])
+@each("mutator", MUTATORS)
+@each("payload", [b"", b"\xff\xfe", b"[" * 100_000, b'"\\ud83d"'])
 def test_any_bytes_can_be_mutated_with_or_without_donors(mutator: Mutator, payload: bytes) -> None:
     for seed in range(20):
         for donors in ([], [b""], DONORS):

@@ -9,13 +9,13 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import pytest
 
 from jobs.sinks import COLUMNS
 from lab.bench import given
 from lab.bench.given import Found, Given, Mix
 from lab.bench.rivals import rows
 from stores.lake import EVENT_STORE
+from tests.cases import each
 
 LOCKS = sorted(Path(rows.__file__).parent.glob("*.lock"))
 EVENT = {
@@ -40,7 +40,7 @@ def test_every_rival_of_other_packages_has_a_lock() -> None:
     assert [lock.stem for lock in LOCKS] == ["bytewax", "plain", "spark"]
 
 
-@pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.stem)
+@each("lock", LOCKS, ids=lambda lock: lock.stem)
 def test_locks_pin_versions_and_hashes_and_name_no_host(lock: Path) -> None:
     text = lock.read_text(encoding="utf-8")
     assert "://" not in text
@@ -106,7 +106,7 @@ def test_the_month_is_that_of_the_first_copy() -> None:
     assert fingerprint == given.fingerprint([(400001, one) for one in identities])
 
 
-@pytest.mark.parametrize(
+@each(
     ("identities", "totals", "verdict"),
     [
         (["a", "b"], 2, "ok"),

@@ -9,6 +9,7 @@ import pytest
 from lab.bench import state
 from lab.bench.events import DUPLICATES
 from lab.bench.state import keys, typical, verdict
+from tests.cases import each
 from udfs import parse
 
 
@@ -30,7 +31,7 @@ def test_each_number_is_a_key_of_its_own_and_a_plain_event() -> None:
     assert all(parse.quick(line) for line in lines)
 
 
-@pytest.mark.parametrize(
+@each(
     ("found", "judged"),
     [
         ([0, 1, 3], 3),

@@ -9,6 +9,7 @@ from click.testing import CliRunner
 
 from ops.cli.main import commands
 from settings import SettingsError
+from tests.cases import each
 
 
 @pytest.fixture(autouse=True)
@@ -38,9 +39,7 @@ def refused(*arguments: str) -> str:
     return str(done.exception).split(":")[0]
 
 
-@pytest.mark.parametrize(
-    "command", [("usage", "show"), ("dead-letters", "stats"), ("diagnose", "5")], ids=" ".join
-)
+@each("command", [("usage", "show"), ("dead-letters", "stats"), ("diagnose", "5")], ids=" ".join)
 def test_it_may_stand_anywhere_and_the_last_counts(command: tuple[str, ...]) -> None:
     assert refused(*command) == "var/local/job.toml"
     for at in range(len(command) + 1):

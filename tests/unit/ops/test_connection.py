@@ -17,6 +17,7 @@ from settings import parse
 from stores import roles
 from stores.errors import StoreError
 from tests.builders import ARRIVAL
+from tests.cases import each
 
 ROOT = Path(__file__).resolve().parents[3]
 ROLE, STREAM = "arn:aws:iam::1:role/amplitude", "arn:aws:kinesis:ap-northeast-2:1:stream/s"
@@ -73,7 +74,7 @@ WRONG: dict[str, Callable[[Any], None]] = {
 }
 
 
-@pytest.mark.parametrize("change", WRONG.values(), ids=WRONG)
+@each("change", WRONG.values(), ids=WRONG)
 def test_a_role_that_does_not_let_amplitude_in_is_named(change: Callable[[Any], None]) -> None:
     trust = json.loads(json.dumps(TRUST))
     change(trust["Statement"][0])
@@ -140,6 +141,6 @@ def test_an_answer_is_plain_data() -> None:
     }
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("0", 0), ("30s", 30), ("5m", 300), ("1h", 3600)])
+@each(("text", "seconds"), [("0", 0), ("30s", 30), ("5m", 300), ("1h", 3600)])
 def test_a_span_is_read(text: str, seconds: int) -> None:
     assert as_seconds(text) == seconds

@@ -20,6 +20,7 @@ from stores.project import linked
 from stores.replays import Replay
 from stores.usage import Usage
 from tests.builders import OTHER_PROJECT, PROJECT
+from tests.cases import each
 from tests.lake import lake_of
 
 NOW = datetime(2026, 3, 15, 12, tzinfo=UTC)
@@ -28,7 +29,7 @@ HOUR = timedelta(hours=1)
 Row = dict[str, Any]
 
 
-@pytest.mark.parametrize(
+@each(
     ("delays", "expected"),
     [
         ({}, None),

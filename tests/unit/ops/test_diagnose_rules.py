@@ -4,9 +4,8 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import pytest
-
 from ops.answers.causes import Facts, Refused, Seen, likely_cause
+from tests.cases import each
 
 NOW = datetime(2026, 3, 15, 12, tzinfo=UTC)
 SINCE = NOW - timedelta(days=7)
@@ -40,7 +39,7 @@ STALE = {"page": seen(1_000, NOW - 25 * HOUR)}
 PAY = seen(10, first=NOW - 30 * HOUR, last=NOW - 25 * HOUR)
 
 
-@pytest.mark.parametrize(
+@each(
     ("known", "code"),
     [
         (facts(status=None, names={}, metered=0), "unregistered"),
@@ -82,7 +81,7 @@ def test_the_first_rule_that_applies(known: Facts, code: str) -> None:
     assert likely_cause(known).code == code
 
 
-@pytest.mark.parametrize(
+@each(
     ("known", "words"),
     [
         (

@@ -11,7 +11,6 @@ from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
-import pytest
 from click.testing import CliRunner
 
 from lab.stack.patience import scaled
@@ -30,6 +29,7 @@ from stores.errors import StoreError
 from stores.flink import Checkpoint, Checkpoints
 from stores.lake import Totals
 from stores.leases import Lease
+from tests.cases import each
 
 NOW = datetime(2026, 3, 15, 12, tzinfo=UTC)
 MIB, GIB = 2**20, 2**30
@@ -40,7 +40,7 @@ def checkpoint(age: float, took: float = 1, state: int = 10 * MIB) -> Checkpoint
     return Checkpoint(NOW - timedelta(seconds=age), timedelta(seconds=took), state, MIB)
 
 
-@pytest.mark.parametrize(
+@each(
     ("completed", "state", "words"),
     [
         ([], "failed", "none has completed since the JobManager started, 2 have failed"),
@@ -69,7 +69,7 @@ def test_a_checkpoint_that_takes_much_longer_than_those_before_is_a_warning() ->
     assert checkpoints_step(Checkpoints([checkpoint(1, took=8), *before], 0), NOW).state == "ok"
 
 
-@pytest.mark.parametrize(("off", "state"), [(-4, "ok"), (6, "warning"), (-59, "warning"), (61, "failed")])
+@each(("off", "state"), [(-4, "ok"), (6, "warning"), (-59, "warning"), (61, "failed")])
 def test_clocks(off: int, state: State) -> None:
     found = clocks_step({"Kinesis": timedelta(), "Flink": timedelta(seconds=off)})
     assert (found.state, found.words) == (state, f"against this machine's: Kinesis +0.0 s, Flink {off:+}.0 s")
@@ -79,7 +79,7 @@ def test_no_clock_at_all_is_not_checked() -> None:
     assert clocks_step({}).state == "not checked"
 
 
-@pytest.mark.parametrize(("free", "state"), [(11, "ok"), (9, "warning"), (2, "failed")])
+@each(("free", "state"), [(11, "ok"), (9, "warning"), (2, "failed")])
 def test_disk(free: int, state: State) -> None:
     found = disk_step({"/a": (100 * GIB, 50 * GIB), "/b": (100 * GIB, free * GIB)})
     assert (found.state, found.words) == (
@@ -122,7 +122,7 @@ def test_what_hangs_holds_up_no_other_and_what_is_unforeseen_ends_nothing() -> N
     ]
 
 
-@pytest.mark.parametrize(
+@each(
     ("states", "worst"),
     [
         (("ok", "not checked"), "ok"),
@@ -134,7 +134,7 @@ def test_the_worst_finding_counts(states: tuple[State, ...], worst: State) -> No
     assert Health(tuple(Step("a", state, "") for state in states)).worst == worst
 
 
-@pytest.mark.parametrize(
+@each(
     ("code", "body", "state", "words"),
     [
         (200, b"ok\n", "ok", "it answers at {url}, and looks after alerts"),
@@ -160,7 +160,7 @@ def test_usage_watch_is_asked_how_it_is(code: int, body: bytes, state: State, wo
     assert (found.state, found.words) == (state, words.format(url=url))
 
 
-@pytest.mark.parametrize(
+@each(
     ("age", "state", "words"),
     [
         (20, "ok", "host:17 was seen 20 s ago"),

@@ -17,6 +17,7 @@ from ops.cli.explain_record import explain_record
 from ops.cli.main import main
 from stores.project import linked
 from tests.builders import EVENT_A, EVENT_B, EVENT_C, encode
+from tests.cases import each
 from udfs import envelope
 from udfs.envelope import Limits, Part
 
@@ -48,7 +49,7 @@ def as_json(payload: bytes, *arguments: str) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize(
+@each(
     ("payload", "code", "words"),
     [
         (
@@ -387,7 +388,7 @@ def test_the_real_registry_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert unknown.stdout.endswith(f"\nThe registry that {config} names was asked: it has 2 projects.\n")
 
 
-@pytest.mark.parametrize(
+@each(
     ("arguments", "message"),
     [
         (["--project", "5acme"], "'5acme' is not ID=NAME, such as 434735=acme\n"),

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from ops.answers.forecast import MIN_DAYS, Forecast, forecast
+from tests.cases import each
 
 DAY = timedelta(days=1)
 NEVER = None, None, None
@@ -29,7 +30,7 @@ def exactly(day: date, month_end: int) -> Forecast:
     return Forecast(day, day, day, month_end)
 
 
-@pytest.mark.parametrize(
+@each(
     ("today", "length", "volume"),
     [
         (date(2026, 1, 10), 31, 1),
@@ -106,7 +107,7 @@ def test_each_weekday_has_its_own_volume() -> None:
     assert forecast(days, so_far, so_far + 71, at(today)) == exactly(date(2026, 3, 13), so_far + 840)
 
 
-@pytest.mark.parametrize("known", [15, 56])
+@each("known", [15, 56])
 def test_a_project_that_sends_every_third_day_goes_on(known: int) -> None:
     today = date(2026, 3, 11)
     days = every_day(lambda day: 300 if (today - day).days % 3 == 0 else 0, today, known)
@@ -146,7 +147,7 @@ def test_a_week_without_events_is_an_end() -> None:
     assert forecast(days, 300, 1000, at(today)) == (*NEVER, 300)
 
 
-@pytest.mark.parametrize(("back", "spike"), [(1, 1000), (5, 1000), (20, 1000), (40, 1000), (1, 10**12)])
+@each(("back", "spike"), [(1, 1000), (5, 1000), (20, 1000), (40, 1000), (1, 10**12)])
 def test_a_spike_moves_the_day_by_one_at_most_and_may_come_again(back: int, spike: int) -> None:
     today = date(2026, 3, 11)
     days = every_day(100, today)
@@ -272,7 +273,7 @@ def scores() -> dict[str, Score]:
     return {name: score(months(80, **kind)) for name, kind in KINDS.items()}
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@each("kind", KINDS)
 def test_8_of_10_months_reach_their_limit_in_the_days_foretold(scores: dict[str, Score], kind: str) -> None:
     found = scores[kind]
     assert 0.75 <= found.covered <= 0.9

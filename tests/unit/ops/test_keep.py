@@ -16,6 +16,7 @@ from stores.files import Files
 from stores.history import Commit, history_of, keep, kept, set_back, tag
 from stores.lake import EVENT_COUNTS, LEDGER, Lake
 from stores.rewind import planned
+from tests.cases import each
 
 A, B = "a" * 32, "b" * 32
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -29,7 +30,7 @@ def history(*commits: tuple[str, int]) -> list[Commit]:
     ][::-1]
 
 
-@pytest.mark.parametrize(
+@each(
     ("path", "checkpoint", "tags"),
     [
         (f"s3://b/{A}/chk-2", 2, {"keep-aaaaaa-2": 2}),
@@ -148,7 +149,7 @@ def test_restore_points_are_complete_checkpoints_and_savepoints(lake: Lake, tmp_
         restore_points(lake, "file:///nowhere")
 
 
-@pytest.mark.parametrize(("compacted", "stuck"), [(True, False), (False, True)])
+@each(("compacted", "stuck"), [(True, False), (False, True)])
 def test_compaction_is_seen_by_what_it_took_away_whatever_a_job_has_added(compacted: bool, stuck: bool) -> None:
     care = Care(EVENT_COUNTS, ("compact",), "day", "2026-03-02T00:00:00+00:00", 0, KEEP_LAST, 0)
     before, after = Files(72, 42, 0, 1, 1, 1), Files(165, 80, 0, 1, 1, 1)

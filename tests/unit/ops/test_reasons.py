@@ -1,8 +1,7 @@
 """The words for reasons and repairs: all of them, and such as a table and a terminal can show."""
 
-import pytest
-
 from ops.answers.reasons import REASONS, REPAIRS
+from tests.cases import each
 from udfs.model import Reason, Repair
 
 
@@ -11,7 +10,7 @@ def test_every_reason_and_every_repair_has_its_words_in_order() -> None:
     assert list(REPAIRS) == list(Repair)
 
 
-@pytest.mark.parametrize("reason", Reason)
+@each("reason", Reason)
 def test_the_words_for_a_reason_are_phrases(reason: Reason) -> None:
     for words in REASONS[reason]:
         assert words == words.strip()
@@ -20,7 +19,7 @@ def test_the_words_for_a_reason_are_phrases(reason: Reason) -> None:
         assert not words.endswith(".")
 
 
-@pytest.mark.parametrize("repair", Repair)
+@each("repair", Repair)
 def test_the_words_for_a_repair_are_a_sentence(repair: Repair) -> None:
     assert REPAIRS[repair].isprintable()
     assert "|" not in REPAIRS[repair]

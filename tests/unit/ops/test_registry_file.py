@@ -7,6 +7,7 @@ import pytest
 from ops.answers.registry_file import FileError, Wanted, differences, exported, parse
 from stores.project import Link, Plan, Project, Terms
 from stores.rules import EventFilter, FieldRule, Rules
+from tests.cases import each
 
 NOW = datetime(2026, 3, 15, 12)  # noqa: DTZ001  naive UTC, as the registry has it
 JANUARY, FEBRUARY, MARCH = (datetime(2026, month, 1) for month in (1, 2, 3))  # noqa: DTZ001
@@ -183,18 +184,18 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize(("text", "message"), WRONG.values(), ids=WRONG)
+@each(("text", "message"), WRONG.values(), ids=WRONG)
 def test_a_wrong_file_is_refused_with_its_place(text: str, message: str) -> None:
     assert refusal(text).startswith(message)
 
 
-@pytest.mark.parametrize("data", [b"a = '\xff'", b"a = " + b"[" * 10_000, b"a = " + b"9" * 5_000])
+@each("data", [b"a = '\xff'", b"a = " + b"[" * 10_000, b"a = " + b"9" * 5_000])
 def test_what_is_no_text_or_too_much_is_refused_in_one_line(data: bytes) -> None:
     with pytest.raises(FileError, match=r"^f: is no TOML: .+$"):
         parse(data, "f")
 
 
-@pytest.mark.parametrize(
+@each(
     "known",
     [
         Project(1, (Link("globex", JANUARY),)),

@@ -18,6 +18,7 @@ from stores.history import Commit, committed_at, history_of, set_back
 from stores.lake import EVENT_COUNTS, LEDGER, TABLES, Lake
 from stores.rewind import planned
 from stores.rewrite import Rewriting
+from tests.cases import each
 
 A, B, Z = "a" * 32, "b" * 32, "c" * 32
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -31,7 +32,7 @@ def history(*commits: tuple[str, int, int], first: bool = True) -> list[Commit]:
     ][::-1]
 
 
-@pytest.mark.parametrize(
+@each(
     ("table", "snapshot", "rows"),
     [
         (history((A, 3, 3), (A, 4, 4), (A, 5, 5), (A, 6, 6)), 4, 20),

@@ -21,6 +21,7 @@ from settings import load
 from stores.lake import DEAD_LETTERS, EVENT_COUNTS, EVENT_STORE, LEDGER, TABLES, Lake
 from stores.project import Link, Project, linked
 from tests.builders import PROJECT
+from tests.cases import each
 from tests.lake import lake_of
 
 NOW = datetime(2026, 3, 15, 12, 20, tzinfo=UTC)
@@ -155,7 +156,7 @@ def test_the_longest_silence_of_a_habit() -> None:
     assert longest_silence([]) is None
 
 
-@pytest.mark.parametrize(
+@each(
     ("age", "usual", "stopped"),
     [
         (23, 1, False),

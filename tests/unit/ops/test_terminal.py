@@ -1,11 +1,10 @@
 """What strangers have written, as a terminal shows it: readable, and harmless."""
 
-import pytest
-
 from ops.cli.terminal import cell, pretty, printable, span
+from tests.cases import each
 
 
-@pytest.mark.parametrize(
+@each(
     ("payload", "shown"),
     [
         (b'{"a":1,"a":434735.0,"b":[]}', '{\n  "a": 1,\n  "a": 434735.0,\n  "b": []\n}'),
@@ -29,7 +28,7 @@ def test_no_control_character_is_printable() -> None:
     assert printable(controls, keep="\n").replace("\n", "").isprintable()
 
 
-@pytest.mark.parametrize(
+@each(
     ("seconds", "words"),
     [
         (-0.5, "-0.5 s"),

@@ -3,7 +3,6 @@
 from io import StringIO
 from typing import Any
 
-import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
@@ -14,6 +13,7 @@ from ops.cli.usage import alerts_table, close_of
 from stores.project import linked
 from stores.usage import Usage
 from tests.builders import PROJECT
+from tests.cases import each
 
 
 def test_distinct_texts_are_counted_across_pieces() -> None:
@@ -24,7 +24,7 @@ def test_distinct_texts_are_counted_across_pieces() -> None:
     assert distinct.count() == 1_002
 
 
-@pytest.mark.parametrize("month", ["2026-13", "2026-3", "March", "\uff12026-03"])
+@each("month", ["2026-13", "2026-3", "March", "\uff12026-03"])
 def test_a_wrong_month_says_what_is_right(month: str) -> None:
     refused = CliRunner().invoke(commands, ["usage", "--config", "no such file", "explain", "434735", month])
     assert refused.exit_code == 2
@@ -52,7 +52,7 @@ def test_a_month_against_its_limit() -> None:
     }
 
 
-@pytest.mark.parametrize(
+@each(
     ("events", "limit", "used", "billable"),
     [
         (0, 10_000_000, 0.0, 0),
@@ -93,7 +93,7 @@ CLOSES = {"closes_at": "2026-04-02T04:00:00+00:00", "closed_at": None, "waits_fo
 CLOSED = CLOSES | {"closed_at": "2026-04-02T04:12:30.123+00:00"}
 
 
-@pytest.mark.parametrize(
+@each(
     ("row", "shown"),
     [
         (CLOSES, {"close": "not before 2026-04-02 04:00"}),

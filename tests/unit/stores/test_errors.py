@@ -7,6 +7,7 @@ from stores.dynamodb import TablesAddress
 from stores.errors import StoreError, explained
 from stores.replays import Replays
 from stores.stream import Stream, StreamAddress
+from tests.cases import each
 
 NOBODY = "http://127.0.0.1:9"
 AWS = "https://dynamodb.ap-northeast-2.amazonaws.com/"
@@ -20,7 +21,7 @@ def said(error: BotoCoreError | ClientError, endpoint: str | None) -> str:
     return str(raised.value)
 
 
-@pytest.mark.parametrize(
+@each(
     ("error", "endpoint", "line"),
     [
         (

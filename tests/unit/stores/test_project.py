@@ -2,16 +2,15 @@
 
 from datetime import UTC, datetime, timedelta
 
-import pytest
-
 from ops.answers.month import closes_at
 from stores.project import EarlierTerms, Terms, linked, month_before
 from tests.builders import PROJECT
+from tests.cases import each
 
 TEN_MILLION = Terms()
 
 
-@pytest.mark.parametrize(
+@each(
     ("events", "reached"),
     [
         (0, ()),
@@ -59,14 +58,12 @@ def test_the_last_change_within_a_month_counts_for_all_of_it() -> None:
     assert (project.terms_of("2026-02"), project.terms_of("2026-03")) == (TEN_MILLION, Terms(200))
 
 
-@pytest.mark.parametrize(
-    ("month", "before"), [("2026-03", "2026-02"), ("2026-01", "2025-12"), ("2024-03", "2024-02")]
-)
+@each(("month", "before"), [("2026-03", "2026-02"), ("2026-01", "2025-12"), ("2024-03", "2024-02")])
 def test_the_month_before(month: str, before: str) -> None:
     assert month_before(month) == before
 
 
-@pytest.mark.parametrize(
+@each(
     ("month", "close"),
     [
         ("2026-02", "2026-03-02T04:00:00+00:00"),

@@ -14,6 +14,7 @@ from stores.errors import StoreError
 from stores.project import Link, Project, Terms, iso, linked
 from stores.projects import Projects
 from tests.builders import OTHER_PROJECT, PROJECT
+from tests.cases import each
 
 JANUARY = datetime(2026, 1, 1)  # noqa: DTZ001  naive UTC, as all times of the registry
 MARCH = datetime(2026, 3, 1, 12, 30, 15, 250000)  # noqa: DTZ001
@@ -23,7 +24,7 @@ MOVED = Project(PROJECT, (Link("acme", JANUARY, MARCH), Link("globex", MARCH)))
 ENDED = Project(PROJECT, (Link("acme", JANUARY, MARCH),))
 
 
-@pytest.mark.parametrize(
+@each(
     ("project", "notifly_project", "status"),
     [(ACME, "acme", "linked"), (MOVED, "globex", "linked"), (ENDED, "acme", "unlinked")],
     ids=["linked", "moved", "ended"],
@@ -239,7 +240,7 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize(("arguments", "message"), REFUSED.values(), ids=REFUSED)
+@each(("arguments", "message"), REFUSED.values(), ids=REFUSED)
 def test_what_is_written_wrong_is_refused_before_anything_is_read(arguments: list[str], message: str) -> None:
     refused = CliRunner().invoke(projects, ["--config", "no such file", *arguments])
     assert (refused.exit_code, refused.output.splitlines()[-1]) == (2, f"Error: {message}")

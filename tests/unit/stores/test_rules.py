@@ -8,6 +8,7 @@ from stores.project import linked
 from stores.project_items import of_rules, project_of, registration
 from stores.rules import NEEDED, NO_TEXTS, OBJECTS, EventFilter, FieldRule, RuleError, Rules, documented, rules_of
 from tests.builders import PROJECT
+from tests.cases import each
 from udfs.model import EXPORT_COLUMNS
 from udfs.parse import _ALIASES
 
@@ -86,7 +87,7 @@ BAD_DOCUMENTS = [
 ]
 
 
-@pytest.mark.parametrize(("document", "words"), BAD_DOCUMENTS, ids=[words[-40:] for _, words in BAD_DOCUMENTS])
+@each(("document", "words"), BAD_DOCUMENTS, ids=[words[-40:] for _, words in BAD_DOCUMENTS])
 def test_a_rule_that_may_not_be_is_named_in_one_line(document: dict[str, Any], words: str) -> None:
     with pytest.raises(RuleError) as raised:
         rules_of(document)

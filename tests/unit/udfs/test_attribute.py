@@ -3,10 +3,10 @@
 from datetime import datetime, timedelta
 
 import msgspec
-import pytest
 
 from stores.project import Link, Project, linked
 from tests.builders import OTHER_PROJECT, PROJECT
+from tests.cases import each
 from udfs.attribute import MAX_PROJECT_ID, owner, project_id
 from udfs.model import Reason, Rejection
 
@@ -52,12 +52,12 @@ UNUSABLE = {
 }
 
 
-@pytest.mark.parametrize(("app", "number"), USABLE.values(), ids=USABLE)
+@each(("app", "number"), USABLE.values(), ids=USABLE)
 def test_a_project_id_is_an_integer_or_digits(app: object, number: int) -> None:
     assert project_id(app) == number
 
 
-@pytest.mark.parametrize("app", UNUSABLE.values(), ids=UNUSABLE)
+@each("app", UNUSABLE.values(), ids=UNUSABLE)
 def test_what_only_looks_like_a_project_id_is_refused(app: object) -> None:
     assert project_id(app) is None
 
@@ -116,7 +116,7 @@ OWNERS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("app", "uploaded", "found"), OWNERS.values(), ids=OWNERS)
+@each(("app", "uploaded", "found"), OWNERS.values(), ids=OWNERS)
 def test_a_record_is_his_to_whom_the_project_was_linked_at_its_upload(
     app: int, uploaded: datetime, found: str | Rejection
 ) -> None:

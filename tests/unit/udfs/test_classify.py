@@ -2,9 +2,8 @@
 
 import json
 
-import pytest
-
 from tests.builders import EVENT_A, MISSING, PROJECT, Record, cohort, event, user_update
+from tests.cases import each
 from udfs import parse
 from udfs.classify import classify
 from udfs.model import Kind, Reason, Rejection
@@ -119,11 +118,11 @@ OUTCOMES: dict[str, tuple[Record, Kind | Rejection]] = {
 }
 
 
-@pytest.mark.parametrize(("record", "outcome"), OUTCOMES.values(), ids=OUTCOMES)
+@each(("record", "outcome"), OUTCOMES.values(), ids=OUTCOMES)
 def test_the_first_rule_that_holds_counts(record: Record, outcome: Kind | Rejection) -> None:
     assert classify(record) == outcome
 
 
-@pytest.mark.parametrize(("record", "outcome"), OUTCOMES.values(), ids=OUTCOMES)
+@each(("record", "outcome"), OUTCOMES.values(), ids=OUTCOMES)
 def test_what_the_quick_way_takes_is_an_event(record: Record, outcome: Kind | Rejection) -> None:
     assert outcome == Kind.EVENT or parse.quick(json.dumps(record).encode()) is None

@@ -2,9 +2,8 @@
 
 from datetime import datetime, timedelta
 
-import pytest
-
 from tests.builders import ARRIVAL, LEAP_DAY_END, MONTH_END, MONTH_START, YEAR_END
+from tests.cases import each
 from udfs import clock
 
 at = datetime.fromisoformat
@@ -68,22 +67,22 @@ UPLOADED = {
 }
 
 
-@pytest.mark.parametrize(("text", "instant"), ACCEPTED.values(), ids=ACCEPTED)
+@each(("text", "instant"), ACCEPTED.values(), ids=ACCEPTED)
 def test_accepted_forms_mean_a_naive_utc_instant(text: str, instant: str) -> None:
     assert clock.timestamp(text) == at(instant)
 
 
-@pytest.mark.parametrize("value", REFUSED.values(), ids=REFUSED)
+@each("value", REFUSED.values(), ids=REFUSED)
 def test_anything_else_is_no_timestamp(value: object) -> None:
     assert clock.timestamp(value) is None
 
 
-@pytest.mark.parametrize(("uploaded", "month"), UPLOADED.values(), ids=UPLOADED)
+@each(("uploaded", "month"), UPLOADED.values(), ids=UPLOADED)
 def test_the_month_is_the_one_of_the_upload(uploaded: datetime, month: str) -> None:
     assert clock.month(uploaded.replace(tzinfo=None), ARRIVAL.replace(tzinfo=None)) == month
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "month"),
     [("2026-02-01 08:59:59.999999+09:00", "2026-01"), ("2026-01-31 19:00:00-05:00", "2026-02")],
     ids=["eastern morning", "western evening"],
@@ -92,7 +91,7 @@ def test_an_offset_may_cross_a_month_edge(text: str, month: str) -> None:
     assert clock.month(clock.timestamp(text), ARRIVAL.replace(tzinfo=None)) == month
 
 
-@pytest.mark.parametrize(
+@each(
     ("arrival", "month"),
     [(MONTH_END, "2026-03"), (LEAP_DAY_END, "2024-02"), (YEAR_END, "2025-12")],
     ids=["month end", "29 February", "year end"],
@@ -104,7 +103,7 @@ def test_without_an_upload_time_the_month_is_the_one_of_the_arrival(arrival: dat
 MOMENT = timedelta(microseconds=1)
 
 
-@pytest.mark.parametrize(
+@each(
     ("uploaded", "implausible"),
     [
         (at("0001-01-01"), True),

@@ -3,9 +3,8 @@
 from datetime import datetime, timedelta
 from pathlib import Path
 
-import pytest
-
 from tests.builders import MISSING, USER, cohort, encode
+from tests.cases import each
 from udfs import cohorts, parse
 from udfs.cohorts import Entry, Message
 from udfs.model import Reason, Rejection
@@ -27,7 +26,7 @@ def test_a_message_as_documented() -> None:
     assert read() == Message("gs72ns", "Test Cohort", True, COMPUTED, "some-message-id:54")
 
 
-@pytest.mark.parametrize(
+@each(
     ("time", "computed"),
     [
         ("1685748245", COMPUTED),
@@ -59,14 +58,14 @@ def test_the_other_spelling_of_the_time_counts_where_the_first_is_null_and_is_na
         assert found == Rejection(Reason.COHORT_INVALID, f"{field} {wrong}")
 
 
-@pytest.mark.parametrize("time", [None, True, "", "soon", "NaN", -1, 10**17, "9" * 31, [1], 1e300])
+@each("time", [None, True, "", "soon", "NaN", -1, 10**17, "9" * 31, [1], 1e300])
 def test_what_is_no_time_since_1970_is_refused(time: object) -> None:
     found = read(computed_time=time)
     assert isinstance(found, Rejection)
     assert found.reason is Reason.COHORT_INVALID
 
 
-@pytest.mark.parametrize(
+@each(
     ("clock", "enters", "leaves"),
     [
         (datetime.fromisoformat("2012-01-01"), None, None),
@@ -109,7 +108,7 @@ def test_integers_are_user_ids_and_seen_as_mended() -> None:
     assert found[0][0].repairs == {"id_from_number:user_id"}
 
 
-@pytest.mark.parametrize(
+@each(
     ("user", "repair"),
     [
         ({"user_id": USER}, None),
@@ -131,14 +130,14 @@ def test_a_user_who_is_none_is_seen_as_mended(user: object, repair: str | None) 
     assert message.repairs == ({f"{repair}:user_id"} if repair else set())
 
 
-@pytest.mark.parametrize(("name", "kept"), [("밤" * 2000, "밤" * 1000), ("", None), (7, None), (None, None)])
+@each(("name", "kept"), [("밤" * 2000, "밤" * 1000), ("", None), (7, None), (None, None)])
 def test_a_name_is_text_and_not_endless(name: object, kept: str | None) -> None:
     message = read(cohort_name=name)
     assert isinstance(message, Message)
     assert message.cohort_name == kept
 
 
-@pytest.mark.parametrize(
+@each(
     ("user", "entry"),
     [
         ({"user_id": USER}, Entry(USER, None)),

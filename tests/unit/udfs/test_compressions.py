@@ -7,8 +7,7 @@ import zlib
 from hashlib import sha512
 from itertools import product
 
-import pytest
-
+from tests.cases import each
 from tests.leaves import opened
 from tests.unit.udfs.test_inflate import spoilt, zipped
 from udfs import envelope, inflate, parse
@@ -24,20 +23,20 @@ def streamed(content: bytes, window: int, level: int = 9) -> bytes:
     return stream.compress(content) + stream.flush()
 
 
-@pytest.mark.parametrize("window", [*range(9, 16), DEFLATE])
+@each("window", [*range(9, 16), DEFLATE])
 def test_a_stream_of_any_window_is_opened_behind_marks_and_blanks(window: int) -> None:
     for before in (b"", BOM, b" \n", b",\n\0"):
         assert opened(before + streamed(A, window)) == ([A], []), before
         assert opened(before + streamed(b" " * 500 + BOM + A, window)) == ([A], []), before
 
 
-@pytest.mark.parametrize("window", [*range(9, 16), DEFLATE])
+@each("window", [*range(9, 16), DEFLATE])
 def test_a_stream_between_lines_is_opened(window: int) -> None:
     assert opened(A + b"\n" + streamed(B, window) + b"\n" + A + b"\n") == ([A, B, A], [])
     assert opened(b"[" + A + b"," + streamed(B, window) + b"," + A + b"]") == ([A, B, A], [])
 
 
-@pytest.mark.parametrize("window", range(9, 15))
+@each("window", range(9, 15))
 def test_a_stream_of_a_rare_window_may_hold_another(window: int) -> None:
     assert opened(streamed(streamed(A, 10), window)) == ([A], [])
 
@@ -63,7 +62,7 @@ INFLATED = {
 }
 
 
-@pytest.mark.parametrize(("held", "heads"), INFLATED.values(), ids=INFLATED)
+@each(("held", "heads"), INFLATED.values(), ids=INFLATED)
 def test_bare_deflate_is_opened_whatever_it_holds(held: bytes, heads: list[bytes] | None) -> None:
     packed = streamed(held, DEFLATE)
     found, faults = opened(packed)
@@ -71,8 +70,8 @@ def test_bare_deflate_is_opened_whatever_it_holds(held: bytes, heads: list[bytes
     assert packed.startswith(b"[") or opened(A + b"\n" + packed)[0] == [A, *found]
 
 
-@pytest.mark.parametrize("text", ["밤하늘의 별을 헤는 밤 {}", "これはテストです。{}", "Ünïcödé, größer {}"])
-@pytest.mark.parametrize("encoding", ["euc-kr", "shift-jis", "latin-1", "utf-16-le", "cp037"])
+@each("text", ["밤하늘의 별을 헤는 밤 {}", "これはテストです。{}", "Ünïcödé, größer {}"])
+@each("encoding", ["euc-kr", "shift-jis", "latin-1", "utf-16-le", "cp037"])
 def test_a_text_of_another_encoding_is_no_deflate(text: str, encoding: str) -> None:
     for begin in range(len(text)):
         spelled = text[begin:].encode(encoding, "replace")
@@ -102,7 +101,7 @@ UNREAD = {
 }
 
 
-@pytest.mark.parametrize("name", UNREAD)
+@each("name", UNREAD)
 def test_what_is_packed_otherwise_is_named_behind_marks_and_blanks(name: str) -> None:
     for begins, before in product(UNREAD[name], (b"", BOM, b" \n", b"\0")):
         payload = before + begins + TAIL
@@ -110,12 +109,12 @@ def test_what_is_packed_otherwise_is_named_behind_marks_and_blanks(name: str) ->
         assert parse.record(payload) == (Reason.COMPRESSION_UNKNOWN, name), payload
 
 
-@pytest.mark.parametrize("begins", [b'BZhang"}', b"BZh9", b"PAR1", b"ORC", b"LZIP", b"Rar!", b"]", b"P*M"])
+@each("begins", [b'BZhang"}', b"BZh9", b"PAR1", b"ORC", b"LZIP", b"Rar!", b"]", b"P*M"])
 def test_a_text_that_begins_alike_is_read_by_lines(begins: bytes) -> None:
     assert opened(begins + b"\n" + A + b"\n" + B)[0][-2:] == [A, B]
 
 
-@pytest.mark.parametrize("between", [b"", b"\n"])
+@each("between", [b"", b"\n"])
 def test_what_is_packed_otherwise_is_named_behind_a_gzip(between: bytes) -> None:
     first, second = gzip.compress(A), bz2.compress(A)
     place = len(first + between)
@@ -133,13 +132,13 @@ UNREAD_ZIPS = {
 }
 
 
-@pytest.mark.parametrize(("payload", "detail"), UNREAD_ZIPS.values(), ids=UNREAD_ZIPS)
+@each(("payload", "detail"), UNREAD_ZIPS.values(), ids=UNREAD_ZIPS)
 def test_a_zip_that_is_not_read_here_is_no_damaged_one(payload: bytes, detail: str) -> None:
     fault = Rejection(Reason.COMPRESSION_UNKNOWN, f"'434735/' in the zip {detail}; 2 more like it")
     assert opened(payload) == ([], [fault])
 
 
-@pytest.mark.parametrize("payload", ["(가나)".encode("euc-kr"), "8월 {}".encode("euc-kr"), b"H\xc7\xff\xff{}"])
+@each("payload", ["(가나)".encode("euc-kr"), "8월 {}".encode("euc-kr"), b"H\xc7\xff\xff{}"])
 def test_what_only_looks_like_a_rare_window_is_text(payload: bytes) -> None:
     assert parse.record(payload).reason is Reason.INVALID_UTF8  # type: ignore[union-attr]
     assert envelope.form(payload) is None

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.cases import each
 from tests.leaves import opened
 from tests.unit.udfs.test_inflate import zipped
 from udfs import inflate
@@ -52,7 +53,7 @@ NEIGHBOURS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("payload", "sound", "reason", "times"), NEIGHBOURS.values(), ids=NEIGHBOURS)
+@each(("payload", "sound", "reason", "times"), NEIGHBOURS.values(), ids=NEIGHBOURS)
 def test_what_is_damaged_takes_no_neighbour_with_it(
     payload: bytes, sound: list[bytes], reason: Reason | None, times: int
 ) -> None:
@@ -84,8 +85,8 @@ def test_a_gzip_that_is_stored_in_a_damaged_one_is_taken_once() -> None:
     assert opened(gzip.compress(gz(A), 0)[:-8] + bytes(8) + gz(B))[0] == [A, B]
 
 
-@pytest.mark.parametrize("between", [b"", b"\n", b" "])
-@pytest.mark.parametrize("broken", [TEXT[:-9], b'{"t":1,}', b'{"t":[1', b'{"t":"b', b"hello", b"hello\n\n", b"[1"])
+@each("between", [b"", b"\n", b" "])
+@each("broken", [TEXT[:-9], b'{"t":1,}', b'{"t":[1', b'{"t":"b', b"hello", b"hello\n\n", b"[1"])
 def test_a_member_whose_text_is_broken_takes_none_behind_it_with_it(broken: bytes, between: bytes) -> None:
     """One that begins with the same key, as all events of a sender do."""
     second, third = b'{"t":{"b":2}}', b'{"t":3}'

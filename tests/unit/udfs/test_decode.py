@@ -31,6 +31,7 @@ from tests.builders import (
     event,
     user_update,
 )
+from tests.cases import each
 from udfs import envelope, identity, parse
 from udfs.attribute import Registry
 from udfs.classify import USER_UPDATE_TYPES
@@ -50,7 +51,7 @@ def decoded(payload: bytes, registry: Registry = WITHOUT_UNKNOWN) -> dict[str, A
     return dict(zip(DECODED, decode(payload, ARRIVAL.replace(tzinfo=None), registry), strict=True))
 
 
-@pytest.mark.parametrize(
+@each(
     ("record", "owner", "month"),
     [(EVENT_A, "globex", "2025-07"), (EVENT_B, "initech", "2020-11"), (EVENT_C, "acme", "2023-08")],
     ids=["web 2025", "segment 2020", "import 2023"],
@@ -82,7 +83,7 @@ def test_an_unknown_project_is_quarantined_with_its_id_and_nothing_else() -> Non
     }
 
 
-@pytest.mark.parametrize("event_type", sorted(USER_UPDATE_TYPES))
+@each("event_type", sorted(USER_UPDATE_TYPES))
 def test_a_user_update_has_the_columns_of_an_event_and_its_own_name(event_type: str) -> None:
     row = decoded(encode(event(event_type=event_type)))
     known = identity.by_uuid(UUID, event_type)
@@ -95,7 +96,7 @@ def test_a_user_update_has_the_columns_of_an_event_and_its_own_name(event_type: 
     }
 
 
-@pytest.mark.parametrize(
+@each(
     ("changes", "rung"),
     [
         ({}, 1),
@@ -109,7 +110,7 @@ def test_only_ids_of_its_own_tell_a_user_update_from_an_equal_one(changes: dict[
     assert decoded(encode(user_update(**changes)))["identity_rung"] == rung
 
 
-@pytest.mark.parametrize(
+@each(
     ("record", "name"),
     [
         ({"user_id": "u", "user_properties": {"plan": "pro"}}, "$identify"),

@@ -7,6 +7,7 @@ from hashlib import md5
 import pytest
 
 from tests.builders import encode, event
+from tests.cases import each
 from tests.leaves import opened
 from udfs import envelope, values
 from udfs.envelope import Form, Limits, Part
@@ -84,7 +85,7 @@ WHOLE: dict[str, tuple[Form, bytes, list[bytes]]] = {
 }
 
 
-@pytest.mark.parametrize(("form", "payload", "heads"), WHOLE.values(), ids=WHOLE)
+@each(("form", "payload", "heads"), WHOLE.values(), ids=WHOLE)
 def test_an_envelope_opens_into_its_records(form: Form, payload: bytes, heads: list[bytes]) -> None:
     assert envelope.form(payload) is form
     assert opened(payload) == (heads, [])
@@ -109,7 +110,7 @@ SINGLE = {
 }
 
 
-@pytest.mark.parametrize("payload", SINGLE.values(), ids=SINGLE)
+@each("payload", SINGLE.values(), ids=SINGLE)
 def test_what_is_one_record_or_none_is_no_envelope(payload: bytes) -> None:
     assert envelope.form(payload) is None
 
@@ -163,7 +164,7 @@ BROKEN: dict[str, tuple[bytes, list[bytes], Rejection]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("payload", "heads", "fault"), BROKEN.values(), ids=BROKEN)
+@each(("payload", "heads", "fault"), BROKEN.values(), ids=BROKEN)
 def test_a_bad_tail_leaves_the_good_heads(payload: bytes, heads: list[bytes], fault: Rejection) -> None:
     assert envelope.form(payload) is not None
     assert opened(payload) == (heads, [fault])
@@ -211,7 +212,7 @@ AGGREGATES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("payload", "heads"), AGGREGATES.values(), ids=AGGREGATES)
+@each(("payload", "heads"), AGGREGATES.values(), ids=AGGREGATES)
 def test_an_aggregate_opens_into_its_records(payload: bytes, heads: list[bytes]) -> None:
     assert envelope.form(payload) in {Form.KPL, Form.GZIP, Form.LINES}
     assert opened(payload) == (heads, [])
@@ -243,7 +244,7 @@ BAD_AGGREGATES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("payload", "heads", "fault"), BAD_AGGREGATES.values(), ids=BAD_AGGREGATES)
+@each(("payload", "heads", "fault"), BAD_AGGREGATES.values(), ids=BAD_AGGREGATES)
 def test_a_bad_aggregate_is_named(payload: bytes, heads: list[bytes], fault: Rejection) -> None:
     assert envelope.form(payload) is Form.KPL
     assert opened(payload) == (heads, [fault])
@@ -286,7 +287,7 @@ MANY = {
 }
 
 
-@pytest.mark.parametrize("payload", MANY.values(), ids=MANY)
+@each("payload", MANY.values(), ids=MANY)
 def test_records_beyond_the_limit_stay_in_the_envelope(payload: bytes) -> None:
     fault = Rejection(Reason.ENVELOPE_TOO_LARGE, "more than 9 records")
     whole, none = opened(payload, Limits(parts=10))

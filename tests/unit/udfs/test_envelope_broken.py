@@ -4,8 +4,7 @@ import gzip
 import json
 from itertools import product
 
-import pytest
-
+from tests.cases import each
 from tests.leaves import opened
 from udfs import envelope
 
@@ -30,7 +29,7 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN)
+@each("broken", BROKEN.values(), ids=BROKEN)
 def test_those_behind_a_broken_object_are_taken(broken: bytes) -> None:
     for text, between in product((b"%b", b"[%b]"), (b"", b",", b", ", b" ", b"|")):
         heads, _ = opened(text % between.join([A, broken, B, C, broken, B]))
@@ -41,8 +40,8 @@ def test_those_behind_a_broken_object_are_taken(broken: bytes) -> None:
 PRETTY = [json.dumps({"id": number, "l": [{"a": 1}, {"b": 2}], "p": {"q": [{}]}}) for number in range(500)]
 
 
-@pytest.mark.parametrize("indent", [None, 0, 1, 4])
-@pytest.mark.parametrize("bad", [1, 10, 100, 499])
+@each("indent", [None, 0, 1, 4])
+@each("bad", [1, 10, 100, 499])
 def test_however_many_are_broken_the_others_are_taken(bad: int, indent: int | None) -> None:
     spelled = [json.dumps(json.loads(one), indent=indent).encode() for one in PRETTY]
     broken = [one.replace(b'"a": 1', b'"a": x') for one in spelled[:bad]]
@@ -62,7 +61,7 @@ def test_what_comes_in_one_after_the_other_may_break_anywhere() -> None:
         assert heads[-1] == C, A[:end]
 
 
-@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"])
+@each("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"])
 def test_lines_of_another_encoding_are_one_record(encoding: str) -> None:
     payload = b"\n".join([A, B, C]).decode().encode(encoding)
     assert envelope.form(payload) is None

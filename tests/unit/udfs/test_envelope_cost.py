@@ -3,8 +3,7 @@
 import gzip
 from hashlib import md5
 
-import pytest
-
+from tests.cases import each
 from tests.leaves import opened
 from udfs import kpl
 from udfs.envelope import Limits
@@ -31,7 +30,7 @@ EMPTY = {
 }
 
 
-@pytest.mark.parametrize(("unit", "for_each_step"), EMPTY.values(), ids=EMPTY)
+@each(("unit", "for_each_step"), EMPTY.values(), ids=EMPTY)
 def test_what_holds_nothing_counts(unit: bytes, for_each_step: float) -> None:
     allowed = int(1_000 * for_each_step)
     in_bounds, beyond = (gzip.compress(A + unit * number + b" ") for number in (allowed - 30, allowed + 300))
@@ -46,7 +45,7 @@ def too_many(steps: int) -> Rejection:
     return Rejection(Reason.ENVELOPE_TOO_LARGE, f"{what} beyond {steps:,} steps, for its size")
 
 
-@pytest.mark.parametrize("body", [b"\x1a\0", b"\x1a\2\x20\1", b"\x20\1", b"\x35\0\0\0\0", field(3, field(3, b""))])
+@each("body", [b"\x1a\0", b"\x1a\2\x20\1", b"\x20\1", b"\x35\0\0\0\0", field(3, field(3, b""))])
 def test_empty_fields_of_aggregates_count(body: bytes) -> None:
     payload = gzip.compress(sealed(field(3, field(3, A)) + body * 5_000))
     assert opened(payload, Limits(steps=1_000)) == ([A], [too_many(1_000 + len(payload) // 2)])

@@ -3,10 +3,9 @@
 from base64 import b64decode
 from pathlib import Path
 
-import pytest
-
 from stores.project import linked
 from tests.builders import ARRIVAL, PROJECT
+from tests.cases import each
 from tests.leaves import leaves
 
 FILES = Path(__file__).parents[2] / "fixtures" / "envelopes"
@@ -19,7 +18,7 @@ EVENTS = {
 }
 
 
-@pytest.mark.parametrize(("name", "events"), EVENTS.items(), ids=EVENTS)
+@each(("name", "events"), EVENTS.items(), ids=EVENTS)
 def test_every_event_of_the_file_is_taken(name: str, events: int) -> None:
     spelled = (FILES / name).read_bytes()
     payload = b64decode(spelled) if name.endswith("base64") else spelled

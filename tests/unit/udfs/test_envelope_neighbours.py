@@ -8,6 +8,7 @@ import zlib
 
 import pytest
 
+from tests.cases import each
 from tests.leaves import opened
 from udfs import envelope, values
 from udfs.envelope import Limits
@@ -37,7 +38,7 @@ ROWS = {
 }
 
 
-@pytest.mark.parametrize(("group", "heads"), ROWS.values(), ids=ROWS)
+@each(("group", "heads"), ROWS.values(), ids=ROWS)
 def test_what_stands_in_a_row_is_no_level(group: bytes, heads: list[bytes]) -> None:
     assert opened(group * 100) == (heads * 100, [])
     inside = gzip.compress(zipped(group * 9))
@@ -84,13 +85,13 @@ CUT_ARRAYS = {
 }
 
 
-@pytest.mark.parametrize(("payload", "heads"), CUT_ARRAYS.values(), ids=CUT_ARRAYS)
+@each(("payload", "heads"), CUT_ARRAYS.values(), ids=CUT_ARRAYS)
 def test_arrays_that_are_cut_line_by_line_are_not_in_each_other(payload: bytes, heads: list[bytes]) -> None:
     broken = Rejection(Reason.INVALID_JSON, f"an array breaks off, at byte {len(payload):,}")
     assert opened(payload) == (heads, [broken])
 
 
-@pytest.mark.parametrize("indent", [0, 1, None])
+@each("indent", [0, 1, None])
 def test_arrays_of_several_lines_may_lie_in_each_other(indent: int | None) -> None:
     nested: object = [{"a": 1}]
     for _ in range(40):
@@ -134,7 +135,7 @@ SEPARATED = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("payload", "heads"), SEPARATED.values(), ids=SEPARATED)
+@each(("payload", "heads"), SEPARATED.values(), ids=SEPARATED)
 def test_values_are_taken_whatever_people_put_between_them(payload: bytes, heads: list[bytes]) -> None:
     assert envelope.form(payload) is not None
     assert opened(payload) == (heads, [])
@@ -155,12 +156,12 @@ def test_values_that_go_on_behind_lines_like_beginnings_are_whole_however_many()
     assert singles.count(json.dumps(event, indent=0).encode()) == 490
 
 
-@pytest.mark.parametrize("separator", [b"\r", b"\n", "\u2028".encode(), "\u0085".encode(), b"\x1e", b"\x0c"])
+@each("separator", [b"\r", b"\n", "\u2028".encode(), "\u0085".encode(), b"\x1e", b"\x0c"])
 def test_a_cut_value_takes_none_behind_the_next_separator_with_it(separator: bytes) -> None:
     assert opened(separator.join((A, B[:-1], C, A))) == ([A, B[:-1], C, A], [])
 
 
-@pytest.mark.parametrize("separator", [b",", b",\n", b"\x1e", b"\0", b" "])
+@each("separator", [b",", b",\n", b"\x1e", b"\0", b" "])
 def test_members_are_told_apart_by_what_people_put_between_them(separator: bytes) -> None:
     assert opened(separator.join(map(gzip.compress, (A, gzip.compress(B), C)))) == ([A, B, C], [])
 

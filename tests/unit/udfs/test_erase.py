@@ -3,9 +3,8 @@
 import gzip
 import json
 
-import pytest
-
 from tests.builders import cohort, encode
+from tests.cases import each
 from udfs.erase import holder, needles, without
 
 USER = 'mina "밤"@example.com'
@@ -23,12 +22,12 @@ HOLDING = [
 ]
 
 
-@pytest.mark.parametrize("payload", HOLDING, ids=range(len(HOLDING)))
+@each("payload", HOLDING, ids=range(len(HOLDING)))
 def test_an_id_is_found_however_it_is_written(payload: bytes) -> None:
     assert holder(payload, WANTED) == "subject"
 
 
-@pytest.mark.parametrize(
+@each(
     "payload",
     [
         b"",
@@ -57,7 +56,7 @@ def test_entries_go_by_id_and_the_rest_keeps_its_spelling() -> None:
     )
 
 
-@pytest.mark.parametrize("payload", [b"", b"[]", b'{"users":3}', b'{"users":[{"user_id":"b"}]}', b'{"users":'])
+@each("payload", [b"", b"[]", b'{"users":3}', b'{"users":[{"user_id":"b"}]}', b'{"users":'])
 def test_what_names_nobody_wanted_stays_whole(payload: bytes) -> None:
     assert without(payload, {"a"}) == (payload, [])
 

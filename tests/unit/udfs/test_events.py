@@ -4,9 +4,8 @@ import json
 from datetime import datetime, timedelta
 from typing import Any
 
-import pytest
-
 from tests.builders import ARRIVAL, EVENT_B, MISSING, MONTH_END, UPLOAD, YEAR_END, Record, encode, event
+from tests.cases import each
 from udfs import events, parse
 from udfs.model import DECODED, EXPORT_COLUMNS, Rejection, Repair
 
@@ -114,7 +113,7 @@ def test_a_minimal_record_has_empty_objects_and_nothing_else() -> None:
     assert (row["month"], row["identity_rung"], row["extra"]) == ("2026-03", 4, None)
 
 
-@pytest.mark.parametrize(
+@each(
     "event_type",
     ["Play Song", "[Amplitude] Page Viewed", "amplitude__x", " ", "밤편지 😀", "n" * 1024],
     ids=["plain", "of Amplitude", "prefixed already", "a space", "korean", "long"],
@@ -123,15 +122,15 @@ def test_the_name_is_amplitudes_behind_a_prefix(event_type: str) -> None:
     assert row_of(encode(event(event_type=event_type)))["name"] == f"amplitude__{event_type}"
 
 
-@pytest.mark.parametrize("key", ["uuid", "user_id"])
-@pytest.mark.parametrize("value", ["", None, MISSING], ids=["empty", "null", "missing"])
+@each("key", ["uuid", "user_id"])
+@each("value", ["", None, MISSING], ids=["empty", "null", "missing"])
 def test_an_empty_id_is_null(key: str, value: object) -> None:
     row = row_of(encode(event(**{key: value})))
     assert (row[key], row["extra"]) == (None, None)
 
 
-@pytest.mark.parametrize("name", [name for name, kind in EXPORT_COLUMNS.items() if kind is dict])
-@pytest.mark.parametrize(
+@each("name", [name for name, kind in EXPORT_COLUMNS.items() if kind is dict])
+@each(
     ("value", "column", "extra"),
     [
         (None, "{}", None),
@@ -163,7 +162,7 @@ def test_keys_that_differ_in_case_are_two_keys() -> None:
     assert json.loads(row_of(encode(event(user_properties=properties)))["user_properties"]) == properties
 
 
-@pytest.mark.parametrize(
+@each(
     ("change", "extra"),
     [
         ({}, None),
@@ -197,7 +196,7 @@ def test_a_device_clock_does_not_move_the_month() -> None:
     assert row_of(encode(event(**far)))["month"] == "2026-03"
 
 
-@pytest.mark.parametrize(
+@each(
     ("ahead", "month"),
     [(timedelta(0), "2026-04"), (timedelta(days=1), "2026-04"), (timedelta(days=1, microseconds=1), "2026-03")],
     ids=["now", "a day ahead", "more than a day ahead"],
@@ -214,7 +213,7 @@ def test_an_upload_that_is_ahead_of_its_arrival_by_more_than_a_day_counts_as_non
     assert row["extra"] == (None if plausible else f'{{"server_upload_time":"{uploaded}"}}')
 
 
-@pytest.mark.parametrize("uploaded", ["0001-01-01 00:00:00", "2011-12-31 23:59:59.999999"])
+@each("uploaded", ["0001-01-01 00:00:00", "2011-12-31 23:59:59.999999"])
 def test_an_upload_before_there_was_amplitude_counts_as_none(uploaded: str) -> None:
     row = row_of(encode(event(server_upload_time=uploaded)))
     assert (row["server_upload_time"], row["month"]) == (None, "2026-03")

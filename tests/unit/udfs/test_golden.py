@@ -7,10 +7,9 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from stores.project import linked
 from tests.builders import ARRIVAL
+from tests.cases import each
 from udfs.decode import decode
 from udfs.model import DECODED
 
@@ -39,7 +38,7 @@ def readable(name: str, value: Any) -> Any:
     return value.isoformat(" ", "microseconds") if isinstance(value, datetime) else value
 
 
-@pytest.mark.parametrize("name", NAMES)
+@each("name", NAMES)
 def test_row(name: str) -> None:
     payload = (FOLDER / f"{name}.json").read_bytes()
     decoded = dict(zip(DECODED, decode(payload, ARRIVAL.replace(tzinfo=None), REGISTRY), strict=True))

@@ -3,6 +3,7 @@
 import pytest
 from msgspec import Raw
 
+from tests.cases import each
 from udfs import identify
 
 LONG = "9" * 5000
@@ -81,7 +82,7 @@ def raw(text: str | None) -> Raw | None:
     return None if text is None else Raw(text)
 
 
-@pytest.mark.parametrize(("operator", "value", "operand", "result"), MEANINGS.values(), ids=MEANINGS)
+@each(("operator", "value", "operand", "result"), MEANINGS.values(), ids=MEANINGS)
 def test_meaning(operator: str, value: str | None, operand: str, result: str | None) -> None:
     current = identify.Current(raw(value))
     assert current.apply(identify.NAMES.index(operator), Raw(operand)) == (raw(result) != raw(value))
@@ -92,7 +93,7 @@ def test_every_relative_operator_has_a_meaning_here() -> None:
     assert {operator for operator, *_ in MEANINGS.values()} == set(identify.RELATIVE)
 
 
-@pytest.mark.parametrize(("value", "operand"), REFUSED.values(), ids=REFUSED)
+@each(("value", "operand"), REFUSED.values(), ids=REFUSED)
 def test_a_sum_that_is_none_is_refused(value: str | None, operand: str) -> None:
     with pytest.raises(identify.RefusedError):
         identify.add(raw(value), Raw(operand))
@@ -121,13 +122,13 @@ def test_a_snapshot_has_plain_names_only() -> None:
     assert changes == identify.Changes(False, {"$set": Raw('{"a":1}'), "$clearAll": Raw('"-"')}, [], 0)
 
 
-@pytest.mark.parametrize("operator", sorted(identify.OPERATORS - {"$clearAll"}))
-@pytest.mark.parametrize("operand", ['"-"', "1", "null", "true", "[]", '[{"a":1}]'])
+@each("operator", sorted(identify.OPERATORS - {"$clearAll"}))
+@each("operand", ['"-"', "1", "null", "true", "[]", '[{"a":1}]'])
 def test_an_operator_without_an_object_is_refused(operator: str, operand: str) -> None:
     assert identify.changes(f'{{"{operator}":{operand},"b":1}}') == identify.Changes(False, {"b": Raw("1")}, [], 1)
 
 
-@pytest.mark.parametrize("operand", ['"-"', "1", "null", "{}", "[]"])
+@each("operand", ['"-"', "1", "null", "{}", "[]"])
 def test_clear_all_takes_any_operand(operand: str) -> None:
     assert identify.changes(f'{{"$clearAll":{operand}}}') == identify.Changes(True, {}, [], 0)
 

@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-import pytest
-
 from tests.builders import DEVICE, INSERT_ID, MISSING, OTHER_PROJECT, PROJECT, UUID, Record, encode, event
+from tests.cases import each
 from udfs import events, identity, parse
 from udfs.identity import Identity
 from udfs.model import Rejection
@@ -100,22 +99,22 @@ OF_THE_EVENT = {
 }
 
 
-@pytest.mark.parametrize(("found", "rung", "text", "digest"), GOLDEN.values(), ids=GOLDEN)
+@each(("found", "rung", "text", "digest"), GOLDEN.values(), ids=GOLDEN)
 def test_an_identity_stays_what_it_was(found: Identity, rung: int, text: str, digest: str) -> None:
     assert found == Identity(rung, text, bytes.fromhex(digest))
 
 
-@pytest.mark.parametrize(("overrides", "rung"), RUNGS.values(), ids=RUNGS)
+@each(("overrides", "rung"), RUNGS.values(), ids=RUNGS)
 def test_the_first_rung_with_all_its_fields_names_the_event(overrides: Record, rung: int) -> None:
     assert identity_of(event(**overrides)).rung == rung
 
 
-@pytest.mark.parametrize(("rung", "change"), OF_THE_EVENT.values(), ids=OF_THE_EVENT)
+@each(("rung", "change"), OF_THE_EVENT.values(), ids=OF_THE_EVENT)
 def test_what_names_an_event_tells_two_events_apart(rung: Record, change: Record) -> None:
     assert identity_of(event(**rung)) != identity_of(event(**rung | change))
 
 
-@pytest.mark.parametrize(
+@each(
     "rung",
     [{}, {"uuid": None}, {"uuid": None, "$insert_id": None}],
     ids=["rung 1", "rung 2", "rung 3"],
@@ -135,7 +134,7 @@ def test_one_instant_spelt_in_two_ways_is_one_event_at_rung_3() -> None:
     assert identity_of(event(**rung)) == identity_of(again)
 
 
-@pytest.mark.parametrize("processed", [MISSING, None, "2026-03-15 13:02:10.000000", 7])
+@each("processed", [MISSING, None, "2026-03-15 13:02:10.000000", 7])
 def test_the_processed_time_does_not_matter_at_rung_4(processed: object) -> None:
     assert identity_of(event(**WITHOUT_IDS)) == identity_of(event(**WITHOUT_IDS, processed_time=processed))
 

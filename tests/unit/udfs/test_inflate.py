@@ -8,8 +8,7 @@ import tracemalloc
 import zipfile
 import zlib
 
-import pytest
-
+from tests.cases import each
 from udfs import envelope
 from udfs.envelope import Form, Limits
 from udfs.model import Reason, Rejection
@@ -62,7 +61,7 @@ SHAPES = {
 }
 
 
-@pytest.mark.parametrize(("method", "pipe"), SHAPES.values(), ids=SHAPES)
+@each(("method", "pipe"), SHAPES.values(), ids=SHAPES)
 def test_a_zip_of_gzips_of_lines_opens_into_records_as_export_gives_it(method: int, pipe: bool) -> None:
     payload = zipped(*EXPORT, method=method, pipe=pipe)
     assert envelope.form(payload) is Form.ZIP
@@ -70,7 +69,7 @@ def test_a_zip_of_gzips_of_lines_opens_into_records_as_export_gives_it(method: i
     assert opened(gzip.compress(payload)) == (RECORDS, [])
 
 
-@pytest.mark.parametrize(("method", "pipe"), SHAPES.values(), ids=SHAPES)
+@each(("method", "pipe"), SHAPES.values(), ids=SHAPES)
 def test_a_zip_may_be_cut_anywhere(method: int, pipe: bool) -> None:
     """Its directory, which is at the end, is not needed; a cut in there is a fault as well."""
     payload = zipped(*[record + b"\n" for record in RECORDS[:2]], method=method, pipe=pipe)
@@ -87,7 +86,7 @@ def test_a_zip_may_be_cut_anywhere(method: int, pipe: bool) -> None:
     assert opened(payload) == (RECORDS[:2], [])
 
 
-@pytest.mark.parametrize("level", [0, 9], ids=["stored", "deflated"])
+@each("level", [0, 9], ids=["stored", "deflated"])
 def test_a_gzip_may_be_cut_anywhere(level: int) -> None:
     payload = gzip.compress(LINES, level, mtime=0)
     for cut in range(2, len(payload)):
@@ -152,7 +151,7 @@ BAD_ZIPS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("payload", "heads", "detail"), BAD_ZIPS.values(), ids=BAD_ZIPS)
+@each(("payload", "heads", "detail"), BAD_ZIPS.values(), ids=BAD_ZIPS)
 def test_a_bad_zip_is_named_and_its_good_files_come_out(
     payload: bytes, heads: list[bytes], detail: str | None
 ) -> None:
@@ -168,7 +167,7 @@ def test_a_zip_of_nothing_is_empty_as_a_whole_and_an_empty_file_in_it_is_no_faul
     assert opened(zipped(b"", RECORDS[0], gzip.compress(b""))) == ([RECORDS[0]], [])
 
 
-@pytest.mark.parametrize("pipe", [False, True], ids=["sizes before", "sizes behind"])
+@each("pipe", [False, True], ids=["sizes before", "sizes behind"])
 def test_what_a_mac_adds_to_a_zip_is_left_out(pipe: bool) -> None:
     out = Pipe() if pipe else io.BytesIO()
     with zipfile.ZipFile(out, "w") as archive:
@@ -218,7 +217,7 @@ DEFLATED = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("form", "payload", "records"), DEFLATED.values(), ids=DEFLATED)
+@each(("form", "payload", "records"), DEFLATED.values(), ids=DEFLATED)
 def test_whatever_is_deflated_is_opened(form: Form, payload: bytes, records: list[bytes]) -> None:
     assert envelope.form(payload) is form
     assert opened(payload) == (records, [])
@@ -234,14 +233,12 @@ def test_zlib_and_deflate_that_are_damaged_or_cut_are_named() -> None:
     assert (heads, fault.reason) == ([], Reason.ZLIB_INVALID)
 
 
-@pytest.mark.parametrize(
-    "payload", [b"x^2 + 1", b"x\xda\xa9 text", b"\xff\xfe{\0", "밤".encode("euc-kr"), b"\x03\0"]
-)
+@each("payload", [b"x^2 + 1", b"x\xda\xa9 text", b"\xff\xfe{\0", "밤".encode("euc-kr"), b"\x03\0"])
 def test_what_only_looks_like_zlib_or_deflate_is_none(payload: bytes) -> None:
     assert envelope.form(payload) is None
 
 
-@pytest.mark.parametrize("mark", [b"PK\x07\x08", b"PK00"])
+@each("mark", [b"PK\x07\x08", b"PK00"])
 def test_the_mark_of_a_split_zip_is_passed(mark: bytes) -> None:
     assert opened(mark + zipped(RECORDS[0])) == (RECORDS[:1], [])
     assert opened(RECORDS[1] + b"\n" + mark + zipped(RECORDS[0])) == ([RECORDS[1], RECORDS[0]], [])
@@ -252,7 +249,7 @@ def test_a_split_zip_without_its_first_file_is_named() -> None:
     assert opened(b"PK\x07\x08 rest") == ([], [fault])
 
 
-@pytest.mark.parametrize("files", [RECORDS[:2], EXPORT])
+@each("files", [RECORDS[:2], EXPORT])
 def test_a_stored_zip_in_a_stored_zip_ends_by_its_size(files: list[bytes]) -> None:
     stored = zipped(*files, method=zipfile.ZIP_STORED, pipe=True)
     outer = zipped(stored, *files, method=zipfile.ZIP_STORED, pipe=True)
@@ -261,7 +258,7 @@ def test_a_stored_zip_in_a_stored_zip_ends_by_its_size(files: list[bytes]) -> No
     assert opened(outer[:-1])[0] == once * 2
 
 
-@pytest.mark.parametrize("files", [RECORDS[:2], EXPORT])
+@each("files", [RECORDS[:2], EXPORT])
 def test_stored_files_whose_descriptors_have_no_mark_end_by_the_directory(files: list[bytes]) -> None:
     payload = zipped(*files, method=zipfile.ZIP_STORED, pipe=True)
     records = opened(payload)[0]
@@ -327,7 +324,7 @@ BOMBS = {
 }
 
 
-@pytest.mark.parametrize(("payload", "reason"), BOMBS.values(), ids=BOMBS)
+@each(("payload", "reason"), BOMBS.values(), ids=BOMBS)
 def test_a_bomb_comes_to_nothing(payload: bytes, reason: Reason) -> None:
     """4 MiB out of a few KiB: more than there is room for, by size and by ratio."""
     tracemalloc.start()

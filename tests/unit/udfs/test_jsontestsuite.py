@@ -4,10 +4,9 @@ import json
 from hashlib import sha256
 from pathlib import Path
 
-import pytest
-
 from stores.project import linked
 from tests.builders import ARRIVAL, PROJECT
+from tests.cases import each
 from tests.jsontestsuite import cases
 from tests.leaves import Leaf, leaves
 from udfs.model import Kind, Reason
@@ -66,7 +65,7 @@ def test_the_pack_has_the_bytes_of_the_suite() -> None:
     assert sha256(lines.encode()).hexdigest() == SUITE
 
 
-@pytest.mark.parametrize("name", named("y_"))
+@each("name", named("y_"))
 def test_what_is_json_is_read(name: str) -> None:
     reasons = {leaf.reason for leaf in judged(CASES[name])}
     assert reasons <= {Reason.EMPTY} if not CASES[name].strip(b"[] \n") else not reasons & NOT_JSON

@@ -1,7 +1,6 @@
 """What the connector makes of an aggregate, by our rule; tests/integration/test_sources.py asks the connector."""
 
-import pytest
-
+from tests.cases import each
 from tests.kpl import GROUPS, aggregate_of, number, record, sealed, text
 from udfs import kpl
 
@@ -28,7 +27,7 @@ HANDED = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("payload", "handed", "why"), HANDED.values(), ids=HANDED)
+@each(("payload", "handed", "why"), HANDED.values(), ids=HANDED)
 def test_what_the_connector_hands_over_is_a_head_of_the_aggregate(
     payload: bytes, handed: int, why: str | None
 ) -> None:
@@ -38,7 +37,7 @@ def test_what_the_connector_hands_over_is_a_head_of_the_aggregate(
     assert [one.data for one in (*found.records[:handed], *found.dropped)] == list(kpl.data(payload))
 
 
-@pytest.mark.parametrize(
+@each(
     "payload",
     [
         b"",
@@ -56,7 +55,7 @@ def test_what_is_no_aggregate_to_the_connector_is_handed_over_whole(payload: byt
     assert kpl.opened(payload) is None
 
 
-@pytest.mark.parametrize(("body", "handed"), GROUPS.values(), ids=GROUPS)
+@each(("body", "handed"), GROUPS.values(), ids=GROUPS)
 def test_groups_of_protobuf_are_passed_over_where_they_are_whole(body: bytes, handed: list[bytes] | None) -> None:
     found = kpl.opened(sealed(text(1, b"k0") + body))
     assert (found and [one.data for one in found.records[: found.handed_over]]) == handed

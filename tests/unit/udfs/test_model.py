@@ -4,8 +4,6 @@ import gzip
 from datetime import datetime
 from functools import reduce
 
-import pytest
-
 from stores.project import Link, Project, linked
 from stores.rules import EventFilter, Rules
 from tests.builders import (
@@ -19,6 +17,7 @@ from tests.builders import (
     event,
     user_update,
 )
+from tests.cases import each
 from tests.leaves import leaves
 from udfs.attribute import Registry
 from udfs.model import DECODED, EVENT_COLUMNS, EXPORT_COLUMNS, OUTCOME_COLUMNS, Reason, Row
@@ -106,7 +105,7 @@ def judged(payload: bytes, registry: Registry) -> Row:
     return leaves(payload, ARRIVAL.replace(tzinfo=None), registry)[-1].row
 
 
-@pytest.mark.parametrize("reason", Reason, ids=str)
+@each("reason", Reason, ids=str)
 def test_every_reason_has_a_record_that_gets_it(reason: Reason) -> None:
     payload, detail = EXAMPLES[reason]
     registry = BrokenRegistry() if reason is Reason.INTERNAL_ERROR else REGISTRY

@@ -4,9 +4,9 @@ import json
 from typing import Any, NamedTuple
 
 import msgspec
-import pytest
 
 from tests.builders import EVENT_A, EVENT_B, EVENT_C, MISSING, Record, encode, event
+from tests.cases import each
 from udfs import ids, parse
 from udfs.model import EXPORT_COLUMNS, Reason, Rejection
 
@@ -148,7 +148,7 @@ MISFITS = {
 }
 
 
-@pytest.mark.parametrize(("payload", "reason", "detail"), REFUSED.values(), ids=REFUSED)
+@each(("payload", "reason", "detail"), REFUSED.values(), ids=REFUSED)
 def test_what_is_no_event_is_refused_with_its_reason(payload: bytes, reason: Reason, detail: str | None) -> None:
     assert parse.quick(payload) is None
     found = careful(payload)
@@ -156,7 +156,7 @@ def test_what_is_no_event_is_refused_with_its_reason(payload: bytes, reason: Rea
     assert found == (reason, found.detail if detail is None else detail)
 
 
-@pytest.mark.parametrize(("name", "text", "value"), FITTING.values(), ids=FITTING)
+@each(("name", "text", "value"), FITTING.values(), ids=FITTING)
 def test_a_documented_value_is_in_its_column(name: str, text: str, value: object) -> None:
     payload = HEAD + f'"{name}":{text}}}'.encode()
     column = json.loads(f'"{name}"')
@@ -165,7 +165,7 @@ def test_a_documented_value_is_in_its_column(name: str, text: str, value: object
         assert (getattr(found.export, column), found.misfits, found.repairs) == (value, {}, set())
 
 
-@pytest.mark.parametrize(("name", "text", "value", "repair"), MISFITS.values(), ids=MISFITS)
+@each(("name", "text", "value", "repair"), MISFITS.values(), ids=MISFITS)
 def test_any_other_value_stays_under_its_own_name(name: str, text: str, value: object, repair: str | None) -> None:
     payload = HEAD + f'"{name}":{text}}}'.encode()
     found = careful(payload)
@@ -176,7 +176,7 @@ def test_any_other_value_stays_under_its_own_name(name: str, text: str, value: o
         assert (shown(quick[2]), repair) == ({name: value}, None)
 
 
-@pytest.mark.parametrize("record", [EVENT_A, EVENT_B, EVENT_C, event()], ids=["A", "B", "C", "built"])
+@each("record", [EVENT_A, EVENT_B, EVENT_C, event()], ids=["A", "B", "C", "built"])
 def test_documented_events_never_need_the_careful_way(record: Record) -> None:
     found = parse.quick(encode(record))
     assert found is not None
@@ -204,13 +204,13 @@ CAREFUL = {
 }
 
 
-@pytest.mark.parametrize("change", CAREFUL.values(), ids=CAREFUL)
+@each("change", CAREFUL.values(), ids=CAREFUL)
 def test_the_quick_way_leaves_to_the_careful_one(change: Record) -> None:
     assert parse.quick(encode(event(**change))) is None
 
 
-@pytest.mark.parametrize("field", ["uuid", "user_id", "device_id", "$insert_id"])
-@pytest.mark.parametrize(
+@each("field", ["uuid", "user_id", "device_id", "$insert_id"])
+@each(
     "word",
     [*ids.NOBODY, "N/A", "UNKNOWN", "Unknown", "uNkNoWn", "LMY47D", "LMY47d"],
 )  # fmt: skip
@@ -220,8 +220,8 @@ def test_an_id_that_means_nobody_is_none_and_stays_readable(field: str, word: st
     assert not getattr(found.export, field.strip("$"))
 
 
-@pytest.mark.parametrize("field", ["uuid", "user_id", "device_id", "$insert_id"])
-@pytest.mark.parametrize("number", ["7", "-7", str(2**63 - 1), str(2**63), "9" * 5000])
+@each("field", ["uuid", "user_id", "device_id", "$insert_id"])
+@each("number", ["7", "-7", str(2**63 - 1), str(2**63), "9" * 5000])
 def test_an_integer_is_an_id_by_its_digits(field: str, number: str) -> None:
     payload = HEAD + f'"{field}":{number}}}'.encode()
     assert parse.quick(payload) is None
@@ -230,13 +230,13 @@ def test_an_integer_is_an_id_by_its_digits(field: str, number: str) -> None:
     assert found.repairs == {f"id_from_number:{field}"}
 
 
-@pytest.mark.parametrize("word", ["nobody", "anonymous ", "00", "-10", "null@example.com", "nada", "[]", "true"])
+@each("word", ["nobody", "anonymous ", "00", "-10", "null@example.com", "nada", "[]", "true"])
 def test_an_id_that_only_looks_like_nobody_is_one(word: str) -> None:
     found = parsed(encode(event(user_id=word)))
     assert (found.export.user_id, found.misfits, found.repairs) == (word, {}, set())
 
 
-@pytest.mark.parametrize("name", [MISSING, None], ids=["missing", "null"])
+@each("name", [MISSING, None], ids=["missing", "null"])
 def test_amplitudes_other_names_are_read(name: object) -> None:
     record = event(event_type=name, event_time=name, event_name="Play", created_at="2026-03-15 09:30:28.583000")
     found = parsed(encode(record))
@@ -258,7 +258,7 @@ def test_the_last_of_two_equal_keys_counts_where_no_rule_looks() -> None:
     assert (found.misfits, found.repairs) == ({}, {"duplicate_field"})
 
 
-@pytest.mark.parametrize("field", ["device_id", "$insert_id"])
+@each("field", ["device_id", "$insert_id"])
 def test_with_a_uuid_other_ids_may_stand_twice(field: str) -> None:
     found = parsed(HEAD + f'"uuid":"u","{field}":"a","{field}":"b"}}'.encode())
     assert getattr(found.export, field.strip("$")) == "b"
@@ -288,7 +288,7 @@ def test_40_levels_are_an_event() -> None:
     assert bytes(found[0].data) == b'{"x":' * 40 + b"1" + b"}" * 40
 
 
-@pytest.mark.parametrize(
+@each(
     ("name", "value"),
     [
         ("paying", True),

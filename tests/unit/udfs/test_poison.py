@@ -12,9 +12,8 @@ import re
 from datetime import datetime
 from pathlib import Path
 
-import pytest
-
 from tests.builders import EVENT_C, MISSING, PROJECT, cohort, encode, event, user_update
+from tests.cases import each
 from tests.poison import (
     PLAIN,
     Outcome,
@@ -201,10 +200,10 @@ FIELDS: Rows = {
     },
 }  # fmt: skip
 ROWS = BYTES | FIELDS
-CASES = [pytest.param(*case, id=f"{row}: {name}") for row, cases in ROWS.items() for name, case in cases.items()]
+CASES = {f"{row}: {name}": case for row, cases in ROWS.items() for name, case in cases.items()}
 
 
-@pytest.mark.parametrize(("payload", "expected"), CASES)
+@each(("payload", "expected"), CASES.values(), ids=CASES)
 def test_each_row_of_the_contract_is_handled_as_it_says(payload: bytes, expected: list[Outcome]) -> None:
     assert outcomes(payload) == expected
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.cases import each
 from udfs import lists, profile
 from udfs.profile import Clock, Profile, Update
 
@@ -64,26 +65,26 @@ MERGED = {
 }
 
 
-@pytest.mark.parametrize(("updates", "expected"), MERGED.values(), ids=MERGED)
+@each(("updates", "expected"), MERGED.values(), ids=MERGED)
 def test_updates_merge_in_clock_order(updates: list[tuple[int, Any]], expected: Any) -> None:
     assert properties(merged(*[update(*one) for one in updates])) == expected
 
 
-@pytest.mark.parametrize(("updates", "_"), MERGED.values(), ids=MERGED)
-def test_what_is_loaded_is_what_was_dumped(updates: list[tuple[int, Any]], _: Any) -> None:
+@each("updates", [updates for updates, _ in MERGED.values()], ids=MERGED)
+def test_what_is_loaded_is_what_was_dumped(updates: list[tuple[int, Any]]) -> None:
     known = merged(*[update(*one) for one in updates])
     assert Profile.load(*known.dump()).dump() == known.dump()
 
 
-@pytest.mark.parametrize(("updates", "_"), MERGED.values(), ids=MERGED)
-def test_a_repeated_update_changes_nothing(updates: list[tuple[int, Any]], _: Any) -> None:
+@each("updates", [updates for updates, _ in MERGED.values()], ids=MERGED)
+def test_a_repeated_update_changes_nothing(updates: list[tuple[int, Any]]) -> None:
     known = merged(*[update(*one) for one in updates])
     before = known.dump()
     assert not any(known.apply(update(*one)) for one in updates)
     assert known.dump() == before
 
 
-@pytest.mark.parametrize("field", Clock._fields)
+@each("field", Clock._fields)
 def test_each_part_of_the_clock_decides_behind_those_before(field: str) -> None:
     behind = Clock._fields[Clock._fields.index(field) + 1 :]
     early = Clock(5, 5, 5, 5, 5)
@@ -153,7 +154,7 @@ def test_the_layout_of_a_profile() -> None:
     )
 
 
-@pytest.mark.parametrize(
+@each(
     "merge",
     ["", "[]", "{}", '{"version":2}', '{"version":2,"updates":[],"properties":{}}', '{"version":1}'],
 )

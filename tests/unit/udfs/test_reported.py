@@ -4,12 +4,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import pytest
 from click.testing import CliRunner
 
 from ops.cli.explain_record import explain_record
 from stores.project import Link, Project, linked
 from tests.builders import ARRIVAL, PROJECT, encode, event
+from tests.cases import each
 from udfs.attribute import Registry
 from udfs.decode import decode
 from udfs.model import DECODED
@@ -25,7 +25,7 @@ def decoded(payload: bytes, registry: Registry = ACME) -> dict[str, Any]:
     return dict(zip(DECODED, decode(payload, ARRIVAL.replace(tzinfo=None), registry), strict=True))
 
 
-@pytest.mark.parametrize(
+@each(
     ("uploaded", "why"),
     [
         ("2022:05:27 01:02:42.047099", 'no timestamp: "2022:05:27 01:02:42.047099"'),
@@ -53,7 +53,7 @@ def test_an_integer_names_the_user_whom_an_update_is_about() -> None:
     assert row["repairs"].split()[0] == "id_from_number:user_id"
 
 
-@pytest.mark.parametrize(
+@each(
     ("name", "repairs"),
     [
         ("cohort_integer_user.json", "id_from_number:user_id"),
@@ -76,7 +76,7 @@ def test_rows_of_amplitude_that_are_no_stream_have_reasons_of_their_own() -> Non
     assert request["detail"] == "the body of a request to one of Amplitude's APIs"
 
 
-@pytest.mark.parametrize(
+@each(
     ("name", "words"),
     [
         ("c1_upload.json", "of its arrival: server_upload_time cannot be used"),
@@ -94,7 +94,7 @@ def test_explain_record_names_what_is_odd(name: str, words: str) -> None:
 KEY = "0123456789abcdef0123456789abcdef"
 
 
-@pytest.mark.parametrize(
+@each(
     ("payload", "reason"),
     [
         (encode({"app": KEY, "event_type": "Play"}), "app_invalid"),
@@ -115,7 +115,7 @@ def test_no_detail_shows_a_key(payload: bytes, reason: str) -> None:
     assert KEY[:8] not in row["detail"]
 
 
-@pytest.mark.parametrize("spelled", [r"\u0000", r"null\u0000", r"\u0000Unknown"])
+@each("spelled", [r"\u0000", r"null\u0000", r"\u0000Unknown"])
 def test_an_id_that_is_nobody_without_its_nuls_is_none(spelled: str) -> None:
     row = decoded(f'{{"app":434735,"event_type":"a","uuid":"{spelled}","user_id":"{spelled}"}}'.encode())
     assert (row["uuid"], row["user_id"], row["identity_rung"]) == (None, None, 4)
@@ -123,7 +123,7 @@ def test_an_id_that_is_nobody_without_its_nuls_is_none(spelled: str) -> None:
     assert decoded(update.encode())["to_profile"] is False
 
 
-@pytest.mark.parametrize("key", ["cohort_id", "in_cohort", "computed_time", "users"])
+@each("key", ["cohort_id", "in_cohort", "computed_time", "users"])
 def test_a_cohort_message_that_says_two_things_is_refused(key: str) -> None:
     whole = '{"cohort_id":"gs72ns","in_cohort":true,"computed_time":"1773567000","users":[]'
     twice = {"cohort_id": '"x"', "in_cohort": "false", "computed_time": '"1"', "users": "[]"}[key]
@@ -131,7 +131,7 @@ def test_a_cohort_message_that_says_two_things_is_refused(key: str) -> None:
     assert (row["reason"], row["detail"]) == ("duplicate_key", f"{key} stands 2 times")
 
 
-@pytest.mark.parametrize("key", ["event_name", "compute_time"])
+@each("key", ["event_name", "compute_time"])
 def test_what_takes_the_place_of_a_field_may_be_there_once_as_well(key: str) -> None:
     twice = f'{{"app":434735,"cohort_id":"gs72ns","{key}":"1","{key}":"2"'
     assert decoded(f"{twice}}}".encode())["detail"] == f"{key} stands 2 times"
@@ -139,9 +139,7 @@ def test_what_takes_the_place_of_a_field_may_be_there_once_as_well(key: str) -> 
     assert decoded(beside.encode())["kind"] == "event"
 
 
-@pytest.mark.parametrize(
-    "computed", ['"1_764_000_000"', '" 1764000000 "', '"١٧٦٤٠٠٠٠٠٠"', '"2026-11-27 06:00:00"']
-)
+@each("computed", ['"1_764_000_000"', '" 1764000000 "', '"١٧٦٤٠٠٠٠٠٠"', '"2026-11-27 06:00:00"'])
 def test_a_cohorts_time_is_a_plain_number(computed: str) -> None:
     row = decoded(f'{{"cohort_id":"gs72ns","in_cohort":true,"computed_time":{computed},"users":[]}}'.encode())
     assert row["reason"] == "cohort_invalid"

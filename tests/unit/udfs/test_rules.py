@@ -8,6 +8,7 @@ import pytest
 from stores.project import linked
 from stores.rules import rules_of
 from tests.builders import ARRIVAL, DEVICE, INSERT_ID, PROJECT, USER, cohort, encode, event, user_update
+from tests.cases import each
 from tests.leaves import leaves
 from udfs import cohorts, decode
 from udfs.attribute import Registry
@@ -36,7 +37,7 @@ def hashed(text: str) -> str:
 SEVEN, TRUE, OBJECT = hashed("7"), hashed("true"), hashed('{"b":1}')
 
 
-@pytest.mark.parametrize(
+@each(
     ("rule", "fields", "stored"),
     [
         ({"ip_address": "drop"}, {"ip_address": SECRET}, {"ip_address": None}),
@@ -87,7 +88,7 @@ def test_a_path_that_stands_twice_is_gone_both_times() -> None:
     assert row(spelled, registry({"event_properties.a.b": "drop"}))["event_properties"] == '{"a":{"c":1}}'
 
 
-@pytest.mark.parametrize(
+@each(
     ("properties", "stored"),
     [
         ({"phone": SECRET, "plan": "pro"}, '{"plan":"pro"}'),
@@ -128,7 +129,7 @@ def test_a_cohort_message_is_kept_and_stored_without_it() -> None:
     assert row(message, registry({"event_properties.phone": "drop"})) == without
 
 
-@pytest.mark.parametrize("changes", [{"uuid": None}, {"uuid": None, "$insert_id": None, "event_id": None}])
+@each("changes", [{"uuid": None}, {"uuid": None, "$insert_id": None, "event_id": None}])
 def test_identities_are_made_before_rules_hold(changes: dict[str, Any]) -> None:
     record = event(event_properties={"a": SECRET}, **changes)
     without, found = (row(record, known) for known in (registry(), registry({"event_properties.a": "drop"})))
@@ -137,7 +138,7 @@ def test_identities_are_made_before_rules_hold(changes: dict[str, Any]) -> None:
     ]
 
 
-@pytest.mark.parametrize(
+@each(
     ("one", "stays_out"),
     [
         ({"event": "session_start"}, True),
@@ -187,7 +188,7 @@ def test_filters_look_at_what_came_and_at_events_alone() -> None:
     assert row(user_update(platform="Web"), known)["kind"] == Kind.USER_UPDATE
 
 
-@pytest.mark.parametrize(
+@each(
     "record",
     [
         event(event_type="[Notifly] push", phone=SECRET),

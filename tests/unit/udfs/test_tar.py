@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.cases import each
 from tests.leaves import opened
 from udfs import envelope, tar
 from udfs.envelope import Form, Limits
@@ -33,7 +34,7 @@ WHOLE = tarred(A, B, C)
 KINDS = {"pax": tarfile.PAX_FORMAT, "GNU": tarfile.GNU_FORMAT, "ustar": tarfile.USTAR_FORMAT}
 
 
-@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+@each("kind", KINDS.values(), ids=KINDS)
 def test_the_files_of_a_tar_come_out_in_their_order(kind: int) -> None:
     payload = tarred(A, B, b"", C, gzip.compress(A), kind=kind)
     assert envelope.form(payload) is Form.TAR
@@ -42,7 +43,7 @@ def test_the_files_of_a_tar_come_out_in_their_order(kind: int) -> None:
     assert opened(A + b"\n" + payload + payload + b"\n" + C) == ([A, *[A, *BS, C, A] * 2, C], [])
 
 
-@pytest.mark.parametrize("kind", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT])
+@each("kind", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT])
 def test_long_names_are_no_files(kind: int) -> None:
     assert opened(tarred(A, B, kind=kind, name="밤" * 99 + "/{}.json")) == ([A, *BS], [])
 

@@ -4,9 +4,9 @@ import json
 from typing import Any
 
 import msgspec
-import pytest
 
 from tests.builders import encode, event
+from tests.cases import each
 from udfs import text
 from udfs.model import Reason, Rejection, Repair
 from udfs.text import BOM, MAX_BYTES, MAX_DEPTH, TOO_DEEP, Fields
@@ -72,7 +72,7 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize(("payload", "reason", "detail"), REFUSED.values(), ids=REFUSED)
+@each(("payload", "reason", "detail"), REFUSED.values(), ids=REFUSED)
 def test_what_is_no_object_is_refused_with_the_place(payload: bytes, reason: Reason, detail: str) -> None:
     assert text.fields(payload) == Rejection(reason, detail)
 
@@ -106,7 +106,7 @@ MENDED: dict[str, tuple[str, Any, set[Repair]]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("spelled", "kept", "repairs"), MENDED.values(), ids=MENDED)
+@each(("spelled", "kept", "repairs"), MENDED.values(), ids=MENDED)
 def test_what_can_be_mended_is_and_is_named(spelled: str, kept: object, repairs: set[Repair]) -> None:
     found = fields_of(spelled.encode())
     assert (shown(dict(found.pairs)), found.repairs) == (kept, repairs)
@@ -120,7 +120,7 @@ def test_fields_keep_their_order_and_duplicates() -> None:
     ]
 
 
-@pytest.mark.parametrize(
+@each(
     "number",
     ["0", "-1", str(2**63 - 1), str(-(2**63)), str(2**63), "9" * 5000, "1.0", "1.50", "1e400", "-1E-400", "0.1"],
 )
@@ -129,7 +129,7 @@ def test_a_number_keeps_its_spelling(number: str) -> None:
     assert msgspec.json.encode(value).decode() == number
 
 
-@pytest.mark.parametrize(
+@each(
     ("digits", "kind"),
     [(str(2**63 - 1), int), (str(-(2**63)), int), (str(2**63), msgspec.Raw), (str(-(2**63) - 1), msgspec.Raw)],
 )
@@ -138,7 +138,7 @@ def test_an_integer_is_one_as_far_as_64_bits_go(digits: str, kind: type) -> None
     assert type(value) is kind
 
 
-@pytest.mark.parametrize(
+@each(
     ("spelled", "value"),
     [("1.50", 1.5), ("1e400", None), ("-1e400", None), ("9" * 400, None), ("1e-400", 0.0), ("9" * 300, 1e300)],
 )
@@ -157,7 +157,7 @@ AROUND = {
 }
 
 
-@pytest.mark.parametrize(("opening", "closing", "levels"), AROUND.values(), ids=AROUND)
+@each(("opening", "closing", "levels"), AROUND.values(), ids=AROUND)
 def test_64_levels_are_read_and_65_are_not(opening: bytes, closing: bytes, levels: int) -> None:
     times = (MAX_DEPTH - 2) // levels
     innermost = opening * times + b"[]" + closing * times
@@ -165,8 +165,8 @@ def test_64_levels_are_read_and_65_are_not(opening: bytes, closing: bytes, level
     assert text.fields(b'{"x":[' + innermost + b"]}") == TOO_DEEP
 
 
-@pytest.mark.parametrize("bomb", [b"[" * 100_000, b'{"a":' * 100_000, b'[{"a":' * 100_000])
-@pytest.mark.parametrize("head", [b"", b'{"app":434735,"event_type":"a","data":'], ids=["bare", "in an event"])
+@each("bomb", [b"[" * 100_000, b'{"a":' * 100_000, b'[{"a":' * 100_000])
+@each("head", [b"", b'{"app":434735,"event_type":"a","data":'], ids=["bare", "in an event"])
 def test_a_depth_bomb_is_too_deep_even_when_it_is_cut(head: bytes, bomb: bytes) -> None:
     assert text.fields(head + bomb) == TOO_DEEP
 
@@ -178,7 +178,7 @@ def test_many_brackets_beside_each_other_are_not_deep() -> None:
     assert text.may_be_deep(b"[{" * (MAX_DEPTH // 2) + b"[")
 
 
-@pytest.mark.parametrize(
+@each(
     ("spelled", "kept"),
     [
         (r'{"a\u0000b":"\u0000\u0000c"}', '{"ab":"c"}'),

@@ -3,8 +3,8 @@
 from typing import Any
 
 import msgspec
-import pytest
 
+from tests.cases import each
 from udfs.export.answers import (
     AUTH_SECONDS,
     FAILED_SECONDS,
@@ -30,7 +30,7 @@ def test_all_are_accepted() -> None:
     assert judged(200, code=200, events_ingested=6) == Verdict(accepted=(0, 1, 2, 3, 4, 5))
 
 
-@pytest.mark.parametrize("status", [400, 401])
+@each("status", [400, 401])
 def test_a_wrong_key_keeps_all_and_stops_the_project(status: int) -> None:
     verdict = judged(status, count=2, code=status, error=f"Invalid API key: {'0a1b' * 8}")
     assert "0a1b" not in verdict.words
@@ -59,9 +59,7 @@ def test_the_last_one_named_leaves_nothing_to_send() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("status", "reason"), [(400, Refused.REFUSED), (403, Refused.BLOCKED), (413, Refused.TOO_LARGE)]
-)
+@each(("status", "reason"), [(400, Refused.REFUSED), (403, Refused.BLOCKED), (413, Refused.TOO_LARGE)])
 def test_an_event_that_is_not_named_is_found_by_halves(status: int, reason: Refused) -> None:
     assert judged(status, count=5).again == ((0, 1), (2, 3, 4))
     assert judged(status, count=1).refused == {0: Refusal(reason, f"HTTP {status}")}
@@ -87,14 +85,12 @@ def test_a_project_that_sends_too_much_waits_as_a_whole() -> None:
     )
 
 
-@pytest.mark.parametrize(("status", "words"), [(500, "HTTP 500"), (503, "HTTP 503"), (None, "no answer")])
+@each(("status", "words"), [(500, "HTTP 500"), (503, "HTTP 503"), (None, "no answer")])
 def test_what_failed_at_amplitude_waits(status: int | None, words: str) -> None:
     assert judged(status, count=1) == Verdict(later={0: FAILED_SECONDS}, words=words)
 
 
-@pytest.mark.parametrize(
-    "body", [b"", b"<html>", b"[]", b"\xff", b'{"throttled_events":5,"throttled_users":[1]}', b"[" * 5000]
-)
+@each("body", [b"", b"<html>", b"[]", b"\xff", b'{"throttled_events":5,"throttled_users":[1]}', b"[" * 5000])
 def test_an_answer_of_another_form_names_nobody(body: bytes) -> None:
     assert judge(429, body, EVENTS[:1]).later == {0: THROTTLED_SECONDS}
     assert judge(400, body, EVENTS[:1]).refused == {0: Refusal(Refused.REFUSED, "HTTP 400")}

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from tests.cases import each
 from udfs import classify
 from udfs.export import taxonomy
 from udfs.export.message import Channel, Verb, message_event
@@ -45,7 +46,7 @@ def test_an_event_as_amplitude_takes_it() -> None:
     }
 
 
-@pytest.mark.parametrize(
+@each(
     ("form", "shown"),
     [
         (Personal.PLAIN, "+821012345678"),
@@ -64,7 +65,7 @@ def test_each_name_is_one_that_the_way_in_knows_as_our_own() -> None:
     assert all(name.startswith(classify.SPECIAL) for name in names)
 
 
-@pytest.mark.parametrize(
+@each(
     ("fields", "wrong"),
     [
         ({"version": 2}, "$.version"),
@@ -85,7 +86,7 @@ def test_what_is_wrong_is_said(fields: dict[str, Any], wrong: str) -> None:
         read(**fields)
 
 
-@pytest.mark.parametrize("payload", [b"", b"[]", b"{", b'{"a":"\xff"}', b"[" * 60_000])
+@each("payload", [b"", b"[]", b"{", b'{"a":"\xff"}', b"[" * 60_000])
 def test_bytes_that_are_no_message_event_are_refused(payload: bytes) -> None:
     with pytest.raises(ValueError) as refused:  # noqa: PT011  each has words of its own
         message_event(payload)
