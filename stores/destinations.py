@@ -69,12 +69,12 @@ class Destinations:
         except MissingError:
             return []
 
-    def change_state(self, destination: Destination, state: str, words: str) -> bool:
-        """Bring a destination into a state, unless it has changed since it was read; returns whether it was."""
+    def change_state(self, destination: Destination, state: str, words: str) -> Destination | None:
+        """Bring a destination into a state; returns it as it is then, None where it has changed meanwhile."""
         if (state, words) == (destination.state, destination.words):
-            return True
-        item = _item(destination._replace(state=state, words=words, since=dynamodb.now()))
-        return self.table.put(item, "since = :seen", seen=destination.since).written
+            return destination
+        changed = destination._replace(state=state, words=words, since=dynamodb.now())
+        return changed if self.table.put(_item(changed), "since = :seen", seen=destination.since).written else None
 
 
 def _item(destination: Destination) -> Item:

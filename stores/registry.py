@@ -11,7 +11,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Any, Final, Generic, TypeVar
 
 from botocore.config import Config
 
@@ -21,30 +21,29 @@ from stores.leases import Lease, LeaseLostError, Leases
 from stores.project import Project
 from stores.projects import Projects
 
-# A worker's reader gives up soon and comes again: what hangs leaves an old copy, not a stuck thread.
-_IMPATIENT: Final = Config(
-    connect_timeout=1, read_timeout=2, retries={"mode": "standard", "total_max_attempts": 2}
-)
+IMPATIENT: Final = Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", "total_max_attempts": 2})
+"""A worker's reader gives up soon and comes again: what hangs leaves an old copy, not a stuck thread."""
 
 Registry = Mapping[int | str, Project]
+_Copy = TypeVar("_Copy")
 
 log = logging.getLogger(__name__)
 
 
-class CachedRegistry:
-    """A worker's copy of the registry: a call gives it, at once and whatever the tables do.
+class CachedRegistry(Generic[_Copy]):
+    """A worker's copy of the registry or of other tables: a call gives it, at once and whatever the tables do.
 
     Raises StoreError at construction when the table cannot be read; later failures keep the last good copy. A call
     raises LeaseLostError for good once a reading has.
     """
 
-    def __init__(self, read: Callable[[], Registry], now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, read: Callable[[], _Copy], now: Callable[[], float] = time.monotonic) -> None:
         self._read, self._now = read, now
         self._failing = False
         self._lost: LeaseLostError | None = None
         self._load()
 
-    def __call__(self) -> Registry:
+    def __call__(self) -> _Copy:
         if self._lost:
             raise self._lost
         return self._copy
@@ -82,7 +81,7 @@ class CachedRegistry:
         self._read_at = begin
 
 
-def _keep_fresh(registry: "weakref.ref[CachedRegistry]", seconds: float) -> None:
+def _keep_fresh(registry: "weakref.ref[CachedRegistry[Any]]", seconds: float) -> None:
     while True:
         time.sleep(seconds)
         used = registry()
@@ -101,9 +100,9 @@ def registered(projects: Projects, cohorts: Cohorts) -> Registry:
 
 def open_registry(
     address: dynamodb.TablesAddress, refresh_seconds: float, lease: Lease | None = None
-) -> CachedRegistry:
+) -> CachedRegistry[Registry]:
     """The registry as a worker opens it, with the lease that its job holds. Raises StoreError, LeaseLostError."""
-    client = aws.client("dynamodb", address.region, address.endpoint, _IMPATIENT)
+    client = aws.client("dynamodb", address.region, address.endpoint, IMPATIENT)
 
     def fresh() -> Registry:
         if lease:

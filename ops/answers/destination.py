@@ -4,6 +4,8 @@ from datetime import datetime
 from typing import Final, NamedTuple
 from uuid import uuid4
 
+import msgspec
+
 from udfs.export.answers import State
 from udfs.export.deliver import Post, deliver
 from udfs.model import EXPORT_PREFIX
@@ -42,7 +44,7 @@ def tested(post: Post, now: datetime) -> Tested:
         "library": "notifly",
         "event_properties": {},
     }
-    found = deliver([event], post, lambda: False)
+    found = deliver([msgspec.json.encode(event)], post, lambda: False)
     if found.accepted:
         return Tested(True, State.OK, "", "")
     fix = _FIXES.get(found.state, "" if found.refused else _NO_ANSWER)

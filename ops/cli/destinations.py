@@ -2,8 +2,8 @@
 
 import json
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,7 +14,7 @@ from rich.table import Table
 from ops.answers.destination import tested
 from ops.cli.terminal import PROJECT_ID, Commands, as_json_option, cell, example, waiting
 from settings import load
-from stores.amplitude import HOSTS, Uploads
+from stores.amplitude import HOSTS, Response, Uploads
 from stores.destinations import Destination, Destinations
 from stores.errors import StoreError
 from stores.projects import Projects
@@ -133,9 +133,13 @@ def test(config: Path, /, project_id: int) -> None:
     table = Destinations(settings.tables_address)
     one = table.get(project_id)
     key = seal_of(settings.export.seal_keys_file).open(project_id, one.api_key)
-    uploads = Uploads(settings.export.endpoint, settings.export.timeout_seconds)
+    uploads = Uploads(settings.export.endpoint)
+
+    def post(events: Sequence[bytes]) -> Response:
+        return uploads.post(one.region, key, events, settings.export.timeout_seconds)
+
     with waiting(f"an event for project {project_id}"):
-        found = tested(partial(uploads.post, one.region, key), datetime.now(UTC))
+        found = tested(post, datetime.now(UTC))
     told = f"{found.words}: {found.fix}" if found.fix else ""
     if one.state != State.PAUSED:
         table.change_state(one, found.state, found.words)

@@ -51,9 +51,9 @@ def keys(file: Path) -> Keys:
     return Keys(api_key, secret_key, file)
 
 
-def pool(timeout: urllib3.Timeout) -> urllib3.PoolManager:
-    """Connections that never try again by themselves: whoever asks knows whether to."""
-    return urllib3.PoolManager(retries=False, timeout=timeout, maxsize=32)
+def pool(timeout: urllib3.Timeout, kept: int = 32) -> urllib3.PoolManager:
+    """Connections that never try again by themselves: whoever asks knows whether to. So many a host are kept."""
+    return urllib3.PoolManager(retries=False, timeout=timeout, maxsize=kept)
 
 
 class Reading:

@@ -131,13 +131,14 @@ def test_all_kinds_of_events_end_as_they_deserve_and_amplitude_has_each_once(
     (folder / "throttled").write_text("eager")
     kinds = ("fine", "fine", "fine", "no time", "no user", "blocked", "eager")
     events = [event(at, kinds[at % len(kinds)]) for at in range(1_000)]
-    uploads = Uploads(endpoint, 10)
+    uploads = Uploads(endpoint)
 
-    def post(batch: Sequence[Any]) -> tuple[int | None, bytes]:
-        return uploads.post("us", KEY, batch)
+    def post(batch: Sequence[bytes]) -> tuple[int | None, bytes]:
+        return uploads.post("us", KEY, batch, 10)
 
-    found = deliver(events, post, lambda: False)
-    again = deliver([events[at] for at in sorted(found.accepted)], post, lambda: False)
+    encoded = [json.dumps(one).encode() for one in events]
+    found = deliver(encoded, post, lambda: False)
+    again = deliver([encoded[at] for at in sorted(found.accepted)], post, lambda: False)
     wanted = Counter(kinds[at % len(kinds)] for at in range(1_000))
     assert (len(found.accepted), len(again.accepted), len(found.later)) == (wanted["fine"],) * 2 + (
         wanted["eager"],
@@ -169,6 +170,6 @@ def event(at: int, kind: str) -> dict[str, Any]:
 
 
 def test_nobody_there_is_no_answer_and_all_wait() -> None:
-    uploads = Uploads(f"http://127.0.0.1:{free_port()}", 1)
-    found = deliver([event(0, "fine")], partial(uploads.post, "us", KEY), lambda: False)
+    uploads = Uploads(f"http://127.0.0.1:{free_port()}")
+    found = deliver([b"{}"], partial(uploads.post, "us", KEY, seconds=1), lambda: False)
     assert (found.later, found.words) == ({0: 10.0}, "no answer")

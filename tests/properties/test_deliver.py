@@ -18,7 +18,8 @@ class Amplitude:
     def __init__(self, names_all: bool) -> None:
         self.names_all, self.taken = names_all, list[int]()
 
-    def post(self, events: Sequence[Event]) -> tuple[int, bytes]:
+    def post(self, encoded: Sequence[Event]) -> tuple[int, bytes]:
+        events = [json.loads(one) for one in encoded]
         fates = [event["fate"] for event in events]
         if "large" in fates:
             return 413, b""
@@ -37,9 +38,13 @@ class Amplitude:
         return 200, b""
 
 
+def events_of(fates: Sequence[str]) -> list[Event]:
+    return [json.dumps({"at": at, "fate": fate, "user_id": f"u{at}"}).encode() for at, fate in enumerate(fates)]
+
+
 @given(st.lists(st.sampled_from(FATES), max_size=60), st.booleans())
 def test_each_event_ends_once_and_as_it_deserves(fates: list[str], names_all: bool) -> None:
-    events = [{"at": at, "fate": fate, "user_id": f"u{at}"} for at, fate in enumerate(fates)]
+    events = events_of(fates)
     amplitude = Amplitude(names_all)
     found = deliver(events, amplitude.post, lambda: False)
     ends = {
@@ -59,7 +64,7 @@ def test_each_event_ends_once_and_as_it_deserves(fates: list[str], names_all: bo
 
 @given(st.lists(st.sampled_from(FATES), max_size=20), st.integers(0, 5))
 def test_what_is_late_waits(fates: list[str], posts: int) -> None:
-    events = [{"at": at, "fate": fate, "user_id": f"u{at}"} for at, fate in enumerate(fates)]
+    events = events_of(fates)
     amplitude, left = Amplitude(names_all=True), iter(range(posts))
     found = deliver(events, amplitude.post, lambda: next(left, None) is None)
     assert found.requests <= posts

@@ -13,8 +13,18 @@ import msgspec
 
 from udfs import text
 
-Event = Mapping[str, Any]
-"""An event as it is sent: `taxonomy.rendered`."""
+Event = bytes
+"""An event as it is sent: `taxonomy.rendered` as JSON, never encoded again."""
+
+
+class _Ids(msgspec.Struct):
+    """Whose event it is."""
+
+    user_id: str | None = None
+    device_id: str | None = None
+
+
+_ids: Final = msgspec.json.Decoder(_Ids).decode
 
 
 class Refused(StrEnum):
@@ -152,7 +162,8 @@ def _throttled(said: Mapping[str, Any], events: Sequence[Event], words: str) -> 
     named = set(_places(said.get("throttled_events"), len(events)))
     later: dict[int, float] = {}
     for place, event in enumerate(events):
-        ids = {event.get("user_id"), event.get("device_id")}
+        whose = _ids(event)
+        ids = {whose.user_id, whose.device_id}
         if ids & by_quota:
             later[place] = QUOTA_SECONDS
         elif place in named or ids & by_rate:

@@ -66,7 +66,7 @@ def table() -> Table:
 
 
 @pytest.fixture
-def copy(table: Table, clock: Clock) -> CachedRegistry:
+def copy(table: Table, clock: Clock) -> CachedRegistry[Registry]:
     return CachedRegistry(table.read, clock)
 
 
@@ -79,7 +79,7 @@ def said(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
     return [(record.levelname, record.getMessage()) for record in caplog.records]
 
 
-def test_the_registry_is_read_at_start(copy: CachedRegistry, table: Table) -> None:
+def test_the_registry_is_read_at_start(copy: CachedRegistry[Registry], table: Table) -> None:
     assert copy() == {PROJECT: ACME}
     assert (table.reads, copy.age_seconds) == (1, 0.0)
 
@@ -90,7 +90,9 @@ def test_a_registry_that_was_never_read_stops_the_job(table: Table, clock: Clock
         CachedRegistry(table.read, clock)
 
 
-def test_a_call_reads_nothing_however_old_the_copy_is(copy: CachedRegistry, table: Table, clock: Clock) -> None:
+def test_a_call_reads_nothing_however_old_the_copy_is(
+    copy: CachedRegistry[Registry], table: Table, clock: Clock
+) -> None:
     table.projects.append(GLOBEX)
     clock.seconds += 86_400
     assert copy() == {PROJECT: ACME}
@@ -98,7 +100,7 @@ def test_a_call_reads_nothing_however_old_the_copy_is(copy: CachedRegistry, tabl
 
 
 def test_a_refresh_brings_what_was_added_and_drops_what_was_removed(
-    copy: CachedRegistry, table: Table, clock: Clock
+    copy: CachedRegistry[Registry], table: Table, clock: Clock
 ) -> None:
     table.projects = [GLOBEX, linked(PROJECT, "initech")]
     clock.seconds += 15
@@ -120,7 +122,7 @@ def test_a_copy_is_as_old_as_the_beginning_of_its_reading(clock: Clock) -> None:
 
 @pytest.mark.parametrize("error", [AWAY, ValueError("a bug")], ids=["the store's", "a bug's"])
 def test_the_last_good_copy_stays_while_the_table_is_away(
-    copy: CachedRegistry, table: Table, clock: Clock, error: Exception
+    copy: CachedRegistry[Registry], table: Table, clock: Clock, error: Exception
 ) -> None:
     table.away = error
     for _ in range(3):
@@ -130,7 +132,7 @@ def test_the_last_good_copy_stays_while_the_table_is_away(
 
 
 def test_one_line_tells_when_it_fails_and_one_when_it_is_over(
-    copy: CachedRegistry, table: Table, caplog: pytest.LogCaptureFixture
+    copy: CachedRegistry[Registry], table: Table, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
     copy.refresh()

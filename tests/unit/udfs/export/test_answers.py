@@ -17,7 +17,7 @@ from udfs.export.answers import (
     judge,
 )
 
-EVENTS = [{"user_id": f"u{at}", "device_id": f"d{at}"} for at in range(6)]
+EVENTS = [msgspec.json.encode({"user_id": f"u{at}", "device_id": f"d{at}"}) for at in range(6)]
 INVALID = Refusal(Refused.INVALID_FIELD, "events_with_invalid_fields: time")
 MISSING = Refusal(Refused.MISSING_FIELD, "events_with_missing_fields: event_type")
 
