@@ -9,10 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from jobs.sinks import COLUMNS
 from lab.stack import emulators
 from lab.stack.emulators import Emulator
 from lab.stack.process import Process, free_port
 from ops.release import flink_home
+from stores.lake import EVENT_COUNTS, Lake
+from stores.lake_address import LakeAddress
 from tests.integration.bridge import Bridge, opened
 from tests.profiles import pytest_configure  # noqa: F401  a hook of pytest
 
@@ -32,6 +35,17 @@ def kinesis_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 def bridge(tmp_path: Path, dynamodb_endpoint: str, kinesis_endpoint: str) -> Iterator[Bridge]:
     yield from opened(tmp_path, dynamodb_endpoint, kinesis_endpoint)
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Iterator[Lake]:
+    """A lake of the test's own, with the smallest table of the job."""
+    found = Lake(
+        LakeAddress(f"sqlite:///{tmp_path}/catalog.db", f"file://{tmp_path}/lake", "amplitude", None, "eu-west-1")
+    )
+    found.create(EVENT_COUNTS, COLUMNS[EVENT_COUNTS], [])
+    yield found
+    found.catalog.close()
 
 
 @pytest.fixture(scope="session")

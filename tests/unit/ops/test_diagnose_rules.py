@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ops.answers.causes import Facts, Refused, Seen, likely_cause
+from ops.answers.diagnosis import delay_seconds
 from tests.cases import each
 
 NOW = datetime(2026, 3, 15, 12, tzinfo=UTC)
@@ -130,3 +131,17 @@ def test_the_first_rule_that_applies(known: Facts, code: str) -> None:
 )
 def test_the_cause_in_words(known: Facts, words: str) -> None:
     assert likely_cause(known).words == words
+
+
+@each(
+    ("delays", "expected"),
+    [
+        ({}, None),
+        ({-5: 1}, {"p50": -0.5, "p95": -0.5, "max": -0.5}),
+        ({10: 1, 30: 1}, {"p50": 1.0, "p95": 3.0, "max": 3.0}),
+        ({10: 95, 20: 4, 864_001: 1}, {"p50": 1.0, "p95": 1.0, "max": 86_400.1}),
+        ({10: 94, 20: 5, 30: 1}, {"p50": 1.0, "p95": 2.0, "max": 3.0}),
+    ],
+)
+def test_lags_by_nearest_rank(delays: dict[int, int], expected: dict[str, float] | None) -> None:
+    assert delay_seconds(Counter(delays)) == expected

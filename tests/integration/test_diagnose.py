@@ -1,7 +1,6 @@
 """Why only some events arrive: the answer out of a real Iceberg table."""
 
 import json
-from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -12,7 +11,6 @@ import pytest
 from click.testing import CliRunner, Result
 
 from jobs.sinks import COLUMNS
-from ops.answers.diagnosis import delay_seconds
 from ops.cli.diagnose import diagnose
 from stores.errors import StoreError
 from stores.lake import DEAD_LETTERS, EVENT_COUNTS, EVENT_STORE
@@ -20,27 +18,12 @@ from stores.project import linked
 from stores.replays import Replay
 from stores.usage import Usage
 from tests.builders import OTHER_PROJECT, PROJECT
-from tests.cases import each
 from tests.lake import lake_of
 
 NOW = datetime(2026, 3, 15, 12, tzinfo=UTC)
 SINCE = NOW - timedelta(days=7)
 HOUR = timedelta(hours=1)
 Row = dict[str, Any]
-
-
-@each(
-    ("delays", "expected"),
-    [
-        ({}, None),
-        ({-5: 1}, {"p50": -0.5, "p95": -0.5, "max": -0.5}),
-        ({10: 1, 30: 1}, {"p50": 1.0, "p95": 3.0, "max": 3.0}),
-        ({10: 95, 20: 4, 864_001: 1}, {"p50": 1.0, "p95": 1.0, "max": 86_400.1}),
-        ({10: 94, 20: 5, 30: 1}, {"p50": 1.0, "p95": 2.0, "max": 3.0}),
-    ],
-)
-def test_lags_by_nearest_rank(delays: dict[int, int], expected: dict[str, float] | None) -> None:
-    assert delay_seconds(Counter(delays)) == expected
 
 
 def event(name: str, arrival: datetime, delay: float | None = 3.25, **overrides: object) -> Row:
