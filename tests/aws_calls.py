@@ -24,6 +24,14 @@ WAITED_WITH = {"table_exists": "describe_table", "stream_exists": "describe_stre
 
 parsed = cache(ast.parse)
 """The tree of a source, for all that look at it."""
+written = cache(ast.unparse)
+"""A node as source, likewise: to write it takes longer than all looks at it."""
+
+
+@cache
+def nodes(source: str) -> list[ast.AST]:
+    """All that a module's tree consists of."""
+    return list(ast.walk(parsed(source)))
 
 
 def functions(tree: ast.AST) -> dict[str, ast.FunctionDef]:
@@ -45,7 +53,7 @@ def calls(method: ast.FunctionDef) -> Iterator[tuple[str, ast.Call]]:
     """(name of the operation, the call with its arguments) of each call to a client, its pages and waiters."""
     for node in ast.walk(method):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            found = CLIENT.fullmatch(ast.unparse(node.func.value))
+            found = CLIENT.fullmatch(written(node.func.value))
             if found and node.func.attr not in {"get_paginator", "get_waiter"}:
                 name = found[1] or node.func.attr
                 yield WAITED_WITH.get(name, name), node
@@ -53,14 +61,14 @@ def calls(method: ast.FunctionDef) -> Iterator[tuple[str, ast.Call]]:
 
 def statements(method: ast.FunctionDef) -> Iterator[str]:
     """The actions that the statements made here need, whoever executes them."""
-    yield from (action for mark, action in STATEMENTS.items() if mark in ast.unparse(method))
+    yield from (action for mark, action in STATEMENTS.items() if mark in written(method))
 
 
 def closed(given: dict[str, ast.FunctionDef], asked: dict[str, set[Any]]) -> dict[str, set[Any]]:
     """What each method of a class asks, by way of its other methods too."""
     for _ in given:
         for name, method in given.items():
-            others = set(re.findall(r"self\.(\w+)", ast.unparse(method))) & given.keys()
+            others = set(re.findall(r"self\.(\w+)", written(method))) & given.keys()
             asked[name].update(*(asked[other] for other in others))
     return asked
 
@@ -80,7 +88,7 @@ OF_TABLE = closed(
 def grants(source: str, store: ast.ClassDef) -> dict[str, set[Grant]]:
     """What each method of a store may ask of AWS, by way of its other methods too."""
     constants = dict(re.findall(r'^(\w+): Final = "(\w+)"$', source, re.MULTILINE))
-    found = re.findall(r"self\.(\w+) = Table\(address, (\w+),", ast.unparse(store))
+    found = re.findall(r"self\.(\w+) = Table\(address, (\w+),", written(store))
     tables = {attribute: constants[name] for attribute, name in found}
 
     def on(place: ast.expr | None, action: str) -> Iterator[Grant]:
@@ -88,7 +96,7 @@ def grants(source: str, store: ast.ClassDef) -> dict[str, set[Grant]]:
         named = {
             attribute: table
             for attribute, table in tables.items()
-            if place and ast.unparse(place) == f"self.{attribute}.name"
+            if place and written(place) == f"self.{attribute}.name"
         }
         yield from ((f"dynamodb:{action}", table) for table in (named or tables).values())
 
@@ -107,12 +115,12 @@ def grants(source: str, store: ast.ClassDef) -> dict[str, set[Grant]]:
                     if of in tables and name in OF_TABLE:
                         yield from ((f"dynamodb:{action}", tables[of]) for action in OF_TABLE[name])
                 case ast.Dict(keys=[ast.Constant(value=kind)], values=[ast.Dict() as change]):
-                    if place := re.search(r"'TableName': self\.(\w+)\.name", ast.unparse(change)):
+                    if place := re.search(r"'TableName': self\.(\w+)\.name", written(change)):
                         yield f"dynamodb:{IN_TRANSACTIONS[kind]}", tables[place[1]]
 
     own = functions(store)
     for name, method in own.items():
-        assert name == "__init__" or not handed_on(tables).search(ast.unparse(method)), f"{store.name}.{name}"
+        assert name == "__init__" or not handed_on(tables).search(written(method)), f"{store.name}.{name}"
     return closed(own, {name: set(asked(method)) for name, method in own.items()})
 
 
@@ -125,9 +133,7 @@ def stores(source: str) -> dict[str, dict[str, set[Grant]]]:
     """The classes of a module that have a client or tables."""
     found = [node for node in parsed(source).body if isinstance(node, ast.ClassDef)]
     return {
-        node.name: grants(source, node)
-        for node in found
-        if re.search(r"self\.client|= Table\(", ast.unparse(node))
+        node.name: grants(source, node) for node in found if re.search(r"self\.client|= Table\(", written(node))
     }
 
 
@@ -141,7 +147,9 @@ STORES = {
 
 def used(source: str) -> set[tuple[str, str]]:
     """(class, method) of stores that a module uses; a name stands for the same class throughout the module."""
-    tree = parsed(source)
+    if not any(name in source for name in STORES):
+        return set()
+    found = nodes(source)
     known: dict[str, set[str]] = defaultdict(set)
 
     def of(expression: ast.AST | None) -> set[str]:
@@ -152,10 +160,10 @@ def used(source: str) -> set[tuple[str, str]]:
             case ast.Call(func=called):
                 return of(called)
             case ast.Name() | ast.Attribute():
-                return known[ast.unparse(expression)]
+                return known[written(expression)]
         return set()
 
-    for node in sorted(ast.walk(tree), key=lambda node: getattr(node, "lineno", 0)):
+    for node in sorted(found, key=lambda node: getattr(node, "lineno", 0)):
         match node:
             case ast.FunctionDef(name=name, returns=returned):
                 known[name] |= of(returned)
@@ -163,10 +171,10 @@ def used(source: str) -> set[tuple[str, str]]:
                     known[one.arg] |= of(one.annotation)
             case ast.Assign(targets=[ast.Tuple(elts=targets)], value=ast.Tuple(elts=values)):
                 for target, value in zip(targets, values, strict=True):
-                    known[ast.unparse(target)] |= of(value)
+                    known[written(target)] |= of(value)
             case ast.Assign(targets=[target], value=value):
-                known[ast.unparse(target)] |= of(value)
+                known[written(target)] |= of(value)
             case ast.For(target=target, iter=ast.Tuple(elts=values)):
-                known[ast.unparse(target)] |= set().union(*map(of, values))
-    attributes = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute)]
+                known[written(target)] |= set().union(*map(of, values))
+    attributes = [node for node in found if isinstance(node, ast.Attribute)]
     return {(one, node.attr) for node in attributes for one in of(node.value) if node.attr in STORES[one]}

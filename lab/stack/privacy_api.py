@@ -61,7 +61,7 @@ def serving(keys: str, jobs: Sequence[dict[str, Any]], refusals: Sequence[int] =
     """The address of the list, which first answers so many requests with these statuses."""
     handler = type("Handler", (_Handler,), {"keys": keys, "jobs": jobs, "refusals": [*refusals]})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = Thread(target=server.serve_forever, daemon=True)
+    thread = Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_port}{PATH}"

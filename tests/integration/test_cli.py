@@ -1,6 +1,8 @@
 """The command line against a real DynamoDB: what it prints, and how it refuses."""
 
 import json
+import os
+import pty
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -200,3 +202,24 @@ def test_totals_never_go_backwards(tmp_path: Path, dynamodb_endpoint: str) -> No
         Usage(1, "2026-02", 2, 1),
         Usage(2, "2026-01", 1, 1),
     ]
+
+
+def test_the_shell_completes_commands() -> None:
+    asked = {"_AMPLITUDE_BRIDGE_COMPLETE": "bash_complete", "COMP_WORDS": "amplitude-bridge projects ap"}
+    env = os.environ | asked | {"COMP_CWORD": "2"}
+    program = Path(sys.executable).parent / "amplitude-bridge"
+    done = subprocess.run([program], env=env, capture_output=True, text=True, check=True)
+    assert done.stdout == "plain,apply\n"
+
+
+def test_a_wheel_turns_on_a_terminal_and_nowhere_else() -> None:
+    program = ("from ops.cli.terminal import waiting", "with waiting('examining'): pass", "print('done')")
+    command = [sys.executable, "-c", "\n".join(program)]
+    master, terminal = pty.openpty()
+    shown = subprocess.run(command, stdout=subprocess.PIPE, stderr=terminal, check=True)
+    os.close(terminal)
+    assert shown.stdout == b"done\n"
+    assert b"examining" in os.read(master, 1000)
+    os.close(master)
+    quiet = subprocess.run(command, capture_output=True, check=True)
+    assert (quiet.stdout, quiet.stderr) == (b"done\n", b"")

@@ -8,19 +8,24 @@ import json
 import re
 from collections import Counter
 from datetime import datetime
+from itertools import islice
 from random import Random
 from typing import Any, TypeAlias
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lab.proofs import soak
+from lab.sample.mutate import MUTATORS, Mutator
 from stores.project import Link, Project, linked
 from tests import oracle
 from tests.builders import ARRIVAL, OTHER_PROJECT, PROJECT
+from tests.cases import each
 from tests.compare import link_times
 from tests.leaves import Leaf, leaves
 from tests.oracle_envelope import UnclearError
 from tests.properties.strategies import mutant, records
+from tests.unit.lab.test_mutate import DONORS
 from udfs.attribute import Registry
 from udfs.functions import as_series
 from udfs.model import DECODED, Kind, Reason
@@ -134,3 +139,22 @@ def test_whatever_is_done_to_a_record_it_has_its_outcome_and_its_own_project() -
     assert set(outcomes) == set(Kind) - {Kind.ENVELOPE, Kind.FILTERED}  # no project here has filters
     assert tally["unclear"] < tally["mutants"] // 20
     assert outcomes[Kind.EVENT] > tally["mutants"] // 10
+
+
+@each("mutator", MUTATORS)
+@each("payload", [b"", b"\xff\xfe", b"[" * 100_000, b'"\\ud83d"'])
+def test_any_bytes_can_be_mutated_with_or_without_donors(mutator: Mutator, payload: bytes) -> None:
+    for seed in range(20):
+        for donors in ([], [b""], DONORS):
+            assert isinstance(mutator(Random(seed), payload, donors), bytes)
+
+
+def test_the_soak_feeds_the_same_for_a_seed_and_accounts_for_each_record() -> None:
+    first, second = (list(islice(soak.traffic(1), 300)) for _ in range(2))
+    assert first == second
+    assert first[:20] != list(islice(soak.traffic(2), 20))
+    expected = soak.Expected()
+    for put in first:
+        expected.add(put.data)
+    assert expected.outcomes.total() >= 300
+    assert not [outcome for outcome in expected.outcomes if outcome.reason == "internal_error"]

@@ -11,6 +11,7 @@ import pytest
 
 from lab.bench.events import events
 from lab.proofs.soak import REGISTRY
+from lab.sample import generator, worst
 from lab.sample.generator import ProjectTruth, Sample, Truth, generate
 from lab.sample.others import COHORTS, PROJECTS, UNKNOWN_APP
 from tests.builders import ARRIVAL, LEAP_DAY_END, MONTH_START, YEAR_END
@@ -186,3 +187,12 @@ def test_the_sample_means_what_its_maker_says() -> None:
     assert found.quarantined == truth.quarantined
     assert (found.update_records, found.user_updates) == (truth.update_records, truth.user_updates)
     assert found.cohorts == truth.cohort_messages
+
+
+def test_no_update_has_the_uuid_of_another_record_of_the_sample() -> None:
+    plain = generator.generate(600, seed=9902)
+    own = [put for put in worst.beside(plain, 300, seed=9902).sample.puts if put not in plain.puts]
+    uuids = {json.loads(put.data)["uuid"].encode() for put in own}
+    assert len(uuids) == 301
+    others = b"\n".join(put.data for put in plain.puts)
+    assert not [one for one in uuids if one in others]

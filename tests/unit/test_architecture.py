@@ -8,7 +8,6 @@ import re
 import subprocess
 import tomllib
 from collections.abc import Iterable, Iterator
-from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path, PurePosixPath
 
@@ -16,7 +15,7 @@ import pytest
 from pydantic import BaseModel
 
 import settings
-from tests.aws_calls import parsed
+from tests.aws_calls import nodes
 from tests.cases import each
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -53,12 +52,6 @@ def project_files() -> list[PurePosixPath]:
 
 FILES = project_files()
 SHIPPED_OR_LAB = [path for path in FILES if path.suffix == ".py" and path.parts[0] != "tests"]
-
-
-@cache
-def nodes(source: str) -> list[ast.AST]:
-    """All that a module's tree consists of."""
-    return list(ast.walk(parsed(source)))
 
 
 def imported(source: str, path: PurePosixPath) -> Iterator[tuple[int, str]]:

@@ -26,12 +26,3 @@ def test_the_expected_list_is_what_the_updates_come_to() -> None:
         known.apply(Update(at, record["uuid"].encode(), "$identify", json.dumps(record["user_properties"])))
     assert json.loads(known.dump()[0]) == {worst.PROPERTY: loaded.expected}
     assert arrivals != sorted(arrivals)
-
-
-def test_no_update_has_the_uuid_of_another_record_of_the_sample() -> None:
-    plain = generator.generate(600, seed=9902)
-    own = [put for put in worst.beside(plain, 300, seed=9902).sample.puts if put not in plain.puts]
-    uuids = {json.loads(put.data)["uuid"].encode() for put in own}
-    assert len(uuids) == 301
-    others = b"\n".join(put.data for put in plain.puts)
-    assert not [one for one in uuids if one in others]

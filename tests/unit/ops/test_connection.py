@@ -125,7 +125,8 @@ def test_tables_that_are_away_for_a_moment_end_no_wait(monkeypatch: pytest.Monke
     assert awaited(settings, Connection(1, ()), ARRIVAL, 60) == well
 
 
-def test_tables_that_stay_away_end_it(tmp_path: Path) -> None:
+def test_tables_that_stay_away_end_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "_PAUSE", 0.06)
     lake = {"catalog_uri": f"sqlite:///{tmp_path}/none/catalog.db", "warehouse": f"file://{tmp_path}/none"}
     found = awaited(parse({"lake": lake}, "t"), Connection(1, ()), ARRIVAL, 0.1)
     assert found.state == "failed"

@@ -1,10 +1,6 @@
 """The rules of `doctor`, and what it says when everything is away."""
 
 import json
-import os
-import pty
-import subprocess
-import sys
 import threading
 import time
 from datetime import UTC, datetime, timedelta
@@ -172,19 +168,6 @@ def test_who_maintains_the_tables_is_known_by_the_lease(age: int, state: State, 
     found = maintain_step(Lease("host:17", "", 60, seen), NOW)
     assert (found.state, found.words) == (state, words)
     assert maintain_step(None, NOW).state == "not checked"
-
-
-def test_a_wheel_turns_on_a_terminal_and_nowhere_else() -> None:
-    program = ("from ops.cli.terminal import waiting", "with waiting('examining'): pass", "print('done')")
-    command = [sys.executable, "-c", "\n".join(program)]
-    master, terminal = pty.openpty()
-    shown = subprocess.run(command, stdout=subprocess.PIPE, stderr=terminal, check=True)
-    os.close(terminal)
-    assert shown.stdout == b"done\n"
-    assert b"examining" in os.read(master, 1000)
-    os.close(master)
-    quiet = subprocess.run(command, capture_output=True, check=True)
-    assert (quiet.stdout, quiet.stderr) == (b"done\n", b"")
 
 
 def test_with_everything_away_each_back_end_is_told_once_in_bounded_time(tmp_path: Path) -> None:

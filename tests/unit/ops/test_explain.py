@@ -18,7 +18,7 @@ from ops.cli.main import main
 from stores.project import linked
 from tests.builders import EVENT_A, EVENT_B, EVENT_C, encode
 from tests.cases import each
-from udfs import envelope
+from udfs import envelope, text
 from udfs.envelope import Limits, Part
 
 A, B, APP = encode(EVENT_A), encode(EVENT_B), EVENT_A["app"]
@@ -343,8 +343,9 @@ def test_what_is_listed_is_bounded_and_says_so(monkeypatch: pytest.MonkeyPatch) 
     assert "\n… and 1 more reasons and projects: see --json\n" in shown
 
 
-def test_an_archive_that_no_record_can_hold_is_judged_by_its_records() -> None:
-    payload = b"\n".join([A, *(b'{"a":"%s"}' % (b"x" * 2**20) for _ in range(10))])
+def test_an_archive_that_no_record_can_hold_is_judged_by_its_records(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text, "MAX_BYTES", 10 * 2**10)
+    payload = b"\n".join([A, *(b'{"a":"%s"}' % (b"x" * 2**10) for _ in range(10))])
     found = as_json(payload)
     assert (found["form"], found["records"], found["taken"]) == ("lines", 11, 1)
     assert found["note"] == (
@@ -352,9 +353,10 @@ def test_an_archive_that_no_record_can_hold_is_judged_by_its_records() -> None:
     )
 
 
-def test_an_archive_that_the_job_would_not_open_to_its_end() -> None:
-    assert record._as_one_record(b"{}\n" * 100_001) == (
-        "As one record the job would open it in part only (more than 100,000 records): send it in smaller parts."
+def test_an_archive_that_the_job_would_not_open_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(record, "Limits", lambda: Limits(parts=1_000))
+    assert record._as_one_record(b"{}\n" * 1_001) == (
+        "As one record the job would open it in part only (more than 1,000 records): send it in smaller parts."
     )
     assert record._as_one_record(b"{}\n" * 3) is None
 

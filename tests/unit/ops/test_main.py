@@ -1,6 +1,5 @@
 """The pages of help: the first one is there at once, every command has examples, the shell completes names."""
 
-import os
 import shlex
 import subprocess
 import sys
@@ -79,14 +78,6 @@ def _parse(words: list[str]) -> None:
         name, command, rest = context.command.resolve_command(context, [*context._protected_args, *context.args])
         assert command, name
         context = command.make_context(name, rest, parent=context)
-
-
-def test_the_shell_completes_commands() -> None:
-    asked = {"_AMPLITUDE_BRIDGE_COMPLETE": "bash_complete", "COMP_WORDS": "amplitude-bridge projects ap"}
-    env = os.environ | asked | {"COMP_CWORD": "2"}
-    program = Path(sys.executable).parent / "amplitude-bridge"
-    done = subprocess.run([program], env=env, capture_output=True, text=True, check=True)
-    assert done.stdout == "plain,apply\n"
 
 
 def test_a_command_that_is_nearly_one_is_suggested() -> None:

@@ -53,7 +53,10 @@ def client(dynamodb: DynamoDB) -> Any:
     return TablesAddress("ap-northeast-2", f"http://127.0.0.1:{dynamodb.server_port}", "").client()
 
 
-def test_each_attempt_that_was_put_off_counts_until_it_is_taken(dynamodb: DynamoDB, client: Any) -> None:
+def test_each_attempt_that_was_put_off_counts_until_it_is_taken(
+    dynamodb: DynamoDB, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("botocore.endpoint.time.sleep", lambda _: None)
     throttles = Throttles(client)
     dynamodb.answers = [THROTTLED, LIMITED, (200, {})]
     client.put_item(TableName="usage", Item={"project_id": {"N": "1"}})

@@ -2,14 +2,10 @@
 
 import gzip
 import zlib
-from collections.abc import Callable
-
-import pytest
 
 from tests.cases import each
 from tests.leaves import opened
 from tests.unit.udfs.test_inflate import zipped
-from udfs import inflate
 from udfs.model import Reason, Rejection
 
 A, B, C = b'{"a":1}', b'{"b":"\xeb\xb0\xa4"}', b'{"c":[{}]}'
@@ -112,48 +108,3 @@ def test_behind_an_envelope_too_deep_its_neighbours_are_taken() -> None:
         payload = gz(payload)
     detail = "more than 4 envelopes in each other; 1 more like it"
     assert opened(payload) == ([B, C], [Rejection(Reason.ENVELOPE_TOO_DEEP, detail)])
-
-
-COSTLY = {
-    "wrong checksums": lambda n: CHECKSUM * n,
-    "heads alone": lambda n: gz(b"")[:10] * n,
-    "heads of stored blocks": lambda n: (gz(b"")[:10] + b"\0\xff\xff\0\0") * n,
-    "heads that all reach the same damage": lambda n: (
-        b"".join(
-            gz(b"")[:10] + b"\0" + (15 * left).to_bytes(2, "little") + (0xFFFF - 15 * left).to_bytes(2, "little")
-            for left in reversed(range(min(n, 4_000)))
-        )
-        + b"\0\0\0\xff\xff" * n * 5
-    ),
-    "damaged and sound": lambda n: (HALF + gz(B)) * (n // 10),
-    "words": lambda n: (gz(A) + b"junk\n") * n,
-    "half a zip": lambda n: b"PK\x03\x04" * n,
-}
-
-
-@pytest.mark.parametrize("maker", COSTLY.values(), ids=COSTLY)
-def test_rows_of_damaged_members_cost_by_their_length(
-    maker: Callable[[int], bytes], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """At n and at 4 n: how many bytes are inflated, and how often something is sought behind a fault."""
-    inflated = tries = 0
-    inflate_one, goes_on = inflate.Content.inflate, inflate.goes_on
-
-    def counting(self: inflate.Content, payload: bytes, at: int, end: int, bits: int) -> int:
-        nonlocal inflated
-        found = inflate_one(self, payload, at, end, bits)
-        inflated += found - at
-        return found
-
-    def trying(payload: bytes, at: int) -> int:
-        nonlocal tries
-        tries += 1
-        return goes_on(payload, at)
-
-    monkeypatch.setattr(inflate.Content, "inflate", counting)
-    monkeypatch.setattr(inflate, "goes_on", trying)
-    for payload in (maker(2_000), maker(8_000)):
-        inflated = tries = 0
-        opened(payload)
-        assert inflated <= 6 * len(payload)
-        assert tries <= 1_000

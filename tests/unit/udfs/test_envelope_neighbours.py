@@ -59,23 +59,6 @@ def test_an_array_may_hold_what_is_packed() -> None:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("group", [A_GZ + b"{}", b"{}" + A_ZIP, b"{}\n" + gzip.compress(b"", mtime=0)])
-def test_a_row_costs_by_its_length(group: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each byte is spelled out twice at most, however long the row is."""
-    spelled = 0
-    spelling = values.Text._spelling
-
-    def counting(self: values.Text, at: int, size: int) -> str:
-        nonlocal spelled
-        spelled += size
-        return spelling(self, at, size)
-
-    monkeypatch.setattr(values.Text, "_spelling", counting)
-    payload = group * 2_000
-    assert sum(1 for part in envelope.unpack(payload) if not part.fault) >= 2_000
-    assert spelled <= 2 * len(payload)
-
-
 LINE_OF_ARRAY = b"[" + A + b",\n"
 CUT_ARRAYS = {
     "lines": (LINE_OF_ARRAY * 100, [A] * 100),

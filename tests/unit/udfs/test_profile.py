@@ -1,13 +1,12 @@
 """How updates of a user merge, what a profile stores, and within which bounds."""
 
 import json
-from random import Random
 from typing import Any
 
 import pytest
 
 from tests.cases import each
-from udfs import lists, profile
+from udfs import profile
 from udfs.profile import Clock, Profile, Update
 
 START = 1767600000000000
@@ -281,40 +280,6 @@ class Calls:
     def __call__(self, *arguments: Any) -> Any:
         self.count += 1
         return self.function(*arguments)
-
-
-LIST_OPERATORS = ("$append", "$prepend", "$preInsert", "$postInsert", "$remove")
-ORDERS = {
-    "in order": lambda count: range(1, count + 1),
-    "each pair swapped": lambda count: [at for pair in range(1, count, 2) for at in (pair + 1, pair)],
-    "reversed": lambda count: range(count, 0, -1),
-    "shuffled": lambda count: Random(count).sample(range(1, count + 1), count),
-}
-
-
-def counted(operator: str, order: Any, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, int, int]:
-    """512 operators on a list of 2 500: the list, how often a list was decoded, and elements compared."""
-    known = Profile()
-    known.apply(update(0, {"l": [f"item-{at}" for at in range(2_500)]}))
-    monkeypatch.setattr(profile, "MAX_OPEN", 128)
-    decoded, compared = Calls(lists._list), Calls(lists.canonical)
-    monkeypatch.setattr(lists, "_list", decoded)
-    monkeypatch.setattr(lists, "canonical", compared)
-    for at in order(512):
-        known.apply(update(at, {operator: {"l": f"item-{at * 2}" if at % 2 else f"new-{at}"}}))
-    found = properties(known)["l"]
-    monkeypatch.undo()
-    return found, decoded.count, compared.count
-
-
-@pytest.mark.parametrize("operator", LIST_OPERATORS)
-def test_late_operators_cost_what_they_cost_in_order(operator: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    in_order = counted(operator, ORDERS["in order"], monkeypatch)
-    _, decoded, compared = in_order
-    assert decoded == 2  # the value, and the base that the operators beyond MAX_OPEN are folded into
-    assert compared <= 2_500 + 4 * 2 * 512
-    for name in ORDERS.keys() - {"in order"}:
-        assert counted(operator, ORDERS[name], monkeypatch) == in_order, name
 
 
 def test_copies_are_found_without_a_look_at_every_property(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,165 @@
+"""What the bytes of others may cost: steps, reads and memory by their length, whatever is in them."""
+
+import gzip
+import tracemalloc
+import zipfile
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+import pytest
+
+from tests.cases import each
+from tests.leaves import opened
+from tests.unit.udfs.test_damaged import CHECKSUM, HALF, A, B, gz
+from tests.unit.udfs.test_envelope_neighbours import A_GZ, A_ZIP
+from tests.unit.udfs.test_inflate import MIB, zipped
+from tests.unit.udfs.test_profile import Calls, properties, update
+from tests.unit.udfs.test_tar import WHOLE, tarred
+from udfs import envelope, inflate, lists, profile, tar, values
+from udfs.model import Reason
+from udfs.profile import Profile
+
+ZEROS = bytes(4 * MIB)
+BOMBS = {
+    "gzip": (gzip.compress(ZEROS, 1), Reason.ENVELOPE_TOO_LARGE),
+    "gzip of many members": (gzip.compress(ZEROS[:MIB], 1) * 4, Reason.ENVELOPE_TOO_LARGE),
+    "gzip in gzip": (gzip.compress(gzip.compress(gzip.compress(ZEROS, 1))), Reason.ENVELOPE_TOO_LARGE),
+    "zip": (zipped(ZEROS), Reason.ENVELOPE_TOO_LARGE),
+    "zip of bzip2": (zipped(ZEROS, method=zipfile.ZIP_BZIP2), Reason.COMPRESSION_UNKNOWN),
+    "zip of LZMA": (zipped(ZEROS, method=zipfile.ZIP_LZMA), Reason.COMPRESSION_UNKNOWN),
+}
+
+
+@each(("payload", "reason"), BOMBS.values(), ids=BOMBS)
+def test_a_bomb_comes_to_nothing(payload: bytes, reason: Reason) -> None:
+    """4 MiB out of a few KiB: more than there is room for, by size and by ratio."""
+    tracemalloc.start()
+    try:
+        size = sum(len(part.payload) for part in envelope.unpack(payload) if not part.fault)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert {fault.reason for fault in opened(payload)[1]} == {reason}
+    assert size <= max(MIB, 200 * len(payload))
+    assert peak < 3 * max(MIB, 200 * len(payload))
+
+
+COSTLY = {
+    "wrong checksums": lambda n: CHECKSUM * n,
+    "heads alone": lambda n: gz(b"")[:10] * n,
+    "heads of stored blocks": lambda n: (gz(b"")[:10] + b"\0\xff\xff\0\0") * n,
+    "heads that all reach the same damage": lambda n: (
+        b"".join(
+            gz(b"")[:10] + b"\0" + (15 * left).to_bytes(2, "little") + (0xFFFF - 15 * left).to_bytes(2, "little")
+            for left in reversed(range(min(n, 4_000)))
+        )
+        + b"\0\0\0\xff\xff" * n * 5
+    ),
+    "damaged and sound": lambda n: (HALF + gz(B)) * (n // 10),
+    "words": lambda n: (gz(A) + b"junk\n") * n,
+    "half a zip": lambda n: b"PK\x03\x04" * n,
+}
+
+
+@pytest.mark.parametrize("maker", COSTLY.values(), ids=COSTLY)
+def test_rows_of_damaged_members_cost_by_their_length(
+    maker: Callable[[int], bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At n and at 4 n: how many bytes are inflated, and how often something is sought behind a fault."""
+    inflated = tries = 0
+    inflate_one, goes_on = inflate.Content.inflate, inflate.goes_on
+
+    def counting(self: inflate.Content, payload: bytes, at: int, end: int, bits: int) -> int:
+        nonlocal inflated
+        found = inflate_one(self, payload, at, end, bits)
+        inflated += found - at
+        return found
+
+    def trying(payload: bytes, at: int) -> int:
+        nonlocal tries
+        tries += 1
+        return goes_on(payload, at)
+
+    monkeypatch.setattr(inflate.Content, "inflate", counting)
+    monkeypatch.setattr(inflate, "goes_on", trying)
+    for payload in (maker(2_000), maker(8_000)):
+        inflated = tries = 0
+        opened(payload)
+        assert inflated <= 6 * len(payload)
+        assert tries <= 1_000
+
+
+@pytest.mark.parametrize("group", [A_GZ + b"{}", b"{}" + A_ZIP, b"{}\n" + gzip.compress(b"", mtime=0)])
+def test_a_row_costs_by_its_length(group: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each byte is spelled out twice at most, however long the row is."""
+    spelled = 0
+    spelling = values.Text._spelling
+
+    def counting(self: values.Text, at: int, size: int) -> str:
+        nonlocal spelled
+        spelled += size
+        return spelling(self, at, size)
+
+    monkeypatch.setattr(values.Text, "_spelling", counting)
+    payload = group * 2_000
+    assert sum(1 for part in envelope.unpack(payload) if not part.fault) >= 2_000
+    assert spelled <= 2 * len(payload)
+
+
+HOSTILE: dict[str, Callable[[int], bytes]] = {
+    "empty files": lambda n: tarred(*[b""] * n),
+    "headers without files": lambda n: WHOLE[:512] * n,
+    "marks": lambda n: b"x\n" + (b"ustar" + bytes(250) + b"\n") * n,
+}
+
+
+@pytest.mark.parametrize("maker", HOSTILE.values(), ids=HOSTILE)
+def test_a_tar_costs_by_its_length(maker: Callable[[int], bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = 0
+    is_header = tar._is_header
+
+    def counting(header: bytes) -> bool:
+        nonlocal seen
+        seen += len(header)
+        return is_header(header)
+
+    monkeypatch.setattr(tar, "_is_header", counting)
+    for payload in (maker(500), maker(2_000)):
+        seen = 0
+        opened(payload)
+        assert seen <= 3 * len(payload)
+
+
+LIST_OPERATORS = ("$append", "$prepend", "$preInsert", "$postInsert", "$remove")
+ORDERS = {
+    "in order": lambda count: range(1, count + 1),
+    "each pair swapped": lambda count: [at for pair in range(1, count, 2) for at in (pair + 1, pair)],
+    "reversed": lambda count: range(count, 0, -1),
+    "shuffled": lambda count: Random(count).sample(range(1, count + 1), count),
+}
+
+
+def counted(operator: str, order: Any, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, int, int]:
+    """512 operators on a list of 2 500: the list, how often a list was decoded, and elements compared."""
+    known = Profile()
+    known.apply(update(0, {"l": [f"item-{at}" for at in range(2_500)]}))
+    monkeypatch.setattr(profile, "MAX_OPEN", 128)
+    decoded, compared = Calls(lists._list), Calls(lists.canonical)
+    monkeypatch.setattr(lists, "_list", decoded)
+    monkeypatch.setattr(lists, "canonical", compared)
+    for at in order(512):
+        known.apply(update(at, {operator: {"l": f"item-{at * 2}" if at % 2 else f"new-{at}"}}))
+    found = properties(known)["l"]
+    monkeypatch.undo()
+    return found, decoded.count, compared.count
+
+
+@pytest.mark.parametrize("operator", LIST_OPERATORS)
+def test_late_operators_cost_what_they_cost_in_order(operator: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    in_order = counted(operator, ORDERS["in order"], monkeypatch)
+    _, decoded, compared = in_order
+    assert decoded == 2  # the value, and the base that the operators beyond MAX_OPEN are folded into
+    assert compared <= 2_500 + 4 * 2 * 512
+    for name in ORDERS.keys() - {"in order"}:
+        assert counted(operator, ORDERS[name], monkeypatch) == in_order, name
