@@ -116,6 +116,17 @@ class Export(_Section):
     timeout_seconds: Annotated[int, Field(ge=1, le=60)] = 10
 
 
+class AmplitudeProfiles(_Section):
+    """Amplitude's User Profile API at the time of sending."""
+
+    endpoint: Annotated[str, AfterValidator(https)] | None = None
+    timeout_seconds: Annotated[int, Field(ge=1, le=60)] = 5
+    fresh_seconds: Annotated[int, Field(ge=1, le=86_400)] = 300
+    stale_seconds: Annotated[int, Field(ge=0, le=604_800)] = 86_400
+    users: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
+    requests_per_minute: Annotated[int, Field(ge=10, le=60_000)] = 600
+
+
 class Maintenance(_Section):
     """Keeping the lake's tables: what `amplitude-bridge maintain` may be told."""
 
@@ -135,6 +146,7 @@ class Settings(_Section):
     ingest: Ingest = Ingest()
     metering: Metering = Metering()
     export: Export = Export()
+    amplitude_profiles: AmplitudeProfiles = AmplitudeProfiles()
     maintenance: Maintenance = Maintenance()
 
     @property

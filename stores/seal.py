@@ -21,16 +21,16 @@ class Seal:
         """The text, sealed."""
         return self._fernet.encrypt(f"{project_id}:{text}".encode())
 
-    def open(self, project_id: int, sealed: bytes) -> str:
-        """The text that was sealed for this project. Raises StoreError."""
+    def open(self, project_id: int, sealed: bytes, command: str = "destinations set") -> str:
+        """The text that was sealed for this project. Raises StoreError, which names the command that sealed it."""
         try:
             owner, _, text = self._fernet.decrypt(sealed).decode().partition(":")
         except InvalidToken:
             owner = text = ""
         if owner != str(project_id):
             msg = (
-                f"the API key of project {project_id} does not open: it was sealed with a key that "
-                "export.seal_keys_file no longer holds; `destinations set` it anew"
+                f"the key of project {project_id} does not open: it was sealed with a key that "
+                f"export.seal_keys_file no longer holds; `{command}` it anew"
             )
             raise StoreError(msg)
         return text

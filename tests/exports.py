@@ -1,17 +1,13 @@
 """Archives as Amplitude's Export API gives them: a zip of gzipped files, some an hour, an event on each line."""
 
 import gzip
-import os
-import sys
 import zipfile
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from lab.stack.process import Process, answers, free_port
 from tests.builders import PROJECT, encode
 
 
@@ -33,18 +29,3 @@ def archive(path: Path, rows: Iterable[Mapping[str, Any]], project_id: int = PRO
 def add(made: zipfile.ZipFile, name: str, lines: Sequence[bytes]) -> None:
     """A gzipped file of lines."""
     made.writestr(name, gzip.compress(b"".join(line + b"\n" for line in lines)))
-
-
-@contextmanager
-def running(folder: Path, keys: str) -> Iterator[str]:
-    """A stand-in for the Export API that gives what a folder holds; its address."""
-    port = free_port()
-    command = [sys.executable, "-m", "lab.stack.export_api", str(port), folder, keys]
-    root = Path(__file__).resolve().parents[1]
-    process = Process("export-api", command, folder.parent / "export-api.log", dict(os.environ), root)
-    try:
-        url = f"http://127.0.0.1:{port}/api/2/export"
-        process.wait_until(lambda: answers(url), seconds=30)
-        yield url
-    finally:
-        process.kill()

@@ -169,16 +169,23 @@ class Stack:
         process.wait_until(partial(prometheus.ready, address), seconds=60)
         return address
 
-    def start_amplitude(self) -> dict[str, str]:
-        """Start a stand-in of Amplitude that takes message events; the section `[export]` that leads there."""
+    def start_amplitude(self) -> dict[str, dict[str, str]]:
+        """Start a stand-in of Amplitude with a project and a user; the sections that lead there."""
         folder, port = self.folder / "amplitude", free_port()
         folder.mkdir()
         (folder / "keys").write_text(f"{amplitude.API_KEY}\n", encoding="ascii")
         (folder / "seal-keys").write_text(f"{seal.new_key()}\n", encoding="ascii")
+        (folder / "secret-key").write_text(f"{amplitude.SECRET_KEY}\n", encoding="ascii")
+        (folder / "secrets").write_text(f"{amplitude.SECRET_KEY} acme\n", encoding="ascii")
+        (folder / "profiles.json").write_text(json.dumps(amplitude.USERS), encoding="utf-8")
         command: list[str | Path] = [sys.executable, "-m", "lab.stack.amplitude", str(port), folder]
         process = self._spawn("amplitude", command, cwd=ROOT)
         process.wait_until(partial(answers, f"http://127.0.0.1:{port}/"), seconds=60)
-        return {"endpoint": f"http://127.0.0.1:{port}", "seal_keys_file": str(folder / "seal-keys")}
+        endpoint = {"endpoint": f"http://127.0.0.1:{port}"}
+        return {
+            "export": endpoint | {"seal_keys_file": str(folder / "seal-keys")},
+            "amplitude_profiles": endpoint,
+        }
 
     def kill_watch(self) -> None:
         """End `usage watch` as a crash would."""

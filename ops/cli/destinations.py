@@ -5,13 +5,14 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import click
 from rich.console import Console
 from rich.table import Table
 
 from ops.answers.destination import tested
+from ops.cli.key_file import key_in
 from ops.cli.terminal import PROJECT_ID, Commands, as_json_option, cell, example, waiting
 from settings import load
 from stores.amplitude import HOSTS, Response, Uploads
@@ -22,8 +23,6 @@ from stores.seal import seal_of
 from udfs.export.answers import State
 from udfs.export.taxonomy import PERSONAL, Personal
 
-_SHORTEST_KEY: Final = 16
-
 
 @click.group(cls=Commands)
 def destinations() -> None:
@@ -31,20 +30,6 @@ def destinations() -> None:
 
     A destination has an API key, which is sealed before it is stored and never shown.
     """
-
-
-def _key_in(file: str) -> str:
-    """The API key that a file holds, or stdin for `-`. Raises StoreError that hides it."""
-    try:
-        with click.open_file(file, encoding="utf-8", errors="replace") as opened:
-            key: str = opened.read().strip()
-    except OSError as error:
-        msg = f"{file} cannot be read: {error.strerror}"
-        raise StoreError(msg) from None
-    if not key.isascii() or not key.isalnum() or len(key) < _SHORTEST_KEY:
-        msg = f"{file} holds no API key: copy its 32 letters and digits from the project's settings"
-        raise StoreError(msg)
-    return key
 
 
 def _personal(_context: click.Context, _option: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
@@ -86,7 +71,7 @@ def set_destination(
     """Send message events to PROJECT_ID, which must be registered; replaces what was set before."""
     settings = load(config)
     Projects(settings.tables_address).get(project_id)
-    key = _key_in(api_key_file)
+    key = key_in(api_key_file, "API key")
     sealed = seal_of(settings.export.seal_keys_file).seal(project_id, key)
     table = Destinations(settings.tables_address)
     table.create()

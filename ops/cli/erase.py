@@ -15,31 +15,16 @@ from rich.progress import Progress
 from rich.table import Table
 
 from ops.answers.erasures import Receipt, receipts
-from ops.cli.terminal import PROJECT_ID, Commands, as_json_option, cell, example, printable, waiting
+from ops.cli.terminal import PROJECT_ID, WithDefault, as_json_option, cell, example, printable, waiting
 from ops.maintenance.erase import Counts, Erasing
 from settings import load
 from stores.amplitude.deletions import URLS, deleted
 from stores.amplitude.http import keys
 
 
-class _Erase(Commands):
-    """`erase PROJECT USER` beside `erase show PROJECT`: a word that is no command's name begins the first."""
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args[0] in self.commands:
-            return super().resolve_command(ctx, args)
-        return "users", self.commands["users"], args
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Show the options of `users`, which is meant without a command's name."""
-        self.commands["users"].format_options(ctx, formatter)
-        self.format_commands(ctx, formatter)
-
-
 @click.group(
-    cls=_Erase,
+    cls=WithDefault,
+    default="users",
     subcommand_metavar="PROJECT_ID [USER_ID]... | show PROJECT_ID [USER_ID]...",
     context_settings={"ignore_unknown_options": True},
     epilog=example("erase 434735 mina@example.com", "erase show 434735 mina@example.com"),

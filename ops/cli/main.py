@@ -30,6 +30,7 @@ SECTIONS: Final = {
     "Ask": {
         "diagnose": "Why only some events of a project arrive.",
         "profile": "What is known of a user.",
+        "amplitude-profile": "What Amplitude knows of a user.",
         "record": "What became of a record on the stream.",
         "ledger": "Every record accounted for: counted, stored, on the stream.",
     },

@@ -102,6 +102,27 @@ class Commands(click.Group):
             formatter.write_dl(rows)
 
 
+class WithDefault(Commands):
+    """A group with a command that needs no name: `erase PROJECT` is `erase users PROJECT`."""
+
+    def __init__(self, *args: Any, default: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._default = default
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command of the first word, or the one that is meant."""
+        if args[0] in self.commands:
+            return super().resolve_command(ctx, args)
+        return self._default, self.commands[self._default], args
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Show the options of the command that is meant."""
+        self.commands[self._default].format_options(ctx, formatter)
+        self.format_commands(ctx, formatter)
+
+
 def _configurable(command: click.Command) -> None:
     if all(one.name != "config" for one in command.params):
         config_option(command)

@@ -1,8 +1,6 @@
 """Destinations as typed, with the stand-in of Amplitude as a process: set, tested, refused, paused, resumed."""
 
 import json
-import os
-import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -12,33 +10,27 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from lab.stack.process import Process, answers, free_port
+from lab.stack.process import free_port
 from ops.cli.main import commands
 from settings import Settings, load
 from stores.amplitude import Uploads
 from stores.destinations import Destinations
 from stores.project import linked
 from stores.projects import Projects
+from tests.amplitude import running
 from udfs.export.answers import Refused
 from udfs.export.deliver import deliver
 
-ROOT = Path(__file__).resolve().parents[2]
 KEY, SHOP = "0123456789abcdef0123456789abcdef", 434735
 
 
 @pytest.fixture
 def amplitude(tmp_path: Path) -> Iterator[tuple[str, Path]]:
     """Address and folder of a stand-in that knows the shop's key."""
-    folder, port = tmp_path / "amplitude", free_port()
-    folder.mkdir()
-    (folder / "keys").write_text(KEY)
-    command = [sys.executable, "-m", "lab.stack.amplitude", str(port), str(folder)]
-    process = Process("amplitude", command, tmp_path / "amplitude.log", os.environ, ROOT)
-    try:
-        process.wait_until(partial(answers, f"http://127.0.0.1:{port}/"), seconds=30)
-        yield f"http://127.0.0.1:{port}", folder
-    finally:
-        process.kill()
+    folder = tmp_path / "amplitude"
+    with running(folder) as url:
+        (folder / "keys").write_text(KEY)
+        yield url, folder
 
 
 @pytest.fixture

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from lab.stack.amplitude.exports import PATH
 from lab.stack.process import free_port
 from stores.amplitude.exports import ExportApi, hours
 from stores.amplitude.http import AmplitudeError, Keys, keys
+from tests.amplitude import running
 from tests.builders import PROJECT, event
-from tests.exports import archive, running
+from tests.exports import archive
 
 KEYS = "a1b2c3:d4e5f6"
 NINE = datetime(2026, 3, 15, 9, tzinfo=UTC)
@@ -21,9 +23,9 @@ NINE = datetime(2026, 3, 15, 9, tzinfo=UTC)
 def amplitude(tmp_path: Path) -> Iterator[tuple[Path, str]]:
     """The folder of a stand-in, and its address."""
     folder = tmp_path / "amplitude"
-    folder.mkdir()
-    with running(folder, KEYS) as url:
-        yield folder, url
+    with running(folder) as url:
+        (folder / "pairs").write_text(KEYS)
+        yield folder, f"{url}{PATH}"
 
 
 def given(tmp_path: Path, text: str = KEYS) -> Keys:
@@ -49,29 +51,34 @@ def test_each_hour_is_fetched_once(tmp_path: Path, amplitude: tuple[Path, str]) 
     assert names[0] == [f"{PROJECT}/{PROJECT}_2026-03-15_9#{n}.json.gz" for n in (0, 1)]
     assert names[1] == []
     assert into.stat().st_mode & 0o077 == 0
-    for path in folder.iterdir():
-        path.unlink()
+    (folder / "faults").write_text("500 1")
     assert list(ExportApi(url, given(tmp_path)).fetch(wanted, into)) == found
 
 
 def test_what_is_cut_off_or_busy_is_asked_for_again(tmp_path: Path, amplitude: tuple[Path, str]) -> None:
     folder, url = amplitude
     hour(folder, NINE, 300)
-    (folder / "20260315T09.cut").touch()
-    waited: list[float] = []
-    (found,) = ExportApi(url, given(tmp_path), waited.append).fetch([NINE], tmp_path / "fetched")
+    hour(folder, NINE + timedelta(hours=1), 1)
+    faults, waited = folder / "faults", list[float]()
+
+    def wait(seconds: float) -> None:
+        waited.append(seconds)
+        faults.unlink(missing_ok=True)
+
+    faults.write_text(f"cut 1 {PATH}")
+    (found,) = ExportApi(url, given(tmp_path), wait).fetch([NINE], tmp_path / "fetched")
     assert len(zipfile.ZipFile(found).namelist()) == 2
     assert waited == [2.0]
 
     busy = NINE + timedelta(hours=1)
-    (folder / "20260315T10.503").touch()
+    faults.write_text("503 1")
     with pytest.raises(AmplitudeError) as refused:
         list(ExportApi(url, given(tmp_path), waited.append).fetch([busy], tmp_path / "fetched"))
     assert str(refused.value) == (
         "Amplitude did not give 2026-03-15T10 in 5 attempts (HTTP 503): repeat the command later"
     )
     assert waited == [2.0, 2.0, 4.0, 8.0, 16.0]
-    (folder / "20260315T10.503").unlink()
+    faults.unlink()
     assert len(list(ExportApi(url, given(tmp_path)).fetch([busy], tmp_path / "fetched"))) == 1
 
 
@@ -80,7 +87,7 @@ def test_what_is_cut_off_or_busy_is_asked_for_again(tmp_path: Path, amplitude: t
 )
 def test_a_refusal_says_how_to_go_on(tmp_path: Path, amplitude: tuple[Path, str], status: int, says: str) -> None:
     folder, url = amplitude
-    (folder / f"20260315T09.{status}").touch()
+    (folder / "faults").write_text(f"{status} 1 {PATH}")
     with pytest.raises(AmplitudeError, match=says):
         list(ExportApi(url, given(tmp_path)).fetch([NINE], tmp_path / "fetched"))
     assert not list((tmp_path / "fetched").glob("*.zip"))

@@ -13,6 +13,7 @@ from stores.destinations import Destination
 from stores.erasures import Erasure
 from stores.lake import EVENT_STORE
 from stores.leases import Lease
+from stores.profile_sources import ProfileSource
 from stores.replays import Replay
 from stores.statements import Statement
 from stores.usage import Usage
@@ -127,6 +128,7 @@ def test_every_attribute_in_dynamodb_is_documented(name: str, module: str, patte
         ("backfills", set(Run._fields)),
         ("erasures", {*Erasure._fields, "receipt"}),
         ("destinations", set(Destination._fields)),
+        ("profile_sources", set(ProfileSource._fields)),
     ],
 )
 def test_every_attribute_of_an_item_is_documented(name: str, attributes: set[str]) -> None:

@@ -1,0 +1,20 @@
+"""Amplitude's profiles with the keys of the table `profile_sources`, as settings have it."""
+
+from settings import Settings
+from stores.amplitude.profiles import THREADS, Limits, Profiles, Source
+from stores.amplitude.user_profile import UserProfileApi
+from stores.profile_sources import ProfileSources
+from stores.seal import seal_of
+
+
+def profiles_of(settings: Settings) -> Profiles:
+    """A client for one event loop. Raises StoreError where there are no keys to open the secret keys with."""
+    asked = settings.amplitude_profiles
+    table, seal = ProfileSources(settings.tables_address), seal_of(settings.export.seal_keys_file)
+
+    def source_of(project_id: int) -> Source:
+        found = table.get(project_id)
+        return Source(seal.open(project_id, found.secret_key, "amplitude-profile set"), found.organisation)
+
+    limits = Limits(asked.fresh_seconds, asked.stale_seconds, asked.users, asked.requests_per_minute)
+    return Profiles(source_of, UserProfileApi(asked.endpoint, asked.timeout_seconds, THREADS), limits)
