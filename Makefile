@@ -13,7 +13,7 @@ STAGES := lint types unit properties integration e2e
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup run picture check test lint types unit properties integration e2e monitoring-test soak torture upgrade-test bench figures lock clean
+.PHONY: help setup run picture check test lint types unit properties integration e2e monitoring-test soak torture upgrade-test bench figures schemas lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "%-17s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,6 +73,9 @@ bench: setup ## Throughput beside SQL, PySpark, Bytewax, plain Python, naive PyF
 
 figures: setup ## The other figures of docs/performance.md
 	.venv/bin/python -m lab.bench
+
+schemas: setup ## JSON Schemas under docs/ anew, out of the code that they describe
+	.venv/bin/python -m lab.schemas
 
 lock: setup ## Resolve pyproject.toml anew into requirements.lock
 	.tools/bin/uv pip compile pyproject.toml --group dev --python-version 3.11 --universal --generate-hashes \

@@ -1,10 +1,10 @@
 """The documentation against the code: columns, reasons, stages, links and paths."""
 
-import json
 import re
 from pathlib import Path
 
 from jobs import sinks
+from lab import schemas
 from ops.answers.reasons import REASONS, REPAIRS
 from stores import erased
 from stores.alerts import Alert, Notification
@@ -19,7 +19,7 @@ from stores.statements import Statement
 from stores.usage import Usage
 from tests.cases import each
 from udfs import ids
-from udfs.export import message, taxonomy
+from udfs.export import taxonomy
 from udfs.model import EVENT_COLUMNS, Kind, Reason, Repair
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -91,9 +91,15 @@ def test_every_event_in_amplitude_is_documented_and_no_other() -> None:
     ]
 
 
-def test_the_schema_of_message_events_is_the_one_that_is_read() -> None:
-    published = json.loads(text("docs/message-event.schema.json"))
-    assert published == message.schema()
+def test_the_published_schemas_are_those_of_the_code_and_no_others() -> None:
+    found = (ROOT / "docs").rglob("*.schema.json")
+    published = {str(path.relative_to(ROOT / "docs")): path.read_text("utf-8") for path in found}
+    assert published == schemas.wanted(), "write them anew with `make schemas`"
+
+
+def test_the_change_log_of_events_in_amplitude_knows_the_newest_schemas() -> None:
+    _, newest, *_ = table(section(text("docs/amplitude-events/README.md"), "Changes"))
+    assert newest[-1] == f"`{schemas.digest(schemas.wanted())}`", "add a row that says what has changed"
 
 
 def test_every_kind_has_its_counter_documented() -> None:

@@ -1,7 +1,8 @@
 """The Batch Event Upload, HTTP V2 and Identify APIs.
 
-`throttled` and `over_quota` hold a user id a line. Events that are taken are lines of `taken.jsonl`, each with its
-key; users' updates lines of `identified.jsonl`.
+`throttled` and `over_quota` hold a user id a line, `hangs` a key a line whose requests get no answer as long as it
+stands there. Events that are taken are lines of `taken.jsonl`, each with its key; users' updates lines of
+`identified.jsonl`.
 
 Documented (docs/amplitude.md §6): the limits, the bodies of refusals, `events_ingested`, ids of at least
 `min_id_length` characters, events compared by device_id and insert_id for 7 days, Identify's form. HTTP V2 names
@@ -11,6 +12,7 @@ any `<script` is what the firewall dislikes. The limits by events a second are n
 
 import json
 import threading
+import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -46,6 +48,8 @@ class Uploads:
         return self._read(api_key, events, shortest, names_all=asked.path == "/batch")
 
     def _read(self, api_key: str, events: list[dict[str, Any]], shortest: int, *, names_all: bool) -> Reply:
+        while api_key in self._folder.lines("hangs"):
+            time.sleep(0.1)
         if api_key not in self._folder.lines("keys"):
             return _refusal(400, f"Invalid API key: {api_key}")
         if len(events) > MOST_EVENTS:
