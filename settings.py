@@ -109,10 +109,12 @@ class Metering(_Section):
 
 
 class Export(_Section):
-    """The way back: message events to Amplitude."""
+    """The way back: message events, from a stream of their own, to Amplitude."""
 
+    stream: Annotated[str, Field(min_length=1, max_length=128)] = "notifly-message-events"
     seal_keys_file: str | None = None
     endpoint: Annotated[str, AfterValidator(https)] | None = None
+    api: Literal["batch", "http_v2"] = "batch"
     timeout_seconds: Annotated[int, Field(ge=1, le=60)] = 10
 
 
@@ -153,6 +155,16 @@ class Settings(_Section):
     def stream_address(self) -> StreamAddress:
         """The stream as `stores` takes it."""
         return StreamAddress(self.kinesis.stream, self.kinesis.region, self.kinesis.endpoint)
+
+    @property
+    def export_kinesis(self) -> Kinesis:
+        """The stream of message events: another one of the same account."""
+        return self.kinesis.model_copy(update={"stream": self.export.stream})
+
+    @property
+    def export_stream_address(self) -> StreamAddress:
+        """The stream of message events as `stores` takes it."""
+        return self.stream_address._replace(name=self.export.stream)
 
     @property
     def tables_address(self) -> TablesAddress:
@@ -227,6 +239,9 @@ def parse(tree: Mapping[str, Any], source: str) -> Settings:
         raise SettingsError(msg)
     if (settings.metering.webhook_url is None) != (settings.metering.webhook_secret_file is None):
         msg = f"{source}: metering.webhook_url and metering.webhook_secret_file go together: set both, or neither"
+        raise SettingsError(msg)
+    if settings.export.stream == settings.kinesis.stream:
+        msg = f"{source}: export.stream is kinesis.stream: message events have a stream of their own"
         raise SettingsError(msg)
     return settings
 

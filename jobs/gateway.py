@@ -10,7 +10,9 @@ garbage collector makes such calls, in whatever thread it runs.
 import threading
 from typing import Any
 
+from pyflink.datastream import StreamExecutionEnvironment
 from pyflink.java_gateway import get_gateway
+from pyflink.table import StreamTableEnvironment
 
 
 class OwnConnections(threading.local):
@@ -40,3 +42,13 @@ def stay_in_one_java_thread() -> None:
     for connection in client.deque:
         own.append(connection)
     client.deque = own
+
+
+def table_environment(env: StreamExecutionEnvironment) -> StreamTableEnvironment:
+    """A table environment with what the SQL's meaning rests on; all else is the cluster's configuration."""
+    stay_in_one_java_thread()
+    tables = StreamTableEnvironment.create(env)
+    tables.get_config().set_local_timezone("UTC")
+    # with mini-batch the dedupe is no longer insert-only, and append sinks refuse it
+    tables.get_config().set("table.exec.mini-batch.enabled", "false")
+    return tables

@@ -1,4 +1,4 @@
-"""One ingest job at a time: a start takes the lease on the tables, by the id that its job will have.
+"""One job of a kind at a time: a start takes the lease on the tables, by the id that its job will have.
 
 The cluster that the job goes to knows whether the holder has ended. A holder that this cluster does not know may
 run on another one: it is gone when its lease has run out.
@@ -97,7 +97,7 @@ def take(
             if held != first or held.job_id in jobs:
                 raise StoreError(_refusal(held, jobs.get(held.job_id), now))
             if not said:
-                print(f"jobs.ingest: {_waiting(held, now)}", file=sys.stderr)
+                print(f"jobs.{leases.name}: {_waiting(held, now)}", file=sys.stderr)
             said = True
         pause(1)
         held, now = leases.current()

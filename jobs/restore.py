@@ -6,7 +6,7 @@ rows of all in between, unless `amplitude-bridge rewind` has set the tables back
 --drain all rows for ever: a drained commit has the largest id there is.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 from pyflink.datastream import StreamExecutionEnvironment
@@ -22,8 +22,8 @@ DRAINED: Final = 2**63 - 1
 _PATH_OPTIONS: Final = ("execution.state-recovery.path", "execution.savepoint.path")
 
 
-def check(env: StreamExecutionEnvironment, lake: Lake) -> None:
-    """Raise StoreError when the job is to be restored from where rows would be skipped or stored twice."""
+def check(env: StreamExecutionEnvironment, lake: Lake, tables: Sequence[str] = TABLES) -> None:
+    """Raise StoreError when a job is to be restored from where rows of its tables would be skipped or doubled."""
     configuration = env._j_stream_execution_environment.getConfiguration()
     options: dict[str, str] = dict(configuration.toMap())
     path = next((options[name] for name in _PATH_OPTIONS if name in options), None)
@@ -33,7 +33,7 @@ def check(env: StreamExecutionEnvironment, lake: Lake) -> None:
     jvm = get_gateway().jvm
     plugins = jvm.org.apache.flink.core.plugin.PluginUtils.createPluginManagerFromRootFolder(configuration)
     jvm.org.apache.flink.core.fs.FileSystem.initialize(configuration, plugins)
-    checkpoint, histories = checkpoint_id(path), {table: history_of(lake, table) for table in TABLES}
+    checkpoint, histories = checkpoint_id(path), {table: history_of(lake, table) for table in tables}
     if problem := refusal(path, checkpoint, later(histories, job_of(path), checkpoint)):
         raise StoreError(problem)
 

@@ -1,6 +1,8 @@
 """Where rows go: the Iceberg tables through Flink's catalog, and the totals' last table, which keeps nothing."""
 
+from collections.abc import Mapping
 from datetime import datetime
+from types import MappingProxyType
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -12,9 +14,13 @@ from stores.lake import (
     COHORT_CHANGES,
     COHORT_MESSAGES,
     DEAD_LETTERS,
+    DELIVERIES,
     EVENT_COUNTS,
     EVENT_STORE,
+    EXPORT_DEAD_LETTERS,
+    EXPORT_LEDGER,
     LEDGER,
+    OUTBOX,
     USER_UPDATES,
     Lake,
     Partition,
@@ -52,7 +58,51 @@ COLUMNS: Final[dict[str, dict[str, type]]] = {
     LEDGER: LEDGER_COLUMNS,
     EVENT_COUNTS: EVENT_COUNT_COLUMNS,
 }
-"""The columns of each table of the lake, in order."""
+"""The columns of each table that the ingest job writes to, in order."""
+_FIRST: Final[dict[str, type]] = {"arrival": datetime, "shard": str, "sequence": str}
+"""The record that an event came from first, however often it was put on the stream since."""
+EXPORT_COLUMNS: Final[dict[str, dict[str, type]]] = {
+    DELIVERIES: {
+        "project_id": int,
+        "event_id": str,
+        "attempt": int,
+        "outcome": str,
+        "reason": str,
+        "words": str,
+        "answered": datetime,
+        **_FIRST,
+    },
+    OUTBOX: {
+        "project_id": int,
+        "event_id": str,
+        "attempt": int,
+        "outcome": str,
+        "due": datetime,
+        "event": bytes,
+        "words": str,
+        **_FIRST,
+    },
+    EXPORT_DEAD_LETTERS: {
+        "kind": str,
+        "reason": str,
+        "detail": str,
+        "project_id": int,
+        "event_id": str,
+        "payload": bytes,
+        "payload_length": int,
+        **_FIRST,
+    },
+    EXPORT_LEDGER: {
+        "hour": datetime,
+        "shard": str,
+        "project_id": int,
+        "redelivery": bool,
+        "outcome": str,
+        "reason": str,
+        "events": int,
+    },
+}
+"""The columns of each table that the export job writes to, in order."""
 _PARTITIONS: Final = {
     EVENT_STORE: [Partition("server_upload_time", "day"), Partition("project_id", _PROJECT_BUCKETS)],
     USER_UPDATES: [_DAY],
@@ -61,12 +111,16 @@ _PARTITIONS: Final = {
     DEAD_LETTERS: [_DAY],
     LEDGER: [Partition("hour", "day")],
     EVENT_COUNTS: [Partition("hour", "day"), Partition("project_id", _PROJECT_BUCKETS)],
+    DELIVERIES: [_DAY, Partition("project_id", _PROJECT_BUCKETS)],
+    OUTBOX: [_DAY, Partition("project_id", _PROJECT_BUCKETS)],
+    EXPORT_DEAD_LETTERS: [_DAY],
+    EXPORT_LEDGER: [Partition("hour", "day")],
 }
 
 
-def create_tables(lake: Lake) -> None:
-    """Create the lake's tables unless they are there. Raises StoreError."""
-    for table, columns in COLUMNS.items():
+def create_tables(lake: Lake, tables: Mapping[str, Mapping[str, type]] = MappingProxyType(COLUMNS)) -> None:
+    """Create a job's tables, the ingest job's unless said otherwise, where there are none. Raises StoreError."""
+    for table, columns in tables.items():
         lake.create(table, columns, _PARTITIONS[table])
 
 

@@ -9,6 +9,7 @@ before the next one follows: the uid is the stage and the operator's kind, whate
 import re
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -21,12 +22,13 @@ FOREVER = timedelta(0)
 
 _BUNDLE = "python.fn-execution.bundle.size"
 WRITERS_BUNDLE = 1000
-"""Rows of DynamoDB that a checkpoint waits for at most."""
+"""Rows for DynamoDB or Amplitude that a checkpoint waits for at most."""
 
 _GENERATED_ID = re.compile(r"\[\d+\]$")
 _KINDS = {
     "PythonCalc": "python",
     "PythonCorrelate": "parts",
+    "Correlate": "rows",
     "Calc": "select",
     "ConstraintEnforcer": "not-null",
     "TableToDataSteam": "out",  # Flink's own spelling
@@ -55,21 +57,30 @@ class Graph:
         # read when a query is translated, so that each stage has its own
         self._options = tables.get_config()
 
-    def stream(
-        self, name: str, title: str, query: Table, keep_state: timedelta = FOREVER, *, queued: bool = False
+    def stream(  # noqa: PLR0913  by name, all but the first four
+        self,
+        name: str,
+        title: str,
+        query: Table,
+        keep_state: timedelta = FOREVER,
+        *,
+        queued: bool = False,
+        bundle: int | None = None,
     ) -> Table:
         """Add a query as a stage that others may read, however many: it stands in the job once.
 
         The rows stay in Flink's internal form on the way through the DataStream; nothing is converted. Those of a
         `queued` stage wait in the network for whoever reads them, where checkpoints overtake them: its reader
-        is slow, and else would be chained to it.
+        is slow, and else would be chained to it. Where the Python in a stage waits for somebody, a checkpoint
+        waits for a `bundle` of rows at most.
         """
         self._keep_state(keep_state)
         j_table = query._j_table
         j_tables = self.tables._j_tenv
         types = get_gateway().jvm.org.apache.flink.table.types.utils.DataTypeUtils
         row = types.toInternalDataType(j_table.getResolvedSchema().toPhysicalRowDataType())
-        stream = j_tables.toDataStream(j_table, row)
+        with self._bundles_of(bundle):
+            stream = j_tables.toDataStream(j_table, row)
         if queued:
             stream = stream.rebalance()
             self._queued.add(f"{name}-out")
@@ -82,12 +93,20 @@ class Graph:
         A checkpoint waits for a `bundle` of rows at most: a bundle ends before the checkpoint passes.
         """
         self._keep_state(FOREVER)
-        self._options.set(_BUNDLE, str(bundle))
         statements = self.tables.create_statement_set()
         statements.add_insert(table, query)
-        statements.attach_as_datastream()
-        self._options.get_configuration()._j_configuration.removeKey(_BUNDLE)
+        with self._bundles_of(bundle):
+            statements.attach_as_datastream()
         self._label(name, title)
+
+    @contextmanager
+    def _bundles_of(self, rows: int | None) -> Iterator[None]:
+        """Let what is translated within it have bundles of so many rows; None: as the cluster is configured."""
+        if rows is not None:
+            self._options.set(_BUNDLE, str(rows))
+        yield
+        if rows is not None:
+            self._options.get_configuration()._j_configuration.removeKey(_BUNDLE)
 
     def _queues_only(self, stream_graph: JavaObject) -> JavaObject:
         """Let checkpoints overtake rows behind queued stages, and nowhere else.

@@ -60,7 +60,13 @@ TABLES: Final = (
     *(EVENT_STORE, USER_UPDATES, COHORT_MESSAGES, COHORT_CHANGES),
     *(DEAD_LETTERS, LEDGER, EVENT_COUNTS),
 )
-"""All that the job writes to."""
+"""All that the ingest job writes to."""
+DELIVERIES: Final = "deliveries"
+OUTBOX: Final = "outbox"
+EXPORT_DEAD_LETTERS: Final = "export_dead_letters"
+EXPORT_LEDGER: Final = "export_ledger"
+EXPORT_TABLES: Final = (DELIVERIES, OUTBOX, EXPORT_DEAD_LETTERS, EXPORT_LEDGER)
+"""All that the export job writes to."""
 
 _T = TypeVar("_T")
 _LOOKS: Final = 5

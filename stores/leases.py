@@ -1,7 +1,7 @@
-"""The leases, DynamoDB table `leases`: which ingest job holds the tables, and which process maintains them.
+"""The leases, DynamoDB table `leases`: which job of a kind holds the tables, and which process maintains them.
 
-Two jobs would store each event twice and overwrite each other's totals. The job's workers renew the lease. All
-times in it are DynamoDB's, so no two machines' clocks are compared.
+Two ingest jobs would store each event twice and overwrite each other's totals, two export jobs send each twice. A
+job's workers renew its lease. All times in it are DynamoDB's, so no two machines' clocks are compared.
 """
 
 from contextlib import suppress
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 TABLE: Final = "leases"
 INGEST: Final = "ingest"
+EXPORT: Final = "export"
 MAINTAIN: Final = "maintain"
 
 
@@ -52,7 +53,7 @@ class Leases:
         self, address: dynamodb.TablesAddress, client: "DynamoDBClient | None" = None, name: str = INGEST
     ) -> None:
         self.table = Table(address, TABLE, {"lease": "S"}, client)
-        self._key = {"lease": {"S": name}}
+        self.name, self._key = name, {"lease": {"S": name}}
 
     def create(self) -> None:
         """Create the table unless it is there."""

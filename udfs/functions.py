@@ -7,7 +7,7 @@ records that hold several things.
 
 import gc
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from operator import itemgetter
 from typing import Any, Final
@@ -30,8 +30,17 @@ _ARROW_TYPES: Final[dict[type, pa.DataType]] = {
     float: pa.float64(),
     bytes: pa.binary(),
     datetime: pa.timestamp("us"),
+    list[int]: pa.list_(pa.int64()),
+    list[bytes]: pa.list_(pa.binary()),
 }
-_FIELDS: Final = [pa.field(name, _ARROW_TYPES[kind]) for name, kind in DECODED.items()]
+
+
+def fields(columns: Mapping[str, type]) -> list[pa.Field]:
+    """Columns as Arrow has them."""
+    return [pa.field(name, _ARROW_TYPES[kind]) for name, kind in columns.items()]
+
+
+_FIELDS: Final = fields(DECODED)
 _OUTCOME: Final = itemgetter(*(list(DECODED).index(name) for name in ("kind", "reason", "repairs")))
 """What of a row its metrics count."""
 
@@ -60,7 +69,7 @@ class Decode(ScalarFunction):  # type: ignore[misc]
 
     def eval(self, payload: "pd.Series[Any]", arrival: "pd.Series[Any]") -> "pd.Series[Any]":
         registry = self.registry()
-        return self._counted(decode(data, at, registry) for data, at in zip(payload, _times(arrival), strict=True))
+        return self._counted(decode(data, at, registry) for data, at in zip(payload, times(arrival), strict=True))
 
     def _counted(self, decoded: Iterable[Row]) -> "pd.Series[Any]":
         gc.disable()  # a batch's rows are all in use: to visit them over and over took a tenth of the time
@@ -93,7 +102,7 @@ class DecodePart(Decode):
         detail: "pd.Series[Any]",
     ) -> "pd.Series[Any]":
         registry = self.registry()
-        parts = zip(payload, _times(arrival), reason, detail, strict=True)
+        parts = zip(payload, times(arrival), reason, detail, strict=True)
         return self._counted(
             decode_part(data, Rejection(Reason(fault), words) if fault else None, at, registry)
             for data, at, fault, words in parts
@@ -138,21 +147,22 @@ class MemberGroups(TableFunction):  # type: ignore[misc]
             yield message.cohort_id, message.cohort_name, message.in_cohort, computed, user_ids
 
 
-def _times(arrival: "pd.Series[Any]") -> list[datetime]:
-    times: list[datetime] = arrival.dt.tz_localize(None).to_numpy("datetime64[us]").tolist()
-    return times
+def times(arrival: "pd.Series[Any]") -> list[datetime]:
+    """The times of a column, naive UTC."""
+    found: list[datetime] = arrival.dt.tz_localize(None).to_numpy("datetime64[us]").tolist()
+    return found
 
 
-def as_series(rows: Sequence[Row]) -> "pd.Series[Any]":
-    """Rows of `DECODED` as a Series of Arrow structs, which PyFlink passes on as it is.
+def as_series(rows: Sequence[tuple[Any, ...]], columns: Sequence[pa.Field] = _FIELDS) -> "pd.Series[Any]":
+    """Rows, of `DECODED` unless said otherwise, as a Series of Arrow structs, which PyFlink passes on as it is.
 
     The documented way, a DataFrame, is built of Python objects and then turned into this same Arrow array: it
     took longer than decoding. PyFlink calls `pyarrow.Array.from_pandas(s, mask=s.isnull())`; an Arrow-backed
     Series goes through untouched when the mask is None, and its nulls are its own already.
     """
-    columns = zip(*rows, strict=True) if rows else ((),) * len(_FIELDS)
-    arrays = [_array(column, field.type) for column, field in zip(columns, _FIELDS, strict=True)]
-    series = pd.Series(pd.arrays.ArrowExtensionArray(pa.StructArray.from_arrays(arrays, fields=_FIELDS)))
+    values = zip(*rows, strict=True) if rows else ((),) * len(columns)
+    arrays = [_array(column, field.type) for column, field in zip(values, columns, strict=True)]
+    series = pd.Series(pd.arrays.ArrowExtensionArray(pa.StructArray.from_arrays(arrays, fields=list(columns))))
     series.isnull = lambda: None  # type: ignore[method-assign,assignment,return-value]
     return series
 

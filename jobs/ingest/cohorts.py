@@ -5,7 +5,8 @@ from datetime import datetime
 from pyflink.table import DataTypes, StreamTableEnvironment, Table
 from pyflink.table.udf import udtf
 
-from jobs.ingest.columns import LINEAGE, STORED_LINEAGE, data_type, written
+from jobs.columns import data_type
+from jobs.ingest.columns import LINEAGE, STORED_LINEAGE, written
 from jobs.ingest.decode import Decoded
 from jobs.ingest.ends import Ends
 from udfs.functions import CohortChanges, MemberGroups

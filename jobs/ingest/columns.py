@@ -4,7 +4,6 @@ from datetime import datetime
 from typing import Any, Final
 
 from pyflink.table import DataTypes, StreamTableEnvironment, Table
-from pyflink.table.types import DataType, RowType
 from pyflink.table.udf import udf
 
 from udfs.model import EVENT_COLUMNS, Kind
@@ -37,22 +36,3 @@ def written(tables: StreamTableEnvironment, name: str, writer: Any, columns: tup
         f"CAST(`{column}` AS STRING)" if column in _AS_TEXT else f"`{column}`" for column in columns
     )
     return tables.sql_query(f"SELECT write_{name}({spelled}) AS written FROM {rows}")  # noqa: S608
-
-
-def row_type(columns: dict[str, type]) -> RowType:
-    """Columns as the type of a Python function's result."""
-    return DataTypes.ROW([DataTypes.FIELD(name, data_type(kind)) for name, kind in columns.items()])
-
-
-def data_type(kind: type) -> DataType:
-    """A Python type as a column has it."""
-    # microseconds: Arrow carries them, and Flink takes them inside a ROW
-    return {
-        str: DataTypes.STRING(),
-        dict: DataTypes.STRING(),
-        int: DataTypes.BIGINT(),
-        float: DataTypes.DOUBLE(),
-        bytes: DataTypes.BYTES(),
-        bool: DataTypes.BOOLEAN(),
-        datetime: DataTypes.TIMESTAMP(6),
-    }[kind]

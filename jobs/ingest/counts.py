@@ -1,6 +1,5 @@
 """Stages `count`, `ledger`, `event-counts`, `usage`: what became of records, in sums over intervals."""
 
-from collections.abc import Sequence
 from datetime import timedelta
 
 from pyflink.table import StreamTableEnvironment, Table
@@ -9,13 +8,12 @@ from jobs.ingest.columns import written
 from jobs.ingest.decode import Decoded
 from jobs.ingest.ends import Ends
 from jobs.ingest.first_copies import First
+from jobs.sums import AT_ONCE, dated, summed
 from udfs.model import EVENT_COUNT_COLUMNS, LEDGER_COLUMNS, TOTALS, Kind
 
 _IS_METERED = f"kind IN ('{Kind.EVENT}', '{Kind.USER_UPDATE}')"
 SUMS = "SUM(records) AS records, SUM(first_copies) AS first_copies"
 """What counts are summed up to."""
-_AT_ONCE = timedelta(seconds=1)
-"""The counts of an interval come together: a second is enough to sum them up."""
 
 
 def partial_counts(tables: StreamTableEnvironment, decoded: Decoded, first: First, interval: timedelta) -> Table:
@@ -38,19 +36,19 @@ def partial_counts(tables: StreamTableEnvironment, decoded: Decoded, first: Firs
         UNION ALL SELECT {copy} FROM {first.unnamed}
         UNION ALL SELECT {message} FROM {first.messages}
     """)  # noqa: S608
-    return _summed(tables, counted, [*_keys(LEDGER_COLUMNS), "name"], SUMS, interval)
+    return summed(tables, counted, [*_keys(LEDGER_COLUMNS), "name"], SUMS, interval)
 
 
 def ledger(tables: StreamTableEnvironment, counts: Table) -> Table:
     """Counts of all names together, as the ledger has them."""
-    return _dated(tables, _summed(tables, counts, _keys(LEDGER_COLUMNS), SUMS, _AT_ONCE), LEDGER_COLUMNS)
+    return dated(tables, summed(tables, counts, _keys(LEDGER_COLUMNS), SUMS, AT_ONCE), LEDGER_COLUMNS)
 
 
 def by_name(tables: StreamTableEnvironment, counts: Table, interval: timedelta) -> Table:
     """Counts by event name, of longer intervals: there are more names than projects."""
     named = tables.sql_query(f"SELECT * FROM {counts} WHERE name IS NOT NULL")  # noqa: S608
-    whole = _summed(tables, named, _keys(EVENT_COUNT_COLUMNS), SUMS, 6 * interval)
-    return _dated(tables, whole, EVENT_COUNT_COLUMNS)
+    whole = summed(tables, named, _keys(EVENT_COUNT_COLUMNS), SUMS, 6 * interval)
+    return dated(tables, whole, EVENT_COUNT_COLUMNS)
 
 
 def _metered(tables: StreamTableEnvironment, counts: Table) -> Table:
@@ -60,7 +58,7 @@ def _metered(tables: StreamTableEnvironment, counts: Table) -> Table:
         f"SUM(CASE WHEN kind = '{kind}' THEN {count} ELSE 0 END) AS {name}"
         for name, (kind, count) in TOTALS.items()
     )
-    return _summed(tables, own, ["project_id", "month"], sums, _AT_ONCE)
+    return summed(tables, own, ["project_id", "month"], sums, AT_ONCE)
 
 
 def totals(tables: StreamTableEnvironment, counts: Table, ends: Ends) -> Table:
@@ -70,25 +68,5 @@ def totals(tables: StreamTableEnvironment, counts: Table, ends: Ends) -> Table:
     return written(tables, "usage", ends.write_usage, ("project_id", "month", *TOTALS), f"({running})")
 
 
-def _summed(
-    tables: StreamTableEnvironment, counts: Table, keys: Sequence[str], sums: str, interval: timedelta
-) -> Table:
-    """Counts summed up by their keys over each interval."""
-    names = ", ".join(f"`{name}`" for name in keys)
-    seconds = int(interval.total_seconds())
-    timed = tables.sql_query(f"SELECT *, PROCTIME() AS seen FROM {counts}")  # noqa: S608
-    return tables.sql_query(f"""
-        SELECT {names}, {sums}
-        FROM TABLE(TUMBLE(TABLE {timed}, DESCRIPTOR(seen), INTERVAL '{seconds}' SECOND))
-        GROUP BY window_start, window_end, {names}
-    """)  # noqa: S608
-
-
 def _keys(columns: dict[str, type]) -> list[str]:
     return [name for name in columns if name not in {"records", "first_copies"}]
-
-
-def _dated(tables: StreamTableEnvironment, counts: Table, columns: dict[str, type]) -> Table:
-    """Counts as their table has them."""
-    names = ", ".join(f"`{name}`" for name in columns if name != "hour")
-    return tables.sql_query(f"SELECT CAST(`hour` AS TIMESTAMP_LTZ(6)) AS `hour`, {names} FROM {counts}")  # noqa: S608

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from pyflink.table import DataTypes, StreamTableEnvironment, Table
 from pyflink.table.udf import udf, udtf
 
-from jobs.ingest.columns import data_type, row_type
+from jobs.columns import data_type, row_type
 from jobs.ingest.ends import Ends
 from udfs.functions import Decode, DecodePart, Open
 from udfs.model import DECODED, OPENED, Kind

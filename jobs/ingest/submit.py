@@ -10,7 +10,6 @@ from contextlib import suppress
 from pathlib import Path
 
 from pyflink.datastream import StreamExecutionEnvironment
-from pyflink.table import StreamTableEnvironment
 
 import settings
 from errors import OneLineError
@@ -95,19 +94,9 @@ def submit(config: Settings, gap_shards: int, *, take_over: bool = False) -> Non
 
 
 def _execute(env: StreamExecutionEnvironment, config: Settings, held: Lease, gap_shards: int) -> None:
-    tables = table_environment(env)
+    tables = gateway.table_environment(env)
     records = sources.kinesis_records(tables, config.kinesis)
     rules = graph.Rules(config.dedupe_window, config.usage_interval)
     between = ends.production(tables, config, records, held)._replace(gap_shards=gap_shards)
     graph.build(env, tables, between, rules)
     env.execute(NAME)
-
-
-def table_environment(env: StreamExecutionEnvironment) -> StreamTableEnvironment:
-    """A table environment with what the SQL's meaning rests on; all else is the cluster's configuration."""
-    gateway.stay_in_one_java_thread()
-    tables = StreamTableEnvironment.create(env)
-    tables.get_config().set_local_timezone("UTC")
-    # with mini-batch the dedupe is no longer insert-only, and append sinks refuse it
-    tables.get_config().set("table.exec.mini-batch.enabled", "false")
-    return tables

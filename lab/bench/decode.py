@@ -20,7 +20,7 @@ from pyflink.table import DataTypes
 from pyflink.table.types import to_arrow_type
 from pyflink.table.utils import arrow_to_pandas, pandas_to_arrow
 
-from jobs.ingest.columns import row_type
+from jobs.columns import row_type
 from lab.bench.events import PROJECTS, SEED, events
 from lab.bench.figures import Figure
 from lab.sample import broken, envelopes

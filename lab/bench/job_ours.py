@@ -13,8 +13,9 @@ from pyflink.table import FunctionContext, StreamTableEnvironment, Table
 
 import settings
 from jobs import sinks
+from jobs.gateway import table_environment
 from jobs.ingest import ends, graph
-from jobs.ingest.submit import create_tables, table_environment
+from jobs.ingest.submit import create_tables
 from stores.profiles import Key, StoredProfile
 from udfs.write_profiles import ProfileMerger, WriteProfiles
 

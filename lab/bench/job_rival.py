@@ -17,7 +17,7 @@ from pyflink.table import StreamTableEnvironment, Table
 
 import settings
 from jobs import sinks
-from jobs.ingest.submit import table_environment
+from jobs.gateway import table_environment
 from jobs.stages import Graph
 from settings import Settings
 from stores.lake import EVENT_STORE, Lake

@@ -18,9 +18,11 @@ from stores.erased import erased
 from stores.lake import (
     COHORT_MESSAGES,
     DEAD_LETTERS,
+    DELIVERIES,
     EVENT_COUNTS,
     EVENT_STORE,
     LEDGER,
+    OUTBOX,
     USER_UPDATES,
     Condition,
     Lake,
@@ -38,6 +40,10 @@ TAKEN: Final = {
 """Where each kind that is taken is kept, and which count of the ledger its rows are."""
 _USAGE: Final = {f"usage.{name}": of for name, of in TOTALS.items()}
 """By column of the table `usage`: of which kind it is the total, and of which count of the ledger."""
+ANSWERED: Final = "answered"
+"""First copies beside what became of them, both as the export ledger has them."""
+WAITING: Final = "waiting"
+"""What waits by the export ledger, entered less left, beside the rows of the outbox that no later one settles."""
 UNITS: Final = {
     EVENT_STORE: "distinct events",
     USER_UPDATES: "distinct updates",
@@ -48,6 +54,10 @@ UNITS: Final = {
     "usage.update_records": "update records",
     "usage.updates": "distinct updates",
     "stream": "records",
+    ANSWERED: "attempts",
+    DELIVERIES: "attempts",
+    OUTBOX: "rows",
+    WAITING: "events",
 }
 """What is counted; all else are dead letters."""
 _SHOWN: Final = 50
@@ -163,14 +173,15 @@ def residuals(counted: Counts, found: Counts) -> list[Residual]:
     return [Residual(account, counted[account], found[account]) for account in differing]
 
 
-def _account(what: str, hour: datetime, shard: str, project_id: int | None) -> Account:
+def account(what: str, hour: datetime, shard: str, project_id: int | None) -> Account:
+    """What is counted of an hour, by a time within it; a project of None is none."""
     return Account(what, f"{hour.astimezone(UTC):%Y-%m-%d %H:00}", shard, str(project_id or ""))
 
 
 def _accounts(rows: Iterable[Mapping[str, Any]], what: str, count: str) -> Counts:
     counts: Counts = Counter()
     for row in rows:
-        counts[_account(row[what], row["hour"], row["shard"], row["project_id"])] += row[count]
+        counts[account(row[what], row["hour"], row["shard"], row["project_id"])] += row[count]
     return +counts
 
 
@@ -192,7 +203,7 @@ def _of_table(lake: Lake, table: str, what: str | None = None, hour: datetime | 
         keys = ["hour", *columns[1:]]
         for row in hours.group_by(keys).aggregate([([], "count_all")]).to_pylist():
             named = row[what] if what else table
-            counts[_account(named, row["hour"], row["shard"], row["project_id"])] += row["count_all"]
+            counts[account(named, row["hour"], row["shard"], row["project_id"])] += row["count_all"]
     return counts
 
 
@@ -237,5 +248,5 @@ def of_stream(records: Iterable[Record]) -> Counts:
     for one in records:
         inside = kpl.opened(one.data, one.hashes)
         hour = one.arrival.replace(minute=0, second=0, microsecond=0)
-        counts[_account("stream", hour, one.shard, None)] += 1 if inside is None else inside.handed_over
+        counts[account("stream", hour, one.shard, None)] += 1 if inside is None else inside.handed_over
     return +counts

@@ -10,6 +10,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from ops.answers import export_ledger
 from ops.answers.aggregates import Dropped, missing
 from ops.answers.ledger import TAKEN, UNITS, Counts, Residual, compared, outcomes, residuals
 from ops.cli.terminal import Commands, as_json_option, cell, example, waiting
@@ -54,7 +55,7 @@ def show(config: Path, /, *, as_json: bool) -> None:
 @as_json_option
 @click.pass_obj
 def check(config: Path, /, *, stream: bool, as_json: bool) -> None:
-    """Count again what the job has counted, and print where the counts differ.
+    """Count again what the jobs have counted, and print where the counts differ.
 
     With --stream also what the Kinesis connector has dropped of KPL aggregates; `ledger recover` puts it on the
     stream again. Exit code 0: no residual, nothing dropped; 1: there is some. While records arrive, the newest
@@ -62,7 +63,7 @@ def check(config: Path, /, *, stream: bool, as_json: bool) -> None:
     """
     settings = load(config)
     with waiting("counting again"):
-        counts = compared(settings, stream=stream)
+        counts = compared(settings, stream=stream) | export_ledger.compared(Lake(settings.lake_address))
         found = [one for pair in counts.values() for one in residuals(*pair)]
         dropped = missing(Stream(settings.stream_address)) if stream else []
     if as_json:

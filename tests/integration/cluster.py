@@ -15,6 +15,7 @@ from pyflink.datastream import StreamExecutionEnvironment
 from pyflink.table import StreamTableEnvironment
 
 import settings
+from jobs import gateway
 from jobs.ingest import ends, graph, submit
 from lab.proofs import report
 from lab.proofs.report import Report
@@ -108,13 +109,13 @@ def build(where: Place, parallelism: int, window: timedelta) -> StreamExecutionE
         configuration.set_string(key, value)
     env = StreamExecutionEnvironment.get_execution_environment(configuration)
     env.set_parallelism(parallelism)
-    tables = submit.table_environment(env)
-    given = ends.production(tables, where.settings, _records(tables, where.records))
+    tables = gateway.table_environment(env)
+    given = ends.production(tables, where.settings, records(tables, where.records))
     graph.build(env, tables, given, graph.Rules(window, timedelta(seconds=1)))
     return env
 
 
-def _records(tables: StreamTableEnvironment, folder: Path) -> Any:
+def records(tables: StreamTableEnvironment, folder: Path) -> Any:
     # unbounded: processing-time windows do not fire at the end of bounded input
     tables.execute_sql(f"""
         CREATE TEMPORARY TABLE records (

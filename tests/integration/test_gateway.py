@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pyflink.datastream import StreamExecutionEnvironment
 from pyflink.java_gateway import get_gateway
 
-from jobs.ingest import submit
+from jobs import gateway
 from jobs.stages import Graph
 
 SECONDS_OF_A_CALL = 3
@@ -26,7 +26,7 @@ def another_thread_calling() -> Iterator[None]:
 
 
 def test_a_stage_is_planned_in_the_java_thread_that_made_the_environment() -> None:
-    tables = submit.table_environment(StreamExecutionEnvironment.get_execution_environment())
+    tables = gateway.table_environment(StreamExecutionEnvironment.get_execution_environment())
     graph = Graph(tables, StreamExecutionEnvironment.get_execution_environment())
     tables.execute_sql("CREATE TEMPORARY TABLE numbers (a INT) WITH ('connector' = 'datagen')")
     query = tables.sql_query("SELECT b FROM (SELECT a + 1 AS b FROM numbers) WHERE b > 1")
@@ -36,7 +36,7 @@ def test_a_stage_is_planned_in_the_java_thread_that_made_the_environment() -> No
 
 
 def test_a_python_thread_stays_in_its_java_thread() -> None:
-    submit.table_environment(StreamExecutionEnvironment.get_execution_environment())
+    gateway.table_environment(StreamExecutionEnvironment.get_execution_environment())
     before = java_thread()
     with another_thread_calling():
         assert java_thread() == before

@@ -16,8 +16,7 @@ import pytest
 from click.testing import CliRunner, Result
 from pyflink.datastream import StreamExecutionEnvironment
 
-from jobs import maintain, sinks
-from jobs.ingest import submit
+from jobs import gateway, maintain, sinks
 from lab.stack.patience import wait_until
 from ops.cli.main import commands
 from ops.maintenance import keep, keeper
@@ -70,7 +69,7 @@ def lake(place: cluster.Place) -> Iterator[Lake]:
     address = place.settings.lake_address
     env = StreamExecutionEnvironment.get_execution_environment()
     env._j_stream_execution_environment.getCheckpointConfig().disableCheckpointing()
-    tables = submit.table_environment(env)
+    tables = gateway.table_environment(env)
     sinks.use_lake(tables, address)
     times = [str(millis(TODAY - DAY)), str(millis(TODAY - 2 * DAY)), str(millis(TODAY)), "CAST(NULL AS BIGINT)"]
     days = " ".join(f"WHEN {i} THEN {at}" for i, at in enumerate(times))

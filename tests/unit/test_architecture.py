@@ -21,7 +21,7 @@ from tests.cases import each
 ROOT = Path(__file__).resolve().parents[2]
 
 # The only modules of udfs that may reach the stores: they write what the job has decided.
-SINK_WRITERS = ("write_usage.py", "write_profiles.py", "write_members.py")
+SINK_WRITERS = ("write_usage.py", "write_profiles.py", "write_members.py", "write_events.py")
 # The only modules of udfs that know Flink and Arrow; each is a thin adapter around rules in the others.
 OPERATORS = ("functions.py", *SINK_WRITERS)
 

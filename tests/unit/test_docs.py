@@ -19,7 +19,7 @@ from stores.statements import Statement
 from stores.usage import Usage
 from tests.cases import each
 from udfs import ids
-from udfs.export import taxonomy
+from udfs.export import answers, render, sender, taxonomy
 from udfs.model import EVENT_COLUMNS, Kind, Reason, Repair
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,7 +52,10 @@ def table(part: str) -> list[list[str]]:
     return [row.split(" | ") for row in (head, *rows)]
 
 
-@each(("table", "columns"), [*sinks.COLUMNS.items(), (erased.ERASED, erased.COLUMNS)])
+LAKE = {**sinks.COLUMNS, **sinks.EXPORT_COLUMNS, erased.ERASED: erased.COLUMNS}
+
+
+@each(("table", "columns"), LAKE.items())
 def test_every_column_of_the_lake_is_documented(table: str, columns: dict[str, type]) -> None:
     documented = first_cells(section(text("docs/data.md"), f"`{table}` (Iceberg)"))
     assert documented == list(columns)
@@ -89,6 +92,13 @@ def test_every_event_in_amplitude_is_documented_and_no_other() -> None:
     assert re.findall(r"`(\w+)`", part.partition("are left out: ")[2].partition(". `email_address`")[0]) == [
         *taxonomy.PROPERTIES
     ]
+
+
+def test_every_outcome_of_the_way_back_is_documented_and_no_other() -> None:
+    part = section(text("docs/data.md"), "Outcomes of the way back")
+    rows = re.findall(r"^\| (`.+?) \| ", part, re.MULTILINE)
+    named = {code for row in rows for code in re.findall(r"`(\w+)`", row)}
+    assert named == {"first", *render.Kind, *render.Unsent, *sender.Outcome, *sender.Waits, *answers.Refused}
 
 
 def test_the_published_schemas_are_those_of_the_code_and_no_others() -> None:
@@ -148,18 +158,25 @@ def test_every_attribute_of_cohorts_and_their_members_is_documented() -> None:
     assert used == {cell for table in tables for cell in first_cells(table)}
 
 
-def stages() -> list[str]:
-    """The stages of the graph, as `jobs/ingest/graph.py` adds them."""
-    found = re.findall(r'graph\.(?:stream|sink)\(\s*"([a-z-]+)"', text("jobs/ingest/graph.py"))
+def stages(job: str) -> list[str]:
+    """The stages of a job's graph, as its `graph.py` adds them."""
+    found = re.findall(r'graph\.(?:stream|sink)\(\s*"([a-z-]+)"', text(f"jobs/{job}/graph.py"))
     assert len(found) > 1
     return found
 
 
-@each(("page", "heading"), [("README.md", "The graph"), ("docs/architecture.md", "The graph")])
-def test_every_stage_is_in_the_picture(page: str, heading: str) -> None:
+PICTURES = [
+    ("ingest", "README.md", "The graph"),
+    ("ingest", "docs/architecture.md", "The graph"),
+    ("export", "docs/architecture.md", "The way back"),
+]
+
+
+@each(("job", "page", "heading"), PICTURES)
+def test_every_stage_is_in_the_picture(job: str, page: str, heading: str) -> None:
     picture = re.search(r"```\n(.*?)```", section(text(page), heading), re.DOTALL)
     assert picture
-    missing = [stage for stage in stages() if not re.search(rf"(?<![\w-]){stage}(?![\w-])", picture[1])]
+    missing = [stage for stage in stages(job) if not re.search(rf"(?<![\w-]){stage}(?![\w-])", picture[1])]
     assert not missing, f"{page}: not in the picture: {', '.join(missing)}"
 
 

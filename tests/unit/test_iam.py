@@ -21,7 +21,7 @@ def modules(*patterns: str) -> list[Path]:
 
 
 MODULES = {
-    "taskmanager": modules("udfs/*.py", "stores/registry.py"),
+    "taskmanager": modules("udfs/**/*.py", "stores/registry.py", "stores/outgoing.py", "stores/routes.py"),
     "client": modules("jobs/**/*.py", "ops/maintenance/rewind.py", "ops/cli/submit.py"),
     "watch": modules("ops/metering/*.py"),
     "erase": modules(
@@ -48,13 +48,13 @@ def needed(role: str) -> set[Grant]:
 # --- The templates --------------------------------------------------------------------------------------------
 
 ARN = {
-    "stream": r"arn:aws:kinesis:\$\{REGION\}:\$\{ACCOUNT\}:stream/\$\{STREAM\}",
+    "stream": r"arn:aws:kinesis:\$\{REGION\}:\$\{ACCOUNT\}:stream/\$\{(?:EXPORT_)?STREAM\}",
     "table": r"arn:aws:dynamodb:\$\{REGION\}:\$\{ACCOUNT\}:table/\$\{TABLE_PREFIX\}([a-z_]+)",
     "bucket": r"arn:aws:s3:::\$\{BUCKET\}",
     "objects": r"arn:aws:s3:::\$\{BUCKET\}/(warehouse|checkpoints|savepoints|exports)/\*",
     "role": r"arn:aws:iam::\$\{ACCOUNT\}:role/\$\{AMPLITUDE_ROLE\}",
 }
-PLACEHOLDERS = {"ACCOUNT", "REGION", "STREAM", "TABLE_PREFIX", "BUCKET", "AMPLITUDE_ROLE"}
+PLACEHOLDERS = {"ACCOUNT", "REGION", "STREAM", "EXPORT_STREAM", "TABLE_PREFIX", "BUCKET", "AMPLITUDE_ROLE"}
 SERVICES = {"stream": "kinesis", "table": "dynamodb", "bucket": "s3", "objects": "s3", "role": "iam"}
 
 

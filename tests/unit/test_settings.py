@@ -87,6 +87,10 @@ WRONG_FILES = {
         LAKE + '[kinesis]\ninitial_position = "AT_TIMESTAMP"\ninitial_timestamp = 2026-01-01T00:00:00\n',
         "kinesis.initial_timestamp = 2026-01-01T00:00:00: Input should have timezone info",
     ),
+    "one stream for both ways": (
+        LAKE + '[export]\nstream = "notifly-external-event-streaming"\n',
+        "export.stream is kinesis.stream: message events have a stream of their own",
+    ),
     "a webhook without its secret": (
         LAKE + '[metering]\nwebhook_url = "https://notifly.example/hook"\n',
         "metering.webhook_url and metering.webhook_secret_file go together: set both, or neither",

@@ -19,6 +19,8 @@ HELD = Lease("h" * 32, "other-stream", 45, START.isoformat())
 class Table:
     """The table of the lease with a clock of its own; `signs` are the seconds at which the holder renews."""
 
+    name = "ingest"
+
     def __init__(self, held: Lease | None, seconds: float = 0, signs: tuple[float, ...] = ()) -> None:
         self.held, self.now, self.signs = held, START + timedelta(seconds=seconds), list(signs)
 

@@ -57,6 +57,21 @@ def test_a_home_without_flink_is_refused(tmp_path: Path, monkeypatch: pytest.Mon
         submit.flink()
 
 
+def test_the_export_job_is_submitted_where_it_is_named(
+    distribution: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commanded: list[list[str]] = []
+    said = SAID.replace("jobs.ingest", "jobs.export")
+    monkeypatch.setenv("FLINK_HOME", str(distribution))
+    monkeypatch.setattr(submit, "call", lambda command, *_: (commanded.append(command), said)[1])
+    monkeypatch.setattr(submit, "check", lambda *_: None)
+    config = tmp_path / "job.toml"
+    config.write_text('[lake]\ncatalog_uri = "sqlite:////c.db"\nwarehouse = "file:///w"\n', "utf-8")
+    done = CliRunner().invoke(commands, ["submit", "--config", str(config), "--job", "export"])
+    assert (done.exit_code, done.output) == (0, f"job {JOB}, Flink UI: http://localhost:8081\n")
+    assert commanded[0][-4:] == ["-pym", "jobs.export", "--config", str(config)]
+
+
 def test_options_of_flink_stand_before_the_job_and_its_own_behind(
     distribution: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -68,7 +83,7 @@ def test_options_of_flink_stand_before_the_job_and_its_own_behind(
 
     monkeypatch.setenv("FLINK_HOME", str(distribution))
     monkeypatch.setattr(submit, "call", call)
-    monkeypatch.setattr(submit, "check", lambda _: None)
+    monkeypatch.setattr(submit, "check", lambda *_: None)
     monkeypatch.chdir(tmp_path)
     Path("job.toml").write_text('[lake]\ncatalog_uri = "sqlite:////c.db"\nwarehouse = "file:///w"\n', "utf-8")
     options = ["--config", "job.toml", "--set", "kinesis.on_gap=continue", "--take-over", "--python", "/w/python"]

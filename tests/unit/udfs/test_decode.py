@@ -14,7 +14,7 @@ import pytest
 from pyflink.table.types import to_arrow_type
 from pyflink.table.utils import pandas_to_arrow
 
-from jobs.ingest.columns import row_type
+from jobs.columns import row_type
 from stores.project import linked
 from tests.builders import (
     ARRIVAL,

@@ -1,0 +1,117 @@
+"""What the export job has counted, beside what is stored: every event that was read is accounted for.
+
+For each hour of arrival, shard and project: first copies = accepted + refused + waiting; each of these is a row of
+`deliveries`; what waited has a row of `outbox`, and another one once its next attempt is made.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+import pyarrow as pa
+
+from ops.answers.ledger import ANSWERED, WAITING, Account, Counts, Residual, account, residuals
+from stores.lake import DELIVERIES, EXPORT_DEAD_LETTERS, EXPORT_LEDGER, OUTBOX, Lake
+from udfs.export.render import Kind
+from udfs.export.sender import Outcome
+
+_BY: Final = ("hour", "shard", "project_id", "redelivery", "outcome", "reason")
+_PLACE: Final = ("arrival", "shard", "project_id")
+
+Row = Mapping[str, Any]
+
+
+class _Attempt(NamedTuple):
+    project_id: int
+    event_id: str
+    attempt: int
+
+
+def summed(lake: Lake, by: Sequence[str] = _BY) -> list[dict[str, Any]]:
+    """The export ledger's counts by these columns, in their order; none where no export job has run.
+
+    Raises StoreError.
+    """
+    pieces = list(lake.pieces(EXPORT_LEDGER, [*by, "events"])) if lake.exists(EXPORT_LEDGER) else []
+    if not pieces:
+        return []
+    whole = pa.concat_tables(pieces).group_by(list(by)).aggregate([("events", "sum")])
+    rows: list[dict[str, Any]] = whole.rename_columns([*by, "events"]).to_pylist()
+    return sorted(rows, key=lambda row: [str(row[name] or "") for name in by])
+
+
+def compared(lake: Lake) -> dict[str, tuple[Counts, Counts]]:
+    """By what is compared: what the export ledger says, and what is found. Raises StoreError."""
+    if not (rows := summed(lake)):
+        return {}
+    answered = [row for row in rows if row["outcome"] in set(Outcome)]
+    first = [row for row in rows if row["outcome"] == "first"]
+    waiting = [row for row in answered if row["outcome"] == Outcome.WAITING]
+    settling = [row for row in answered if row["redelivery"]]
+    kept = [row for row in waiting if not row["redelivery"]] + settling
+    dead = [row for row in rows if row["outcome"] in {Kind.REJECTED, Outcome.REFUSED}]
+    left = [{**row, "events": -row["events"]} for row in settling]
+    return {
+        ANSWERED: (_counts(first, ANSWERED), _counts(answered, ANSWERED)),
+        DELIVERIES: (_counts(answered, DELIVERIES), _rows(lake, DELIVERIES)),
+        OUTBOX: (_counts(kept, OUTBOX), _rows(lake, OUTBOX)),
+        WAITING: (_counts([*waiting, *left], WAITING), _unsettled(lake)),
+        EXPORT_DEAD_LETTERS: (_reasons(dead, "hour"), _letters(lake)),
+    }
+
+
+def unbalanced(lake: Lake) -> list[Residual]:
+    """All residuals of the export ledger. Raises StoreError."""
+    return [one for pair in compared(lake).values() for one in residuals(*pair)]
+
+
+def _nonzero(counts: Counts) -> Counts:
+    return Counter({at: events for at, events in counts.items() if events})
+
+
+def _counts(rows: Iterable[Row], what: str) -> Counts:
+    counts: Counts = Counter()
+    for row in rows:
+        counts[account(what, row["hour"], row["shard"], row["project_id"])] += row["events"]
+    return _nonzero(counts)
+
+
+def _reasons(rows: Iterable[Row], at: str) -> Counts:
+    counts: Counts = Counter()
+    for row in rows:
+        counts[account(row["reason"], row[at], row["shard"], row["project_id"])] += row["events"]
+    return counts
+
+
+def _rows(lake: Lake, table: str) -> Counts:
+    counts: Counts = Counter()
+    for piece in lake.pieces(table, _PLACE):
+        for row in piece.group_by(list(_PLACE)).aggregate([([], "count_all")]).to_pylist():
+            counts[_at(row, table)] += row["count_all"]
+    return counts
+
+
+def _letters(lake: Lake) -> Counts:
+    columns = [*_PLACE, "reason"]
+    pieces = lake.pieces(EXPORT_DEAD_LETTERS, columns)
+    return _reasons(({**row, "events": 1} for piece in pieces for row in piece.to_pylist()), "arrival")
+
+
+def _unsettled(lake: Lake) -> Counts:
+    """The events of the outbox that wait: no row has the next attempt."""
+    columns = [*_PLACE, *_Attempt._fields[1:], "outcome"]
+    waiting: dict[_Attempt, Account] = {}
+    made: set[_Attempt] = set()
+    for piece in lake.pieces(OUTBOX, columns):
+        for row in piece.to_pylist():
+            attempt = _Attempt(*(row[name] for name in _Attempt._fields))
+            made.add(attempt)
+            if row["outcome"] == Outcome.WAITING:
+                waiting[attempt] = _at(row, WAITING)
+    return Counter(at for one, at in waiting.items() if one._replace(attempt=one.attempt + 1) not in made)
+
+
+def _at(row: Row, what: str) -> Account:
+    arrival: datetime = row["arrival"]
+    return account(what, arrival, row["shard"], row["project_id"])

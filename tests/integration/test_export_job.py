@@ -1,0 +1,157 @@
+"""The export job's real graph on a mini cluster: files for the stream, a test's sender, all else real."""
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from pyflink.common import Configuration
+from pyflink.datastream import StreamExecutionEnvironment
+
+from jobs.export import ends, graph
+from jobs.export.submit import create_tables
+from jobs.gateway import table_environment
+from ops.answers.export_ledger import unbalanced
+from stores.destinations import Destination, Destinations
+from stores.lake import DELIVERIES, EXPORT_DEAD_LETTERS, EXPORT_LEDGER, OUTBOX, Lake
+from stores.project import linked
+from stores.projects import Projects
+from tests.builders import OTHER_PROJECT, PROJECT
+from tests.integration import cluster
+from tests.integration.cluster import Arrival, Place
+from udfs.export.redelivery import Redelivery, record
+from udfs.export.sender import Answer, Due, Outcome
+
+AT = datetime(2026, 3, 15, 9, 30, 30, tzinfo=UTC)
+
+
+class Sender:
+    """Answers as the user's id says, in place of Amplitude; notes each event that it is asked to send."""
+
+    requests = closed = 0
+
+    def __init__(self, asked: Path) -> None:
+        self.asked = asked
+
+    def send(self, rows: list[Due]) -> list[Answer]:
+        with self.asked.open("a") as file:
+            file.writelines(f"{row.project_id} {insert_id(row.event)} {row.attempt}\n" for row in rows)
+        return [_answer(row) for row in rows]
+
+
+def insert_id(event: bytes) -> str:
+    return str(msgspec.json.decode(event)["insert_id"])
+
+
+def _answer(row: Due) -> Answer:
+    user = msgspec.json.decode(row.event)["user_id"]
+    if user == "bad":
+        return Answer(Outcome.REFUSED, "invalid_field", "events_with_invalid_fields: time")
+    if user == "slow" and not row.attempt:
+        return Answer(Outcome.WAITING, "failed", "HTTP 503", 60.0)
+    return Answer(Outcome.ACCEPTED)
+
+
+def event(event_id: str, user: str = "u", project: str = "acme", **more: Any) -> bytes:
+    fields = {"version": 1, "event_id": event_id, "message_id": "m", "notifly_project": project, "kind": "sent"}
+    return msgspec.json.encode(fields | {"channel": "push", "time": 1_773_567_030_000, "user_id": user} | more)
+
+
+def arrivals(*payloads: bytes, at: datetime = AT) -> list[Arrival]:
+    return [Arrival(payload, at, "shard-0", str(n)) for n, payload in enumerate(payloads)]
+
+
+def running_job(where: Place, asked: Path) -> Any:
+    configuration = Configuration()
+    for key, value in cluster.OPTIONS.items():
+        configuration.set_string(key, value)
+    env = StreamExecutionEnvironment.get_execution_environment(configuration)
+    env.set_parallelism(2)
+    tables = table_environment(env)
+    given = ends.production(tables, where.settings, cluster.records(tables, where.records))
+    given = given._replace(open_sender=partial(Sender, asked))
+    graph.build(env, tables, given, timedelta(seconds=1))
+    return cluster.running(env)
+
+
+def rows(lake: Lake, table: str) -> list[dict[str, Any]]:
+    return lake.rows(table).to_pylist()
+
+
+def ledger(lake: Lake) -> Counter[tuple[Any, ...]]:
+    counts: Counter[tuple[Any, ...]] = Counter()
+    for row in rows(lake, EXPORT_LEDGER):
+        counts[row["project_id"], row["redelivery"], row["outcome"], row["reason"]] += row["events"]
+    return counts
+
+
+def test_every_event_is_sent_once_and_ends_in_one_place(tmp_path: Path, dynamodb_endpoint: str) -> None:
+    where = cluster.place(tmp_path, dynamodb_endpoint, [])
+    lake, asked = Lake(where.settings.lake_address), tmp_path / "asked"
+    create_tables(where.settings)
+    connect(where)
+    put = [
+        *(event("e1"), event("e1"), event("e2", "bad"), event("e3", "slow"), event("e4", project="globex")),
+        *(b'{"version":1}', b"\xff"),
+    ]
+    with running_job(where, asked) as job:
+        cluster.write(where.records, "first", arrivals(*put))
+        cluster.until(lambda: ledger(lake).total(), lambda found: found == 23, job)
+        again = [record(redelivery(row)) for row in rows(lake, OUTBOX) if row["project_id"] == PROJECT]
+        cluster.write(where.records, "second", arrivals(*again, *again, at=AT + timedelta(hours=2)))
+        counts = cluster.until(lambda: ledger(lake), lambda found: found.total() == 27, job)
+        assert cluster.until(lambda: unbalanced(lake), lambda found: found == [], job) == []
+    assert counts == {
+        **{(project, False, *what): n for project in (PROJECT, OTHER_PROJECT) for what, n in OF_EACH.items()},
+        (PROJECT, True, "due", None): 2,
+        (PROJECT, True, "first", None): 1,
+        (PROJECT, True, "accepted", None): 1,
+        (None, False, "ignored", "no_destination"): 1,
+        (None, False, "rejected", "invalid_event"): 1,
+        (None, False, "rejected", "invalid_json"): 1,
+    }
+    both = [f"{project} {one} 0" for project in (PROJECT, OTHER_PROJECT) for one in ("e1", "e2", "e3")]
+    assert sorted(asked.read_text().splitlines()) == sorted([*both, f"{PROJECT} e3 1"])
+    # what came of the second attempt is at the place and hour of the first
+    assert {(row["shard"], row["arrival"]) for row in rows(lake, DELIVERIES)} == {("shard-0", AT)}
+    settled = [(row["attempt"], row["outcome"], row["event"] and insert_id(row["event"])) for row in waited(lake)]
+    assert settled == [(0, "waiting", "e3"), (1, "accepted", None)]
+    letters = [(row["kind"], row["reason"], row["payload"]) for row in rows(lake, EXPORT_DEAD_LETTERS)]
+    refused = [payload for kind, _, payload in letters if kind == "refused"]
+    assert [insert_id(payload) for payload in refused] == ["e2", "e2"]
+    assert sorted(one for one in letters if one[0] == "rejected") == [
+        ("rejected", "invalid_event", b'{"version":1}'),
+        ("rejected", "invalid_json", b"\xff"),
+    ]
+
+
+OF_EACH = {
+    ("due", None): 4,
+    ("first", None): 3,
+    ("accepted", None): 1,
+    ("refused", "invalid_field"): 1,
+    ("waiting", "failed"): 1,
+}
+
+
+def connect(where: Place) -> None:
+    """acme belongs to two Amplitude projects that have a destination, globex to one that has none."""
+    projects, destinations = Projects(where.settings.tables_address), Destinations(where.settings.tables_address)
+    projects.allow("acme", 2)
+    for one in (linked(PROJECT, "acme"), linked(OTHER_PROJECT, "acme"), linked(3, "globex")):
+        projects.add(one)
+    for project_id in (PROJECT, OTHER_PROJECT):
+        destinations.set(Destination(project_id, "us", b"sealed", "cdef"))
+
+
+def waited(lake: Lake) -> list[dict[str, Any]]:
+    """The outbox of one project, in order."""
+    return sorted((row for row in rows(lake, OUTBOX) if row["project_id"] == PROJECT), key=itemgetter("attempt"))
+
+
+def redelivery(row: dict[str, Any]) -> Redelivery:
+    place = {name: row[name] for name in ("project_id", "arrival", "shard", "sequence")}
+    return Redelivery(**place, attempt=row["attempt"] + 1, event=msgspec.Raw(row["event"]))
