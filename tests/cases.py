@@ -1,4 +1,4 @@
-"""A table of cases as one test: pytest takes longer for a test than most rules do, so a row is a subtest."""
+"""A table of cases as one test: pytest takes longer for a test than most rules do. A wrong row is a subtest."""
 
 import functools
 import inspect
@@ -18,7 +18,7 @@ def each(names: str | tuple[str, ...], rows: Iterable[Any], ids: Ids | None = No
     """
     columns, found = (names,) if isinstance(names, str) else names, list(rows)
     values = [(row,) for row in found] if isinstance(names, str) else found
-    labels = map(ids, found) if callable(ids) else ids or [f"{one!r:.100}" for one in values]
+    labels = map(ids, found) if callable(ids) else ids or [f"{one!r:.100}" for one in found]
     table = [(f"{label}", dict(zip(columns, row, strict=True))) for label, row in zip(labels, values, strict=True)]
 
     def decorate(test: Rule) -> Rule:
@@ -28,8 +28,11 @@ def each(names: str | tuple[str, ...], rows: Iterable[Any], ids: Ids | None = No
         @functools.wraps(rule)
         def walk(subtests: pytest.Subtests, **fixtures: Any) -> None:
             for label, row in product:
-                with subtests.test(label):
+                try:
                     rule(**row, **fixtures)
+                except BaseException:  # of pytest.fail too
+                    with subtests.test(label):
+                        raise
 
         asked = [one for name, one in inspect.signature(rule).parameters.items() if name not in product[0][1]]
         own = inspect.Parameter("subtests", inspect.Parameter.KEYWORD_ONLY)

@@ -1,7 +1,9 @@
 import gc
 
+# what is imported and collected lives as long as the tests do: the collector need not go through it, then or later
+gc.disable()
+
 
 def pytest_collection_finish() -> None:
-    # what the imports have left lives as long as the tests do: the collector need not go through it again
-    gc.collect()
+    gc.enable()
     gc.freeze()

@@ -1,7 +1,6 @@
 """An object that cannot be read takes none of those behind it with it, on one line or on several."""
 
 import gzip
-import json
 from itertools import product
 
 from tests.cases import each
@@ -35,18 +34,6 @@ def test_those_behind_a_broken_object_are_taken(broken: bytes) -> None:
         heads, _ = opened(text % between.join([A, broken, B, C, broken, B]))
         assert [one for one in heads if one in {A, B, C}] == [A, B, C, B], (text, between)
         assert len(heads) == 6, (text, between)
-
-
-PRETTY = [json.dumps({"id": number, "l": [{"a": 1}, {"b": 2}], "p": {"q": [{}]}}) for number in range(500)]
-
-
-@each("indent", [None, 0, 1, 4])
-@each("bad", [1, 10, 100, 499])
-def test_however_many_are_broken_the_others_are_taken(bad: int, indent: int | None) -> None:
-    spelled = [json.dumps(json.loads(one), indent=indent).encode() for one in PRETTY]
-    broken = [one.replace(b'"a": 1', b'"a": x') for one in spelled[:bad]]
-    heads, faults = opened(b"[\n" + b",\n".join(broken + spelled[bad:]) + b"\n]")
-    assert (heads, faults) == (broken + spelled[bad:], [])
 
 
 def test_a_broken_object_alone_is_one_record() -> None:

@@ -1,4 +1,4 @@
-"""The plain files of a tar: whole, cut at each byte, damaged, and what is no file."""
+"""The plain files of a tar: whole, damaged, and what is no file."""
 
 import gzip
 import io
@@ -27,6 +27,7 @@ def tarred(*files: bytes, kind: int = tarfile.PAX_FORMAT, name: str = "events/{}
     return out.getvalue()
 
 
+FILES = [A, *BS, C]
 WHOLE = tarred(A, B, C)
 KINDS = {"pax": tarfile.PAX_FORMAT, "GNU": tarfile.GNU_FORMAT, "ustar": tarfile.USTAR_FORMAT}
 
@@ -56,17 +57,6 @@ def test_what_a_mac_adds_to_a_tar_and_links_are_left_out() -> None:
         archive.addfile(link)
         archive.addfile(tarfile.TarInfo("empty"))
     assert opened(out.getvalue() + A) == ([A], [])
-
-
-def test_a_tar_may_be_cut_anywhere() -> None:
-    whole = [A, *BS, C]
-    for cut in range(1025, WHOLE.rindex(C) + len(C), 7):
-        heads, faults = opened(WHOLE[:cut])
-        taken = [head for head in heads if head in whole]
-        assert taken == whole[: len(taken)]
-        assert {fault.reason for fault in faults} <= {Reason.ZIP_INVALID}
-    detail = "'events/2.json' in the tar breaks off"
-    assert opened(WHOLE[: WHOLE.rindex(C) + 4])[1] == [Rejection(Reason.ZIP_INVALID, detail)]
 
 
 def test_a_damaged_header_is_named_and_lines_behind_it_are_taken() -> None:
