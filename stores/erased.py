@@ -1,11 +1,11 @@
 """How many rows were erased, table `erased` of the lake: what the ledger has counted and is no more.
 
-Rows are counted before they are taken, under the name of the attempt to commit that. An attempt that a dead
-process left uncommitted is known by the table's snapshots, and its counts are dropped.
+Rows are counted before they are taken, under the name of the attempt to commit that (`stores.rewrite`). The table
+knows which attempts it has taken: the counts of one that a dead process left uncommitted are dropped.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import pyarrow as pa
@@ -13,7 +13,9 @@ from pyiceberg.exceptions import CommitFailedException, ValidationException
 from pyiceberg.expressions import In, Reference
 
 from stores.errors import StoreError
+from stores.history import Commit
 from stores.lake import Condition, Lake
+from stores.rewrite import Attempt
 
 ERASED: Final = "erased"
 COLUMNS: Final[dict[str, type]] = {
@@ -53,6 +55,30 @@ def drop(lake: Lake, attempts: Iterable[str]) -> None:
     named: Any = set(attempts)
     if named and lake.exists(ERASED):
         _repeated(lake, lambda: lake.table(ERASED).delete(In(term=Reference("attempt"), values=named)))
+
+
+def began(erasure: str) -> datetime:
+    """When an erasure began, as its name says."""
+    return datetime.fromisoformat(erasure.partition("Z")[0]).replace(tzinfo=UTC)
+
+
+def newest(lake: Lake) -> dict[str, datetime]:
+    """By table when the newest erasure of rows of it began."""
+    rows = erased(lake, ("table_name", "erasure"))
+    return dict(sorted((row["table_name"], began(row["erasure"])) for row in rows))
+
+
+def holding(
+    commits: Sequence[Commit], began_at: datetime, of: Callable[[str], bool] = lambda _: True
+) -> list[Commit]:
+    """The commits, newest first, whose snapshots still hold rows that an erasure has taken since.
+
+    They are those up to its own last commit, whose manifests have bounds of what it took; where that has expired,
+    those of before it began. `of` chooses erasures by the name of the run.
+    """
+    mine = (i for i, one in enumerate(commits) if one.attempt and of(Attempt.named(one.attempt).run))
+    last = next(mine, len(commits))
+    return [one for i, one in enumerate(commits) if i >= last or one.at < began_at]
 
 
 def _repeated(lake: Lake, change: Callable[[], None]) -> None:

@@ -6,7 +6,8 @@ exchange is repeated on top of them; a compaction takes files away, and then the
 
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from functools import reduce
 from typing import Final, NamedTuple, TypeAlias
 
@@ -22,12 +23,30 @@ from stores.errors import StoreError
 from stores.lake import Condition, Lake
 
 ATTEMPT: Final = "amplitude-bridge.attempt"
-"""In a snapshot's summary: what its commit is known by, to one who was killed before the answer came."""
+"""In a snapshot's summary: the attempt that it is of."""
+_COMMITTED: Final = "amplitude-bridge.committed."
+"""How the name of a table's property begins that outlives that snapshot: a run, whose last commit is its value."""
 _COMMITS: Final = 20
 _PAUSE: Final = 0.2
 
 File: TypeAlias = FileScanTask
 """A data file of a table."""
+
+
+class Attempt(NamedTuple):
+    """One attempt of a run to commit, by a number that rises; its name has no other attempt."""
+
+    run: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.run}.{self.number}"
+
+    @classmethod
+    def named(cls, name: str) -> "Attempt":
+        """The attempt of that name."""
+        run, _, number = name.rpartition(".")
+        return cls(run, int(number))
 
 
 class Exchange(NamedTuple):
@@ -68,8 +87,11 @@ class Rewriting:
             (new,) = write_file(self._table.io, metadata, iter([task]))
         return Exchange(file.file, new)
 
-    def commit(self, exchanges: Sequence[Exchange], attempt: str) -> bool:
-        """Exchange the files; False when one of the old is not there any more, and nothing is done."""
+    def commit(self, exchanges: Sequence[Exchange], attempt: Attempt) -> bool:
+        """Exchange the files; False when one of the old is not there any more, and nothing is done.
+
+        What is committed is told by `committed` until `forget`: also to one who was killed before the answer came.
+        """
         with self._lake.readable():
             for number in range(_COMMITS):
                 table = self._lake.table(self._name)
@@ -77,7 +99,7 @@ class Rewriting:
                 if any(one.old.file_path not in live for one in exchanges):
                     return False
                 try:
-                    _commit(table, exchanges, {ATTEMPT: attempt})
+                    _commit(table, exchanges, attempt)
                 except (CommitFailedException, ValidationException):
                     time.sleep(_PAUSE * (number + 1))
                 else:
@@ -89,9 +111,32 @@ class Rewriting:
         return list(table.scan(self._where).plan_files())
 
 
-def _commit(table: Table, exchanges: Sequence[Exchange], said: Mapping[str, str]) -> None:
-    with table.transaction() as change, change.update_snapshot(dict(said)).overwrite() as overwrite:
-        for one in exchanges:
-            overwrite.delete_data_file(one.old)
-            if one.new is not None:
-                overwrite.append_data_file(one.new)
+def _commit(table: Table, exchanges: Sequence[Exchange], attempt: Attempt) -> None:
+    with table.transaction() as change:
+        change.set_properties({f"{_COMMITTED}{attempt.run}": str(attempt.number)})
+        with change.update_snapshot({ATTEMPT: str(attempt)}).overwrite() as overwrite:
+            for one in exchanges:
+                overwrite.delete_data_file(one.old)
+                if one.new is not None:
+                    overwrite.append_data_file(one.new)
+
+
+def committed(lake: Lake, table: str) -> dict[str, int]:
+    """By run the number of the last attempt of it that a table has taken, and with it of all before."""
+    with lake.readable():
+        properties = lake.table(table).properties
+    return {
+        name.removeprefix(_COMMITTED): int(number)
+        for name, number in properties.items()
+        if name.startswith(_COMMITTED)
+    }
+
+
+def forget(lake: Lake, table: str, runs: Iterable[str]) -> None:
+    """Let a table no longer know of runs that are finished."""
+    for _ in range(_COMMITS):
+        known = committed(lake, table).keys() & set(runs)
+        if not known:
+            return
+        with lake.readable(), suppress(CommitFailedException), lake.table(table).transaction() as change:
+            change.remove_properties(*(f"{_COMMITTED}{run}" for run in known))

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from datetime import date
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 from rich.console import Console
@@ -20,6 +20,8 @@ from ops.maintenance.erase import Counts, Erasing
 from settings import load
 from stores.amplitude.deletions import URLS, deleted
 from stores.amplitude.http import keys
+
+_TIME: Final = "%Y-%m-%dT%H:%M:%SZ"
 
 
 @click.group(
@@ -121,8 +123,7 @@ def show(config: Path, /, project_id: int, user_ids: tuple[str, ...], *, as_json
     """Show the receipts of PROJECT_ID, all or those of some users: what was found, when, and for whom."""
     found = receipts(load(config), project_id, user_ids)
     if as_json:
-        rows = [{**one.erasure._asdict(), "found": one.found, "snapshots": one.held} for one in found]
-        click.echo(json.dumps(rows, indent=2))
+        click.echo(json.dumps([_plain(one) for one in found], indent=2))
         return
     for one in found:
         _show(one)
@@ -144,6 +145,35 @@ def _show(receipt: Receipt) -> None:
     Console().print(table)
     if one.query:
         click.echo(f"proof, 0 expected: {one.query}")
+        click.echo(f"bytes: {_bytes(receipt)}")
+
+
+def _bytes(receipt: Receipt) -> str:
+    """Until when files hold what was erased, and how to have them go sooner."""
+    when = "the first `maintain --yes`, or round of `maintain --watch`, after"
+    strays = f"files that a job has left uncommitted go with {when} {receipt.strays_go:{_TIME}}"
+    if receipt.snapshots_go is None:
+        return f"no snapshot of before is left; {strays}"
+    kept = (
+        f", but for those of {', '.join(receipt.kept_for)} (delete that to have them go)"
+        if receipt.kept_for
+        else ""
+    )
+    return (
+        f"snapshots of before go with {when} {receipt.snapshots_go:{_TIME}}{kept}; "
+        f"sooner: `maintain --yes --erased`, once the job has committed three times; {strays}"
+    )
+
+
+def _plain(receipt: Receipt) -> dict[str, object]:
+    return {
+        **receipt.erasure._asdict(),
+        "found": receipt.found,
+        "snapshots": receipt.held,
+        "kept_for": receipt.kept_for,
+        "snapshots_go": receipt.snapshots_go and receipt.snapshots_go.isoformat(),
+        "strays_go": receipt.strays_go and receipt.strays_go.isoformat(),
+    }
 
 
 def _print(title: str, counts: Counts) -> None:

@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -33,6 +34,7 @@ _THOROUGH: Final = {"FLINK_ENV_JAVA_OPTS_CLI": "-XX:+UseParallelGC"}
     epilog=example(
         "maintain --config job.toml",
         "maintain --config job.toml --yes --table events",
+        "maintain --config job.toml --yes --erased",
         "maintain --config job.toml --watch",
         "maintain --config job.toml --yes -- -m HOST:8081 -p 2",
     )
@@ -40,13 +42,21 @@ _THOROUGH: Final = {"FLINK_ENV_JAVA_OPTS_CLI": "-XX:+UseParallelGC"}
 @config_option
 @click.option("--table", "tables", multiple=True, type=click.Choice(TABLES), help="This one; the default is all.")
 @click.option("--yes", is_flag=True, help="Do it; without this only what would be done is printed.")
+@click.option("--erased", is_flag=True, help="Let snapshots that hold erased rows expire at once, however young.")
 @click.option(
     "--watch", "watching", is_flag=True, help="Do it, now and at each maintenance.interval_hours, until stopped."
 )
 @as_json_option
 @click.argument("flink_options", nargs=-1, type=click.UNPROCESSED)
 def maintain(  # noqa: PLR0913  by name
-    config: Path, tables: Sequence[str], flink_options: Sequence[str], *, yes: bool, watching: bool, as_json: bool
+    config: Path,
+    tables: Sequence[str],
+    flink_options: Sequence[str],
+    *,
+    yes: bool,
+    erased: bool,
+    watching: bool,
+    as_json: bool,
 ) -> None:
     """Compact days that are over, let snapshots expire, remove orphans, rewrite manifests: by Iceberg itself.
 
@@ -54,22 +64,25 @@ def maintain(  # noqa: PLR0913  by name
     at a time: a second one is refused, or stands by with --watch. It works in a JVM of its own, or on the cluster
     that options of `flink run` name behind `--`: `maintain --yes -- -m HOST:8081 -p 2`.
     """
-    if watching and (tables or as_json):
-        msg = "--watch maintains all tables and prints its log: leave out --table and --json"
+    if watching and (tables or as_json or erased):
+        msg = (
+            "--watch maintains all tables by their ages and prints its log: leave out --table, --erased and --json"
+        )
         raise click.UsageError(msg)
     settings = load(config)
     run = _flink(config, flink_options)
     if watching:
         _watch(config, run)
         return
+    plan_of = partial(planned, settings, tables or TABLES, erased_at_once=erased)
     if not yes:
-        plan = planned(settings, tables or TABLES)
+        plan = plan_of()
         _show(plan, as_json=as_json)
         if not as_json:
             click.echo("nothing is done yet: repeat this with --yes")
         return
     with maintainer(settings), Progress(console=Console(stderr=True)) as progress:
-        plan = planned(settings, tables or TABLES)
+        plan = plan_of()
         task = progress.add_task("maintaining", total=sum(len(one.care.steps) for one in plan))
         for table, step in carry_out(settings, plan, run):
             progress.update(task, advance=1, description=f"{table}: {step}")
@@ -106,7 +119,8 @@ def _show(found: Sequence[Upkeep], *, as_json: bool) -> None:
         click.echo(json.dumps([_plain(one) for one in found], indent=2))
         return
     table = Table("table")
-    for name in ("data files", "too small", "manifests", "snapshots", "to expire", "orphans", "kept for restores"):
+    columns = ("data files", "too small", "manifests", "snapshots", "to expire", "with erased rows", "orphans")
+    for name in (*columns, "kept for restores"):
         table.add_column(name, justify="right")
     for one in found:
         after = one.after
@@ -117,10 +131,16 @@ def _show(found: Sequence[Upkeep], *, as_json: bool) -> None:
             _change(one.before.manifests, after and after.manifests),
             _change(one.before.snapshots, after and after.snapshots),
             f"{one.expire:,}",
+            _change(one.holding, one.holding_left if after else None),
             _change(one.orphans, one.orphans_left if after else None),
             f"{len(set(one.keep.values())):,}",
         )
     Console().print(table)
+    if held := sorted({name for one in found for name in one.held_for}):
+        click.echo(
+            f"kept with erased rows in them: {', '.join(held)}: "
+            "delete these checkpoints and savepoints, and repeat this, if the rows are to go sooner"
+        )
 
 
 def _change(before: int, after: int | None) -> str:
@@ -137,4 +157,7 @@ def _plain(one: Upkeep) -> dict[str, object]:
         "orphans": one.orphans,
         "orphans_left": one.orphans_left if one.after else None,
         "kept": one.keep,
+        "hold_erased": one.holding,
+        "hold_erased_left": one.holding_left if one.after else None,
+        "kept_with_erased": one.held_for,
     }

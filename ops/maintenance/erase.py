@@ -9,6 +9,7 @@ import secrets
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
+from itertools import count
 from typing import Any, Final
 
 import pyarrow as pa
@@ -24,7 +25,6 @@ from stores import erased
 from stores.cohorts import CohortMembers, Cohorts
 from stores.erasures import Erasure, Erasures, subject_of
 from stores.errors import StoreError
-from stores.history import history_of
 from stores.lake import (
     DEAD_LETTERS,
     EVENT_STORE,
@@ -35,7 +35,7 @@ from stores.lake import (
 from stores.leases import Leases
 from stores.profiles import Key, Profiles
 from stores.projects import Projects
-from stores.rewrite import Exchange, Rewriting
+from stores.rewrite import Attempt, Exchange, Rewriting, committed, forget
 from stores.rules import rules_of
 
 _FILES_A_COMMIT: Final = 50
@@ -58,6 +58,7 @@ class Erasing:
         self.name = f"{self.before:%Y-%m-%dT%H:%M:%SZ}-{secrets.token_hex(3)}"
         self.known = self.receipts.of_project(project_id)
         self.target: Target = Users(project_id, self.before, {}, {})
+        self._numbers = count(1)
 
     def of_users(self, user_ids: Sequence[str]) -> None:
         """Let it be users, by their ids."""
@@ -171,15 +172,15 @@ class Erasing:
                     pass
             for receipt in receipts:
                 self._finish(receipt)
+            self._forget(receipts)
 
     def _settle(self) -> None:
         """Drop the counts of what a command that was killed has not committed."""
         for run in {run for one in self.begun for run in (one.erasure, *one.continues)}:
             rows = erased.erased(self.lake, ("table_name", "attempt"), [Condition("erasure", "=", run)])
             made = {(row["table_name"], row["attempt"]) for row in rows}
-            histories = (history_of(self.lake, table) for table in {table for table, _ in made})
-            committed = {commit.attempt for history in histories for commit in history}
-            erased.drop(self.lake, {attempt for _, attempt in made} - committed)
+            last = {table: committed(self.lake, table).get(run, 0) for table, _ in made}
+            erased.drop(self.lake, {name for table, name in made if Attempt.named(name).number > last[table]})
 
     def _begin(self, subject: str, requested_by: str) -> Erasure:
         before = [one for one in self.begun if one.subject == subject]
@@ -226,12 +227,24 @@ class Erasing:
         if leader.lost.is_set():
             msg = f"project {self.project_id}: another erasure has begun, as this one was silent for too long"
             raise StoreError(msg)
-        attempt = secrets.token_hex(16)
-        erased.add(self.lake, [{**one, "attempt": attempt} for one in counts])
+        attempt = Attempt(self.name, next(self._numbers))
+        erased.add(self.lake, [{**one, "attempt": str(attempt)} for one in counts])
         done = rewriting.commit(pending, attempt)
         if not done:
-            erased.drop(self.lake, [attempt])
+            erased.drop(self.lake, [str(attempt)])
         return done
+
+    def _forget(self, receipts: Sequence[Erasure]) -> None:
+        """Let the tables no longer know of what is finished with these receipts."""
+        left = {
+            run
+            for one in self.receipts.of_project(self.project_id)
+            if one.status == "begun"
+            for run in (one.erasure, *one.continues)
+        }
+        finished = {run for one in receipts for run in (one.erasure, *one.continues)} - left
+        for part in self.target.parts():
+            forget(self.lake, part.table, finished)
 
     def _where(self, part: Part) -> list[Condition]:
         """Files without such rows are not read."""

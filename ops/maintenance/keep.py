@@ -4,6 +4,7 @@ Iceberg compacts, lets snapshots expire and removes orphans; this decides which 
 about. A snapshot that a checkpoint or savepoint needs is kept by a tag.
 """
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -11,7 +12,7 @@ from itertools import takewhile
 from typing import Final, NamedTuple
 
 from settings import Settings
-from stores import checkpoints, files, history
+from stores import checkpoints, erased, files, history
 from stores.care import STEPS, Care
 from stores.errors import StoreError
 from stores.files import Files
@@ -21,6 +22,8 @@ from stores.rewind import Histories, beyond
 
 KEEP_LAST: Final = 20
 """Snapshots that stay however old: three retained checkpoints, and what is written around them."""
+_RETAINED: Final = 3
+"""Commits of a job behind an erasure, for the checkpoints that Flink retains, before what is older may go."""
 _MANIFESTS: Final = 10
 _NEVER: Final = datetime.fromtimestamp(0, UTC)
 Run = Callable[[Sequence[Care]], Iterator[tuple[str, str]]]
@@ -42,11 +45,16 @@ class Upkeep:
     care: Care
     newest: int
     """the snapshot that was current; 0 for none"""
+    holding: int
+    """snapshots that hold rows which were erased since"""
+    held_for: tuple[str, ...]
+    """the tags that keep some of these"""
     after: Files | None = None
     """None: nothing is done yet"""
     compacted: bool = False
     """whether a snapshot since has taken files away; the job may have added more small ones than that"""
     orphans_left: int = 0
+    holding_left: int = 0
 
     @property
     def stuck(self) -> bool:
@@ -74,24 +82,41 @@ class Ages(NamedTuple):
     now: datetime
     snapshots: timedelta
     orphans: timedelta
+    erased_at_once: bool = False
+    """whether snapshots that hold erased rows may go however young"""
 
 
-def planned(settings: Settings, tables: Iterable[str] = TABLES) -> list[Upkeep]:
+def planned(settings: Settings, tables: Iterable[str] = TABLES, *, erased_at_once: bool = False) -> list[Upkeep]:
     """What each table needs as of now. Raises StoreError."""
     lake, rules = Lake(settings.lake_address), settings.maintenance
     histories = {table: history.history_of(lake, table) for table in TABLES}
     wanted = kept_for(histories, [point for folder in rules.restore_points for point in _points(lake, folder)])
-    ages = Ages(datetime.now(UTC), timedelta(hours=rules.snapshot_hours), timedelta(days=rules.orphan_days))
-    return [upkeep(lake, table, histories[table], wanted[table], ages) for table in tables]
+    hours, days = timedelta(hours=rules.snapshot_hours), timedelta(days=rules.orphan_days)
+    ages, erasures = Ages(datetime.now(UTC), hours, days, erased_at_once), erased.newest(lake)
+    return [
+        upkeep(lake, table, histories[table], wanted[table], ages, erased_at=erasures.get(table, _NEVER))
+        for table in tables
+    ]
 
 
-def upkeep(lake: Lake, table: str, commits: Sequence[Commit], keep: dict[str, int], ages: Ages) -> Upkeep:
-    """What one table needs, given its history, newest first, and the tags that it shall have."""
+def upkeep(  # noqa: PLR0913  by name, the last
+    lake: Lake,
+    table: str,
+    commits: Sequence[Commit],
+    keep: dict[str, int],
+    ages: Ages,
+    *,
+    erased_at: datetime = _NEVER,
+) -> Upkeep:
+    """What one table needs, given its history, newest first, the tags that it shall have, and its last erasure."""
     day, before = files.day_column(lake, table), files.files(lake, table, ages.now.date())
     # all the way to the newest commit of a job: Iceberg's committer looks for it there, and no further
     newest = next((i for i, commit in enumerate(commits, 1) if commit.job), 0)
-    last, expire_before = commits[: max(KEEP_LAST, newest)], ages.now - ages.snapshots
-    expire = files.expired(lake, table, last, expire_before, keep.values())
+    clean, expire_before = _clean(commits), ages.now - ages.snapshots
+    keep_last = min(max(KEEP_LAST, newest), clean or sys.maxsize)
+    if clean and ages.erased_at_once:
+        expire_before = max(expire_before, commits[clean - 1].at)
+    expire = files.expired(lake, table, commits[:keep_last], expire_before, keep.values())
     # not counted from now: what a job has staged for its next commit waits as long as the job is down
     alive = min(ages.now, max((commit.at for commit in commits if commit.job), default=_NEVER))
     orphans_before = max(_NEVER, alive - ages.orphans)
@@ -103,10 +128,31 @@ def upkeep(lake: Lake, table: str, commits: Sequence[Commit], keep: dict[str, in
         day or "",
         f"{ages.now:%Y-%m-%d}T00:00:00+00:00",
         _millis(expire_before),
-        max(KEEP_LAST, newest),
+        keep_last,
         _millis(orphans_before),
     )
-    return Upkeep(table, before, expire, orphans, keep, care, commits[0].snapshot if commits else 0)
+    holding = {one.snapshot for one in erased.holding(commits, erased_at)}
+    return Upkeep(
+        table,
+        before,
+        expire,
+        orphans,
+        keep,
+        care,
+        commits[0].snapshot if commits else 0,
+        len(holding),
+        tuple(sorted(name for name, snapshot in keep.items() if snapshot in holding)),
+    )
+
+
+def _clean(commits: Sequence[Commit]) -> int:
+    """How many commits there are since the last erasure, from the job's first on; 0 when it has made too few.
+
+    That first one is the oldest without a trace of the rows: the erasure's own manifests still have bounds.
+    """
+    erasing = next((i for i, commit in enumerate(commits) if commit.attempt), 0)
+    jobs = [i for i, commit in enumerate(commits[:erasing], 1) if commit.job]
+    return jobs[-1] if len(jobs) >= _RETAINED else 0
 
 
 def _millis(at: datetime) -> int:
@@ -148,18 +194,21 @@ def carry_out(settings: Settings, plan: Sequence[Upkeep], run: Run) -> Iterator[
 def done(settings: Settings, plan: Sequence[Upkeep]) -> list[Upkeep]:
     """The same tables as they are now."""
     lake = Lake(settings.lake_address)
+    erasures = erased.newest(lake)
 
     def after(one: Upkeep) -> Upkeep:
         if not one.care.steps:
             return one
         since = datetime.fromtimestamp(one.care.orphans_before / 1000, UTC)
         left = len(files.orphans(lake, one.table, since)) if "orphans" in one.care.steps else 0
-        later = takewhile(lambda commit: commit.snapshot != one.newest, history.history_of(lake, one.table))
+        commits = history.history_of(lake, one.table)
+        later = takewhile(lambda commit: commit.snapshot != one.newest, commits)
         return replace(
             one,
             after=files.files(lake, one.table, datetime.now(UTC).date()),
             compacted=any(commit.taken for commit in later),
             orphans_left=left,
+            holding_left=len(erased.holding(commits, erasures.get(one.table, _NEVER))),
         )
 
     return [after(one) for one in plan]

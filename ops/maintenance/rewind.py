@@ -14,7 +14,7 @@ from stores import erased
 from stores.checkpoints import checkpoint_id, job_of
 from stores.errors import StoreError
 from stores.history import history_of, set_back
-from stores.lake import TABLES, Lake
+from stores.lake import TABLES, Condition, Lake
 from stores.rewind import Step, beyond, planned
 from stores.stream import Stream
 
@@ -80,8 +80,10 @@ def carry_out(lake: Lake, found: WayBack) -> None:
         set_back(lake, one.table, one.current, one.back_to)
 
 
-def _attempts(lake: Lake, step: Step) -> list[str]:
-    """The attempts to erase whose commits a table loses."""
+def _attempts(lake: Lake, step: Step) -> set[str]:
+    """The attempts to erase whose commits a table loses; those that have expired are known by their time."""
     back_to = step.back_to and step.back_to.snapshot
     later = takewhile(lambda commit: commit.snapshot != back_to, history_of(lake, step.table))
-    return [commit.attempt for commit in later if commit.attempt]
+    rows = erased.erased(lake, ("erasure", "attempt"), [Condition("table_name", "=", step.table)])
+    after = {row["attempt"] for row in rows if not step.back_to or erased.began(row["erasure"]) > step.back_to.at}
+    return after | {commit.attempt for commit in later if commit.attempt}

@@ -23,6 +23,7 @@ from ops.maintenance.leader import Leader
 from settings import Settings
 from stores.cohorts import CohortMembers
 from stores.erasures import subject_of
+from stores.history import history_of
 from stores.lake import (
     CATALOG,
     COHORT_CHANGES,
@@ -165,6 +166,12 @@ def test_the_receipt_says_what_was_found_and_holds_no_id(where: Place) -> None:
         "cohort_members": {"removed": 1},
     }
     assert min(receipt["snapshots"].values()) > 0
+    assert receipt["kept_for"] == []
+    done, snapshots_go, strays_go = (
+        datetime.fromisoformat(receipt[name]) for name in ("done_at", "snapshots_go", "strays_go")
+    )
+    assert strays_go - done == timedelta(days=3)
+    assert abs(done + timedelta(days=1) - snapshots_go) < timedelta(minutes=1)
     assert MINA not in json.dumps(receipt)
     assert subject_of(PROJECT, MINA) in says(where, "show", str(PROJECT)).stdout
 
@@ -225,11 +232,22 @@ def test_a_second_one_is_refused_in_one_line_while_one_works(where: Place, job: 
     assert re.fullmatch(line, refused.stderr)
 
 
+def without_the_erasures_snapshots(settings: Settings) -> None:
+    """The events' history as when somebody repeats the command late."""
+    lake = Lake(settings.lake_address)
+    table = lake.table(EVENT_STORE)
+    table.append(table.schema().as_arrow().empty_table())
+    expiring = [one.snapshot for one in history_of(lake, EVENT_STORE) if one.attempt]
+    lake.table(EVENT_STORE).maintenance.expire_snapshots().by_ids(expiring).commit()
+    assert not any(one.attempt for one in history_of(lake, EVENT_STORE))
+
+
 def test_the_next_command_finishes_what_was_killed(where: Place, job: Any) -> None:
     """Behind the tests above."""
     killed(where, "before")
     killed(where, "after")
     assert unbalanced(where.settings) == []  # of the first the counts are dropped, of the second the rows are gone
+    without_the_erasures_snapshots(where.settings)
     done = bridge(where, str(PROJECT), JUN, "--yes")
     assert done.returncode == 0, done.stderr
     assert holding(where.settings, JUN) == {(EVENT_STORE, PROJECT): 1}  # it arrives in a minute, says its clock

@@ -14,6 +14,7 @@ from stores.errors import StoreError
 from stores.history import history_of, keep, kept, set_back, tag
 from stores.lake import EVENT_COUNTS, Lake
 from stores.rewind import planned
+from stores.rewrite import Attempt, Rewriting
 
 A, B = "a" * 32, "b" * 32
 
@@ -61,6 +62,42 @@ def test_the_last_snapshots_stay_and_all_up_to_the_newest_of_a_job(lake: Lake) -
     assert (found.care.keep_last, found.expire) == (KEEP_LAST + 5, 1)
     assert found.care.steps == ("manifests", "expire")
     assert upkeep(lake, EVENT_COUNTS, commits, {tag(A, 1): commits[-1].snapshot}, ages).expire == 0
+
+
+def erase(lake: Lake) -> None:
+    """Exchange a file for one with a row less."""
+    rewriting = Rewriting(lake, EVENT_COUNTS, [])
+    exchange = rewriting.exchange(rewriting.files[0], rewriting.rows(rewriting.files[0]).slice(1))
+    assert rewriting.commit([exchange], Attempt("2026-03-01T10:00:00Z-ab", 1))
+
+
+def test_what_was_erased_goes_with_all_before_a_jobs_first_commit_since_whatever_their_number(lake: Lake) -> None:
+    commit(lake, 1)
+    commit(lake, 2)
+    erase(lake)
+    for checkpoint in (3, 4):
+        commit(lake, checkpoint)
+    now = datetime.now(UTC) + timedelta(minutes=1)
+    aged, young = (Ages(now, timedelta(hours=hours), timedelta(days=3)) for hours in (0, 24))
+    found = upkeep(lake, EVENT_COUNTS, history_of(lake, EVENT_COUNTS), {}, aged)
+    assert (found.holding, found.expire, found.care.keep_last) == (3, 0, KEEP_LAST)
+    # of a third retained checkpoint
+    commit(lake, 5)
+    commits = history_of(lake, EVENT_COUNTS)
+    first = commits[-1].snapshot
+    found = upkeep(lake, EVENT_COUNTS, commits, {tag(A, 1): first}, aged)
+    assert (found.holding, found.held_for, found.expire, found.care.keep_last) == (3, (tag(A, 1),), 2, 3)
+    assert upkeep(lake, EVENT_COUNTS, commits, {}, young).expire == 0
+    at_once = upkeep(lake, EVENT_COUNTS, commits, {}, young._replace(erased_at_once=True))
+    assert (at_once.expire, at_once.care.expire_before) == (3, round(commits[2].at.timestamp() * 1000))
+    # an erasure whose own commit has expired is known by its time
+    keep(lake, EVENT_COUNTS, {tag(A, 1): first}, timedelta(days=1))
+    expire(lake)
+    commits = history_of(lake, EVENT_COUNTS)
+    assert upkeep(lake, EVENT_COUNTS, commits, {}, aged).holding == 0
+    assert upkeep(lake, EVENT_COUNTS, commits, {tag(A, 1): first}, aged, erased_at=commits[0].at).held_for == (
+        tag(A, 1),
+    )
 
 
 def test_orphans_are_older_than_the_last_commit_of_a_job_by_days(lake: Lake, tmp_path: Path) -> None:

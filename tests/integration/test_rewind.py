@@ -1,7 +1,7 @@
 """To which commit each table goes back, and that it does: on real Iceberg tables, with commits like Flink's."""
 
 import struct
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,10 +14,10 @@ from ops.maintenance.rewind import WayBack, carry_out, undone
 from stores import erased
 from stores.checkpoints import checkpoint_id
 from stores.errors import StoreError
-from stores.history import committed_at, history_of, set_back
+from stores.history import committed_at, history_of, keep, set_back, tag
 from stores.lake import EVENT_COUNTS, TABLES, Lake
 from stores.rewind import planned
-from stores.rewrite import Rewriting
+from stores.rewrite import Attempt, Rewriting
 
 A, B, Z = "a" * 32, "b" * 32, "c" * 32
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -77,20 +77,44 @@ def test_what_was_erased_since_is_there_again_and_counts_no_more(lake: Lake) -> 
     for checkpoint in (3, 4):
         commit(lake, A, checkpoint, 2)
     erased.create(lake)
-    for attempt in ("early", "late"):
+    for run in ("2026-03-01T10:00:00Z-early", "2026-03-01T11:00:00Z-late"):
         rewriting = Rewriting(lake, EVENT_COUNTS, [])
         file = rewriting.files[0]
-        erased.add(lake, [{"project_id": 7, "erasure": attempt, "attempt": attempt, "records": 1}])
+        attempt = Attempt(run, 1)
+        named = {"erasure": run, "attempt": str(attempt), "table_name": EVENT_COUNTS}
+        erased.add(lake, [{"project_id": 7, "records": 1, **named}])
         assert rewriting.commit([rewriting.exchange(file, rewriting.rows(file).slice(1))], attempt)
         commit(lake, A, 5, 1)
     (step,) = planned({EVENT_COUNTS: history_of(lake, EVENT_COUNTS)}, A, 4).steps
     found = WayBack(A, 4, [step], START)
     assert stored(lake) == [3, 3, 4, 5]
     # the first was committed before all that is beyond the checkpoint
-    assert undone(lake, found) == [(7, "late")]
+    assert undone(lake, found) == [(7, "2026-03-01T11:00:00Z-late")]
     carry_out(lake, found)
     assert stored(lake) == [3, 3, 4]
-    assert [row["attempt"] for row in erased.erased(lake, ("attempt",))] == ["early"]
+    assert [row["erasure"] for row in erased.erased(lake, ("erasure",))] == ["2026-03-01T10:00:00Z-early"]
+
+
+def test_what_was_erased_comes_back_from_a_kept_snapshot_though_the_erasures_own_has_expired(lake: Lake) -> None:
+    commit(lake, A, 3, 2)
+    (before,) = history_of(lake, EVENT_COUNTS)
+    keep(lake, EVENT_COUNTS, {tag(A, 3): before.snapshot}, timedelta(days=1))
+    erased.create(lake)
+    for run in (f"{before.at - timedelta(hours=1):%Y-%m-%dT%H:%M:%SZ}-a", "2999-01-01T00:00:00Z-b"):
+        named = {"erasure": run, "attempt": f"{run}.1", "table_name": EVENT_COUNTS}
+        erased.add(lake, [{"project_id": 7, "records": 1, **named}])
+    rewriting = Rewriting(lake, EVENT_COUNTS, [])
+    assert rewriting.commit(
+        [rewriting.exchange(rewriting.files[0], rewriting.rows(rewriting.files[0]).slice(1))], Attempt(run, 1)
+    )
+    commit(lake, A, 4, 1)
+    lake.table(EVENT_COUNTS).maintenance.expire_snapshots().older_than(datetime.now(UTC)).commit()
+    (step,) = planned({EVENT_COUNTS: history_of(lake, EVENT_COUNTS)}, A, 3).steps
+    found = WayBack(A, 3, [step], START)
+    assert undone(lake, found) == [(7, run)]
+    carry_out(lake, found)
+    assert stored(lake) == [3, 3]
+    assert len(list(erased.erased(lake, ("attempt",)))) == 1
 
 
 def test_expiry_does_not_make_an_old_table_look_new(lake: Lake) -> None:

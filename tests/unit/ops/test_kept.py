@@ -63,5 +63,5 @@ def test_what_has_expired_is_not_taken_for_what_is_older() -> None:
 def test_compaction_is_seen_by_what_it_took_away_whatever_a_job_has_added(compacted: bool, stuck: bool) -> None:
     care = Care(EVENT_COUNTS, ("compact",), "day", "2026-03-02T00:00:00+00:00", 0, KEEP_LAST, 0)
     before, after = Files(72, 42, 0, 1, 1, 1), Files(165, 80, 0, 1, 1, 1)
-    one = Upkeep(EVENT_COUNTS, before, 0, 0, {}, care, 1, after, compacted)
+    one = Upkeep(EVENT_COUNTS, before, 0, 0, {}, care, 1, 0, (), after, compacted)
     assert one.stuck is stuck

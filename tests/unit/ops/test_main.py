@@ -91,4 +91,4 @@ def test_a_command_that_is_nearly_one_is_suggested() -> None:
 def test_a_watch_takes_no_table() -> None:
     done = CliRunner().invoke(commands, ["maintain", "--watch", "--table", "events"])
     assert done.exit_code == 2
-    assert "leave out --table and --json" in done.output
+    assert "leave out --table, --erased and --json" in done.output
