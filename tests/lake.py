@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from jobs.sinks import COLUMNS
+from jobs.sinks import COLUMNS, EXPORT_COLUMNS
 from stores.lake import Lake
 from stores.lake_address import LakeAddress
 
@@ -18,7 +18,7 @@ def lake_of(folder: Path, tables: Mapping[str, Sequence[list[dict[str, Any]]]]) 
     catalog, warehouse = f"sqlite:///{folder}/catalog.db", f"file://{folder}/warehouse"
     lake = Lake(LakeAddress(catalog, warehouse, "amplitude", None, "ap-northeast-2"))
     for name, groups in tables.items():
-        lake.create(name, COLUMNS[name], [])
+        lake.create(name, (COLUMNS | EXPORT_COLUMNS)[name], [])
         table = lake.table(name)
         for rows in groups:
             table.append(pa.Table.from_pylist(rows, schema=table.schema().as_arrow()))

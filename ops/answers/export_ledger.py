@@ -16,6 +16,8 @@ from stores.lake import DELIVERIES, EXPORT_DEAD_LETTERS, EXPORT_LEDGER, OUTBOX, 
 from udfs.export.render import Kind
 from udfs.export.sender import Outcome
 
+FIRST: Final = "first"
+DUPLICATE: Final = "duplicate"
 _BY: Final = ("hour", "shard", "project_id", "redelivery", "outcome", "reason")
 _PLACE: Final = ("arrival", "shard", "project_id")
 
@@ -41,12 +43,32 @@ def summed(lake: Lake, by: Sequence[str] = _BY) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: [str(row[name] or "") for name in by])
 
 
+def outcomes(lake: Lake) -> list[dict[str, Any]]:
+    """What became of all events, by project, outcome and reason, as it stands now. Raises StoreError.
+
+    `duplicate` are copies. An event that waited counts as what its last attempt came to.
+    """
+    counts: Counter[tuple[int | None, str, str | None]] = Counter()
+    for row in summed(lake, ("project_id", "redelivery", "outcome", "reason")):
+        project_id, outcome, events = row["project_id"], row["outcome"], row["events"]
+        waits = outcome == Outcome.WAITING
+        if outcome == Kind.DUE:
+            counts[project_id, DUPLICATE, None] += events
+        elif outcome == FIRST:
+            counts[project_id, DUPLICATE, None] -= events
+            counts[project_id, Outcome.WAITING, None] -= events if row["redelivery"] else 0
+        else:
+            counts[project_id, outcome, None if waits else row["reason"]] += events
+    names = ("project_id", "outcome", "reason", "events")
+    return [dict(zip(names, (*at, n), strict=True)) for at, n in sorted(counts.items(), key=str) if n]
+
+
 def compared(lake: Lake) -> dict[str, tuple[Counts, Counts]]:
     """By what is compared: what the export ledger says, and what is found. Raises StoreError."""
     if not (rows := summed(lake)):
         return {}
     answered = [row for row in rows if row["outcome"] in set(Outcome)]
-    first = [row for row in rows if row["outcome"] == "first"]
+    first = [row for row in rows if row["outcome"] == FIRST]
     waiting = [row for row in answered if row["outcome"] == Outcome.WAITING]
     settling = [row for row in answered if row["redelivery"]]
     kept = [row for row in waiting if not row["redelivery"]] + settling

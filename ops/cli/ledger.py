@@ -4,7 +4,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import click
 from rich.console import Console
@@ -27,16 +27,34 @@ def ledger() -> None:
     """Every record accounted for: what the job counted, beside what is stored and what is on the stream."""
 
 
-@ledger.command("show", epilog=example("ledger show --json"))
+@ledger.command("show", epilog=example("ledger show --json", "ledger show --export"))
+@click.option("--export", is_flag=True, help="Of the way back: what became of message events.")
 @as_json_option
 @click.pass_obj
-def show(config: Path, /, *, as_json: bool) -> None:
+def show(config: Path, /, *, export: bool, as_json: bool) -> None:
     """Show records, first copies, duplicates and what was erased, by project, kind and reason."""
     with waiting("reading the ledger"):
-        counts = outcomes(Lake(load(config).lake_address))
+        lake = Lake(load(config).lake_address)
+        counts = export_ledger.outcomes(lake) if export else outcomes(lake)
     if as_json:
         click.echo(json.dumps(counts, indent=2))
-        return
+    elif export:
+        Console().print(sent_table(counts))
+    else:
+        _show(counts)
+
+
+def sent_table(counts: Sequence[Mapping[str, Any]]) -> Table:
+    """What became of message events, as a table."""
+    table = Table("project", "outcome", "reason")
+    table.add_column("events", justify="right")
+    for row in counts:
+        project = "" if row["project_id"] is None else row["project_id"]
+        table.add_row(*map(cell, (project, row["outcome"], row["reason"], f"{row['events']:,}")))
+    return table
+
+
+def _show(counts: Sequence[Mapping[str, Any]]) -> None:
     table = Table("project", "kind", "reason")
     for name in ("records", "first copies", "duplicates", "erased"):
         table.add_column(name, justify="right")

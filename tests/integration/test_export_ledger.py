@@ -1,0 +1,98 @@
+"""The export ledger beside its tables: what is accounted for, and what is not."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from click.testing import CliRunner
+
+from jobs.sinks import EXPORT_COLUMNS
+from ops.answers.export_ledger import unbalanced
+from ops.cli.main import commands
+from settings import load
+from stores.lake import DELIVERIES, EXPORT_DEAD_LETTERS, EXPORT_LEDGER, OUTBOX, Lake
+from tests.lake import lake_of
+
+AT = datetime(2026, 3, 15, 9, 30, tzinfo=UTC)
+PLACE = {"arrival": AT, "hour": AT.replace(minute=0), "shard": "s", "sequence": "1", "project_id": 7}
+
+
+def row(table: str, **values: object) -> dict[str, Any]:
+    return {name: (PLACE | values).get(name) for name in EXPORT_COLUMNS[table]}
+
+
+def counted(outcome: str, events: int, *, again: bool = False, reason: str | None = None) -> dict[str, Any]:
+    return row(EXPORT_LEDGER, outcome=outcome, events=events, redelivery=again, reason=reason)
+
+
+# a was accepted, b refused, c waited and was accepted, d waits; a and c came twice
+ROWS = {
+    EXPORT_LEDGER: [
+        *(
+            counted("due", 6),
+            counted("first", 4),
+            counted("accepted", 1),
+            counted("refused", 1, reason="silenced"),
+        ),
+        *(counted("waiting", 2, reason="failed"), counted("due", 1, again=True), counted("first", 1, again=True)),
+        *(counted("accepted", 1, again=True), counted("rejected", 3, reason="invalid_json")),
+    ],
+    DELIVERIES: [
+        *(row(DELIVERIES, event_id=one, attempt=0, outcome="any") for one in "abcd"),
+        row(DELIVERIES, event_id="c", attempt=1, outcome="accepted"),
+    ],
+    OUTBOX: [
+        *(row(OUTBOX, event_id=one, attempt=0, outcome="waiting") for one in "cd"),
+        row(OUTBOX, event_id="c", attempt=1, outcome="accepted"),
+    ],
+    EXPORT_DEAD_LETTERS: [
+        *(row(EXPORT_DEAD_LETTERS, kind="rejected", reason="invalid_json") for _ in range(3)),
+        row(EXPORT_DEAD_LETTERS, kind="refused", reason="silenced"),
+    ],
+}
+
+
+@contextmanager
+def lake(folder: Path, rows: dict[str, list[dict[str, Any]]]) -> Iterator[Path]:
+    with lake_of(folder, {table: [some] for table, some in rows.items()}) as config:
+        yield config
+
+
+def test_what_became_of_message_events_is_shown(tmp_path: Path) -> None:
+    with lake(tmp_path, ROWS) as config:
+        words = ["ledger", "--config", str(config), "show", "--export", "--json"]
+        done = CliRunner().invoke(commands, words)
+    found = {(one["outcome"], one["reason"]): one["events"] for one in json.loads(done.stdout)}
+    assert found == {
+        ("accepted", None): 2,
+        ("refused", "silenced"): 1,
+        ("waiting", None): 1,
+        ("duplicate", None): 2,
+        ("rejected", "invalid_json"): 3,
+    }
+
+
+def test_all_is_accounted_for(tmp_path: Path) -> None:
+    with lake(tmp_path, ROWS) as config:
+        assert unbalanced(Lake(load(config).lake_address)) == []
+
+
+def test_a_row_that_is_missing_is_a_residual(tmp_path: Path) -> None:
+    rows = {**ROWS, OUTBOX: ROWS[OUTBOX][:2], EXPORT_DEAD_LETTERS: ROWS[EXPORT_DEAD_LETTERS][:2]}
+    with lake(tmp_path, rows) as config:
+        found = [str(one) for one in unbalanced(Lake(load(config).lake_address))]
+    place = "2026-03-15 09:00, shard s, project 7: counted"
+    assert found == [
+        f"outbox, {place} 3 rows, found 2",
+        f"waiting, {place} 1 events, found 2",
+        f"invalid_json, {place} 3 dead letters, found 2",
+        f"silenced, {place} 1 dead letters, found 0",
+    ]
+
+
+def test_without_an_export_job_there_is_nothing_to_compare(tmp_path: Path) -> None:
+    with lake(tmp_path, {}) as config:
+        assert unbalanced(Lake(load(config).lake_address)) == []
