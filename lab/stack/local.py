@@ -209,11 +209,12 @@ class Stack:
         self._kill(name)
         self._start_emulator(emulator).wait_until(emulator.answers, seconds=60)
 
-    def submit(self, settings_path: Path, *flink_args: str, program_args: Sequence[str] = ()) -> str:
-        """Package the sources, submit the ingest job and return its id; `flink_args` such as -s, -p 2."""
-        archive = job_zip.build(ROOT)
-        job = ("-pyfs", archive, "-pym", "jobs.ingest")
-        return self.flink.run((*flink_args, *job), ("--config", settings_path, *program_args))
+    def submit(
+        self, settings_path: Path, *flink_args: str, program_args: Sequence[str] = (), job: str = "ingest"
+    ) -> str:
+        """Package the sources, submit a job and return its id; `flink_args` such as -s, -p 2."""
+        program = ("-pyfs", job_zip.build(ROOT), "-pym", f"jobs.{job}")
+        return self.flink.run((*flink_args, *program), ("--config", settings_path, *program_args))
 
     def rest(self, path: str) -> Any:
         """What Flink's REST API answers at this path."""

@@ -1,0 +1,191 @@
+"""Message events to Amplitude through real processes: faults of every kind, kills, and a key that was revoked."""
+
+import json
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import msgspec
+import pytest
+
+from lab.sample import messages
+from lab.sample.feed import Feed
+from lab.sample.messages import EAGER, Message
+from lab.stack.local import Stack
+from lab.stack.machine import Ports
+from lab.stack.patience import wait_until
+from ops.answers.export_ledger import summed, unbalanced
+from ops.release.flink_cli import FlinkError
+from settings import Settings, load
+from stores.destinations import Destination, Destinations
+from stores.lake import DELIVERIES, EXPORT_DEAD_LETTERS, OUTBOX, Lake
+from stores.project import linked
+from stores.projects import Projects
+from stores.seal import seal_of
+from stores.stream import Stream
+from tests.e2e.crash import OPTIONS, crash
+from udfs.export.redelivery import Redelivery, record
+
+EVENTS, PER_SECOND = 5_000, 250
+PROJECTS = {1_001 + n: f"shop-{n}" for n in range(20)}
+REVOKED = 1_007
+FAULTS = ("500 0.05", "503 0.05", "408 0.05", "429 0.02", "413 0.05", "cut 0.07", "slow=6 0.005")
+"""Of the requests, 30 % do not go well, beside those that hold an event that Amplitude does not take."""
+
+
+def key(project_id: int) -> str:
+    return f"{project_id:032x}"
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    with Stack("e2e-export", Ports.free(), flink_options=OPTIONS, brief=True) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def settings(stack: Stack) -> Settings:
+    """20 projects with a destination each; the stand-in knows their keys, and fails as often as told."""
+    found = load(stack.write_settings(**stack.start_amplitude()))
+    Stream(found.export_stream_address).create(2)
+    projects, destinations = Projects(found.tables_address), Destinations(found.tables_address)
+    projects.create()
+    destinations.create()
+    seal = seal_of(found.export.seal_keys_file)
+    for project_id, shop in PROJECTS.items():
+        projects.add(linked(project_id, shop))
+        sealed = seal.seal(project_id, key(project_id))
+        destinations.set(Destination(project_id, "us", sealed, key(project_id)[-4:]))
+    tell(stack, "keys", *map(key, PROJECTS))
+    tell(stack, "throttled", EAGER)
+    tell(stack, "faults", *FAULTS)
+    return found
+
+
+@pytest.fixture(scope="module")
+def job(stack: Stack, settings: Settings) -> str:
+    submitted = stack.submit(stack.settings_path, job="export")
+    stack.flink.wait_until_running(submitted)
+    return submitted
+
+
+def tell(stack: Stack, name: str, *lines: str) -> None:
+    """Write a file of the stand-in's folder; it appears whole."""
+    draft = stack.folder / "amplitude" / f"{name}.draft"
+    draft.write_text("\n".join(lines), encoding="utf-8")
+    draft.rename(draft.with_suffix(""))
+
+
+def test_amplitude_has_each_event_once_and_each_other_has_its_reason(
+    stack: Stack, settings: Settings, job: str
+) -> None:
+    with pytest.raises(FlinkError, match=f"jobs.export: job {job} holds these tables"):
+        stack.submit(stack.settings_path, job="export")
+    rng = Random(22)
+    made = messages.messages(rng, EVENTS, list(PROJECTS.values()), datetime.now(UTC))
+    feed = Feed(Stream(settings.export_stream_address), messages.puts(rng, made), PER_SECOND)
+    feed.start()
+    feed.wait_for(0.25)
+    crash(stack, job)
+    feed.wait_for(0.5)
+    tell(stack, "keys", *(key(one) for one in PROJECTS if one != REVOKED))
+    feed.wait_for(0.7)
+    crash(stack, job)
+    feed.finish(seconds=120)
+
+    lake, expected = Lake(settings.lake_address), wanted(made)
+    wait_until(lambda: first(lake) == expected and not unbalanced(lake), 120, lambda: residual(lake, expected), 1)
+    state = Destinations(settings.tables_address).get(REVOKED)
+    assert (state.state, state.words.partition(":")[0]) == ("auth_error", "Invalid API key")
+    assert key(REVOKED) not in repr(state) + (stack.folder / "log" / "taskmanager-3.log").read_text("utf-8")
+    assert any(row["project_id"] == REVOKED and row["reason"] == "auth_error" for row in rows(lake, DELIVERIES))
+
+    tell(stack, "keys", *map(key, PROJECTS))
+    tell(stack, "faults")
+    Destinations(settings.tables_address).change_state(state, "ok", "")
+    time.sleep(settings.ingest.projects_refresh_seconds + 1)
+    eager = {one.event_id for one in made if one.fate == "eager"}
+    stream = Stream(settings.export_stream_address)
+    wait_until(lambda: redelivered(lake, stream) == eager, 240, lambda: waits(lake).keys() - eager, 3)
+    wait_until(lambda: not unbalanced(lake), 60, lambda: unbalanced(lake), 1)
+    settled(stack, lake, made)
+
+
+def settled(stack: Stack, lake: Lake, made: list[Message]) -> None:
+    """Amplitude has what is fine, each once, and no other; the rest has its reason.
+
+    A 413 for a request that holds one event is Amplitude's last word on it, even where the event is fine.
+    """
+    by_fate = defaultdict(list)
+    for one in made:
+        by_fate[one.fate].append(one.event_id)
+    answered = defaultdict(set)
+    for row in rows(lake, DELIVERIES):
+        answered[row["outcome"], row["reason"]].add(row["event_id"])
+    too_large = answered["refused", "too_large_for_amplitude"]
+    assert answered["accepted", None] == set(by_fate["fine"]) - too_large
+    assert answered["refused", "blocked_by_amplitude"] == set(by_fate["blocked"]) - too_large
+    taken = Counter(one["insert_id"] for one in taken_by(stack.folder / "amplitude" / "taken.jsonl"))
+    assert set(taken.values()) == {1}
+    assert answered["accepted", None] <= set(taken) <= set(by_fate["fine"])
+    letters = Counter(row["kind"] for row in rows(lake, EXPORT_DEAD_LETTERS))
+    refused = answered["refused", "blocked_by_amplitude"] | too_large
+    assert letters == {"rejected": len(by_fate["broken"]), "refused": len(refused)}
+    ignored = sum(len(one.puts) for one in made if one.fate == "elsewhere")
+    assert counted(lake)["ignored", False] == ignored
+
+
+def wanted(made: list[Message]) -> dict[str, int]:
+    """What the ledger must say of first attempts."""
+    due = [one for one in made if one.fate in {"fine", "blocked", "eager"}]
+    return {"due": sum(len(one.puts) for one in due), "first": len(due)}
+
+
+def counted(lake: Lake) -> Counter[tuple[str, bool]]:
+    found: Counter[tuple[str, bool]] = Counter()
+    for row in summed(lake, ("outcome", "redelivery")):
+        found[row["outcome"], row["redelivery"]] += row["events"]
+    return found
+
+
+def first(lake: Lake) -> dict[str, int]:
+    return {outcome: counted(lake)[outcome, False] for outcome in ("due", "first")}
+
+
+def residual(lake: Lake, expected: dict[str, int]) -> str:
+    return f"{first(lake)}, not {expected}; residuals: {[str(one) for one in unbalanced(lake)[:5]]}"
+
+
+def rows(lake: Lake, table: str) -> list[dict[str, Any]]:
+    return lake.rows(table).to_pylist() if lake.exists(table) else []
+
+
+def taken_by(file: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+
+
+def waits(lake: Lake) -> dict[str, dict[str, Any]]:
+    """By event the row of the outbox that nothing settles; each event has one project here."""
+    newest: dict[str, dict[str, Any]] = {}
+    for row in rows(lake, OUTBOX):
+        newest[row["event_id"]] = max(newest.get(row["event_id"], row), row, key=lambda one: int(one["attempt"]))
+    return {event_id: row for event_id, row in newest.items() if row["outcome"] == "waiting"}
+
+
+def redelivered(lake: Lake, stream: Stream) -> set[str]:
+    """Put what waits on the stream again, due or not; the events that do."""
+    waiting = waits(lake)
+    again = (
+        Redelivery(
+            attempt=row["attempt"] + 1,
+            event=msgspec.Raw(row["event"]),
+            **{name: row[name] for name in ("project_id", "arrival", "shard", "sequence")},
+        )
+        for row in waiting.values()
+    )
+    list(stream.put((one.sequence, record(one)) for one in again))
+    return set(waiting)
