@@ -33,7 +33,6 @@ _LONGEST_PART_KEY: Final = 126  # bits
 _READ_AT_ONCE: Final = 100  # the most that BatchGetItem takes
 _THREADS: Final = 16
 _ATTEMPTS: Final = 8
-_PAUSE: Final = 0.05  # seconds, doubled each time
 _UNCHANGED: Final = "version = :known"
 
 
@@ -150,11 +149,11 @@ class Profiles:
             found += heads
             asked = answer.get("UnprocessedKeys")
             fruitless = 0 if heads else fruitless + 1
-            if asked and fruitless == _ATTEMPTS:
+            if asked and fruitless == self.table.address.throttled_attempts:
                 msg = f"{self.table} answers too slowly: it is throttled, raise its read capacity"
                 raise StoreError(msg)
             if asked:
-                time.sleep(_PAUSE * 2**fruitless)
+                time.sleep(dynamodb.pause(fruitless))
         return found
 
     def _whole(self, key: Key, head: Item | None) -> StoredProfile:

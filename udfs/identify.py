@@ -24,7 +24,7 @@ import msgspec
 from msgspec import Raw
 
 from udfs import lists
-from udfs.lists import Elements
+from udfs.lists import Elements, Run
 
 MAX_DIGITS: Final = 4300
 """Digits of the longest number that `$add` takes or makes; Python's own limit, and 1e999999999 fits no memory."""
@@ -97,29 +97,29 @@ class Current:
 
     def append(self, operand: Raw) -> bool:
         """`$append`: the operand, or each element of it, behind those of the list."""
-        return self._grown(Elements.append, lists.elements(operand))
+        return self._grown(Elements.append, Run.of(operand))
 
     def prepend(self, operand: Raw) -> bool:
         """`$prepend`: the operand, or its elements in their order, before those of the list."""
-        return self._grown(Elements.prepend, lists.elements(operand))
+        return self._grown(Elements.prepend, Run.of(operand))
 
     def pre_insert(self, operand: Raw) -> bool:
         """`$preInsert`: `$prepend` of what the list lacks."""
-        return self._grown(Elements.prepend, self._list().lacking(lists.elements(operand)))
+        return self._grown(Elements.prepend, self._list().lacking(Run.of(operand)))
 
     def post_insert(self, operand: Raw) -> bool:
         """`$postInsert`: `$append` of what the list lacks."""
-        return self._grown(Elements.append, self._list().lacking(lists.elements(operand)))
+        return self._grown(Elements.append, self._list().lacking(Run.of(operand)))
 
     def remove(self, operand: Raw) -> bool:
         """`$remove`: the list without any element that equals the operand or an element of it."""
-        if not self._is_list() or not self._list().remove(lists.elements(operand)):
+        if not self._is_list() or not self._list().remove(lists.compared(operand)):
             return False
         self._encoded = False
         return True
 
-    def _grown(self, grow: Callable[[Elements, list[Raw]], None], added: list[Raw]) -> bool:
-        if self._is_list() and not added:
+    def _grown(self, grow: Callable[[Elements, Run], None], added: Run) -> bool:
+        if self._is_list() and not added.elements:
             return False
         grow(self._list(), added)
         self._encoded = False
@@ -148,7 +148,7 @@ RELATIVE: Final[dict[str, Callable[[Current, Raw], bool]]] = {
 NAMES: Final = tuple(RELATIVE)
 OPERATORS: Final = frozenset({"$clearAll", "$unset", "$set", *NAMES})
 _functions: Final = tuple(RELATIVE.values())
-_ADD: Final = NAMES.index("$add")
+_ADD, REMOVE = NAMES.index("$add"), NAMES.index("$remove")
 
 
 class Operation(NamedTuple):

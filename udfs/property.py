@@ -33,7 +33,7 @@ class Property:
     no more than one in order, whatever stands behind it.
     """
 
-    __slots__ = ("_counted", "_fresh", "_value", "absolute", "base", "by", "open")
+    __slots__ = ("_counted", "_fresh", "_late", "_value", "absolute", "base", "by", "open")
 
     def __init__(
         self, base: Value, absolute: Stamp | None, by: Stamp | None, opened: list[Open], value: Value
@@ -41,6 +41,7 @@ class Property:
         self.base, self.absolute, self.by, self.open = base, absolute, by, opened
         self._value, self._counted = value, len(opened)  # the value after that many of the open operators
         self._fresh: list[Open] = []  # operators that have met no value yet
+        self._late: list[Open] = []  # of them, those that may be applied behind the counted ones
 
     def set(self, value: Value, stamp: Stamp) -> bool:
         """Sets or unsets; False when that was older than the last absolute operation."""
@@ -63,26 +64,36 @@ class Property:
 
     def _start_over(self) -> None:
         self._value, self._counted = self.base, 0
+        self._late.clear()
 
     def operate(self, stamp: Stamp, rank: int, operand: Raw) -> None:
         """Puts an operator at its place."""
         opened = (stamp, rank, operand)
         place = bisect_left(self.open, opened[:2])
         if place < self._counted:
-            self._start_over()
+            self._insert_late(opened, self.open[place : self._counted])
         self.open.insert(place, opened)
         self._fresh.append(opened)
+
+    def _insert_late(self, opened: Open, behind: Iterable[Open]) -> None:
+        """Count it in although others behind it are applied: removals may change places, else all starts over."""
+        if opened[1] == identify.REMOVE and all(rank == identify.REMOVE for _, rank, _ in behind):
+            self._late.append(opened)
+            self._counted += 1
+        else:
+            self._start_over()
 
     def settle(self) -> int:
         """Makes the value; how many operators were refused by the value that they met for the first time."""
         if self._counted == len(self.open) and not self._fresh:
             return 0
         current, fresh, refused = Current(self._value), set(map(id, self._fresh)), 0
-        for opened in self.open[self._counted :]:
+        for opened in (*self._late, *self.open[self._counted :]):
             if _changes(current, opened) is None and id(opened) in fresh:
                 refused += 1
         self._value, self._counted = current.value, len(self.open)
         self._fresh.clear()
+        self._late.clear()
         return refused
 
     @property

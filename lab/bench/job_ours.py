@@ -38,6 +38,9 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], dest="overrides")
     parser.add_argument("--input", required=True)
     parser.add_argument("--follow", action="store_true", help="go on with the files that appear")
+    parser.add_argument(
+        "--packed", help="a folder to follow too: lines of JSON, `payload` in base64, may be bytes"
+    )
     parser.add_argument("--profiles-in-memory", action="store_true")
     parser.add_argument("--discard", action="store_true", help="tables that keep nothing instead of Iceberg's")
     parser.add_argument("--dedupe-minutes", type=float, help="remember first copies so long instead")
@@ -50,8 +53,10 @@ def main() -> None:
     # settings refuse a window this short: the product may not have one
     window = timedelta(minutes=options.dedupe_minutes) if options.dedupe_minutes else config.dedupe_window
     rules = graph.Rules(window, config.usage_interval)
-    source = followed if options.follow else lines
-    given = ends.production(tables, config, source(tables, options.input))
+    records = (followed if options.follow else lines)(tables, options.input)
+    if options.packed:
+        records = records.union_all(followed(tables, options.packed, "packed", "json"))
+    given = ends.production(tables, config, records)
     if options.discard:
         kept_by_none = {name: sinks.discard(tables, name, getattr(given, name)) for name in LAKE}
         given = ends.Ends(**given._asdict() | kept_by_none)
@@ -101,19 +106,19 @@ def lines(tables: StreamTableEnvironment, folder: str) -> Table:
     return tables.from_path("records")
 
 
-def followed(tables: StreamTableEnvironment, folder: str) -> Table:
+def followed(tables: StreamTableEnvironment, folder: str, name: str = "records", written_as: str = "raw") -> Table:
     """The same of files that appear in a folder; a record's shard ends as its file's name does."""
     tables.execute_sql(f"""
-        CREATE TEMPORARY TABLE records (
+        CREATE TEMPORARY TABLE {name} (
             payload BYTES,
             file STRING NOT NULL METADATA FROM 'file.name' VIRTUAL,
             arrival AS CURRENT_TIMESTAMP,
             shard AS 'shardId-' || RIGHT(file, 12),
             sequence AS '0'
-        ) WITH ('connector' = 'filesystem', 'format' = 'raw', 'path' = '{folder}',
+        ) WITH ('connector' = 'filesystem', 'format' = '{written_as}', 'path' = '{folder}',
             'source.monitor-interval' = '200 ms')
     """)
-    return tables.from_path("records")
+    return tables.sql_query(f"SELECT payload, arrival, shard, sequence FROM {name}")  # noqa: S608
 
 
 if __name__ == "__main__":

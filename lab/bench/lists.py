@@ -6,7 +6,7 @@ Each batch is merged and dumped as the writer of profiles does it; only the tabl
 import time
 from collections.abc import Callable, Sequence
 from random import Random
-from typing import Final
+from typing import Final, NamedTuple
 
 from lab.bench.events import SEED
 from lab.bench.figures import Figure, Say
@@ -16,7 +16,8 @@ from udfs.profile import Clock, Profile, Update
 OPERATORS: Final = ("$append", "$prepend", "$preInsert", "$postInsert", "$remove")
 LENGTHS: Final = (0, 1_000, 10_000)
 UPDATES: Final = 2_048
-BATCHES: Final = (UPDATES, 30)
+LONG: Final = 200
+"""Elements of a long operand: 512 of them, and the list that they make, are nearly the largest profile."""
 ORDERS: Final[dict[str, Callable[[int], Sequence[int]]]] = {
     "in order": lambda count: range(1, count + 1),
     "each pair swapped": lambda count: [at for pair in range(1, count, 2) for at in (pair + 1, pair)],
@@ -27,39 +28,61 @@ _START: Final = 1_773_360_000_000_000
 _ROUNDS: Final = 3
 
 
+class _Case(NamedTuple):
+    """Updates of one list, so many to a batch."""
+
+    length: int
+    batch: int
+    updates: int = UPDATES
+    elements: int = 1
+    """of an operand"""
+
+    def __str__(self) -> str:
+        operands = f", operands of {self.elements:,}" if self.elements > 1 else ""
+        return f"list of {self.length:,}{operands}, {self.batch:,} updates to a batch"
+
+
+CASES: Final = (
+    *(_Case(length, batch) for batch in (UPDATES, 30) for length in LENGTHS),
+    *(_Case(1_000, batch, 512, LONG) for batch in (512, 30)),
+)
+
+
 def measure(say: Say) -> list[Figure]:
     """CPU time of an update in order, and in the worst of the other orders: the best of three rounds each."""
     found = []
-    for batch in BATCHES:
-        for length in LENGTHS:
-            say(f"lists of {length:,}, {batch:,} updates to a batch")
-            for operator in OPERATORS:
-                costs = {
-                    order: min(_cost(operator, length, order, batch) for _ in range(_ROUNDS)) for order in ORDERS
-                }
-                base, name = costs.pop("in order"), f"list of {length:,}, {batch:,} updates to a batch"
-                worst = max(costs, key=lambda order: costs[order])
-                found += [
-                    Figure(name, f"{operator}, in order", base, "µs/update"),
-                    Figure(name, f"{operator}, {worst}, against in order", costs[worst] / base, "times"),
-                ]
+    for case in CASES:
+        say(str(case))
+        for operator in OPERATORS:
+            costs = {order: min(_cost(operator, order, case) for _ in range(_ROUNDS)) for order in ORDERS}
+            base = costs.pop("in order")
+            worst = max(costs, key=lambda order: costs[order])
+            found += [
+                Figure(str(case), f"{operator}, in order", base, "µs/update"),
+                Figure(str(case), f"{operator}, {worst}, against in order", costs[worst] / base, "times"),
+            ]
     return found
 
 
-def _cost(operator: str, length: int, order: str, batch: int) -> float:
-    """Microseconds of CPU time for each of `UPDATES` updates."""
+def _cost(operator: str, order: str, case: _Case) -> float:
+    """Microseconds of CPU time for each update."""
     known = Profile()
-    known.apply(_update(0, {"$set": {"list": [f"item-{at}" for at in range(length)]}}))
+    known.apply(_update(0, {"$set": {"list": [f"item-{at}" for at in range(case.length)]}}))
     known.dump()
-    # half of the operands are in the list, half are new
-    values = {at: f"item-{at}" if at % 2 else f"new-{at}" for at in range(1, UPDATES + 1)}
-    updates = [_update(at, {operator: {"list": values[at]}}) for at in ORDERS[order](UPDATES)]
+    updates = [_update(at, {operator: {"list": _operand(at, case)}}) for at in ORDERS[order](case.updates)]
     before = time.process_time()
-    for begin in range(0, UPDATES, batch):
-        for update in updates[begin : begin + batch]:
+    for begin in range(0, case.updates, case.batch):
+        for update in updates[begin : begin + case.batch]:
             known.apply(update)
         known.dump()
-    return (time.process_time() - before) / UPDATES * 1e6
+    return (time.process_time() - before) / case.updates * 1e6
+
+
+def _operand(at: int, case: _Case) -> str | list[str]:
+    """Half of the operands of one element are in the list, half are new; of long ones no two have the same."""
+    if case.elements == 1:
+        return f"item-{at}" if at % 2 else f"new-{at}"
+    return [f"{number}" for number in range(at * case.elements, (at + 1) * case.elements)]
 
 
 def _update(at: int, properties: dict[str, object]) -> Update:

@@ -49,6 +49,7 @@ WARM_UP, LIMIT = 60, 300  # s of input before and after the outage of a backlog
 SLACK = 2  # s of input that a job which keeps up may be behind
 BEHIND = 15  # s that usage may be behind: its interval, and to spare
 PATIENCE = 600  # s to wait for what must come
+PACKED = "packed"  # name of the folder
 INPUT_FIRST = ("backlog", "freshness", "worst")
 FLINK = {
     "soak": {
@@ -115,10 +116,20 @@ class Bench(NamedTuple):
 
 
 @contextmanager
-def running(
-    mode: str, rate: int, seconds: int, *more: str, projects: Sequence[int] = PROJECTS, proxied: bool = False
+def running(  # noqa: PLR0913  by name
+    mode: str,
+    rate: int,
+    seconds: int,
+    *more: str,
+    projects: Sequence[int] = PROJECTS,
+    proxied: bool = False,
+    packed: bool = False,
 ) -> Iterator[Bench]:
-    """A job that is fed for that many seconds; those of INPUT_FIRST have it on the disk before."""
+    """A job that is fed for that many seconds; those of INPUT_FIRST have it on the disk before.
+
+    Tables are `proxied` when they shall fail; a job that shall read records of any bytes has a folder of `packed`
+    ones: lines of JSON with a `payload` in base64.
+    """
     with (
         Stack(f"steady-{mode}", Ports.free(), flink_options=FLINK.get(mode)) as stack,
         Proxy(stack.ports.dynamodb) as proxy,
@@ -128,6 +139,9 @@ def running(
         register(settings)
         live, ended, puts = stack.folder / "input" / "live", Event(), list[float]()
         live.mkdir(parents=True)
+        if packed:
+            (live.parent / PACKED).mkdir()
+            more = (*more, "--packed", f"file://{live.parent / PACKED}")
         try:
             program = "--config", str(stack.settings_path), "--input", f"file://{live}", "--follow", *more
             job = stack.flink.run(

@@ -5,8 +5,11 @@ and a pause behind each in which the job may recover. A row is visible when the 
 committed.
 """
 
+import gzip
+import json
 import sys
 import time
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -22,7 +25,7 @@ from lab.bench.events import DUPLICATES, PROJECTS, SEED, events, originals
 from lab.bench.figures import Figure, Say, show
 from lab.bench.freshness import BIG, Rows, centiles, stored, waited
 from lab.bench.processes import machine
-from lab.bench.steady import Bench, running
+from lab.bench.steady import PACKED, Bench, running
 from lab.sample.events import encode, stamp
 from ops.cli.terminal import one_line_errors, stop_on_signals
 from stores.cohorts import Cohorts
@@ -106,6 +109,26 @@ def envelopes(second: int) -> Iterator[bytes]:
         yield b"[%b]" % b",".join(events(6_000, SEED + second, [BIG], 0))
 
 
+def gzips(second: int) -> Iterator[bytes]:
+    """A record of 1 MiB, the most that Kinesis takes, every ten seconds: a gzip of 63 MiB, 4 200 events."""
+    if second % 10 == 0:
+        padding = b'{"padding":"%b",' % (b"all the same " * 1_080)
+        lines = (padding + line[1:] for line in events(4_200, SEED + second, [BIG], 0))
+        yield packed(gzip.compress(b"\n".join(lines)))
+
+
+def nothing(second: int) -> Iterator[bytes]:
+    """A gzip of 62 MiB every five seconds in which nothing stands but line breaks and blanks."""
+    if second % 5 == 0:
+        blanks = Random(second).choices((b" " * 130, b"\n" * 80), k=2**14)
+        yield packed(gzip.compress(b"".join(blanks) * 38))
+
+
+def packed(payload: bytes) -> bytes:
+    """A record of any bytes as `PACKED` has it."""
+    return json.dumps({"payload": b64encode(payload).decode()}).encode()
+
+
 def throttled(second: int) -> Iterator[bytes]:
     """100 updates of one user a second, of whose requests DynamoDB throttles half."""
     for at in range(100):
@@ -120,8 +143,12 @@ KINDS: Final[dict[str, Second]] = {
     "cohort": cohort,
     "keys": keys,
     "envelopes": envelopes,
+    "gzips": gzips,
+    "nothing": nothing,
     "throttled": throttled,
 }
+OF_BYTES: Final = frozenset({"gzips", "nothing"})
+"""Kinds whose records are no lines."""
 
 
 def put_worst(bench: Bench, phases: list[str], seconds: int, pause: int, ended: Event) -> None:
@@ -136,7 +163,8 @@ def put_worst(bench: Bench, phases: list[str], seconds: int, pause: int, ended: 
             while len(bench.puts) <= begin + second:
                 if ended.wait(0.05):
                     return
-            path.rename(bench.live / path.name)
+            folder = bench.live.with_name(PACKED) if phase in OF_BYTES else bench.live
+            path.rename(folder / path.name)
             if phase == "throttled" and second == 0:
                 bench.dynamodb.fail("throttled", 0.5, only=THROTTLED.encode())
         bench.dynamodb.mend()
@@ -147,7 +175,8 @@ def measured(kinds: list[str], rate: int, seconds: int, pause: int, say: Say) ->
     phases, ended = [NOTHING, *kinds, NOTHING], Event()
     total = WARM_UP + len(phases) * (seconds + pause)
     say(f"{total} s of {rate:,} events/s; beside them {', '.join(kinds)}, {seconds} s each")
-    with running("worst", rate, total, projects=QUIET, proxied="throttled" in kinds) as bench:
+    proxied, of_bytes = "throttled" in kinds, not OF_BYTES.isdisjoint(kinds)
+    with running("worst", rate, total, projects=QUIET, proxied=proxied, packed=of_bytes) as bench:
         Cohorts(bench.settings.tables_address).create()
         Cohorts(bench.settings.tables_address).add(COHORT, BIG)
         failed = checkpoints(bench)  # those that began before all tasks ran

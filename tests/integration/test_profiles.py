@@ -271,6 +271,7 @@ def test_a_profile_that_cannot_be_written_is_an_error(profiles: Profiles) -> Non
 def test_what_is_not_processed_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
     monkeypatch.setattr(stores.profiles.time, "sleep", pauses.append)
+    monkeypatch.setattr("stores.dynamodb.uniform", lambda _, most: most)
     table = Profiles(TablesAddress("ap-northeast-2", "http://127.0.0.1:9", "t-"))
     key = {"profile": {"S": "1:u"}, "part": {"N": "0"}}
     head = {**key, "version": {"N": "3"}, "properties": {"S": "{}"}, "merge": {"S": "m"}}
@@ -280,8 +281,8 @@ def test_what_is_not_processed_is_asked_for_again(monkeypatch: pytest.MonkeyPatc
         for answer in (throttled, throttled, {"Responses": {"t-profiles": [head]}, "UnprocessedKeys": {}}):
             dynamodb.add_response("batch_get_item", answer, {"RequestItems": request})
         assert read(table) == StoredProfile(1, "u", 3, "{}", "m")
-        assert pauses == [0.1, 0.2]
-        for _ in range(8):
+        assert pauses == [0.05, 0.1]
+        for _ in range(64):
             dynamodb.add_response("batch_get_item", throttled)
         assert refusal(lambda: read(table)) == (
             "DynamoDB table t-profiles answers too slowly: it is throttled, raise its read capacity"

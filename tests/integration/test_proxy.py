@@ -10,9 +10,12 @@ import pytest
 
 from lab.stack.patience import scaled
 from lab.stack.proxy import Failure, Proxy, Request
-from stores.dynamodb import TablesAddress
+from stores.dynamodb import TablesAddress, pause
 from stores.errors import StoreError
+from stores.profiles import Key, Profiles
 from stores.usage import Usage, UsageTable
+from udfs.profile import Clock, Update
+from udfs.write_profiles import Change, ProfileMerger
 
 TOTALS = [Usage(project_id, "2026-03", 9, 8, 3, 2) for project_id in range(2_500)]
 BATCHES = 2 * len(TOTALS) // 25  # of new ones: to raise what is there, and to insert what is not
@@ -68,6 +71,36 @@ def test_a_total_that_is_throttled_within_a_request_is_written_alone(
     usage.raise_totals(TOTALS[:30])
     usage.raise_totals([one._replace(events=9 - one.project_id % 2 * 2) for one in TOTALS[:30]])
     assert usage.list() == [one._replace(events=9 - one.project_id % 2) for one in TOTALS[:30]]
+
+
+def test_a_throttled_user_is_tried_again_within_a_second_and_holds_up_no_batch_for_long(
+    proxy: Proxy, seen: list[Request], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr("stores.dynamodb.pause", lambda attempts: pauses.append(pause(attempts)) or 0.0)
+    table = Profiles(TablesAddress("ap-northeast-2", proxy.endpoint, f"{tmp_path.name}-"))
+    table.create()
+    merger, users = ProfileMerger(table), [f"user {number}" for number in range(30)]
+    del seen[:]
+    proxy.fail("throttled", 0.5, only=b"user 7")
+    for batch in range(20):
+        made = merger.merge(adding(user, 100 * batch + at) for at, user in enumerate([*users, "user 7"]))
+        assert (made.profiles, made.overtaken, made.failed) == (30, 0, 0)
+    proxy.mend()
+    made_requests = len(seen)
+    found = table.of_users([Key(1, user) for user in users])
+    expected = dict.fromkeys(users, '{"n":20}') | {"user 7": '{"n":40}'}
+    assert {key.user_id: one.properties for key, one in found.items()} == expected
+    # of each batch one of its two requests has the user, and half of those are tried again; the first batch reads
+    assert made_requests == 1 + 20 * 2 + len(pauses)
+    assert 10 <= len(pauses) <= 40
+    assert max(pauses) <= 1.0
+
+
+def adding(user: str, number: int) -> Change:
+    at = Clock(1_773_567_000_000_000 + number, -1, -1, number, -1)
+    update = Update(at, number.to_bytes(16, "big"), "$identify", '{"$add":{"n":1}}')
+    return Change(Key(1, user), update, None, None)
 
 
 @pytest.mark.parametrize("failure", ["throttled", "errors", "down"])

@@ -14,7 +14,7 @@ from tests.leaves import opened
 from tests.unit.udfs.test_damaged import CHECKSUM, HALF, A, B, gz
 from tests.unit.udfs.test_envelope_neighbours import A_GZ, A_ZIP
 from tests.unit.udfs.test_inflate import MIB, zipped
-from tests.unit.udfs.test_profile import Calls, properties, update
+from tests.unit.udfs.test_profile import Calls, merged, properties, update
 from tests.unit.udfs.test_tar import WHOLE, tarred
 from udfs import envelope, inflate, lists, profile, tar, values
 from udfs.model import Reason
@@ -163,3 +163,34 @@ def test_late_operators_cost_what_they_cost_in_order(operator: str, monkeypatch:
     assert compared <= 2_500 + 4 * 2 * 512
     for name in ORDERS.keys() - {"in order"}:
         assert counted(operator, ORDERS[name], monkeypatch) == in_order, name
+
+
+@pytest.mark.parametrize("order", ORDERS.values(), ids=ORDERS)
+def test_a_late_removal_before_removals_compares_nothing_again(
+    order: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = Profile()
+    known.apply(update(0, {"l": [[at] for at in range(100)]}))
+    known.dump()
+    compared = Calls(lists.canonical)
+    monkeypatch.setattr(lists, "canonical", compared)
+    for at in order(64):
+        known.apply(update(at, {"$remove": {"l": [[at], [at + 1_000]]}}))
+        known.take_refused()  # each is a batch of its own
+    assert properties(known)["l"] == [[0], *[[at] for at in range(65, 100)]]
+    assert compared.count == 64 * 2 + sum(range(100 - 63, 101))  # the operands, and the list that each meets
+
+
+@pytest.mark.parametrize("operand", [["a", "b"] * 100, list(range(200)), [1.5, True, None] * 60])
+@pytest.mark.parametrize("operator", LIST_OPERATORS)
+def test_long_operands_of_a_kind_are_compared_at_once(
+    operator: str, operand: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared = Calls(lists.canonical)
+    monkeypatch.setattr(lists, "canonical", compared)
+    asked = {operator: {"l": operand}}
+    known = merged(update(0, {"l": []}), update(2, asked), update(1, asked))
+    monkeypatch.undo()
+    once, twice = list(dict.fromkeys(operand)), operand * 2
+    expected = {"$append": twice, "$prepend": twice, "$preInsert": once, "$postInsert": once, "$remove": []}
+    assert (properties(known)["l"], compared.count) == (expected[operator], 0)

@@ -6,11 +6,12 @@ from decimal import Decimal
 from random import Random
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from udfs import profile
+from udfs import lists, profile
 from udfs.profile import Clock, Profile, Update
 
 NAMES = ("a", "b", "")
@@ -49,6 +50,11 @@ last_writer_wins = st.builds(
     lambda some, more: some | more, absolute, st.sampled_from(({}, {}, {"$clearAll": ""}))
 )
 sums = st.fixed_dictionaries({"$add": keyed(NAMES, numbers)})
+
+
+removals = st.tuples(st.sampled_from(("$remove", "$remove", "$append", "$set")), keyed(("a",), values)).map(
+    lambda one: dict([one])
+)
 
 
 def spelled(value: Any) -> str:
@@ -142,6 +148,24 @@ def test_order_copies_and_crashes_do_not_matter(updates: list[Update], seed: int
     straight = applied(updates, Profile())
     assert known.dump() == straight.dump()
     assert known.explained() == straight.explained()
+
+
+@given(updates(operators) | updates(removals), seeds)
+def test_it_does_not_matter_when_values_are_made(updates: list[Update], seed: int) -> None:
+    chance, known, straight = Random(seed), Profile(), applied(updates, Profile())
+    for update in chance.sample(updates, len(updates)):
+        known.apply(update)
+        if chance.random() < 0.5:
+            known.take_refused()  # settles
+    assert known.dump() == straight.dump()
+    assert spelled(properties(known)) == spelled(folded(updates))
+
+
+@given(st.lists(values, max_size=4), st.sampled_from((None, 0, 2)), st.booleans())
+def test_a_list_is_compared_as_each_of_its_elements(many: list[Any], indent: int | None, ascii_only: bool) -> None:
+    text = msgspec.Raw(json.dumps(many, indent=indent, ensure_ascii=ascii_only).encode())
+    alone = [msgspec.Raw(json.dumps(one).encode()) for one in many]
+    assert list(lists.compared(text)) == [lists.canonical(one) for one in alone]
 
 
 @given(updates(operators), seeds)

@@ -1,4 +1,4 @@
-"""Requests that DynamoDB puts off are counted, although the SDK repeats them by itself."""
+"""Requests that DynamoDB puts off are tried again soon, for long enough, and are counted."""
 
 import json
 import threading
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from stores.dynamodb import TablesAddress, Throttles
+from stores.dynamodb import TablesAddress, Throttles, pause
 
 THROTTLED = (400, {"__type": "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException"})
 LIMITED = (400, {"__type": "com.amazon.coral.availability#ThrottlingException"})
@@ -53,13 +53,65 @@ def client(dynamodb: DynamoDB) -> Any:
     return TablesAddress("ap-northeast-2", f"http://127.0.0.1:{dynamodb.server_port}", "").client()
 
 
-def test_each_attempt_that_was_put_off_counts_until_it_is_taken(
-    dynamodb: DynamoDB, client: Any, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Those of this thread, longest as chance may have it, and not waited for."""
+    found: list[float] = []
+    monkeypatch.setattr("stores.dynamodb.uniform", lambda _, most: most)
+    monkeypatch.setattr("botocore.endpoint.time.sleep", found.append)
+    return found
+
+
+def put(client: Any) -> None:
+    client.put_item(TableName="usage", Item={"project_id": {"N": "1"}})
+
+
+@pytest.mark.parametrize("throttled", [THROTTLED, LIMITED])
+def test_what_is_throttled_for_long_is_tried_each_second_and_taken(
+    dynamodb: DynamoDB, client: Any, pauses: list[float], throttled: tuple[int, Any]
 ) -> None:
-    monkeypatch.setattr("botocore.endpoint.time.sleep", lambda _: None)
+    dynamodb.answers = [throttled] * 63 + [(200, {})]
+    put(client)
+    assert dynamodb.answers == []
+    assert pauses == [0.05, 0.1, 0.2, 0.4, 0.8] + [1.0] * 58
+
+
+def test_a_throttled_call_is_tried_64_times_and_no_more(
+    dynamodb: DynamoDB, client: Any, pauses: list[float]
+) -> None:
+    dynamodb.answers = [THROTTLED] * 65
+    with pytest.raises(client.exceptions.ProvisionedThroughputExceededException):
+        put(client)
+    assert (len(dynamodb.answers), len(pauses)) == (1, 63)
+
+
+def test_a_key_that_is_throttled_now_and_then_for_hours_never_fails(
+    dynamodb: DynamoDB, client: Any, pauses: list[float]
+) -> None:
+    """The SDK allows a client 100 repetitions more than calls that succeed at once, then none."""
+    dynamodb.answers = [THROTTLED, THROTTLED, (200, {})] * 300
+    for _ in range(300):
+        put(client)
+    assert (dynamodb.answers, max(pauses), len(pauses)) == ([], 0.1, 600)
+
+
+def test_other_faults_are_the_sdks(dynamodb: DynamoDB, client: Any, pauses: list[float]) -> None:
+    dynamodb.answers = [(500, {})] * 9
+    with pytest.raises(client.exceptions.ClientError):
+        put(client)
+    assert (len(dynamodb.answers), len(pauses)) == (1, 7)
+
+
+def test_pauses_are_at_random_and_bounded() -> None:
+    assert len({pause(3) for _ in range(50)}) > 1
+    assert max(pause(10_000) for _ in range(1_000)) <= 1.0
+
+
+@pytest.mark.usefixtures("pauses")
+def test_each_attempt_that_was_put_off_counts_until_it_is_taken(dynamodb: DynamoDB, client: Any) -> None:
     throttles = Throttles(client)
     dynamodb.answers = [THROTTLED, LIMITED, (200, {})]
-    client.put_item(TableName="usage", Item={"project_id": {"N": "1"}})
+    put(client)
     assert (throttles.take(), throttles.take()) == (2, 0)
 
 
@@ -78,5 +130,5 @@ def test_items_and_other_refusals_do_not_count(dynamodb: DynamoDB, client: Any) 
     dynamodb.answers = [(200, {"Responses": {"profiles": [{"Error": {"M": {}}}]}}), REFUSED]
     client.batch_get_item(RequestItems={"profiles": {"Keys": [{"profile": {"S": "1:a"}}]}})
     with pytest.raises(client.exceptions.ConditionalCheckFailedException):
-        client.put_item(TableName="usage", Item={"project_id": {"N": "1"}})
+        put(client)
     assert throttles.take() == 0

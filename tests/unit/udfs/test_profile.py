@@ -282,6 +282,13 @@ class Calls:
         return self.function(*arguments)
 
 
+def test_a_late_removal_before_what_adds_is_applied_in_its_place() -> None:
+    start, removal = update(1, {"l": [1, 2]}), update(3, {"$remove": {"l": 2}})
+    late = update(2, {"$remove": {"l": 1}})
+    assert properties(merged(start, removal, update(4, {"$append": {"l": 1}}), late)) == {"l": [1]}
+    assert properties(merged(start, removal, late, update(5, {"$append": {"l": 2}}))) == {"l": [2]}
+
+
 def test_copies_are_found_without_a_look_at_every_property(monkeypatch: pytest.MonkeyPatch) -> None:
     known = merged(update(0, {"$add": {f"p{at}": 1 for at in range(500)}}))
     looked = Calls(known._properties.values)
