@@ -1,4 +1,4 @@
-"""`make figures`: latency, decoding, users, writes, alerts, maintenance; `python -m lab.bench WHICH` a part."""
+"""`make figures`: latency, decoding, users, writes, alerts, maintenance, sender; or one: `-m lab.bench WHICH`."""
 
 import sys
 from pathlib import Path
@@ -6,11 +6,11 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from lab.bench import alerts, decode, figures, latency, lists, maintain, processes, users, writes
+from lab.bench import alerts, decode, figures, latency, lists, maintain, processes, sender, users, writes
 from lab.bench.figures import Figure
 from ops.cli.terminal import one_line_errors, stop_on_signals
 
-WHICH = ("latency", "decode", "users", "writes", "alerts", "maintain")
+WHICH = ("latency", "decode", "users", "writes", "alerts", "maintain", "sender")
 POSITIVE = click.IntRange(1)
 
 
@@ -55,6 +55,8 @@ def main(  # noqa: PLR0913  by name
         found += alerts.measure(progress.print)
     if which in {"maintain", "all"}:
         found += maintain.measure(progress.print)
+    if which in {"sender", "all"}:
+        found += sender.measure(progress.print)
     figures.show(found, console)
     if json_path:
         figures.write(found, machine, json_path)

@@ -52,7 +52,7 @@ def keys(file: Path) -> Keys:
 
 
 def pool(timeout: urllib3.Timeout, kept: int = 32) -> urllib3.PoolManager:
-    """Connections that never try again by themselves: whoever asks knows whether to. So many a host are kept."""
+    """Connections that never try again by themselves: whoever asks knows whether to; so many are kept."""
     return urllib3.PoolManager(retries=False, timeout=timeout, maxsize=kept)
 
 

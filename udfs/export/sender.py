@@ -33,6 +33,8 @@ _LAST_POST: Final = 0.3
 """Seconds before the deadline after which nothing is posted any more."""
 _MARGIN: Final = 0.2
 """Seconds before the deadline at which requests are given up."""
+_AGAIN: Final = 1.0
+"""Seconds in which what is left of a batch may be posted again; one bad event, sought in halves, takes many."""
 _SLOW: Final = 1.0
 """Seconds after which no answer is a host that hangs; a refused connection costs nobody anything."""
 _AUTH_PROBE: Final = 0.9 * AUTH_SECONDS
@@ -228,17 +230,16 @@ class Sender:
     def _work(self, job: _Job, rows: Sequence[Due], until: float) -> None:
         """Post a project's batches one after the other, beside other threads that do the same."""
 
-        def late() -> bool:
-            return time.monotonic() > until - _LAST_POST
-
-        while not late() and not self._stopped(job):
+        last = until - _LAST_POST
+        while time.monotonic() < last and not self._stopped(job):
             try:
                 batch = job.due.popleft()
             except IndexError:
                 return
+            enough = min(last, time.monotonic() + _AGAIN)
             try:
                 post = partial(self._post, job, until - _MARGIN)
-                delivered = deliver([rows[place].event for place in batch], post, late)
+                delivered = deliver([rows[place].event for place in batch], post, partial(_over, enough))
                 self._heed(job, delivered)
             except Exception as error:  # its text may hold what was sent
                 log.error("a batch was not sent, it waits: %s", type(error).__name__)
@@ -303,6 +304,10 @@ class Sender:
                 known |= {place: _answer(at, found) for at, place in enumerate(batch)}
         for place, row in enumerate(rows):
             yield _backed_off(known[place], row.attempt)
+
+
+def _over(until: float) -> bool:
+    return time.monotonic() > until
 
 
 def _unsent(job: _Job | None) -> Answer:
