@@ -19,6 +19,7 @@ TABLE: Final = "leases"
 INGEST: Final = "ingest"
 EXPORT: Final = "export"
 MAINTAIN: Final = "maintain"
+REDELIVER: Final = "redeliver"
 
 
 class Lease(NamedTuple):

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,15 @@ from rich.console import Console
 from rich.table import Table
 
 from ops.answers.destination import tested
+from ops.answers.waiting import by_project
+from ops.answers.waiting import waiting as waits
 from ops.cli.key_file import key_in
 from ops.cli.terminal import PROJECT_ID, Commands, as_json_option, cell, example, waiting
 from settings import load
 from stores.amplitude import HOSTS, Response, Uploads
 from stores.destinations import Destination, Destinations
 from stores.errors import StoreError
+from stores.lake import Lake
 from stores.projects import Projects
 from stores.seal import seal_of
 from udfs.export.answers import State
@@ -155,6 +159,34 @@ def resume(config: Path, /, project_id: int) -> None:
     """Send to PROJECT_ID again, whatever has stopped it."""
     _brought_into(config, project_id, State.OK, "")
     click.echo(f"message events go to project {project_id} again")
+
+
+@destinations.command("waiting", epilog=example("destinations waiting", "destinations waiting 434735 --json"))
+@click.argument("project_id", type=PROJECT_ID, required=False)
+@as_json_option
+@click.pass_obj
+def waiting_events(config: Path, /, project_id: int | None, *, as_json: bool) -> None:
+    """Say how many events wait for each project, or for PROJECT_ID, since when, why, and when the next one is due.
+
+    What waits goes when `redeliver` puts it on the stream again.
+    """
+    settings = load(config)
+    with waiting("reading what waits"):
+        states = {one.project_id: (one.state, one.words) for one in Destinations(settings.tables_address).list()}
+        found = by_project(waits(Lake(settings.lake_address)), states)
+    found = [one for one in found if project_id in {None, one.project_id}]
+    if as_json:
+        click.echo(json.dumps([asdict(one) for one in found], indent=2, default=str))
+        return
+    if not found:
+        click.echo("nothing waits")
+        return
+    shown = Table("project", "events", "since", "state", "why", "next one due")
+    for one in found:
+        due = f"{one.due:%Y-%m-%d %H:%M:%S}" if one.due else "when it is ok again"
+        values = (one.project_id, f"{one.events:,}", f"{one.since:%Y-%m-%d %H:%M:%S}", one.state, one.why, due)
+        shown.add_row(*map(cell, values))
+    Console().print(shown)
 
 
 def _brought_into(config: Path, project_id: int, state: State, why: str) -> None:

@@ -26,6 +26,7 @@ SECTIONS: Final = {
     },
     "The way back": {
         "destinations": "Which Amplitude projects message events go to.",
+        "redeliver": "Put events that wait for Amplitude on the stream again.",
     },
     "Ask": {
         "diagnose": "Why only some events of a project arrive.",

@@ -8,10 +8,10 @@ import signal
 import sys
 import threading
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 import msgspec
@@ -22,6 +22,7 @@ from errors import OneLineError
 if TYPE_CHECKING:
     from ops.answers.steps import Step
 
+_F = TypeVar("_F", bound=Callable[..., Any])
 PROJECT_ID: Final = click.IntRange(0, 2**63 - 1)
 """Amplitude's project id, as `udfs.attribute` takes it."""
 
@@ -58,6 +59,26 @@ flink_option: Final = click.option(
     "--flink", metavar="URL", type=as_http, default="http://127.0.0.1:8081", show_default=True,
     help="Flink's REST address.",
 )  # fmt: skip
+
+
+def _address(_: click.Context, __: click.Parameter, text: str) -> tuple[str, int]:
+    host, _colon, port = text.rpartition(":")
+    if not (host and port.isdecimal() and int(port) < 2**16):
+        msg = f"{text!r} is no address: write it like 127.0.0.1:9248"
+        raise click.BadParameter(msg)
+    return host.strip("[]"), int(port)
+
+
+def listen_option(default: str) -> Callable[[_F], _F]:
+    """`--listen` as a command takes it that serves its metrics; it gets host and port."""
+    return click.option(
+        "--listen",
+        metavar="HOST:PORT",
+        default=default,
+        show_default=True,
+        callback=_address,
+        help="Where /metrics and /health answer.",
+    )
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from ops.cli.terminal import example, watching_with
+from ops.cli.terminal import example, listen_option, watching_with
 from ops.metering.looks import log
 from ops.metering.metrics import Metrics, serve
 from ops.metering.survey import Survey
@@ -14,23 +14,8 @@ from ops.metering.webhook import channel
 from settings import load
 
 
-def _address(_: click.Context, __: click.Parameter, text: str) -> tuple[str, int]:
-    host, _colon, port = text.rpartition(":")
-    if not (host and port.isdecimal() and int(port) < 2**16):
-        msg = f"{text!r} is no address: write it like 127.0.0.1:9248"
-        raise click.BadParameter(msg)
-    return host.strip("[]"), int(port)
-
-
 @click.command("watch", epilog=example("usage --config job.toml watch"))
-@click.option(
-    "--listen",
-    metavar="HOST:PORT",
-    default="127.0.0.1:9248",
-    show_default=True,
-    callback=_address,
-    help="Where /metrics and /health answer.",
-)
+@listen_option("127.0.0.1:9248")
 @click.pass_obj
 def watch(config: Path, /, *, listen: tuple[str, int]) -> None:
     """Deliver alerts and close months, until stopped.

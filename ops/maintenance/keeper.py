@@ -1,18 +1,15 @@
 """Who maintains the lake's tables: one process at a time, by a lease; and the process that does so day by day."""
 
 import logging
-import re
 import threading
 import time
-from typing import Final
+from functools import partial
 
-from errors import OneLineError
 from ops.maintenance.keep import Run, carry_out, done, planned
-from ops.maintenance.leader import Leader
+from ops.maintenance.leader import Leader, stand_by
 from settings import Settings
 from stores.leases import MAINTAIN
 
-_STAND_BY: Final = 15  # seconds
 log = logging.getLogger("maintain")
 
 
@@ -23,23 +20,10 @@ def maintainer(settings: Settings) -> Leader:
 
 def watch(settings: Settings, run: Run, stopped: threading.Event) -> None:
     """Maintain all tables now and at each interval, as long as this process has the lease, until stopped."""
-    trouble = ""
-    while not stopped.is_set():
-        try:
-            with maintainer(settings) as leader:
-                trouble = ""
-                log.info("leads")
-                _lead(settings, run, leader, stopped)
-        except OneLineError as error:
-            # said once: of a process that stands by, the line is as long as the other one lives
-            said = re.sub(r"\d+ s", "", str(error))
-            if said != trouble:
-                log.info("%s", error)
-            trouble = said
-        stopped.wait(_STAND_BY)
+    stand_by(partial(maintainer, settings), partial(_lead, settings, run, stopped), log, stopped)
 
 
-def _lead(settings: Settings, run: Run, leader: Leader, stopped: threading.Event) -> None:
+def _lead(settings: Settings, run: Run, stopped: threading.Event, leader: Leader) -> None:
     while not (stopped.is_set() or leader.lost.is_set()):
         begin = time.monotonic()
         plan = planned(settings)

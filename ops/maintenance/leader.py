@@ -1,17 +1,22 @@
 """One process at a time, by a lease that ends with its process."""
 
+import logging
 import os
+import re
 import socket
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 from typing import Final
 
+from errors import OneLineError
 from settings import Settings
 from stores.errors import StoreError
 from stores.leases import Lease, LeaseLostError, Leases
 
 _VALID: Final = 60  # seconds
+_STAND_BY: Final = 15  # seconds
 
 
 class Leader:
@@ -52,6 +57,26 @@ class Leader:
                 except LeaseLostError:
                     self.lost.set()
                     return
+
+
+def stand_by(
+    claim: Callable[[], Leader], lead: Callable[[Leader], None], log: logging.Logger, stopped: threading.Event
+) -> None:
+    """Lead whenever this process has the lease, until stopped; a store that is away ends that for a while."""
+    trouble = ""
+    while not stopped.is_set():
+        try:
+            with claim() as leader:
+                trouble = ""
+                log.info("leads")
+                lead(leader)
+        except OneLineError as error:
+            # said once: of a process that stands by, the line is as long as the other one lives
+            said = re.sub(r"\d+ s", "", str(error))
+            if said != trouble:
+                log.info("%s", error)
+            trouble = said
+        stopped.wait(_STAND_BY)
 
 
 def _killed(holder: Lease) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from functools import partial
 from heapq import nlargest
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, make_wsgi_app, start_http_server
 
@@ -88,7 +88,16 @@ class Metrics:
         return self.trouble
 
 
-def serve(metrics: Metrics, host: str, port: int) -> None:
+class Served(Protocol):
+    """Metrics of a process, and whether it is well."""
+
+    registry: CollectorRegistry
+
+    def health(self) -> str:
+        """Why it is not well; empty when it is."""
+
+
+def serve(metrics: Served, host: str, port: int) -> None:
     """Answer at this address, in threads that end with the process. Raises OneLineError when it cannot be used."""
     try:
         server, _ = start_http_server(port, host, metrics.registry)
@@ -98,7 +107,7 @@ def serve(metrics: Metrics, host: str, port: int) -> None:
     server.set_app(_app(metrics))
 
 
-def _app(metrics: Metrics) -> Callable[..., Any]:
+def _app(metrics: Served) -> Callable[..., Any]:
     scrape = make_wsgi_app(metrics.registry)
 
     def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from lab.stack.patience import wait_until
 from stores.amplitude import Response, Uploads
 from tests.amplitude import running
 from udfs.export.answers import State
@@ -83,9 +84,7 @@ def test_one_projects_host_hangs_and_the_others_are_as_fast_as_before(amplitude:
     (folder / "hangs").unlink()
     sender._lines[HANGS].closed_until = time.monotonic() - 1  # half a minute has passed
     timed(66, 1)
-    end = time.monotonic() + 10
-    while sender.closed and time.monotonic() < end:
-        time.sleep(0.05)
+    wait_until(lambda: not sender.closed, 10)
     rows = batch(67)
     assert {one.outcome for one in sender.send(rows)} == {Outcome.ACCEPTED}
     taken = [json.loads(line) for line in (folder / "taken.jsonl").read_text().splitlines()]

@@ -28,6 +28,7 @@ MODULES = {
         *("ops/maintenance/eras*.py", "ops/maintenance/leader.py", "ops/answers/erasures.py", "ops/cli/erase.py")
     ),
     "maintenance": modules("ops/maintenance/keep*.py", "ops/maintenance/leader.py"),
+    "redeliver": modules("ops/maintenance/redeliver.py", "ops/maintenance/leader.py"),
 }
 ELSEWHERE = {path for role in MODULES.values() for path in role}
 MODULES["operator"] = [path for path in modules("ops/**/*.py") if path not in ELSEWHERE]
@@ -97,6 +98,7 @@ OBJECTS = {
     "taskmanager": {**CHECKPOINTS, "warehouse": WRITE},
     "client": {**{key: {"s3:GetObject"} for key in CHECKPOINTS}, "warehouse": WRITE - {"s3:DeleteObject"}},
     "watch": {"warehouse": {"s3:GetObject"}},
+    "redeliver": {"warehouse": {"s3:GetObject"}},
     "maintenance": {**{key: {"s3:GetObject"} for key in CHECKPOINTS}, "warehouse": WRITE},
     "operator": {key: {"s3:GetObject"} for key in ("warehouse", "exports")},
     "erase": {"warehouse": WRITE},

@@ -57,13 +57,14 @@ def test_prometheus_reads_each_process_of_docker_compose() -> None:
     assert {job["job_name"]: job["static_configs"][0]["targets"] for job in SCRAPING["scrape_configs"]} == {
         "flink": [f"{name}:{port}" for name in started],
         "usage-watch": [f"watch:{watch}"],
+        "redeliver": ["redeliver:9247"],  # beside an export job, which docker compose has none of
     }
     assert SCRAPING["rule_files"] == ["alerts.yml"]
 
 
 @each("name", RULES)
 def test_an_alert_asks_for_metrics_that_are_documented(name: str) -> None:
-    asked = set(re.findall(r"\b(?:flink|usage_watch)_\w+", RULES[name]["expr"]))
+    asked = set(re.findall(r"\b(?:flink|usage_watch|redeliver)_\w+", RULES[name]["expr"]))
     assert asked or "up{" in RULES[name]["expr"]
     assert asked <= documented().keys()
 

@@ -2,13 +2,14 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain, repeat
 from typing import Any
 
 import msgspec
 import pytest
 
+from lab.stack.patience import wait_until
 from udfs.export import sender
 from udfs.export.answers import FAILED_SECONDS, QUOTA_SECONDS, Refused, State
 from udfs.export.sender import PER_PROJECT, Answer, Due, Limits, Outcome, Sender, Waits
@@ -180,10 +181,10 @@ def test_a_host_that_hangs_costs_one_deadline_until_one_event_has_had_an_answer(
         begin = time.perf_counter()
         assert outcomes(sending.send(rows(2) + rows(1, OTHER))) == ["waiting failed"] * 2 + ["accepted"]
         assert time.perf_counter() - begin < 0.2
-    until(lambda: len(shop.posted) == 2)
+    wait_until(lambda: len(shop.posted) == 2, 10)
     assert list(map(len, shop.posted)) == [2, 1]
     shop.let_go.set()
-    until(lambda: sending.closed == 0)
+    wait_until(lambda: sending.closed == 0, 10)
     assert outcomes(sending.send(rows(2))) == ["accepted"] * 2
 
 
@@ -236,11 +237,3 @@ def test_what_an_operator_has_paused_stays_paused() -> None:
     shop = Pausing(WRONG_KEY)
     Sender(lambda: {SHOP: shop}).send(rows(1))
     assert shop.told == []
-
-
-def until(true: Callable[[], bool]) -> None:
-    """Wait for what a thread does."""
-    end = time.perf_counter() + 10
-    while not true():
-        assert time.perf_counter() < end
-        time.sleep(0.005)

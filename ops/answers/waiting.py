@@ -1,0 +1,76 @@
+"""Which events wait for their next attempt: the rows of `outbox` that no later attempt has settled."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from stores.lake import OUTBOX, Condition, Lake
+from udfs.export.answers import State
+from udfs.export.sender import Outcome
+
+_KEY: Final = ("project_id", "event_id", "attempt")
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """What waits for one project; times are aware, UTC."""
+
+    project_id: int
+    events: int
+    since: datetime
+    """arrival of the oldest one"""
+    state: str
+    """of the destination; empty when there is none"""
+    why: str
+    """what Amplitude or an operator said: of the destination, else what most of these events were answered"""
+    due: datetime | None
+    """when the next one is to be sent; None while the destination is stopped"""
+
+
+def waiting(lake: Lake, since: datetime | None = None) -> pa.Table:
+    """The events that wait, the oldest first: `project_id`, `event_id`, `attempt`, `due`, `arrival`, `words`.
+
+    `attempt` is the one that was made. Only events are looked at that arrived `since` then. Raises StoreError.
+    """
+    columns = (*_KEY, "outcome", "due", "arrival", "words")
+    rows = lake.rows(OUTBOX, columns, [Condition("arrival", ">=", since)] if since else ())
+    settled = rows.select(_KEY).filter(pc.field("attempt") > 0)
+    before = pc.subtract(settled["attempt"], 1)
+    settled = settled.set_column(2, "attempt", before)
+    waits = rows.filter(pc.field("outcome") == Outcome.WAITING.value).drop_columns("outcome")
+    return waits.join(settled, list(_KEY), join_type="left anti").sort_by("arrival")
+
+
+def by_project(waits: pa.Table, states: Mapping[int, tuple[str, str]]) -> list[Waiting]:
+    """What waits by project, most first; `states` has by project the destination's state and why."""
+    found = [_of(project_id, _rows(waits, project_id), states) for project_id in projects(waits)]
+    return sorted(found, key=lambda one: (-one.events, one.project_id))
+
+
+def projects(waits: pa.Table) -> list[int]:
+    """The projects for which events wait."""
+    ids: list[int] = pc.unique(waits["project_id"]).to_pylist()
+    return sorted(ids)
+
+
+def _rows(waits: pa.Table, project_id: int) -> pa.Table:
+    return waits.filter(pc.field("project_id") == project_id)
+
+
+def _of(project_id: int, rows: pa.Table, states: Mapping[int, tuple[str, str]]) -> Waiting:
+    state, why = states.get(project_id, ("", "there is no destination"))
+    stopped = state not in {State.OK, State.THROTTLED}
+    ((said, _),) = Counter(rows["words"].to_pylist()).most_common(1)
+    return Waiting(
+        project_id,
+        len(rows),
+        rows["arrival"][0].as_py(),
+        state,
+        why or said or "",
+        None if stopped else pc.min(rows["due"]).as_py(),
+    )

@@ -1,0 +1,167 @@
+"""What waits in a real lake goes on a real stream again, as typed: due, fair, once, by one process."""
+
+import json
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from click.testing import CliRunner, Result
+
+from jobs.sinks import EXPORT_COLUMNS
+from lab.stack.patience import wait_until
+from ops.cli.main import commands
+from ops.maintenance.redeliver import Metrics, Redeliverer, redeliverer, watch
+from settings import Settings, load
+from stores.destinations import Destination, Destinations
+from stores.lake import OUTBOX, Lake
+from stores.stream import Stream
+from udfs.export.redelivery import redelivered
+
+SHOP, REVOKED, PAUSED = 434735, 203138, 100011471
+NOW = datetime.now(UTC).replace(microsecond=0)
+
+
+@pytest.fixture
+def config(tmp_path: Path, dynamodb_endpoint: str, kinesis_endpoint: str) -> Iterator[Path]:
+    path = tmp_path / "job.toml"
+    path.write_text(
+        f'[dynamodb]\nendpoint = "{dynamodb_endpoint}"\ntable_prefix = "{tmp_path.name}-"\n'
+        f'[kinesis]\nendpoint = "{kinesis_endpoint}"\n'
+        f'[export]\nstream = "{tmp_path.name}"\n'
+        f'[lake]\ncatalog_uri = "sqlite:///{tmp_path}/catalog.db"\nwarehouse = "file://{tmp_path}/warehouse"\n'
+    )
+    settings = load(path)
+    Stream(settings.export_stream_address).create(2)
+    destinations = Destinations(settings.tables_address)
+    destinations.create()
+    for project_id, state in ((SHOP, "ok"), (REVOKED, "auth_error"), (PAUSED, "paused")):
+        destinations.set(
+            Destination(project_id, "us", b"sealed", "cdef", state, words="" if state == "ok" else state)
+        )
+    lake = Lake(settings.lake_address)
+    lake.create(OUTBOX, EXPORT_COLUMNS[OUTBOX], [])
+    yield path
+    lake.catalog.close()
+
+
+@pytest.fixture
+def settings(config: Path) -> Settings:
+    return load(config)
+
+
+def row(project_id: int, event_id: str, attempt: int = 0, **more: Any) -> dict[str, Any]:
+    return {
+        "project_id": project_id,
+        "event_id": event_id,
+        "attempt": attempt,
+        "outcome": "waiting",
+        "due": NOW - timedelta(seconds=1),
+        "event": b'{"insert_id":"%b","n":1e2}' % event_id.encode(),
+        "words": "HTTP 503",
+        "arrival": NOW - timedelta(minutes=5),
+        "shard": "shardId-000000000000",
+        "sequence": "49",
+    } | more
+
+
+def commit(settings: Settings, *rows: dict[str, Any]) -> None:
+    table = Lake(settings.lake_address).table(OUTBOX)
+    table.append(pa.Table.from_pylist(list(rows), schema=table.schema().as_arrow()))
+
+
+def settled(project_id: int, event_id: str, attempt: int) -> dict[str, Any]:
+    return row(project_id, event_id, attempt, outcome="accepted", due=None, event=None)
+
+
+def on_stream(settings: Settings) -> list[tuple[int, int, str]]:
+    """Project, attempt and id of each event on the stream."""
+    found = [redelivered(record.data) for record in Stream(settings.export_stream_address).records()]
+    return sorted((one.project_id, one.attempt, json.loads(bytes(one.event))["insert_id"]) for one in found)
+
+
+def typed(config: Path, *words: str) -> Result:
+    return CliRunner().invoke(commands, [*words, "--config", str(config)], catch_exceptions=False)
+
+
+def test_what_is_due_goes_with_its_bytes_and_its_first_place(config: Path, settings: Settings) -> None:
+    commit(
+        settings,
+        row(SHOP, "due"),
+        row(SHOP, "not due", due=NOW + timedelta(hours=1)),
+        row(SHOP, "settled"),
+        row(SHOP, "again"),
+        row(PAUSED, "paused"),
+    )
+    commit(settings, settled(SHOP, "settled", 1), row(SHOP, "again", 1))
+    assert typed(config, "redeliver").output == "project 434735: 2 events put on the stream again\n"
+    assert on_stream(settings) == [(SHOP, 1, "due"), (SHOP, 2, "again")]
+    (data,) = [one.data for one in Stream(settings.export_stream_address).records() if b'"due"' in one.data]
+    assert b'"event":{"insert_id":"due","n":1e2}' in data
+    found = redelivered(data)
+    assert (found.arrival, found.shard, found.sequence) == (
+        NOW - timedelta(minutes=5),
+        "shardId-000000000000",
+        "49",
+    )
+
+
+def test_one_process_puts_an_attempt_once_and_a_wrong_key_is_tried_with_one_event(settings: Settings) -> None:
+    commit(settings, *(row(SHOP, f"a{at}") for at in range(700)), *(row(REVOKED, f"b{at}") for at in range(3)))
+    one = Redeliverer(settings, Metrics())
+    assert one.look() == Counter({SHOP: 700, REVOKED: 1})
+    assert one.look() == Counter()
+    commit(settings, *(settled(SHOP, f"a{at}", 1) for at in range(699)), row(SHOP, "a699", 1))
+    assert one.look() == Counter({SHOP: 1})
+    destinations = Destinations(settings.tables_address)
+    assert destinations.change_state(destinations.get(REVOKED), "ok", "")
+    commit(settings, row(REVOKED, "b0", 1))  # the probe, settled
+    assert one.look() == Counter({REVOKED: 3})
+    assert len(on_stream(settings)) == len(set(on_stream(settings))) == 705
+
+
+def test_a_watch_leads_alone_and_tells_what_waits(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    commit(settings, row(SHOP, "a"), row(PAUSED, "b"))
+    metrics, stopped = Metrics(), threading.Event()
+    with redeliverer(settings):
+        thread = threading.Thread(target=watch, args=(settings, metrics, stopped))
+        thread.start()
+        wait_until(lambda: "redelivers what waits in these tables" in caplog.text, 20)
+        assert on_stream(settings) == []
+    wait_until(lambda: on_stream(settings) == [(SHOP, 1, "a")], 40)
+    stopped.set()
+    thread.join(20)
+    assert metrics.health() == ""
+    values = {
+        (one.name, *one.labels.values()): one.value
+        for family in metrics.registry.collect()
+        for one in family.samples
+    }
+    assert values["redeliver_events_put_total",] == 1
+    assert values["redeliver_events_waiting", "ok"] == values["redeliver_events_waiting", "paused"] == 1
+    assert values["redeliver_longest_wait_seconds", "paused"] >= 300
+
+
+def test_waiting_says_how_many_since_when_why_and_when_next(config: Path, settings: Settings) -> None:
+    assert typed(config, "destinations", "waiting").output == "nothing waits\n"
+    commit(settings, row(SHOP, "a"), row(SHOP, "b", due=NOW + timedelta(hours=1)), row(PAUSED, "c"))
+    found = {
+        one["project_id"]: one for one in json.loads(typed(config, "destinations", "waiting", "--json").output)
+    }
+    assert found[SHOP] == {
+        "project_id": SHOP,
+        "events": 2,
+        "since": str(NOW - timedelta(minutes=5)),
+        "state": "ok",
+        "why": "HTTP 503",
+        "due": str(NOW - timedelta(seconds=1)),
+    }
+    assert (found[PAUSED]["why"], found[PAUSED]["due"]) == ("paused", None)
+    shown = typed(config, "destinations", "waiting", str(PAUSED)).output
+    assert "paused" in shown
+    assert str(SHOP) not in shown
