@@ -31,13 +31,14 @@ _OPTIONS: Final = (
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
     *("--hide-scrollbars", "--window-size=1800,1000", "--virtual-time-budget=20000"),
 )
+_NAME: Final = "amplitude-ingest"
 _HEAD: Final = 33
 """Bytes of a PNG's signature and of its first chunk, behind which a chunk of text may stand."""
 _KEYWORD: Final = b"tasks\0"
 
 
 def take(url: str, picture: Path) -> int:
-    """Write the picture of the one job at this Flink; of how many tasks it is. Raises StackError."""
+    """Write the picture of the one ingest job at this Flink; of how many tasks it is. Raises StackError."""
     flink = FlinkClient(ROOT / "build" / "flink", urlsplit(url).port or 80, {}, {})
     job = _running(flink)
     flink.wait_until_running(job)
@@ -65,11 +66,12 @@ def tasks_of(png: bytes) -> list[str]:
 
 
 def _running(flink: FlinkClient) -> str:
-    jobs = [job["jid"] for job in flink.rest("/jobs/overview")["jobs"] if job["state"] == "RUNNING"]
-    if len(jobs) != 1:
-        msg = f"{flink.url}: {len(jobs)} jobs are RUNNING there, and the picture is of one"
+    jobs = flink.rest("/jobs/overview")["jobs"]
+    ours = [job["jid"] for job in jobs if (job["state"], job["name"]) == ("RUNNING", _NAME)]
+    if len(ours) != 1:
+        msg = f"{flink.url}: {len(ours)} jobs {_NAME} are RUNNING there, and the picture is of one"
         raise StackError(msg)
-    return str(jobs[0])
+    return str(ours[0])
 
 
 def _seen(page: str) -> bytes:

@@ -14,6 +14,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from lab import way_back
 from lab.proofs import report, verdict
 from lab.proofs.report import Report
 from lab.sample import generator
@@ -60,6 +61,7 @@ def run(console: Console, ports: Ports, records: int, *, once: bool) -> bool:
         found = at_rest(console, settings, stack, job, made.truth.outcomes)
         right = _conclude(console, stack, found, made.truth) & balanced(console, settings)
         right &= told(console, settings, made.truth.usage)
+        right &= way_back.shown(console, settings, stack)
         _explain_what_is_missing(console, settings)
         if not once:
             _stay(console, stack, job)

@@ -52,6 +52,12 @@ def check(root: Path, ports: Ports) -> None:
         raise StackError(msg)
 
 
+def free_memory() -> int:
+    """Bytes of memory that processes may still take."""
+    said = Path("/proc/meminfo").read_text(encoding="ascii")
+    return 1024 * int(said.partition("MemAvailable:")[2].split()[0])
+
+
 def java() -> Path:
     """The Java that Flink's own scripts would take."""
     home = os.environ.get("JAVA_HOME")

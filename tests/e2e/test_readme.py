@@ -51,6 +51,7 @@ def test_make_run_stays_up_for_other_tools_until_ctrl_c(tmp_path: Path) -> None:
     with started("make run", log) as process:
         wait_for(log, "Running until Ctrl-C.", process)
         assert "RIGHT all numbers equal the count of the 3,200 records fed" in log.read_text()
+        assert "0 residuals of the export ledger" in log.read_text()
         for command in commands("docs/operations.md", "While `make run` runs"):
             subprocess.run(command.split(), cwd=ROOT, check=True, timeout=scaled(60))
         second = subprocess.run(["make", "run"], cwd=ROOT, capture_output=True, text=True, check=False)
@@ -65,8 +66,9 @@ def test_make_run_stays_up_for_other_tools_until_ctrl_c(tmp_path: Path) -> None:
 
 def cancel_the_job() -> None:
     flink = FlinkClient(ROOT / "build" / "flink", Ports.flink_rest, {}, {})
-    (job,) = flink.rest("/jobs/overview")["jobs"]
-    flink.cancel(job["jid"])
+    ids = {job["name"]: job["jid"] for job in flink.rest("/jobs/overview")["jobs"]}
+    assert ids.keys() == {"amplitude-ingest", "amplitude-export"}
+    flink.cancel(ids["amplitude-ingest"])
 
 
 def test_make_run_once_checks_the_numbers_and_exits(tmp_path: Path) -> None:
