@@ -31,6 +31,18 @@ class Destination(NamedTuple):
     """why, as Amplitude or an operator said it"""
     personal: Mapping[str, str] = {}
     """by personal field that is sent: `plain` or `sha256`"""
+    told: str = ""
+    """`since` of the last state that somebody was told of; empty as long as nobody was of any"""
+
+    @property
+    def notification_id(self) -> str:
+        """Names its state to whoever is told of it."""
+        return f"{self.project_id}/{self.since}"
+
+    @property
+    def is_news(self) -> bool:
+        """Whether somebody is to be told of its state: not of one that is well from the beginning."""
+        return self.since != self.told and bool(self.told or self.state != "ok")
 
     def __repr__(self) -> str:
         """Which one it is, without its key."""
@@ -48,8 +60,10 @@ class Destinations:
         self.table.create()
 
     def set(self, destination: Destination) -> None:
-        """Write a destination anew, whatever was there."""
-        self.table.put(_item(destination._replace(since=dynamodb.now())))
+        """Write a destination anew, whatever was there; who was told that it was not well is told that it is."""
+        before = self.table.get(project_id=destination.project_id)
+        told = _destination(before).told if before else ""
+        self.table.put(_item(destination._replace(since=dynamodb.now(), told=told)))
 
     def get(self, project_id: int) -> Destination:
         """The destination of a project. Refused when there is none."""
@@ -75,6 +89,11 @@ class Destinations:
             return destination
         changed = destination._replace(state=state, words=words, since=dynamodb.now())
         return changed if self.table.put(_item(changed), "since = :seen", seen=destination.since).written else None
+
+    def tell(self, destination: Destination) -> None:
+        """Note that somebody was told of a destination's state."""
+        noted = {"project_id": destination.project_id, "told": destination.since}
+        self.table.update(dynamodb.as_item(noted), "since = :since", since=destination.since)
 
 
 def _item(destination: Destination) -> Item:

@@ -106,8 +106,7 @@ def show(config: Path, /, project_id: int | None, *, as_json: bool) -> None:
 def _shown(one: Destination) -> dict[str, Any]:
     """A destination without its key."""
     values = one._asdict() | {"key_end": f"…{one.key_end}", "personal": dict(one.personal)}
-    del values["api_key"]
-    return values
+    return {name: value for name, value in values.items() if name not in {"api_key", "told"}}
 
 
 @destinations.command("test", epilog=example("destinations test 434735"))

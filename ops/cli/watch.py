@@ -18,7 +18,7 @@ from settings import load
 @listen_option("127.0.0.1:9248")
 @click.pass_obj
 def watch(config: Path, /, *, listen: tuple[str, int]) -> None:
-    """Deliver alerts and close months, until stopped.
+    """Deliver alerts, tell of destinations' states, and close months, until stopped.
 
     Each threshold of a project's month is told of once, to the webhook of the settings (section `metering`), tried
     again until that has acknowledged it; without a webhook it is logged. A month closes

@@ -16,6 +16,7 @@ from ops.metering.month_close import Closer
 from ops.metering.webhook import Channel
 from settings import Settings
 from stores.alerts import Alerts, Notification
+from stores.destinations import Destinations
 from stores.projects import Projects
 from stores.usage import UsageTable
 
@@ -30,16 +31,20 @@ class Watch:
     def __init__(self, settings: Settings, send: Channel, metrics: Metrics) -> None:
         tables = settings.tables_address
         self.usage, self.projects, self.alerts = UsageTable(tables), Projects(tables), Alerts(tables)
+        self.destinations = Destinations(tables)
         self.closer, self.metrics = Closer(settings), metrics
         self.interval, self.send = settings.metering.watch_interval_seconds, send
         # nobody else sends what is on its way
         self.patience = timedelta(seconds=settings.metering.webhook_timeout_seconds * 3)
         self._waiting: dict[str, str] = {}
+        self._untold: dict[str, str] = {}
+        """by destination's state: why it was not told"""
 
     def run(self, stopped: threading.Event) -> None:
         """Go round until stopped."""
         alerts = Look("alerts", self.tell, self.interval, self.metrics)
-        go_round([alerts, Look("close", self.close, _CLOSE_EVERY, self.metrics)], stopped)
+        states = Look("destinations", self.tell_states, self.interval, self.metrics)
+        go_round([alerts, states, Look("close", self.close, _CLOSE_EVERY, self.metrics)], stopped)
 
     def tell(self) -> None:
         """Claim what totals have reached, then send what is due. Raises StoreError."""
@@ -71,6 +76,22 @@ class Watch:
         log.info("%s told, attempt %d", one.notification_id, begun.attempts)
         self.metrics.delivered.inc()
         return begun
+
+    def tell_states(self) -> None:
+        """Tell of each state of a destination that is news, again until it is acknowledged. Raises StoreError.
+
+        Of several watches each may tell of it, with one id.
+        """
+        due = [one for one in self.destinations.list() if one.is_news]
+        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="state") as pool:
+            errors = list(pool.map(self.send, due))
+        for one, error in zip(due, errors, strict=True):
+            if not error:
+                self.destinations.tell(one)
+                log.info("told that the destination of project %d is %s: %s", one.project_id, one.state, one.words)
+            elif self._untold.get(one.notification_id) != error:
+                log.info("not told that the destination of project %d is %s: %s", one.project_id, one.state, error)
+        self._untold = {one.notification_id: error for one, error in zip(due, errors, strict=True) if error}
 
     def close(self) -> None:
         """Close the months that are due. Raises StoreError."""

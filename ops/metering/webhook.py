@@ -17,8 +17,9 @@ import urllib3
 
 from settings import Metering, SettingsError
 from stores.alerts import Notification
+from stores.destinations import Destination
 
-Channel = Callable[[Notification], str]
+Channel = Callable[[Notification | Destination], str]
 """Sends a notification: an empty text when it is acknowledged, else why it is not."""
 
 
@@ -31,7 +32,7 @@ def channel(settings: Metering) -> Channel:
     )
 
 
-def _log_alone(_: Notification) -> str:
+def _log_alone(_: Notification | Destination) -> str:
     return ""  # each claim is logged whatever the channel
 
 
@@ -64,7 +65,7 @@ class Webhook:
             retries=False, timeout=urllib3.Timeout(connect=timeout_seconds, read=timeout_seconds)
         )
 
-    def __call__(self, one: Notification) -> str:
+    def __call__(self, one: Notification | Destination) -> str:
         """Send it: an empty text when the receiver has acknowledged with 2xx, else why not; never the URL."""
         content = body(one)
         try:
@@ -86,8 +87,11 @@ class Webhook:
         return "" if 200 <= answer.status < 300 else f"HTTP {answer.status}"
 
 
-def body(one: Notification) -> bytes:
-    """A notification as JSON: the same bytes at each attempt."""
+def body(one: Notification | Destination) -> bytes:
+    """A notification, or the state of a destination, as JSON: the same bytes at each attempt."""
+    if isinstance(one, Destination):
+        state = {name: getattr(one, name) for name in ("project_id", "region", "state", "words")}
+        return _message("destination.state_changed", one.since, state)
     data: dict[str, Any] = {
         "project_id": one.project_id,
         "notifly_project": one.notifly_project,
@@ -96,9 +100,11 @@ def body(one: Notification) -> bytes:
         "monthly_limit": one.monthly_limit,
         "events": one.events,
     }
-    return json.dumps(
-        {"type": "usage.threshold_reached", "timestamp": one.claimed_at, "data": data}, separators=(",", ":")
-    ).encode()
+    return _message("usage.threshold_reached", one.claimed_at, data)
+
+
+def _message(kind: str, timestamp: str, data: dict[str, Any]) -> bytes:
+    return json.dumps({"type": kind, "timestamp": timestamp, "data": data}, separators=(",", ":")).encode()
 
 
 def signed(key: bytes, notification_id: str, timestamp: int, content: bytes) -> dict[str, str]:

@@ -20,6 +20,7 @@ from ops.metering.metrics import Metrics
 from ops.metering.watch import Watch
 from settings import load
 from stores.alerts import Alerts, Notification
+from stores.destinations import Destination, Destinations
 from stores.dynamodb import TablesAddress
 from stores.errors import StoreError
 from stores.project import Terms, linked
@@ -54,7 +55,7 @@ class Channel:
     """Keeps what it is sent, and answers as it is told; at last it acknowledges."""
 
     def __init__(self, *errors: str) -> None:
-        self.sent: list[Notification] = []
+        self.sent: list[Any] = []
         self.errors = list(errors)
 
     def __call__(self, one: Notification) -> str:
@@ -369,3 +370,30 @@ def test_usage_is_what_is_distinct_and_alerts_are_the_thresholds_it_crossed_each
     assert {one.notification_id for one in channel.sent if one.project_id == number} == {
         one.notification_id for one in own
     }
+
+
+def test_each_change_of_a_destination_is_told_until_it_is_acknowledged(
+    address: TablesAddress, watch: Callable[..., Watch], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "usage watch")
+    table, told = Destinations(address), Channel("HTTP 503", "HTTP 503")
+    watching = watch(told)
+    watching.tell_states()  # there is no table yet
+    table.create()
+    table.set(Destination(1, "us", b"sealed", "cdef"))
+    watching.tell_states()
+    assert told.sent == []
+
+    refused = table.change_state(table.get(1), "auth_error", "Invalid API key")
+    assert refused
+    for _ in range(4):
+        watching.tell_states()
+    assert [one.notification_id for one in told.sent] == [refused.notification_id] * 3
+    assert [record.getMessage() for record in caplog.records] == [
+        "not told that the destination of project 1 is auth_error: HTTP 503",
+        "told that the destination of project 1 is auth_error: Invalid API key",
+    ]
+    table.set(Destination(1, "us", b"sealed anew", "4567"))  # with the right key
+    watching.tell_states()
+    watching.tell_states()
+    assert [one.state for one in told.sent[3:]] == ["ok"]

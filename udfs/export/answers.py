@@ -20,8 +20,8 @@ Event = bytes
 class _Ids(msgspec.Struct):
     """Whose event it is."""
 
-    user_id: str | None = None
-    device_id: str | None = None
+    user_id: Any = None
+    device_id: Any = None
 
 
 _ids: Final = msgspec.json.Decoder(_Ids).decode
@@ -163,7 +163,7 @@ def _throttled(said: Mapping[str, Any], events: Sequence[Event], words: str) -> 
     later: dict[int, float] = {}
     for place, event in enumerate(events):
         whose = _ids(event)
-        ids = {whose.user_id, whose.device_id}
+        ids = {str(one) for one in (whose.user_id, whose.device_id) if one is not None}
         if ids & by_quota:
             later[place] = QUOTA_SECONDS
         elif place in named or ids & by_rate:

@@ -27,7 +27,7 @@ PER_PROJECT: Final = 4
 PROBE_SECONDS: Final = 30.0
 """How often a project that gives no answer is tried, with one event."""
 LONGEST_WAIT: Final = 3_600.0
-"""Seconds; a daily quota is waited for longer."""
+"""Seconds between two attempts that fail."""
 _THREADS: Final = 256
 _LAST_POST: Final = 0.3
 """Seconds before the deadline after which nothing is posted any more."""
@@ -335,6 +335,8 @@ def _answer(at: int, found: Delivered) -> Answer:
 
 
 def _backed_off(answer: Answer, attempt: int) -> Answer:
-    """The answer, with a wait that doubles with each attempt and is not the same for all."""
-    seconds = min(answer.seconds * 2 ** min(attempt, 10), max(answer.seconds, LONGEST_WAIT))
-    return answer._replace(seconds=seconds * random.uniform(0.9, 1.1)) if seconds else answer  # noqa: S311
+    """The answer, with a wait that is not the same for all and, where something failed, doubles each time."""
+    seconds = answer.seconds
+    if answer.reason == Waits.FAILED:
+        seconds = min(seconds * 2 ** min(attempt, 10), LONGEST_WAIT)
+    return answer._replace(seconds=seconds * random.uniform(0.9, 1.1))  # noqa: S311

@@ -9,6 +9,8 @@ import pytest
 from ops.metering.webhook import body, channel, secret, signed
 from settings import Metering, SettingsError
 from stores.alerts import Notification
+from stores.destinations import Destination
+from tests.cases import each
 
 ONE = Notification(
     "434735/2026-03/90", 434735, "acme", "2026-03", (80, 90), 1_000, 912, "2026-03-01T00:00:00.000+00:00"
@@ -41,6 +43,31 @@ def test_a_body_tells_what_was_reached_and_is_the_same_at_each_attempt() -> None
     }
     again = ONE._replace(attempts=3, retry_at="2026-03-01T00:05:00.000+00:00", last_error="HTTP 503")
     assert body(again) == body(ONE)
+
+
+def test_a_destination_tells_its_state_and_not_its_key() -> None:
+    since = "2026-03-01T00:00:00.000+00:00"
+    one = Destination(434735, "eu", b"sealed", "cdef", "auth_error", since, "Invalid API key: …")
+    assert one.notification_id == f"434735/{since}"
+    assert json.loads(body(one)) == {
+        "type": "destination.state_changed",
+        "timestamp": since,
+        "data": {"project_id": 434735, "region": "eu", "state": "auth_error", "words": "Invalid API key: …"},
+    }
+
+
+@each(
+    ("state", "told", "is_news"),
+    [
+        ("ok", "", False),
+        ("auth_error", "", True),
+        ("auth_error", "now", False),
+        ("ok", "before", True),
+        ("ok", "now", False),
+    ],
+)
+def test_a_state_is_news_once_and_a_new_destination_is_none(state: str, told: str, is_news: bool) -> None:
+    assert Destination(1, "us", b"", "", state, "now", told=told).is_news is is_news
 
 
 def test_without_a_webhook_the_log_is_enough() -> None:

@@ -78,6 +78,12 @@ def test_who_sends_too_much_waits_and_nobody_else() -> None:
     assert (verdict.again, verdict.state) == (((1, 3, 5),), State.OK)
 
 
+def test_an_id_of_another_type_is_compared_as_text_and_none_is_nobody() -> None:
+    events = [b'{"user_id":5}', b'{"user_id":[1]}', b'{"user_id":null}', b"{}"]
+    verdict = judge(429, msgspec.json.encode({"throttled_users": {"5": 31, "None": 31}}), events)
+    assert (verdict.later, verdict.again) == ({0: THROTTLED_SECONDS}, ((1, 2, 3),))
+
+
 def test_a_project_that_sends_too_much_waits_as_a_whole() -> None:
     verdict = judged(429, count=2, code=429, error="Too many requests")
     assert verdict == Verdict(

@@ -157,7 +157,7 @@ def test_a_throttled_project_waits_then_one_batch_goes_first(clock: Clock) -> No
     sending = Sender(lambda: {SHOP: shop}, Limits(10, 10_000)).send
     assert {(one.reason, one.seconds) for one in sending(rows(10))} == {(Waits.THROTTLED, 30.0)}
     assert shop.told == [(State.THROTTLED, "Too many requests")]
-    assert {(one.reason, one.seconds) for one in sending(rows(10, attempt=2))} == {(Waits.THROTTLED, 120.0)}
+    assert {(one.reason, one.seconds) for one in sending(rows(10, attempt=2))} == {(Waits.THROTTLED, 30.0)}
     assert len(shop.posted) == 1
     clock.more += 31
     sending(rows(30))
