@@ -229,7 +229,6 @@ class Sender:
 
     def _work(self, job: _Job, rows: Sequence[Due], until: float) -> None:
         """Post a project's batches one after the other, beside other threads that do the same."""
-
         last = until - _LAST_POST
         while time.monotonic() < last and not self._stopped(job):
             try:
@@ -240,11 +239,10 @@ class Sender:
             try:
                 post = partial(self._post, job, until - _MARGIN)
                 delivered = deliver([rows[place].event for place in batch], post, partial(_over, enough))
+                job.answered.append((batch, delivered))
                 self._heed(job, delivered)
             except Exception as error:  # its text may hold what was sent
                 log.error("a batch was not sent, it waits: %s", type(error).__name__)
-            else:
-                job.answered.append((batch, delivered))
 
     def _post(self, job: _Job, until: float, events: Sequence[bytes]) -> tuple[int | None, bytes]:
         begin = time.monotonic()
