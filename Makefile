@@ -5,7 +5,7 @@ export HYPOTHESIS_PROFILE
 unexport PYTHONDONTWRITEBYTECODE
 
 PYTEST := .venv/bin/pytest --durations=10 --durations-min=0.5
-# Tests that run side by side; those with a stack, by file, wait half of their time. A stack takes 3 GB of memory.
+# Files of tests that run side by side: those with a stack wait half of their time. A stack takes 3 GB of memory.
 WORKERS ?= 2
 BESIDE := $(PYTEST) -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
@@ -41,7 +41,7 @@ types: setup ## mypy --strict on the product's code
 	.venv/bin/mypy
 
 unit: setup ## Rules, settings and architecture
-	$(PYTEST) -n $(WORKERS) --dist worksteal -p no:hypothesispytest tests/unit
+	$(PYTEST) -p no:hypothesispytest -p no:xdist tests/unit
 
 properties: setup ## Generated inputs against the rules; HYPOTHESIS_PROFILE=nightly for many more
 	$(BESIDE) tests/properties

@@ -6,6 +6,20 @@ from lab import run
 from lab.stack.local import Stack
 from settings import Settings, load
 
+LONGEST = (
+    *("torture", "readme", "erase", "users", "maintain", "export", "ingest", "lease", "asking", "backfill"),
+    *("metering", "submit", "upgrade", "rewind"),
+)
+"""Files that take minutes go first: two workers take them in turn, and neither shall begin one at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def turn(item: pytest.Item) -> int:
+        name = item.path.stem.removeprefix("test_")
+        return LONGEST.index(name) if name in LONGEST else len(LONGEST)
+
+    items.sort(key=turn)
+
 
 @pytest.fixture(scope="module")
 def settings(stack: Stack) -> Settings:

@@ -74,7 +74,7 @@ def server(port: int, path: Path) -> ThreadingHTTPServer:
 def serving(folder: Path) -> Iterator[str]:
     """The address of a stand-in in threads of this process."""
     one = server(0, folder)
-    thread = Thread(target=one.serve_forever, args=(0.05,), daemon=True)
+    thread = Thread(target=one.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     try:
         yield f"http://127.0.0.1:{one.server_port}"

@@ -105,9 +105,9 @@ def test_tables_that_are_away_for_a_moment_end_no_wait(monkeypatch: pytest.Monke
 
 
 def test_tables_that_stay_away_end_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "_PAUSE", 0.06)
+    monkeypatch.setattr(connection, "_PAUSE", 0.02)
     lake = {"catalog_uri": f"sqlite:///{tmp_path}/none/catalog.db", "warehouse": f"file://{tmp_path}/none"}
-    found = awaited(parse({"lake": lake}, "t"), Connection(1, ()), ARRIVAL, 0.1)
+    found = awaited(parse({"lake": lake}, "t"), Connection(1, ()), ARRIVAL, 0.03)
     assert found.state == "failed"
     assert found.words.startswith("cannot be looked at: Iceberg catalog sqlite:")
 

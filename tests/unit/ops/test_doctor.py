@@ -103,7 +103,7 @@ def test_what_hangs_holds_up_no_other_and_what_is_unforeseen_ends_nothing() -> N
 
     begun = time.monotonic()
     asked = {"hangs": hang, "away": away, "wrong": wrong, "well": well}
-    found = side_by_side(asked, 0.2, lambda name, why: Step(name, "failed", why))
+    found = side_by_side(asked, 0.05, lambda name, why: Step(name, "failed", why))
     assert time.monotonic() - begun < scaled(10)
     assert [one.words for one in found] == [
         "no answer about hangs within 0 s",
