@@ -14,7 +14,8 @@ from tests.leaves import opened
 from tests.unit.udfs.test_damaged import CHECKSUM, HALF, A, B, gz
 from tests.unit.udfs.test_envelope_neighbours import A_GZ, A_ZIP
 from tests.unit.udfs.test_inflate import MIB, zipped
-from tests.unit.udfs.test_profile import Calls, merged, properties, update
+from tests.unit.udfs.test_profile import merged, properties, update
+from tests.unit.udfs.test_profile import opened as unfolded
 from tests.unit.udfs.test_tar import WHOLE, tarred
 from udfs import envelope, inflate, lists, profile, tar, values
 from udfs.model import Reason
@@ -194,3 +195,54 @@ def test_long_operands_of_a_kind_are_compared_at_once(
     once, twice = list(dict.fromkeys(operand)), operand * 2
     expected = {"$append": twice, "$prepend": twice, "$preInsert": once, "$postInsert": once, "$remove": []}
     assert (properties(known)["l"], compared.count) == (expected[operator], 0)
+
+
+def test_a_thousand_properties_and_a_large_value() -> None:
+    names = [f"property {number}" for number in range(1000)]
+    known = merged(
+        update(0, {"$set": dict.fromkeys(names, "x"), "$append": {"list": ["x" * 64] * 2**14}}),
+        update(1, {"$add": dict.fromkeys(names, 1), "$postInsert": {"list": ["x" * 64, "y"]}}),
+    )
+    assert known.take_refused() == 0  # counted since load
+    assert properties(known) == dict.fromkeys(names, "x") | {"list": ["x" * 64] * 2**14 + ["y"]}
+    assert unfolded(known) == profile.MAX_OPEN
+
+
+class Calls:
+    """A function that counts how often it is called."""
+
+    def __init__(self, function: Any) -> None:
+        self.function, self.count = function, 0
+
+    def __call__(self, *arguments: Any) -> Any:
+        self.count += 1
+        return self.function(*arguments)
+
+
+def test_copies_are_found_without_a_look_at_every_property(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = merged(update(0, {"$add": {f"p{at}": 1 for at in range(500)}}))
+    looked = Calls(known._properties.values)
+    monkeypatch.setattr(known, "_properties", Watched(known._properties, looked))
+    for at in range(1, 1000):
+        known.apply(update(at, {"$add": {"p0": 1}}))
+    assert looked.count == 1
+
+
+class Watched(dict[str, Any]):
+    """Properties of which it is counted how often all are looked at."""
+
+    def __init__(self, properties: dict[str, Any], looked: Calls) -> None:
+        super().__init__(properties)
+        self.looked = looked
+
+    def values(self) -> Any:
+        return self.looked()
+
+
+def test_late_clears_cost_nothing_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = merged(update(10_000, {f"p{at}": at for at in range(500)}))
+    looked = Calls(known._properties.values)
+    monkeypatch.setattr(known, "_properties", Watched(known._properties, looked))
+    assert all(known.apply(update(at, {"$clearAll": "-"})) for at in range(1, 1000))
+    assert looked.count == 0
+    assert properties(known) == {f"p{at}": at for at in range(500)}

@@ -15,13 +15,13 @@ from udfs import parse
 
 def test_typical_events_say_which_of_them_are_copies(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(state, "PROJECTS", range(1, 3))  # each has templates, which take a while to make
-    phase = typical(3, "some", 1000)
+    phase = typical(3, "some", 200)
     seen: dict[str, int] = {}
     for line in phase.lines:
         event = json.loads(line)
         seen.setdefault(event["uuid"], event["event_id"])
     assert sorted(seen.values()) == phase.due.tolist()
-    assert len(phase.due) == 1000 * (1 - DUPLICATES)
+    assert len(phase.due) == 200 * (1 - DUPLICATES)
 
 
 def test_each_number_is_a_key_of_its_own_and_a_plain_event() -> None:

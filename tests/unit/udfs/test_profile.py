@@ -260,59 +260,8 @@ def test_an_identity_is_not_found_across_two_others(monkeypatch: pytest.MonkeyPa
     assert not known.apply(update(2, A, identity=b"ccccdddd" * 2))
 
 
-def test_a_thousand_properties_and_a_large_value() -> None:
-    names = [f"property {number}" for number in range(1000)]
-    known = merged(
-        update(0, {"$set": dict.fromkeys(names, "x"), "$append": {"list": ["x" * 64] * 2**14}}),
-        update(1, {"$add": dict.fromkeys(names, 1), "$postInsert": {"list": ["x" * 64, "y"]}}),
-    )
-    assert known.take_refused() == 0  # counted since load
-    assert properties(known) == dict.fromkeys(names, "x") | {"list": ["x" * 64] * 2**14 + ["y"]}
-    assert opened(known) == profile.MAX_OPEN
-
-
-class Calls:
-    """A function that counts how often it is called."""
-
-    def __init__(self, function: Any) -> None:
-        self.function, self.count = function, 0
-
-    def __call__(self, *arguments: Any) -> Any:
-        self.count += 1
-        return self.function(*arguments)
-
-
 def test_a_late_removal_before_what_adds_is_applied_in_its_place() -> None:
     start, removal = update(1, {"l": [1, 2]}), update(3, {"$remove": {"l": 2}})
     late = update(2, {"$remove": {"l": 1}})
     assert properties(merged(start, removal, update(4, {"$append": {"l": 1}}), late)) == {"l": [1]}
     assert properties(merged(start, removal, late, update(5, {"$append": {"l": 2}}))) == {"l": [2]}
-
-
-def test_copies_are_found_without_a_look_at_every_property(monkeypatch: pytest.MonkeyPatch) -> None:
-    known = merged(update(0, {"$add": {f"p{at}": 1 for at in range(500)}}))
-    looked = Calls(known._properties.values)
-    monkeypatch.setattr(known, "_properties", Watched(known._properties, looked))
-    for at in range(1, 1000):
-        known.apply(update(at, {"$add": {"p0": 1}}))
-    assert looked.count == 1
-
-
-class Watched(dict[str, Any]):
-    """Properties of which it is counted how often all are looked at."""
-
-    def __init__(self, properties: dict[str, Any], looked: Calls) -> None:
-        super().__init__(properties)
-        self.looked = looked
-
-    def values(self) -> Any:
-        return self.looked()
-
-
-def test_late_clears_cost_nothing_each(monkeypatch: pytest.MonkeyPatch) -> None:
-    known = merged(update(10_000, {f"p{at}": at for at in range(500)}))
-    looked = Calls(known._properties.values)
-    monkeypatch.setattr(known, "_properties", Watched(known._properties, looked))
-    assert all(known.apply(update(at, {"$clearAll": "-"})) for at in range(1, 1000))
-    assert looked.count == 0
-    assert properties(known) == {f"p{at}": at for at in range(500)}
