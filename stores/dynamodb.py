@@ -3,6 +3,11 @@
 Clients are made where they are used (they do not travel to workers); the address that makes them does.
 """
 
+import json
+import logging
+import re
+import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -19,6 +24,8 @@ from stores import aws
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
+log = logging.getLogger(__name__)
+
 # of requests, and of a request's statements (BatchStatementError in the API reference)
 _THROTTLING: Final = frozenset(
     {
@@ -29,6 +36,10 @@ _THROTTLING: Final = frozenset(
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.025, 1.0  # seconds; the first is that of AWS' own SDKs for DynamoDB
 _MORE_ATTEMPTS: Final = 8  # times as many as of a call that fails otherwise: 64 take half a minute
+
+_TOLD_EVERY: Final = 60.0  # seconds
+_MOST_KEYS: Final = 1_000  # that are remembered in between
+_NAMES: Final = re.compile(r"""['"](\w+)['"](?:: |[<=>]+)\?""")  # of a statement's parameters: see `stores.table`
 
 _TO_ITEM: Final = TypeSerializer()
 _FROM_ITEM: Final = TypeDeserializer()
@@ -74,29 +85,57 @@ class TablesAddress(NamedTuple):
 class Throttles:
     """How many requests, or statements of a request, DynamoDB has put off: each attempt counts. Thread-safe.
 
-    The SDK tries again by itself, so nobody else learns of it until all attempts have failed.
+    They are tried again by themselves, so nobody else learns of it until all attempts have failed. The log names
+    the key that was put off most.
     """
 
-    def __init__(self, client: "DynamoDBClient") -> None:
+    def __init__(self, client: "DynamoDBClient", table: str, key: str) -> None:
+        """Watch the requests of a client; `key` is the attribute that says whose an item is."""
+        self._table, self._key = table, key
         self._lock, self._count = Lock(), 0
+        self._keys: Counter[str] = Counter()
+        self._told = -_TOLD_EVERY
         client.meta.events.register("needs-retry.dynamodb", self._look)
 
     def take(self) -> int:
         """The count since this was called last."""
         with self._lock:
             count, self._count = self._count, 0
+            due = self._keys and time.monotonic() - self._told >= _TOLD_EVERY
+            keys, self._keys = (self._keys, Counter()) if due else (Counter(), self._keys)
+        if due:
+            self._told = time.monotonic()
+            (key, most), *_ = keys.most_common(1)
+            words = "%s throttles: of %d writes that it put off %d are of %r"
+            log.warning(words, self._table, keys.total(), most, key)
         return count
 
-    def _look(self, response: _Response, **_: Any) -> None:
+    def _look(self, response: _Response, request_dict: Mapping[str, Any], **_: Any) -> None:
         if response is None:
             return
         _http, answer = response
         statements = answer.get("Responses", ())
         if isinstance(statements, dict):  # BatchGetItem has items there, by table
             statements = ()
-        throttled = sum(map(_throttled, (answer, *statements)))
-        with self._lock:
-            self._count += throttled
+        answers = [answer] if _throttled(answer) else statements
+        throttled = [at for at, one in enumerate(answers) if _throttled(one)]
+        if throttled:
+            asked = _items(json.loads(request_dict["body"]))
+            keys = [asked[at].get(self._key) for at in throttled] if len(asked) == len(answers) else []
+            with self._lock:
+                self._count += len(throttled)
+                if len(self._keys) < _MOST_KEYS:
+                    self._keys.update(str(*key.values()) for key in keys if key)
+
+
+def _items(asked: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The attributes that a request writes, of each of its statements."""
+    if "Statements" in asked:
+        return [
+            dict(zip(_NAMES.findall(one["Statement"]), one.get("Parameters", ()), strict=False))
+            for one in asked["Statements"]
+        ]
+    return [asked.get("Item") or asked.get("Key") or {}]
 
 
 def pause(attempts: int) -> float:

@@ -14,7 +14,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeVar
 
 from stores import aws
-from stores.dynamodb import TablesAddress, as_item, in_groups
+from stores.dynamodb import TablesAddress, Throttles, as_item, in_groups
 from stores.errors import explained
 
 if TYPE_CHECKING:
@@ -52,6 +52,10 @@ class Table:
 
     def __str__(self) -> str:
         return f"DynamoDB table {self.name}"
+
+    def throttles(self) -> Throttles:
+        """What DynamoDB puts off of this table's requests from now on."""
+        return Throttles(self.client, str(self), next(iter(self.key)))
 
     def create(self) -> None:
         """Create the table, billed by the request, unless it is there.

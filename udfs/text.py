@@ -44,7 +44,8 @@ def fields(payload: bytes) -> Fields | Rejection:
     except (ValueError, RecursionError) as error:
         return _unreadable(payload, error)
     if not isinstance(value, dict):
-        return Rejection(Reason.NOT_AN_OBJECT, f"starts with {without_keys(spelled.lstrip()[:80])[:20]!r}")
+        begins = f"starts with {without_keys(spelled.lstrip()[:80])[:20]!r}"
+        return Rejection(Reason.NOT_AN_OBJECT, unread.encoded_twice(payload) or begins)
     return TOO_DEEP if may_be_deep(payload) and deep(payload) else Fields(pairs, repairs)
 
 
@@ -60,7 +61,7 @@ def _unreadable(payload: bytes, error: ValueError | RecursionError) -> Rejection
             return Rejection(Reason.INVALID_UTF8, f"{error.reason} at byte {error.start}")
         case RecursionError():
             return TOO_DEEP
-    return Rejection(Reason.INVALID_JSON, str(error))
+    return Rejection(Reason.INVALID_JSON, unread.encoded_twice(payload) or str(error))
 
 
 _FORM: Final = re.compile(rb"\s*+(?:(?!api_key=)[\w.$-]++=[^&\s]*+&)*+api_key=")

@@ -1,4 +1,4 @@
-"""What is packed in a way that is not read here, by its first bytes: its dead letter names it."""
+"""What is packed in a way that is not read here, or once too often: its dead letter names it."""
 
 import re
 from typing import Final
@@ -28,3 +28,25 @@ def named(payload: bytes, at: int = 0) -> str | None:
     """What begins here behind blanks, padding and byte order marks, of what is not opened."""
     found = _BEGINS.match(payload, at)
     return _NAMES[found.lastindex - 1] if found and found.lastindex else None
+
+
+_IN_BASE64: Final = {
+    "JSON": rb"eyJ|ewo|W3s|Wwo",
+    "a gzip": rb"H4sI",
+    "zlib": rb"eJ[w-z]",
+    "a zip": rb"UEsD",
+    "an aggregate of the KPL": rb"84maw",
+}
+"""How each begins in base64: its first three bytes."""
+_BASE64: Final = re.compile(
+    _LEAD + rb'"?+(?:%b)[A-Za-z0-9+/_-]{5,}+=*+"?+\s*+\Z' % b"|".join(b"(%b)" % one for one in _IN_BASE64.values())
+)
+_IN_A_STRING: Final = re.compile(_LEAD + rb'"(?:\s|\\[nrt])*+[{[](?:\s|\\[nrt]|[{[])*+\\"')
+
+
+def encoded_twice(payload: bytes) -> str | None:
+    """What a sender has encoded once too often, as SDKs and command lines do that expect plain bytes."""
+    if _IN_A_STRING.match(payload):
+        return "JSON as a string"
+    found = _BASE64.match(payload)
+    return f"base64 of {tuple(_IN_BASE64)[found.lastindex - 1]}" if found and found.lastindex else None

@@ -11,7 +11,7 @@ import pandas as pd
 from pyflink.table import FunctionContext, ScalarFunction
 
 from stores.cohorts import CohortMembers, Cohorts, Member
-from stores.dynamodb import TablesAddress, Throttles
+from stores.dynamodb import TablesAddress
 from udfs import clock
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ class WriteMembers(ScalarFunction):  # type: ignore[misc]
 
     def open(self, function_context: FunctionContext) -> None:
         self.members, self.cohorts = CohortMembers(self.address), Cohorts(self.address)
-        self.throttles = Throttles(self.members.table.client)
+        self.throttles = self.members.table.throttles()
         self.names: dict[str, _Name] = {}
         metrics = function_context.get_metric_group()
         self.ties, self.slow = metrics.counter("members_tied"), metrics.counter("slow_cohorts")

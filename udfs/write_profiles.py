@@ -19,7 +19,7 @@ from typing import Any, Final, NamedTuple
 import pandas as pd
 from pyflink.table import FunctionContext, ScalarFunction
 
-from stores.dynamodb import TablesAddress, Throttles
+from stores.dynamodb import TablesAddress
 from stores.errors import StoreError
 from stores.profiles import Key, Profiles, StoredProfile
 from udfs import clock, users
@@ -232,7 +232,7 @@ class WriteProfiles(ScalarFunction):  # type: ignore[misc]
 
     def open(self, function_context: FunctionContext) -> None:
         profiles = Profiles(self.address)
-        self.merger, self.throttles = ProfileMerger(profiles), Throttles(profiles.table.client)
+        self.merger, self.throttles = ProfileMerger(profiles), profiles.table.throttles()
         metrics = function_context.get_metric_group()
         names = ("profiles_written", "profiles_overtaken", "refused_operators", "failed_updates", "slow_users")
         self.counters = [metrics.counter(name) for name in names]

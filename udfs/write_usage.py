@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from pyflink.table import FunctionContext, ScalarFunction
 
-from stores.dynamodb import TablesAddress, Throttles
+from stores.dynamodb import TablesAddress
 from stores.usage import Usage, UsageTable
 
 
@@ -21,7 +21,7 @@ class WriteUsage(ScalarFunction):  # type: ignore[misc]
 
     def open(self, function_context: FunctionContext) -> None:
         self.table = UsageTable(self.address)
-        self.throttles = Throttles(self.table.table.client)
+        self.throttles = self.table.table.throttles()
         self.throttled = function_context.get_metric_group().counter("throttled_requests")
 
     def eval(self, *totals: "pd.Series[Any]") -> "pd.Series[Any]":

@@ -35,8 +35,8 @@ REASONS: Final[Mapping[str, Meaning]] = {
     ),
     Reason.INVALID_JSON: Meaning(
         "not JSON; when it came in an envelope, the values that could be read were taken",
-        "cut off on the way, written by hand, or the last line of an envelope that is cut off",
-        "`detail` has the position; ask the sender to send the whole record again",
+        "cut off on the way, written by hand, encoded twice, or the last line of an envelope that is cut off",
+        "`detail` has the position, or says base64; ask the sender to send the whole record again, encoded once",
     ),
     Reason.TOO_DEEP: Meaning(
         "objects and arrays in each other, more than 64 levels deep; Amplitude itself takes 40",
@@ -45,8 +45,8 @@ REASONS: Final[Mapping[str, Meaning]] = {
     ),
     Reason.NOT_AN_OBJECT: Meaning(
         "JSON, but no object: a bare value, alone or in an array",
-        "a sender's test",
-        "ask for one JSON object per record",
+        "a sender's test, or an object that was encoded twice",
+        "ask for one JSON object per record; `detail` says if it is there as a string or base64",
     ),
     Reason.DUPLICATE_KEY: Meaning(
         "`app`, `event_type`, `uuid`, `user_id`, or `cohort_id`, `in_cohort`, `computed_time`, `users` occurs "

@@ -27,8 +27,8 @@ ACME = f"As if these projects were linked since ever, and no other: {APP} to acm
 
 NO_JSON = """\
   meaning  not JSON; when it came in an envelope, the values that could be read were taken
-  cause    cut off on the way, written by hand, or the last line of an envelope that is cut off
-  remedy   `detail` has the position; ask the sender to send the whole record again
+  cause    cut off on the way, written by hand, encoded twice, or the last line of an envelope that is cut off
+  remedy   `detail` has the position, or says base64; ask the sender to send the whole record again, encoded once
 """
 NAMES = """\
 ┏━━━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━━━━━━━━━━━━┳━━━━━━━━━┓
@@ -228,8 +228,8 @@ def test_an_export_archive_as_json() -> None:
             "detail": "starts with '7'",
             "records": 1,
             "meaning": "JSON, but no object: a bare value, alone or in an array",
-            "cause": "a sender's test",
-            "remedy": "ask for one JSON object per record",
+            "cause": "a sender's test, or an object that was encoded twice",
+            "remedy": "ask for one JSON object per record; `detail` says if it is there as a string or base64",
         },
     ]
     assert [(group["reason"], group["first"]) for group in control] == [("appboy_event", 2)]

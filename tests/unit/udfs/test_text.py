@@ -1,12 +1,16 @@
 """JSON text the careful way: the fields of one object, what was mended in them, or why there are none."""
 
+import gzip
 import json
+import zlib
+from base64 import b64encode
 from typing import Any
 
 import msgspec
 
 from tests.builders import encode, event
 from tests.cases import each
+from tests.kpl import aggregate_of
 from udfs import text
 from udfs.model import Reason, Rejection, Repair
 from udfs.text import BOM, MAX_BYTES, MAX_DEPTH, TOO_DEEP, Fields
@@ -68,6 +72,23 @@ REFUSED = {
     "number": (b"1", Reason.NOT_AN_OBJECT, "starts with '1'"),
     "NaN": (b"NaN", Reason.NOT_AN_OBJECT, "starts with 'NaN'"),
     "text": (b' "{}"', Reason.NOT_AN_OBJECT, "starts with '\"{}\"'"),
+    "a bracket in a text": (b'"[a] b"', Reason.NOT_AN_OBJECT, "starts with '\"[a] b\"'"),
+    "a list in a string": (rb'"\n [ {\"app\":1}]"', Reason.NOT_AN_OBJECT, "JSON as a string"),
+    "the beginning of base64": (b"eyJ", Reason.INVALID_JSON, "Expecting value: line 1 column 1 (char 0)"),
+    "JSON in a string": (b' "{\\"app\\":434735}"', Reason.NOT_AN_OBJECT, "JSON as a string"),
+    "base64 of an object": (b64encode(b'{"app":434735}'), Reason.INVALID_JSON, "base64 of JSON"),
+    "base64 of an array": (b64encode(b'[{"app":434735}]'), Reason.INVALID_JSON, "base64 of JSON"),
+    "base64 of lines": (b64encode(b'{\n"app":434735}') + b"\n", Reason.INVALID_JSON, "base64 of JSON"),
+    "base64 of a gzip": (b64encode(gzip.compress(b"{}")), Reason.INVALID_JSON, "base64 of a gzip"),
+    "base64 of a zip": (b64encode(b"PK\3\4" + bytes(26)), Reason.INVALID_JSON, "base64 of a zip"),
+    "base64 of zlib": (b64encode(zlib.compress(b"{}" * 9)), Reason.INVALID_JSON, "base64 of zlib"),
+    "base64 of an aggregate": (
+        b64encode(aggregate_of(["k"], [(0, None, b"{}")])),
+        Reason.INVALID_JSON,
+        "base64 of an aggregate of the KPL",
+    ),
+    "base64 in a string": (b'"%b"' % b64encode(b'{"app":434735}'), Reason.NOT_AN_OBJECT, "base64 of JSON"),
+    "a word like base64": (b"eyJ is.no base64", Reason.INVALID_JSON, "Expecting value: line 1 column 1 (char 0)"),
     "list": (b'[{"app":434735,"event_type":"a"}]', Reason.NOT_AN_OBJECT, 'starts with \'[{"app":434735,"even\''),
 }
 
