@@ -1,4 +1,4 @@
-"""`make figures`: latency, decoding, users, writes, alerts, maintenance, sender; or one: `-m lab.bench WHICH`."""
+"""`make figures`: latency, decoding, users, writes and so on; `python -m lab.bench WHICH` a part."""
 
 import sys
 from pathlib import Path
@@ -6,11 +6,11 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from lab.bench import alerts, decode, figures, latency, lists, maintain, processes, sender, users, writes
+from lab.bench import alerts, decode, export, figures, latency, lists, maintain, processes, sender, users, writes
 from lab.bench.figures import Figure
 from ops.cli.terminal import one_line_errors, stop_on_signals
 
-WHICH = ("latency", "decode", "users", "writes", "alerts", "maintain", "sender")
+WHICH = ("latency", "decode", "users", "writes", "alerts", "maintain", "sender", "export")
 POSITIVE = click.IntRange(1)
 
 
@@ -57,6 +57,8 @@ def main(  # noqa: PLR0913  by name
         found += maintain.measure(progress.print)
     if which in {"sender", "all"}:
         found += sender.measure(progress.print)
+    if which in {"export", "all"}:
+        found += export.measure(progress.print)
     figures.show(found, console)
     if json_path:
         figures.write(found, machine, json_path)

@@ -7,11 +7,12 @@ For each hour of arrival, shard and project: first copies = accepted + refused +
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import pyarrow as pa
 
 from ops.answers.ledger import ANSWERED, WAITING, Account, Counts, Residual, account, residuals
+from ops.answers.waiting import waiting
 from stores.lake import DELIVERIES, EXPORT_DEAD_LETTERS, EXPORT_LEDGER, OUTBOX, Lake
 from udfs.export.render import Kind
 from udfs.export.sender import Outcome
@@ -22,12 +23,6 @@ _BY: Final = ("hour", "shard", "project_id", "redelivery", "outcome", "reason")
 _PLACE: Final = ("arrival", "shard", "project_id")
 
 Row = Mapping[str, Any]
-
-
-class _Attempt(NamedTuple):
-    project_id: int
-    event_id: str
-    attempt: int
 
 
 def summed(lake: Lake, by: Sequence[str] = _BY) -> list[dict[str, Any]]:
@@ -121,17 +116,8 @@ def _letters(lake: Lake) -> Counts:
 
 
 def _unsettled(lake: Lake) -> Counts:
-    """The events of the outbox that wait: no row has the next attempt."""
-    columns = [*_PLACE, *_Attempt._fields[1:], "outcome"]
-    waiting: dict[_Attempt, Account] = {}
-    made: set[_Attempt] = set()
-    for piece in lake.pieces(OUTBOX, columns):
-        for row in piece.to_pylist():
-            attempt = _Attempt(*(row[name] for name in _Attempt._fields))
-            made.add(attempt)
-            if row["outcome"] == Outcome.WAITING:
-                waiting[attempt] = _at(row, WAITING)
-    return Counter(at for one, at in waiting.items() if one._replace(attempt=one.attempt + 1) not in made)
+    """The events of the outbox that wait."""
+    return Counter(_at(row, WAITING) for row in waiting(lake).select(_PLACE).to_pylist())
 
 
 def _at(row: Row, what: str) -> Account:

@@ -33,11 +33,12 @@ class Waiting:
 
 
 def waiting(lake: Lake, since: datetime | None = None) -> pa.Table:
-    """The events that wait, the oldest first: `project_id`, `event_id`, `attempt`, `due`, `arrival`, `words`.
+    """The events that wait, the oldest first.
 
-    `attempt` is the one that was made. Only events are looked at that arrived `since` then. Raises StoreError.
+    Columns: `project_id`, `event_id`, `attempt` (the one that was made), `due`, `arrival`, `shard`, `words`. Only
+    events are looked at that arrived `since` then. Raises StoreError.
     """
-    columns = (*_KEY, "outcome", "due", "arrival", "words")
+    columns = (*_KEY, "outcome", "due", "arrival", "shard", "words")
     rows = lake.rows(OUTBOX, columns, [Condition("arrival", ">=", since)] if since else ())
     settled = rows.select(_KEY).filter(pc.field("attempt") > 0)
     before = pc.subtract(settled["attempt"], 1)

@@ -21,7 +21,7 @@ from ops.release import job_zip
 from ops.release.flink_cli import FlinkError, follow
 from settings import load
 from stores.care import MARK, Care
-from stores.lake import TABLES
+from stores.lake import EXPORT_TABLES, TABLES
 
 _HERE: Final = ("-t", "local", "-D", "metrics.reporters=none")
 """Flink's options with which its jobs run in a JVM of this command, which no cluster has to have room for."""
@@ -40,7 +40,13 @@ _THOROUGH: Final = {"FLINK_ENV_JAVA_OPTS_CLI": "-XX:+UseParallelGC"}
     )
 )
 @config_option
-@click.option("--table", "tables", multiple=True, type=click.Choice(TABLES), help="This one; the default is all.")
+@click.option(
+    "--table",
+    "tables",
+    multiple=True,
+    type=click.Choice((*TABLES, *EXPORT_TABLES)),
+    help="This one; the default is all.",
+)
 @click.option("--yes", is_flag=True, help="Do it; without this only what would be done is printed.")
 @click.option("--erased", is_flag=True, help="Let snapshots that hold erased rows expire at once, however young.")
 @click.option(
@@ -74,7 +80,7 @@ def maintain(  # noqa: PLR0913  by name
     if watching:
         _watch(config, run)
         return
-    plan_of = partial(planned, settings, tables or TABLES, erased_at_once=erased)
+    plan_of = partial(planned, settings, tables, erased_at_once=erased)
     if not yes:
         plan = plan_of()
         _show(plan, as_json=as_json)

@@ -17,7 +17,7 @@ from stores.care import STEPS, Care
 from stores.errors import StoreError
 from stores.files import Files
 from stores.history import Commit
-from stores.lake import TABLES, Lake
+from stores.lake import EXPORT_LEDGER, EXPORT_TABLES, TABLES, Lake
 from stores.rewind import Histories, beyond
 
 KEEP_LAST: Final = 20
@@ -86,16 +86,22 @@ class Ages(NamedTuple):
     """whether snapshots that hold erased rows may go however young"""
 
 
-def planned(settings: Settings, tables: Iterable[str] = TABLES, *, erased_at_once: bool = False) -> list[Upkeep]:
-    """What each table needs as of now. Raises StoreError."""
+def planned(settings: Settings, tables: Iterable[str] = (), *, erased_at_once: bool = False) -> list[Upkeep]:
+    """What each of these tables needs as of now, or each that there is. Raises StoreError."""
     lake, rules = Lake(settings.lake_address), settings.maintenance
-    histories = {table: history.history_of(lake, table) for table in TABLES}
-    wanted = kept_for(histories, [point for folder in rules.restore_points for point in _points(lake, folder)])
+    points = [point for folder in rules.restore_points for point in _points(lake, folder)]
+    histories: dict[str, Sequence[Commit]] = {}
+    wanted: dict[str, dict[str, int]] = {}
+    # apart: each job has checkpoints of its own
+    for of_job in (TABLES, EXPORT_TABLES if lake.exists(EXPORT_LEDGER) else ()):
+        own = {table: history.history_of(lake, table) for table in of_job}
+        histories |= own
+        wanted |= kept_for(own, points)
     hours, days = timedelta(hours=rules.snapshot_hours), timedelta(days=rules.orphan_days)
     ages, erasures = Ages(datetime.now(UTC), hours, days, erased_at_once), erased.newest(lake)
     return [
         upkeep(lake, table, histories[table], wanted[table], ages, erased_at=erasures.get(table, _NEVER))
-        for table in tables
+        for table in tables or histories
     ]
 
 

@@ -8,20 +8,23 @@ import pyarrow as pa
 import pytest
 
 from ops.maintenance.keep import KEEP_LAST, Ages, upkeep
+from ops.maintenance.keep import planned as upkeeps
+from settings import load
 from stores import files
 from stores.checkpoints import restore_points
 from stores.errors import StoreError
 from stores.history import history_of, keep, kept, set_back, tag
-from stores.lake import EVENT_COUNTS, Lake
+from stores.lake import EVENT_COUNTS, EXPORT_LEDGER, EXPORT_TABLES, TABLES, Lake
 from stores.rewind import planned
 from stores.rewrite import Attempt, Rewriting
+from tests.lake import lake_of
 
 A, B = "a" * 32, "b" * 32
 
 
-def commit(lake: Lake, checkpoint: int, job: str = A) -> None:
+def commit(lake: Lake, checkpoint: int, job: str = A, to: str = EVENT_COUNTS) -> None:
     """Add a row as Flink's committer does."""
-    table = lake.table(EVENT_COUNTS)
+    table = lake.table(to)
     summary = {"flink.job-id": job, "flink.max-committed-checkpoint-id": str(checkpoint)} if job else {}
     added = pa.Table.from_pylist([{"project_id": checkpoint}], schema=table.schema().as_arrow())
     table.append(added, snapshot_properties=summary)
@@ -30,6 +33,25 @@ def commit(lake: Lake, checkpoint: int, job: str = A) -> None:
 def expire(lake: Lake) -> None:
     """As Iceberg does it: all but the current snapshot and what tags keep."""
     lake.table(EVENT_COUNTS).maintenance.expire_snapshots().older_than(datetime.now(UTC)).commit()
+
+
+def test_the_tables_of_each_job_are_kept_for_its_own_checkpoints(tmp_path: Path) -> None:
+    folder = tmp_path / "flink"
+    for job, checkpoint in ((A, 5), (B, 7)):
+        metadata = folder / job / f"chk-{checkpoint}" / "_metadata"
+        metadata.parent.mkdir(parents=True)
+        metadata.write_bytes(struct.pack(">IIQ", 0x4960672D, 4, checkpoint))
+    with lake_of(tmp_path, {table: [] for table in (*TABLES, *EXPORT_TABLES)}) as config:
+        found = load(config, [f'maintenance.restore_points=["file://{folder}"]'])
+        lake = Lake(found.lake_address)
+        commit(lake, 5)
+        commit(lake, 7, B, EXPORT_LEDGER)
+        tags = {one.table: list(one.keep) for one in upkeeps(found)}
+    assert list(tags) == [*TABLES, *EXPORT_TABLES]
+    assert {table: names for table, names in tags.items() if names} == {
+        EVENT_COUNTS: [tag(A, 5)],
+        EXPORT_LEDGER: [tag(B, 7)],
+    }
 
 
 def test_a_table_goes_back_to_what_a_tag_has_kept_and_loses_later_tags(lake: Lake) -> None:
