@@ -1,5 +1,12 @@
 """What ends a program in one line: the base of every error that a person, not a programmer, has to mend."""
 
+import errno
+
 
 class OneLineError(Exception):
     """Something is not as it must be; the message is one line that says what, where and what to do."""
+
+
+def is_full(error: OSError) -> bool:
+    """Whether a file could not be written because there is no room, or may be none."""
+    return error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}

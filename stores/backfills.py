@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from stores import aws, dynamodb
-from stores.errors import StoreError
+from stores.errors import MissingError, StoreError
 from stores.table import Table
 
 if TYPE_CHECKING:
@@ -68,6 +68,13 @@ class Backfills:
             found = self.table.client.get_item(TableName=self.table.name, Key=key, ConsistentRead=True)
         item = dynamodb.from_item(found.get("Item", {}))
         return Run(**item) if item else None, aws.date(found)
+
+    def list(self) -> "list[Run]":
+        """The last backfill of each project; none where there is no table yet."""
+        try:
+            return [Run(**dynamodb.from_item(item)) for item in self.table.scan()]
+        except MissingError:
+            return []
 
     def take(self, run: Run, before: Run | None) -> Run:
         """Hold the project for this run, unless its item has changed since `before` was read.

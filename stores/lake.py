@@ -44,6 +44,7 @@ from pyiceberg.types import (
 )
 from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
 
+from errors import is_full
 from stores import aws
 from stores.errors import StoreError
 from stores.lake_address import LakeAddress
@@ -136,7 +137,9 @@ class Lake:
 
     def __init__(self, address: LakeAddress) -> None:
         self.address = address
-        properties = {"uri": address.catalog_uri, "warehouse": address.warehouse, "s3.region": address.s3_region}
+        # by name: without one, the driver that SQLAlchemy prefers need not be the one that is installed
+        uri = address.catalog_uri.replace("postgresql://", "postgresql+psycopg2://", 1)
+        properties = {"uri": uri, "warehouse": address.warehouse, "s3.region": address.s3_region}
         if address.s3_endpoint:
             properties |= {"s3.endpoint": address.s3_endpoint, "s3.force-virtual-addressing": "false"}
         if aws.emulated(address.s3_endpoint):
@@ -250,7 +253,8 @@ class Lake:
         try:
             yield
         except OSError as error:
-            msg = f"warehouse {self.address.warehouse} cannot be read: {' '.join(str(error).split())}"
+            does, fix = ("written", ": make room there, then repeat this") if is_full(error) else ("read", "")
+            msg = f"warehouse {self.address.warehouse} cannot be {does}: {' '.join(str(error).split())}{fix}"
             raise StoreError(msg) from None
         except SQLAlchemyError as error:
             raise StoreError(self._unusable(error)) from None

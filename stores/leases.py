@@ -4,6 +4,8 @@ Two ingest jobs would store each event twice and overwrite each other's totals, 
 job's workers renew its lease. All times in it are DynamoDB's, so no two machines' clocks are compared.
 """
 
+import os
+import socket
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -100,3 +102,17 @@ class Leases:
         _, now = self.current()
         dated = lease._replace(renewed_at=now.isoformat())
         return self.table.put(self._key | dynamodb.as_item(dated._asdict()), condition, **given).written
+
+
+def killed(holder: Lease) -> bool:
+    """Whether the holder was a process of this machine that is no more: its lease need not run out first."""
+    host, _, pid = holder.job_id.rpartition(":")
+    if host != socket.gethostname():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from ops.answers.causes import meaning, minute
 from ops.answers.reasons import REASONS
-from ops.answers.steps import AWAY, State, Step, side_by_side
+from ops.answers.steps import AWAY, State, Step, once, side_by_side
 from settings import Settings
 from stores import aws, roles
 from stores.dynamodb import TablesAddress
@@ -79,7 +79,7 @@ def checked(settings: Settings, project_id: int, place: Place) -> Connection:
         "job": partial(job_step, settings),
         "lag": partial(lag_step, settings, place.flink),
     }
-    return Connection(project_id, tuple(side_by_side(questions, _SECONDS, _unanswered)))
+    return Connection(project_id, tuple(once(side_by_side(questions, _SECONDS, _unanswered))))
 
 
 _ADD: Final = "amplitude-bridge projects add PROJECT_ID NOTIFLY_PROJECT"

@@ -6,7 +6,8 @@ A back end that is away is told once; the rest is looked at all the same, within
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -19,15 +20,17 @@ from urllib.request import urlopen
 
 from ops.answers.connection import job_step, lag_step, stream_step, summary, tables
 from ops.answers.month import closes_at
-from ops.answers.steps import AWAY, State, Step, side_by_side
+from ops.answers.steps import AWAY, State, Step, once, side_by_side
 from ops.answers.usage import unclaimed
 from settings import Settings
 from stores.alerts import Alerts
+from stores.backfills import VALID, Backfills, Run
 from stores.cohorts import CohortMembers, Cohorts
+from stores.destinations import Destination, Destinations
 from stores.errors import MissingError, StoreError
 from stores.flink import Checkpoint, Checkpoints, Flink
 from stores.lake import TABLES, Lake, Totals
-from stores.leases import MAINTAIN, Lease, Leases
+from stores.leases import MAINTAIN, Lease, Leases, killed
 from stores.profiles import Key, Profiles
 from stores.projects import Projects
 from stores.statements import Statements
@@ -51,7 +54,8 @@ _OVERDUE: Final = timedelta(hours=1)
 _MIB: Final = 2**20
 
 
-_SECTIONS: Final = dict.fromkeys(("tables", "job", "alerts", "months", "maintain"), "dynamodb") | {
+_IN_DYNAMODB: Final = ("tables", "job", "alerts", "months", "maintain", "backfills", "destinations")
+_SECTIONS: Final = dict.fromkeys(_IN_DYNAMODB, "dynamodb") | {
     "stream": "kinesis",
     "lake": "lake",
 }
@@ -104,24 +108,16 @@ def examined(settings: Settings, place: Place) -> Health:
         "months": partial(_months, settings),
         "usage watch": partial(watch_step, place.watch),
         "maintain": partial(_maintain, settings),
+        "backfills": partial(_backfills, settings),
+        "destinations": partial(_destinations, settings),
     }
-    return Health(tuple(_once(side_by_side(questions, _SECONDS, _unanswered))))
+    return Health(tuple(once(side_by_side(questions, _SECONDS, _unanswered))))
 
 
 def _unanswered(name: str, why: str) -> Step:
     section = _SECTIONS.get(name)
     fix = f"see the network, the credentials, and [{section}] in the settings" if section else "see that it runs"
     return Step(name, "failed", f"{AWAY}{why}", fix)
-
-
-def _once(found: Iterable[Step]) -> Iterable[Step]:
-    """Each finding; where the same back end is away for several, the first alone has failed."""
-    first: dict[str, str] = {}
-    for one in found:
-        if one.words.startswith(AWAY) and (other := first.setdefault(one.words, one.name)) != one.name:
-            yield Step(one.name, "not checked", f"{AWAY}see {other}")
-        else:
-            yield one
 
 
 def _settings(settings: Settings) -> Step:
@@ -383,7 +379,37 @@ def maintain_step(held: Lease | None, now: datetime) -> Step:
         words = "none runs now; a scheduled one shows only while it works"
         return Step("maintain", "not checked", words, "unless it is scheduled: amplitude-bridge maintain --watch")
     words = f"{held.job_id} was seen {max(0.0, held.idle(now).total_seconds()):.0f} s ago"
-    if held.left(now) < timedelta():
+    if held.left(now) < timedelta() or killed(held):
         fix = "start it again: amplitude-bridge maintain --watch"
         return Step("maintain", "failed", f"{words}: it has ended without a word", fix)
     return Step("maintain", "ok", words)
+
+
+def _backfills(settings: Settings) -> Step:
+    at = tables(settings)
+    return backfills_step(Backfills(at).list(), Leases(at).current()[1])
+
+
+def backfills_step(runs: Iterable[Run], now: datetime) -> Step:
+    """Whether a backfill was cut off; `now` is DynamoDB's."""
+    open_ = [one for one in runs if one.ended_at is None]
+    running = [one for one in open_ if one.holder and now - datetime.fromisoformat(one.seen_at) < VALID]
+    if cut_off := [one for one in open_ if one not in running]:
+        named = (f"{one.project_id} ({one.put:,} records put, begun {one.started_at[:16]})" for one in cut_off)
+        fix = "repeat the command: amplitude-bridge backfill PROJECT_ID ARCHIVES, and it goes on"
+        return Step("backfills", "warning", f"cut off before its end: of project {', '.join(named)}", fix)
+    return Step("backfills", "ok", f"{len(running)} run, and none was cut off")
+
+
+def _destinations(settings: Settings) -> Step:
+    return destinations_step(Destinations(tables(settings)).list())
+
+
+def destinations_step(found: Sequence[Destination]) -> Step:
+    """Whether Amplitude takes what goes to each project."""
+    states = Counter(one.state for one in found)
+    if refused := [one for one in found if one.state in {"auth_error", "throttled"}]:
+        named = (f"{one.project_id} is {one.state} since {one.since[:16]}: {one.words}" for one in refused)
+        return Step("destinations", "warning", ", ".join(named), "amplitude-bridge destinations test PROJECT_ID")
+    words = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
+    return Step("destinations", "ok", words or "none is set")

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -49,3 +49,13 @@ def side_by_side(
         thread.join(max(0.0, begin + seconds - time.monotonic()))
     late = f"within {seconds:.0f} s"
     return [found.get(name) or otherwise(name, f"no answer about {name} {late}") for name in questions]
+
+
+def once(found: Iterable[Step]) -> Iterator[Step]:
+    """Each finding; where the same back end is away for several, the first alone has failed."""
+    first: dict[str, str] = {}
+    for one in found:
+        if one.words.startswith(AWAY) and (other := first.setdefault(one.words, one.name)) != one.name:
+            yield Step(one.name, "not checked", f"{AWAY}see {other}")
+        else:
+            yield one

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from ops.answers.exported import Comparison, Judge, accounts, compared
-from ops.cli.terminal import PROJECT_ID, as_json_option, cell, config_option, example
+from ops.cli.terminal import PROJECT_ID, Whole, as_json_option, cell, config_option, example
 from ops.cli.times import as_hour
 from ops.maintenance.backfill import Archives, Backfill, erased
 from settings import Settings, https, load
@@ -34,6 +34,12 @@ _LOOK_AGAIN: Final = 3.0
 _AHEAD: Final = timedelta(days=1)  # of this machine's clock, whatever the stream's says
 
 
+class Share(click.FloatRange):
+    """A part of the whole; its name is what a wrong one is not."""
+
+    name = "number, such as 0.25"
+
+
 def _as_address(text: str) -> str:
     try:
         return https(text)
@@ -48,7 +54,7 @@ def _as_address(text: str) -> str:
     )
 )
 @config_option
-@click.argument("project_id", metavar="PROJECT", type=PROJECT_ID)
+@click.argument("project_id", metavar="PROJECT_ID", type=PROJECT_ID)
 @click.argument("source", metavar="[ARCHIVES]", required=False)
 @click.option("--from", "begin", metavar="HOUR", type=as_hour, help="Fetch from Amplitude: 2026-03-01T00, UTC.")
 @click.option("--to", "end", metavar="HOUR", type=as_hour, help="The last hour to fetch.")
@@ -66,9 +72,10 @@ def _as_address(text: str) -> str:
 )
 @click.option(
     "--share",
+    metavar="PART",
     default=0.25,
     show_default=True,
-    type=click.FloatRange(0, 1, min_open=True),
+    type=Share(0, 1, min_open=True),
     help="Of what the stream's shards take a second, at most.",
 )
 @click.option("--as-of-link", is_flag=True, help="Leave out what was uploaded before the project was linked.")
@@ -78,7 +85,7 @@ def _as_address(text: str) -> str:
     "--wait",
     default=10,
     show_default=True,
-    type=click.IntRange(0),
+    type=Whole(0),
     help="Minutes for the job to store what was put.",
 )
 @as_json_option

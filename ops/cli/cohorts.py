@@ -8,7 +8,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from ops.cli.terminal import PROJECT_ID, Commands, as_json_option, cell, example, printable
+from ops.cli.terminal import PROJECT_ID, Commands, Whole, as_json_option, cell, example, printable
 from settings import load
 from stores.cohorts import CohortMembers, Cohorts
 from stores.errors import StoreError
@@ -65,7 +65,7 @@ def list_cohorts(config: Path, /, *, as_json: bool) -> None:
 @cohorts.command("members", epilog=example("cohorts members 434735 gs72ns --limit 5"))
 @click.argument("project_id", type=PROJECT_ID)
 @click.argument("cohort_id", type=_as_cohort_id)
-@click.option("--limit", metavar="N", type=click.IntRange(1), help="Only the first N, by user id. [default: all]")
+@click.option("--limit", metavar="N", type=Whole(1), help="Only the first N, by user id. [default: all]")
 @as_json_option
 @click.pass_obj
 def members(config: Path, /, project_id: int, cohort_id: str, limit: int | None, *, as_json: bool) -> None:

@@ -22,7 +22,17 @@ from ops.answers.reasons import REASONS
 from ops.answers.replayed import State
 from ops.cli.letter_filters import filtered, where
 from ops.cli.replay import replay, show_replays
-from ops.cli.terminal import Commands, as_json_option, cell, echo_fields, example, pretty, printable, waiting
+from ops.cli.terminal import (
+    Commands,
+    Whole,
+    as_json_option,
+    cell,
+    echo_fields,
+    example,
+    pretty,
+    printable,
+    waiting,
+)
 from settings import load
 from stores.errors import StoreError
 from stores.lake import Condition, Lake
@@ -106,7 +116,7 @@ def _counted(by: Sequence[str], counts: Sequence[tuple[tuple[Any, ...], int]], s
 
 
 @dead_letters.command("list", epilog=example("dead-letters list --reason invalid_json"))
-@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10_000))
+@click.option("--limit", default=50, show_default=True, type=Whole(1, 10_000))
 @filtered
 @as_json_option
 @click.pass_obj

@@ -14,7 +14,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from ops.cli.submit import flink
-from ops.cli.terminal import as_json_option, cell, config_option, example, watching_with
+from ops.cli.terminal import ForFlink, as_json_option, cell, config_option, example, watching_with
 from ops.maintenance.keep import Run, Upkeep, carry_out, done, planned
 from ops.maintenance.keeper import log, maintainer, watch
 from ops.release import job_zip
@@ -31,13 +31,14 @@ _THOROUGH: Final = {"FLINK_ENV_JAVA_OPTS_CLI": "-XX:+UseParallelGC"}
 
 
 @click.command(
+    cls=ForFlink,
     epilog=example(
         "maintain --config job.toml",
         "maintain --config job.toml --yes --table events",
         "maintain --config job.toml --yes --erased",
         "maintain --config job.toml --watch",
         "maintain --config job.toml --yes -- -m HOST:8081 -p 2",
-    )
+    ),
 )
 @config_option
 @click.option(
@@ -87,11 +88,12 @@ def maintain(  # noqa: PLR0913  by name
         if not as_json:
             click.echo("nothing is done yet: repeat this with --yes")
         return
-    with maintainer(settings), Progress(console=Console(stderr=True)) as progress:
-        plan = plan_of()
-        task = progress.add_task("maintaining", total=sum(len(one.care.steps) for one in plan))
-        for table, step in carry_out(settings, plan, run):
-            progress.update(task, advance=1, description=f"{table}: {step}")
+    with maintainer(settings):
+        plan = plan_of()  # a refusal comes with it, and is one line
+        with Progress(console=Console(stderr=True)) as progress:
+            task = progress.add_task("maintaining", total=sum(len(one.care.steps) for one in plan))
+            for table, step in carry_out(settings, plan, run):
+                progress.update(task, advance=1, description=f"{table}: {step}")
         found = done(settings, plan)
     _show(found, as_json=as_json)
     if stuck := ", ".join(one.table for one in found if one.stuck):

@@ -22,7 +22,7 @@ from ops.answers.registry_file import (
     parse,
 )
 from ops.cli.rules import fields, filters
-from ops.cli.terminal import PROJECT_ID, Commands, as_json_option, cell, echo_fields, example, printable
+from ops.cli.terminal import PROJECT_ID, Commands, Whole, as_json_option, cell, echo_fields, example, printable
 from ops.cli.times import as_past_moment
 from ops.maintenance.apply import applied
 from settings import load
@@ -30,7 +30,7 @@ from stores.project import DEFAULT_MONTHLY_LIMIT, Plan, Project, iso, linked
 from stores.projects import Projects
 from stores.rules import documented
 
-LIMIT: Final = click.IntRange(1, 10**15)
+LIMIT: Final = Whole(1, 10**15)
 
 
 def _as_name(text: str) -> str:
@@ -125,7 +125,7 @@ def limit(config: Path, /, project_id: int, monthly_limit: int) -> None:
 
 @projects.command("thresholds", epilog=example("projects thresholds 434735 80 100"))
 @click.argument("project_id", type=PROJECT_ID)
-@click.argument("percentages", nargs=-1, type=click.IntRange(1, 1000))
+@click.argument("percentages", nargs=-1, type=Whole(1, 1000))
 @click.pass_obj
 def thresholds(config: Path, /, project_id: int, percentages: tuple[int, ...]) -> None:
     """Alert when PROJECT_ID reaches PERCENTAGES of its limit, from this UTC month on; none given, never.
@@ -161,7 +161,7 @@ def snapshots(config: Path, /, project_id: int, hours: int | None) -> None:
 
 @projects.command("allow", epilog=example("projects allow acme-shop 2"))
 @click.argument("notifly_project", type=_as_name)
-@click.argument("max_projects", metavar="N", type=click.IntRange(1))
+@click.argument("max_projects", metavar="N", type=Whole(1))
 @click.pass_obj
 def allow(config: Path, /, notifly_project: str, max_projects: int) -> None:
     """Let NOTIFLY_PROJECT have N Amplitude projects linked at a time; without this it may have one."""

@@ -17,16 +17,14 @@ from rich.text import Text
 from ops.answers.replayed import State
 from ops.answers.replays import replays
 from ops.cli.letter_filters import filtered, where
-from ops.cli.terminal import as_json_option, cell, example, waiting
+from ops.cli.terminal import Whole, as_json_option, cell, example, waiting
 from ops.cli.times import since_option
 from ops.maintenance.replay import Letters, put
 from settings import load
 
 
 @click.command("replay", epilog=example("dead-letters replay --reason unknown_project --project 434735 --dry-run"))
-@click.option(
-    "--rate", default=500, show_default=True, type=click.IntRange(1), help="Records per second, at most."
-)
+@click.option("--rate", default=500, show_default=True, type=Whole(1), help="Records per second, at most.")
 @click.option("--dry-run", is_flag=True, help="Only say how many there are.")
 @filtered
 @click.pass_obj

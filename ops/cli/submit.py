@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from ops.cli.terminal import config_option, example, waiting
+from ops.cli.terminal import ForFlink, config_option, example, waiting
 from ops.release import flink_home, job_zip
 from ops.release.flink_cli import FlinkError, call, submitted
 from settings import Settings, load
@@ -27,11 +27,12 @@ _SECONDS = 600
 
 
 @click.command(
+    cls=ForFlink,
     epilog=example(
         "submit --config job.toml -- -p 2 -D execution.checkpointing.dir=s3://BUCKET/checkpoints",
         "submit --config job.toml -- -m HOST:8081 -s s3://BUCKET/savepoints/savepoint-…",
         "submit --config job.toml --job export",
-    )
+    ),
 )
 @config_option
 @click.option("--job", type=click.Choice(JOBS), default=JOBS[0], show_default=True, help="Which one.")

@@ -17,13 +17,36 @@ import click
 import msgspec
 from rich.text import Text
 
-from errors import OneLineError
+from errors import OneLineError, is_full
 
 if TYPE_CHECKING:
     from ops.answers.steps import Step
 
 _F = TypeVar("_F", bound=Callable[..., Any])
-PROJECT_ID: Final = click.IntRange(0, 2**63 - 1)
+
+
+class Whole(click.IntRange):
+    """A whole number within bounds; what is none is refused in words that say what is wanted."""
+
+    name = "number"
+
+    def __init__(self, least: int, most: int | None = None, wanted: str = "") -> None:
+        super().__init__(least, most)
+        self._bounds = f"{least} or more" if most is None else f"{least} to {most}"
+        self._wanted = wanted
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number. Raises BadParameter."""
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter:
+            self.fail(f"{value!r} is not {self._wanted or f'a whole number, {self._bounds}'}", param, ctx)
+
+    def _describe_range(self) -> str:
+        return "" if self._wanted else self._bounds
+
+
+PROJECT_ID: Final = Whole(0, 2**63 - 1, "a project id of Amplitude, such as 434735")
 """Amplitude's project id, as `udfs.attribute` takes it."""
 
 
@@ -99,6 +122,20 @@ def example(*lines: str) -> str:
     return "\n".join(("\b", f"{noun}:", *(f"  amplitude-bridge {line}" for line in lines)))
 
 
+class ForFlink(click.Command):
+    """A command whose words behind `--` are options of `flink run`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Say where those stand, to somebody who has left the `--` out."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            if error.possibilities:
+                raise
+            words = f"{error.message.rstrip('.')} (options of `flink run` stand behind --, as in: -- -m HOST:8081)"
+            raise click.NoSuchOption(error.option_name, words, ctx=ctx) from None
+
+
 class Commands(click.Group):
     """A group with the option `--config`, which may stand before and behind each of its commands."""
 
@@ -159,6 +196,14 @@ def one_line_errors(program: str) -> Iterator[None]:
         sys.exit(130)
     except OneLineError as error:
         click.echo(f"{program}: {error}", err=True)
+        sys.exit(2)
+    except OSError as error:
+        if not is_full(error):
+            raise
+        where = error.filename or f"a file of {Path.cwd()}"
+        click.echo(
+            f"{program}: {where} cannot be written: {error.strerror}: make room, then repeat this", err=True
+        )
         sys.exit(2)
 
 

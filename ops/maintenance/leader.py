@@ -13,7 +13,7 @@ from typing import Final
 from errors import OneLineError
 from settings import Settings
 from stores.errors import StoreError
-from stores.leases import Lease, LeaseLostError, Leases
+from stores.leases import Lease, LeaseLostError, Leases, killed
 
 _VALID: Final = 60  # seconds
 _STAND_BY: Final = 15  # seconds
@@ -32,7 +32,7 @@ class Leader:
         """Take the lease. Raises StoreError in one line when another process has it."""
         self.leases.create()
         held, now = self.leases.current()
-        free = held is None or held.left(now) < timedelta(0) or _killed(held)
+        free = held is None or held.left(now) < timedelta(0) or killed(held)
         if not (free and self.leases.take(self.lease, held)):
             holder, ago = (held.job_id, round(held.idle(now).total_seconds())) if held else ("another process", 0)
             msg = (
@@ -77,17 +77,3 @@ def stand_by(
                 log.info("%s", error)
             trouble = said
         stopped.wait(_STAND_BY)
-
-
-def _killed(holder: Lease) -> bool:
-    """Whether the holder was a process of this machine that is no more: its lease need not run out first."""
-    host, _, pid = holder.job_id.rpartition(":")
-    if host != socket.gethostname():
-        return False
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    return False

@@ -16,6 +16,7 @@ from typing import IO, Final
 
 import urllib3
 
+from errors import is_full
 from stores.amplitude.http import AmplitudeError, Keys, PassingError, Reading, patiently
 
 URLS: Final = {
@@ -56,7 +57,8 @@ class ExportApi:
         for hour in wanted:
             archive = folder / f"{hour:%Y-%m-%d_%H}.zip"
             if not archive.exists():
-                patiently(f"{hour:%Y-%m-%dT%H}", partial(self._fetch, hour, archive), self._sleep)
+                with _written(folder):
+                    patiently(f"{hour:%Y-%m-%dT%H}", partial(self._fetch, hour, archive), self._sleep)
             yield archive
 
     def _fetch(self, hour: datetime, archive: Path) -> None:
@@ -97,6 +99,20 @@ def _write(answer: urllib3.BaseHTTPResponse, file: IO[bytes]) -> None:
     if not zipfile.is_zipfile(file):  # its directory stands at its end: what is cut off has none
         msg = "the archive was cut off"
         raise PassingError(msg)
+
+
+@contextmanager
+def _written(folder: Path) -> Iterator[None]:
+    """What is written within it. Raises AmplitudeError where there is no room."""
+    try:
+        yield
+    except OSError as error:
+        if not is_full(error):
+            raise
+        msg = (
+            f"{folder} cannot be written: {error.strerror}: make room, or name another --folder, then repeat this"
+        )
+        raise AmplitudeError(msg) from None
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from lab import run
 from lab.proofs import verdict
 from lab.sample import generator
 from lab.sample.feed import Feed
-from lab.stack import privacy_api
+from lab.stack.amplitude.deletions import PATH
 from lab.stack.local import Stack
 from lab.stack.machine import Ports
 from lab.stack.patience import scaled, wait_until
@@ -29,6 +29,7 @@ from stores.history import history_of
 from stores.lake import EVENT_STORE, TABLES, Condition, Lake
 from stores.stream import Stream
 from stores.usage import UsageTable
+from tests.amplitude import running
 from tests.e2e.crash import OPTIONS, crash
 from udfs.model import EVENT_PREFIX
 
@@ -82,8 +83,10 @@ def deletions(lake: Lake, folder: Path, user: str) -> Iterator[list[str]]:
     }
     (folder / "keys").write_text("key:secret")
     job = {"day": f"{datetime.now(UTC):%Y-%m-%d}", "status": "done", "amplitude_ids": [{"amplitude_id": number}]}
-    with privacy_api.serving("key:secret", [job]) as url:
-        yield ["--from-amplitude", "--keys", str(folder / "keys"), "--endpoint", url]
+    with running(folder / "amplitude") as url:
+        (folder / "amplitude/pairs").write_text("key:secret")
+        (folder / "amplitude/deletions.json").write_text(json.dumps([job]))
+        yield ["--from-amplitude", "--keys", str(folder / "keys"), "--endpoint", f"{url}{PATH}"]
 
 
 def empty_commits(lake: Lake) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from lab.stack.amplitude.exports import PATH
 from lab.stack.proxy import Proxy
 from ops.cli.main import commands
 from stores.backfills import VALID, Backfills, Run
@@ -22,8 +23,9 @@ from stores.lake import DEAD_LETTERS, EVENT_STORE
 from stores.project import Project, linked
 from stores.projects import Projects
 from stores.stream import Stream
+from tests.amplitude import running
 from tests.builders import PROJECT, Record, event
-from tests.exports import archive, running
+from tests.exports import archive
 from tests.integration.bridge import Bridge
 
 OWNER = linked(PROJECT, "acme-shop")
@@ -133,11 +135,13 @@ def test_what_is_older_than_the_link_is_asked_about(bridge: Bridge, tmp_path: Pa
 
 def test_hours_are_fetched_put_and_their_archives_removed(bridge: Bridge, tmp_path: Path) -> None:
     Projects(bridge.settings.tables_address).add(OWNER)
-    (tmp_path / "amplitude").mkdir()
-    archive(tmp_path / f"amplitude/{DAY.replace('-', '')}T09.zip", rows(7))
     (tmp_path / "keys").write_text("a1b2:canary")
-    with running(tmp_path / "amplitude", "a1b2:canary") as url, job(bridge):
-        asked = ("--from", f"{DAY}T09", "--to", f"{DAY}T10", "--keys", str(tmp_path / "keys"), "--endpoint", url)
+    folder = tmp_path / "amplitude"
+    with running(folder) as url, job(bridge):
+        (folder / "pairs").write_text("a1b2:canary")
+        archive(folder / f"{DAY.replace('-', '')}T09.zip", rows(7))
+        given = ("--keys", str(tmp_path / "keys"), "--endpoint", f"{url}{PATH}")
+        asked = ("--from", f"{DAY}T09", "--to", f"{DAY}T10", *given)
         found = backfilled(bridge, *asked, "--folder", str(tmp_path / "fetched"))
     assert (found["put"], found["residual"]) == (7, 0)
     assert hour(found) == (7, 7, 0, 0, 0, 0)

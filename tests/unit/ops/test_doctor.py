@@ -1,5 +1,7 @@
 """The rules of `doctor`."""
 
+import socket
+import subprocess
 import threading
 import time
 from datetime import UTC, datetime, timedelta
@@ -8,14 +10,18 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from lab.stack.patience import scaled
 from ops.answers.doctor import (
     Health,
+    backfills_step,
     checkpoints_step,
     clocks_step,
+    destinations_step,
     disk_step,
     files_step,
     maintain_step,
     watch_step,
 )
 from ops.answers.steps import State, Step, side_by_side
+from stores.backfills import Run
+from stores.destinations import Destination
 from stores.errors import StoreError
 from stores.flink import Checkpoint, Checkpoints
 from stores.lake import Totals
@@ -163,3 +169,31 @@ def test_who_maintains_the_tables_is_known_by_the_lease(age: int, state: State, 
     found = maintain_step(Lease("host:17", "", 60, seen), NOW)
     assert (found.state, found.words) == (state, words)
     assert maintain_step(None, NOW).state == "not checked"
+
+
+def run(project_id: int, holder: str, seen: float, ended: str | None = None) -> Run:
+    at = (NOW - timedelta(seconds=seen)).isoformat()
+    return Run(project_id, holder, "export.zip", "", "2026-03-15T10:00:00+00:00", at, put=1200, ended_at=ended)
+
+
+def test_a_backfill_that_was_cut_off_is_named_and_one_that_runs_or_has_ended_is_not() -> None:
+    well = [run(1, "lena@host:1", 10), run(2, "", 9_000, ended="2026-03-15T09:00:00+00:00")]
+    assert backfills_step(well, NOW) == Step("backfills", "ok", "1 run, and none was cut off")
+    found = backfills_step([*well, run(3, "lena@host:2", 31), run(4, "", 5)], NOW)
+    one = "(1,200 records put, begun 2026-03-15T10:00)"
+    assert (found.state, found.words) == ("warning", f"cut off before its end: of project 3 {one}, 4 {one}")
+
+
+def test_a_destination_that_amplitude_refuses_is_named() -> None:
+    well = [Destination(1, "us", b"", "abcd"), Destination(2, "us", b"", "abcd", "paused")]
+    assert destinations_step([]) == Step("destinations", "ok", "none is set")
+    assert destinations_step(well) == Step("destinations", "ok", "1 ok, 1 paused")
+    refused = Destination(3, "eu", b"", "abcd", "auth_error", "2026-03-15T10:00:00.000+00:00", "Invalid API key")
+    assert destinations_step([*well, refused]).words == "3 is auth_error since 2026-03-15T10:00: Invalid API key"
+
+
+def test_whose_process_on_this_machine_is_gone_need_not_run_out_first() -> None:
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    found = maintain_step(Lease(f"{socket.gethostname()}:{gone.pid}", "", 60, NOW.isoformat()), NOW)
+    assert (found.state, found.fix) == ("failed", "start it again: amplitude-bridge maintain --watch")

@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from ops.cli.main import commands
+from tests.cases import each
 
 SLOW = ("boto3", "pandas", "pyarrow", "pydantic", "pyiceberg", "sqlalchemy")
 HELP = f"""
@@ -92,3 +93,22 @@ def test_a_watch_takes_no_table() -> None:
     done = CliRunner().invoke(commands, ["maintain", "--watch", "--table", "events"])
     assert done.exit_code == 2
     assert "leave out --table, --erased and --json" in done.output
+
+
+@each(
+    ("words", "says"),
+    [
+        (["maintain", "-m", "HOST:8081"], "-m' (options of `flink run` stand behind --, as in: -- -m HOST:8081)"),
+        (["maintain", "--tabel", "events"], "'--tabel'. (Did you mean one of: '--help', '--table'?)"),
+        (
+            ["backfill", "abc", "export.zip"],
+            "'PROJECT_ID': 'abc' is not a project id of Amplitude, such as 434735",
+        ),
+        (["backfill", "--share", "x", "1"], "'--share': 'x' is not a valid number, such as 0.25."),
+        (["dead-letters", "list", "--limit", "x"], "'--limit': 'x' is not a whole number, 1 to 10000"),
+    ],
+)
+def test_a_wrong_word_says_what_is_wanted(words: list[str], says: str) -> None:
+    done = CliRunner().invoke(commands, words)
+    assert done.exit_code == 2
+    assert done.output.splitlines()[-1].endswith(says)

@@ -232,10 +232,10 @@ REFUSED = {
         "Invalid value for 'NOTIFLY_PROJECT': 'acme\\nshop' is no name of a Notifly project: it is empty, or has "
         "blanks around it or control characters",
     ),
-    "no place at all": (["allow", "acme", "0"], "Invalid value for 'N': 0 is not in the range x>=1."),
+    "no place at all": (["allow", "acme", "0"], "Invalid value for 'N': '0' is not a whole number, 1 or more"),
     "an id beyond a long": (
         ["show", str(2**63)],
-        f"Invalid value for 'PROJECT_ID': {2**63} is not in the range 0<=x<={2**63 - 1}.",
+        f"Invalid value for 'PROJECT_ID': '{2**63}' is not a project id of Amplitude, such as 434735",
     ),
 }
 
