@@ -28,4 +28,4 @@ def archive(path: Path, rows: Iterable[Mapping[str, Any]], project_id: int = PRO
 
 def add(made: zipfile.ZipFile, name: str, lines: Sequence[bytes]) -> None:
     """A gzipped file of lines."""
-    made.writestr(name, gzip.compress(b"".join(line + b"\n" for line in lines)))
+    made.writestr(name, gzip.compress(b"".join(line + b"\n" for line in lines), mtime=0))

@@ -157,7 +157,7 @@ def _unzipped(data: bytes) -> Opened:
     except Exception:
         if _may_be_readable(data) or (len(data) < LOCAL_HEADER.size and GOES_ON.search(data, 1)):
             raise UnclearError from None
-        return [], [Fault("zip_invalid")], 0
+        return [], [*_told_by_a_header_alone(data), Fault("zip_invalid")], 0
     if not _is_undamaged(alone, archive.infolist()):
         raise UnclearError
     large = [Fault("envelope_too_large")] * any(len(content) > room for content, room in members)
@@ -195,6 +195,14 @@ def _may_be_readable(data: bytes) -> bool:
         return False
     *_, name, extra = LOCAL_HEADER.unpack_from(data)
     return LOCAL_HEADER.size + name + extra < len(data)
+
+
+def _told_by_a_header_alone(data: bytes) -> list[Fault]:
+    """That its file is encrypted, or packed in another way."""
+    if data.startswith(b"PK\x05\x06") or len(data) < LOCAL_HEADER.size:
+        return []
+    flags, method, *_ = LOCAL_HEADER.unpack_from(data)
+    return [Fault("compression_unknown")] if flags & 1 or method not in (0, 8) else []
 
 
 def _is_undamaged(data: bytes, files: list[zipfile.ZipInfo]) -> bool:

@@ -79,7 +79,7 @@ def stored(name: str, content: bytes) -> bytes:
         (gzip.compress(VALID, mtime=0)[:9], [Fault("gzip_invalid")]),
         (gzip.compress(VALID)[:-1], [VALID, Fault("gzip_invalid")]),
         (b"PK\x03\x04", [Fault("zip_invalid")]),
-        (b"PK\x03\x04" + gzip.compress(VALID), [Fault("zip_invalid")]),
+        (b"PK\x03\x04" + gzip.compress(VALID), [Fault("compression_unknown"), Fault("zip_invalid")]),
         (b"PK\x05\x06", [Fault("zip_invalid")]),
         (stored("folder/", b""), [Fault("empty")]),
         (envelopes.KPL_MAGIC + bytes(20), [Fault("kpl_invalid")]),
