@@ -13,7 +13,7 @@ from lab.stack.patience import wait_until
 from stores.amplitude import Response, Uploads
 from tests.amplitude import running
 from udfs.export.answers import State
-from udfs.export.sender import DEADLINE, Due, Outcome, Sender
+from udfs.export.sender import DEADLINE, LIMITS, Due, Outcome, Sender
 
 PROJECTS = range(1, 21)
 HANGS = 20
@@ -90,3 +90,16 @@ def test_one_projects_host_hangs_and_the_others_are_as_fast_as_before(amplitude:
     taken = [json.loads(line) for line in (folder / "taken.jsonl").read_text().splitlines()]
     of_others = [one["insert_id"] for one in taken if one["api_key"] != key(HANGS)]
     assert len(of_others) == 68 * 20 * (len(PROJECTS) - 1)
+
+
+def test_http_v2_takes_a_megabyte_a_request(amplitude: tuple[str, Path]) -> None:
+    endpoint, folder = amplitude
+    target = Project(Uploads(endpoint, "http_v2"), 1)
+    sender = Sender(lambda: {1: target}, LIMITS["http_v2"])
+    made = {"event_type": "e", "user_id": "u", "event_properties": {"text": "가" * 1_000}}
+    rows = [
+        Due(1, json.dumps(made | {"insert_id": str(at)}, ensure_ascii=False).encode(), 0) for at in range(1_000)
+    ]
+    assert {one.outcome for one in sender.send(rows)} == {Outcome.ACCEPTED}
+    assert sender.requests == 4
+    assert len((folder / "taken.jsonl").read_text().splitlines()) == 1_000
