@@ -84,8 +84,10 @@ class Elements:
         fresh = set(wanted.compared()) - present
         if len(fresh) == len(wanted.elements):
             return wanted
+        if not fresh:
+            return _NOTHING
         found: dict[Canonical, Raw] = {}
-        for spelled, element in zip(wanted.compared() if fresh else (), wanted.elements, strict=False):
+        for spelled, element in zip(wanted.compared(), wanted.elements, strict=True):
             if spelled in fresh:
                 found.setdefault(spelled, element)
         return Run(list(found.values()), list(found))
