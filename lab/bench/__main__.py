@@ -6,11 +6,24 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from lab.bench import alerts, decode, export, figures, latency, lists, maintain, processes, sender, users, writes
+from lab.bench import (
+    alerts,
+    decode,
+    export,
+    figures,
+    latency,
+    lists,
+    maintain,
+    processes,
+    profiles,
+    sender,
+    users,
+    writes,
+)
 from lab.bench.figures import Figure
 from ops.cli.terminal import one_line_errors, stop_on_signals
 
-WHICH = ("latency", "decode", "users", "writes", "alerts", "maintain", "sender", "export")
+WHICH = ("latency", "decode", "users", "writes", "alerts", "maintain", "sender", "export", "profiles")
 POSITIVE = click.IntRange(1)
 
 
@@ -59,6 +72,8 @@ def main(  # noqa: PLR0913  by name
         found += sender.measure(progress.print)
     if which in {"export", "all"}:
         found += export.measure(progress.print)
+    if which in {"profiles", "all"}:
+        found += profiles.measure(progress.print)
     figures.show(found, console)
     if json_path:
         figures.write(found, machine, json_path)

@@ -1,8 +1,10 @@
 """Amplitude's profiles with the keys of the table `profile_sources`, as settings have it."""
 
 from settings import Settings
+from stores.amplitude.bucket import Quotas
 from stores.amplitude.profiles import THREADS, Limits, Profiles, Source
 from stores.amplitude.user_profile import UserProfileApi
+from stores.profile_limits import ProfileLimits
 from stores.profile_sources import ProfileSources
 from stores.seal import seal_of
 
@@ -16,5 +18,7 @@ def profiles_of(settings: Settings) -> Profiles:
         found = table.get(project_id)
         return Source(seal.open(project_id, found.secret_key, "amplitude-profile set"), found.organisation)
 
-    limits = Limits(asked.fresh_seconds, asked.stale_seconds, asked.users, asked.requests_per_minute)
-    return Profiles(source_of, UserProfileApi(asked.endpoint, asked.timeout_seconds, THREADS), limits)
+    limits = Limits(asked.fresh_seconds, asked.stale_seconds, asked.users)
+    api = UserProfileApi(asked.endpoint, asked.timeout_seconds, THREADS)
+    shared = ProfileLimits(settings.tables_address, asked.requests_per_minute)
+    return Profiles(source_of, api, limits, quotas=Quotas(shared.take, shared.pause))

@@ -16,6 +16,7 @@ from ops.cli.terminal import PROJECT_ID, WithDefault, as_json_option, cell, echo
 from settings import load
 from stores.amplitude.http import AmplitudeError
 from stores.amplitude.user_profile import AmplitudeProfile, User, Wanted
+from stores.profile_limits import ProfileLimits
 from stores.profile_sources import ProfileSource, ProfileSources
 from stores.projects import Projects
 from stores.seal import seal_of
@@ -120,6 +121,7 @@ def set_source(
     sealed = seal_of(settings.export.seal_keys_file).seal(project_id, key)
     table = ProfileSources(settings.tables_address)
     table.create()
+    ProfileLimits(settings.tables_address, settings.amplitude_profiles.requests_per_minute).create()
     table.set(ProfileSource(project_id, sealed, key[-4:], organisation or str(project_id)))
     click.echo(f"Amplitude's profiles of project {project_id} are asked for with key …{key[-4:]}")
 

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Final, Literal, NamedTuple, TypeVar
 
 from errors import OneLineError
-from stores.amplitude.bucket import Bucket
+from stores.amplitude.bucket import Buckets, Quotas
 from stores.amplitude.user_profile import (
     AmplitudeProfile,
     KeyRefusedError,
@@ -30,10 +30,14 @@ _AT_ONCE: Final = 8
 """Requests of an organisation that have no answer yet: one that hangs leaves threads to the others."""
 _SOURCE_SECONDS: Final = 15.0
 """How long a source counts, or that there is none, or that its key is refused."""
+_TRY_SECONDS: Final = 1.0
+"""How often a project that fails is tried for those who have an old answer."""
 _PAUSE_SECONDS: Final = 10.0
 """After Amplitude's own word that an organisation asks too much: others of its programs ask too."""
 
+_MAY_PASS: Final = (ThrottledError, UnavailableError, StoreError)
 _T = TypeVar("_T")
+_Key = tuple[int, User, Wanted]
 Ask = Callable[[int, str, User, Wanted], AmplitudeProfile | None]
 """Asks Amplitude: `UserProfileApi`."""
 Way = Literal["hit", "asked", "joined", "stale", "failed"]
@@ -101,17 +105,23 @@ class Cache:
 class _Lane:
     """What the projects of an organisation share."""
 
-    def __init__(self, organisation: str, per_minute: int) -> None:
-        self._organisation, self._bucket = organisation, Bucket(per_minute)
-        self._places = asyncio.Semaphore(_AT_ONCE)
+    def __init__(self, organisation: str, quotas: Quotas) -> None:
+        self._organisation, self._quotas = organisation, quotas
+        self._places, self._taking = asyncio.Semaphore(_AT_ONCE), asyncio.Lock()
 
     @asynccontextmanager
-    async def place(self, clock: Callable[[], float], patience: float) -> AsyncIterator[Bucket]:
-        """Wait for one of the places and a token, `patience` seconds in all; the bucket.
+    async def place(self, threads: ThreadPoolExecutor, patience: float) -> AsyncIterator[None]:
+        """Wait for a token, then for one of the places, `patience` seconds for each.
 
-        Raises UnavailableError, ThrottledError.
+        Raises ThrottledError, UnavailableError, StoreError.
         """
-        by = clock() + patience
+        take = partial(self._quotas.take, self._organisation, patience)
+        async with self._taking:
+            wait = await asyncio.get_running_loop().run_in_executor(threads, take)
+        if wait is None:
+            msg = f"organisation {self._organisation} has used up its requests to Amplitude of this minute"
+            raise ThrottledError(msg)
+        await asyncio.sleep(wait)
         try:
             async with asyncio.timeout(patience):
                 await self._places.acquire()
@@ -119,12 +129,7 @@ class _Lane:
             msg = f"{_AT_ONCE} requests of organisation {self._organisation} have no answer yet"
             raise UnavailableError(msg) from None
         try:
-            wait = self._bucket.take(clock(), max(0.0, by - clock()))
-            if wait is None:
-                msg = f"organisation {self._organisation} has used up its requests to Amplitude of this minute"
-                raise ThrottledError(msg)
-            await asyncio.sleep(wait)
-            yield self._bucket
+            yield
         finally:
             self._places.release()
 
@@ -138,34 +143,48 @@ class Profiles:
         ask: Ask,
         limits: Limits = Limits(),  # noqa: B008  frozen
         clock: Callable[[], float] = time.monotonic,
+        quotas: Quotas | None = None,
     ) -> None:
-        """`source_of` gives a project's source or raises OneLineError; it may wait, and is called in a thread."""
+        """`source_of` gives a project's source or raises OneLineError; it may wait, and is called in a thread.
+
+        Without `quotas` this process asks alone.
+        """
         self._source_of, self._ask, self._limits, self._clock = source_of, ask, limits, clock
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="amplitude-profiles")
         self._caches = defaultdict[int, Cache](lambda: Cache(limits.users))
+        alone = Buckets(limits.per_minute, clock)
+        self._quotas = quotas or Quotas(alone.take, alone.pause)
         self._lanes: dict[str, _Lane] = {}
         self._sources: dict[int, tuple[Source | OneLineError, float]] = {}
-        self._flights: dict[tuple[int, User, Wanted], asyncio.Task[AmplitudeProfile | None]] = {}
+        self._flights: dict[_Key, asyncio.Task[AmplitudeProfile | None]] = {}
+        self._failing: dict[int, float] = {}
         self.counts: Counter[Way] = Counter()
 
     async def get(self, project_id: int, user: User, *, deadline: float, wanted: Wanted = Wanted()) -> Found:  # noqa: B008  frozen
         """What Amplitude knows of a user, within `deadline` seconds.
 
         Look-ups of the same user share a request, which goes on behind their deadlines and fills the cache. Where
-        Amplitude has no answer, or the limit no request left, an answer that was kept counts for longer. Raises
+        Amplitude has no answer, or the limit no request left, an answer that was kept counts for longer, and is
+        given at once until a request succeeds. Raises
         ThrottledError, UnavailableError or StoreError where there is none, KeyRefusedError, AmplitudeError.
         """
+        key = (project_id, user, wanted)
         kept = self._caches[project_id].get((user, wanted))
-        age = self._clock() - kept.at if kept else 0.0
+        age = self._clock() - kept.at if kept else float("inf")
         if kept and age < self._limits.fresh_seconds:
             return self._counted("hit", kept.profile, age)
+        if age >= self._limits.fresh_seconds + self._limits.stale_seconds:
+            kept = None
+        if kept and project_id in self._failing:
+            if self._clock() - self._failing[project_id] >= _TRY_SECONDS:
+                self._failing[project_id] = self._clock()
+                self._begin(key, patience=0)
+            return self._counted("stale", kept.profile, age)
         try:
-            return await self._asked(project_id, user, wanted, deadline)
+            return await self._asked(key, deadline)
         except OneLineError as error:
-            age = self._clock() - kept.at if kept else 0.0
-            may_pass = isinstance(error, (ThrottledError, UnavailableError, StoreError))
-            if kept and may_pass and age < self._limits.fresh_seconds + self._limits.stale_seconds:
-                return self._counted("stale", kept.profile, age)
+            if kept and isinstance(error, _MAY_PASS):
+                return self._counted("stale", kept.profile, self._clock() - kept.at)
             self.counts["failed"] += 1
             raise
 
@@ -177,25 +196,32 @@ class Profiles:
         self.counts[way] += 1
         return Found(profile, age)
 
-    async def _asked(self, project_id: int, user: User, wanted: Wanted, deadline: float) -> Found:
-        key = (project_id, user, wanted)
+    async def _asked(self, key: _Key, deadline: float) -> Found:
         way: Way = "joined" if key in self._flights else "asked"
-        if way == "asked":
-            # whoever waits for a token has as long again for the answer
-            started = asyncio.create_task(self._flight(*key, patience=deadline / 2))
-            self._flights[key] = started
-            started.add_done_callback(partial(self._landed, key))
+        flight = self._begin(
+            key, patience=deadline / 2
+        )  # whoever waits for a token has as long again for the answer
         try:
             async with asyncio.timeout(deadline):
-                return self._counted(way, await asyncio.shield(self._flights[key]))
+                return self._counted(way, await asyncio.shield(flight))
         except TimeoutError:
+            self._failing.setdefault(key[0], self._clock())
             msg = f"Amplitude has not answered within {deadline:g} s: try again, or allow more"
             raise UnavailableError(msg) from None
 
-    def _landed(self, key: tuple[int, User, Wanted], done: asyncio.Task[AmplitudeProfile | None]) -> None:
+    def _begin(self, key: _Key, patience: float) -> asyncio.Task[AmplitudeProfile | None]:
+        """The request for a user, which is made unless one is under way."""
+        if key not in self._flights:
+            self._flights[key] = asyncio.create_task(self._flight(*key, patience=patience))
+            self._flights[key].add_done_callback(partial(self._landed, key))
+        return self._flights[key]
+
+    def _landed(self, key: _Key, done: asyncio.Task[AmplitudeProfile | None]) -> None:
         del self._flights[key]
-        if not done.cancelled():
-            done.exception()  # nobody may be left who would hear of it
+        if not done.cancelled() and isinstance(done.exception(), _MAY_PASS):
+            self._failing[key[0]] = self._clock()
+        else:
+            self._failing.pop(key[0], None)
 
     async def _flight(
         self, project_id: int, user: User, wanted: Wanted, patience: float
@@ -203,13 +229,13 @@ class Profiles:
         source = await self._source(project_id)
         lane = self._lanes.get(source.organisation)
         if lane is None:
-            lane = self._lanes[source.organisation] = _Lane(source.organisation, self._limits.per_minute)
-        async with lane.place(self._clock, patience) as bucket:
+            lane = self._lanes[source.organisation] = _Lane(source.organisation, self._quotas)
+        async with lane.place(self._threads, patience):
             ask = partial(self._ask, project_id, source.secret_key, user, wanted)
             try:
                 profile = await self._in_thread(ask)
             except ThrottledError:
-                bucket.pause(self._clock() + _PAUSE_SECONDS)
+                await self._in_thread(partial(self._quotas.pause, source.organisation, _PAUSE_SECONDS))
                 raise
             except KeyRefusedError as error:
                 self._sources[project_id] = error, self._clock()

@@ -21,6 +21,7 @@ from lab.proofs import verdict
 from lab.sample import generator
 from lab.sample.feed import Feed
 from lab.stack.amplitude.deletions import PATH
+from lab.stack.amplitude.process import running
 from lab.stack.local import Stack
 from lab.stack.machine import Ports
 from lab.stack.patience import scaled, wait_until
@@ -29,7 +30,6 @@ from stores.history import history_of
 from stores.lake import EVENT_STORE, TABLES, Condition, Lake
 from stores.stream import Stream
 from stores.usage import UsageTable
-from tests.amplitude import running
 from tests.e2e.crash import OPTIONS, crash
 from udfs.model import EVENT_PREFIX
 

@@ -4,22 +4,25 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
+from lab.stack.amplitude.process import running
 from lab.stack.amplitude.profiles import PER_MINUTE
 from ops.answers.amplitude_profiles import profiles_of
 from ops.cli.main import commands
 from settings import load, parse
 from stores.amplitude.profiles import Found, Limits, Profiles, Source
 from stores.amplitude.user_profile import ThrottledError, UnavailableError, User, UserProfileApi, Wanted
+from stores.dynamodb import TablesAddress
+from stores.profile_limits import ProfileLimits
 from stores.profile_sources import ProfileSources
 from stores.project import linked
 from stores.projects import Projects
-from tests.amplitude import running
 
 SHOP, SECRET = 434735, "fedcba9876543210canary9876543210"
 MINA = {
@@ -163,6 +166,24 @@ def test_amplitudes_own_limit_ends_what_another_program_has_begun(amplitude: tup
     found = asyncio.run(looked_up(of, PER_MINUTE + 100))
     of.close()
     assert Counter(type(one) for one in found) == {Found: PER_MINUTE, ThrottledError: 100}
+
+
+def test_processes_share_an_organisations_limit(tmp_path: Path, dynamodb_endpoint: str) -> None:
+    address = TablesAddress("eu-west-1", dynamodb_endpoint, f"{tmp_path.name}-")
+    apart = [ProfileLimits(address, 600) for _ in range(3)]
+    apart[0].create()
+    with ThreadPoolExecutor(3) as pool:
+        taken = pool.map(lambda one: [one.take("acme", 0) for _ in range(60)], apart)
+    begin_tokens, flowing = 60, 9 * 20  # within the 20 s that this may take
+    given = [wait for waits in taken for wait in waits if wait is not None]
+    assert begin_tokens <= len(given) <= begin_tokens + flowing
+    assert set(given) == {0}
+    assert apart[0].take("other", 0) == 0
+    apart[1].pause("acme", 30)
+    assert apart[2].take("acme", 0) is None
+    wait = apart[2].take("acme", 60)
+    assert wait is not None
+    assert 28 < wait <= 31
 
 
 @pytest.mark.parametrize("fault", ["500 1", "cut 1", "slow=2 1"])

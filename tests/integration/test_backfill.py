@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from lab.stack.amplitude.exports import PATH
+from lab.stack.amplitude.process import running
 from lab.stack.proxy import Proxy
 from ops.cli.main import commands
 from stores.backfills import VALID, Backfills, Run
@@ -23,7 +24,6 @@ from stores.lake import DEAD_LETTERS, EVENT_STORE
 from stores.project import Project, linked
 from stores.projects import Projects
 from stores.stream import Stream
-from tests.amplitude import running
 from tests.builders import PROJECT, Record, event
 from tests.exports import archive
 from tests.integration.bridge import Bridge

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from lab.stack.amplitude.process import running
 from lab.stack.process import free_port
 from ops.cli.main import commands
 from settings import Settings, load
@@ -17,7 +18,6 @@ from stores.amplitude import Uploads
 from stores.destinations import Destinations
 from stores.project import linked
 from stores.projects import Projects
-from tests.amplitude import running
 from udfs.export.answers import Refused
 from udfs.export.deliver import deliver
 

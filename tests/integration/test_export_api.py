@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from lab.stack.amplitude.exports import PATH
+from lab.stack.amplitude.process import running
 from lab.stack.process import free_port
 from stores.amplitude.exports import ExportApi, hours
 from stores.amplitude.http import AmplitudeError, Keys, keys
-from tests.amplitude import running
 from tests.builders import PROJECT, event
 from tests.exports import archive
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from lab.stack.amplitude.exports import PATH
+from lab.stack.amplitude.process import running
 from lab.stack.patience import scaled
 from ops.maintenance.keeper import maintainer
 from stores.cohorts import CohortMembers, Cohorts
@@ -18,7 +19,6 @@ from stores.lake import EVENT_STORE
 from stores.leases import Leases
 from stores.profiles import Profiles
 from stores.projects import Projects
-from tests.amplitude import running
 from tests.builders import PROJECT, Record, event
 from tests.exports import archive
 from tests.integration.bridge import Bridge

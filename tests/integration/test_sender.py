@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from lab.stack.amplitude.process import running
 from lab.stack.patience import wait_until
 from stores.amplitude import Response, Uploads
-from tests.amplitude import running
 from udfs.export.answers import State
 from udfs.export.sender import DEADLINE, LIMITS, Due, Outcome, Sender
 

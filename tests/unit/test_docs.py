@@ -145,6 +145,7 @@ def test_every_attribute_in_dynamodb_is_documented(name: str, module: str, patte
         ("erasures", {*Erasure._fields, "receipt"}),
         ("destinations", set(Destination._fields)),
         ("profile_sources", set(ProfileSource._fields)),
+        ("profile_limits", set(re.findall(r'"(\w+)": \w+', text("stores/profile_limits.py")))),
     ],
 )
 def test_every_attribute_of_an_item_is_documented(name: str, attributes: set[str]) -> None:

@@ -184,6 +184,25 @@ def test_where_amplitude_has_no_answer_an_old_one_counts_for_longer(error: OneLi
     looked_up(look, Limits(stale_seconds=100))
 
 
+def test_while_amplitude_fails_nobody_waits_who_has_an_old_answer() -> None:
+    async def look(profiles: Profiles, amplitude: Amplitude, clock: Clock) -> None:
+        await profiles.get(SHOP, MINA, deadline=5)
+        amplitude.go.clear()
+        clock.now = 300
+        await profiles.get(SHOP, MINA, deadline=0.05)
+        begin = time.monotonic()
+        for _ in range(20):
+            assert (await profiles.get(SHOP, MINA, deadline=0.05)).age == 300
+        assert time.monotonic() - begin < 0.05
+        assert len(amplitude.asked) == 2
+        amplitude.go.set()
+        while (await profiles.get(SHOP, MINA, deadline=5)).age:
+            await asyncio.sleep(0.01)
+        assert profiles.counts["stale"] >= 21
+
+    looked_up(look)
+
+
 def test_a_key_that_was_taken_back_ends_all_answers_and_is_not_tried_at_every_look_up() -> None:
     async def look(profiles: Profiles, amplitude: Amplitude, clock: Clock) -> None:
         await profiles.get(SHOP, MINA, deadline=5)
