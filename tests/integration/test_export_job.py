@@ -1,5 +1,6 @@
 """The export job's real graph on a mini cluster: files for the stream, a test's sender, all else real."""
 
+import re
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -14,6 +15,7 @@ from pyflink.datastream import StreamExecutionEnvironment
 from jobs.export import ends, graph
 from jobs.export.submit import create_tables
 from jobs.gateway import table_environment
+from jobs.stages import operators
 from ops.answers.export_ledger import unbalanced
 from stores.destinations import Destination, Destinations
 from stores.lake import DELIVERIES, EXPORT_DEAD_LETTERS, EXPORT_LEDGER, OUTBOX, Lake
@@ -22,6 +24,7 @@ from stores.projects import Projects
 from tests.builders import OTHER_PROJECT, PROJECT
 from tests.integration import cluster
 from tests.integration.cluster import Arrival, Place
+from tests.integration.test_operators import retention_ms
 from udfs.export.redelivery import Redelivery, record
 from udfs.export.sender import Answer, Due, Outcome
 
@@ -64,7 +67,7 @@ def arrivals(*payloads: bytes, at: datetime = AT) -> list[Arrival]:
     return [Arrival(payload, at, "shard-0", str(n)) for n, payload in enumerate(payloads)]
 
 
-def running_job(where: Place, asked: Path) -> Any:
+def built(where: Place, asked: Path) -> StreamExecutionEnvironment:
     configuration = Configuration()
     for key, value in cluster.OPTIONS.items():
         configuration.set_string(key, value)
@@ -74,7 +77,7 @@ def running_job(where: Place, asked: Path) -> Any:
     given = ends.production(tables, where.settings, cluster.records(tables, where.records))
     given = given._replace(open_sender=partial(Sender, asked))
     graph.build(env, tables, given, timedelta(seconds=1))
-    return cluster.running(env)
+    return env
 
 
 def rows(lake: Lake, table: str) -> list[dict[str, Any]]:
@@ -97,7 +100,7 @@ def test_every_event_is_sent_once_and_ends_in_one_place(tmp_path: Path, dynamodb
         *(event("e1"), event("e1"), event("e2", "bad"), event("e3", "slow"), event("e4", project="globex")),
         *(b'{"version":1}', b"\xff"),
     ]
-    with running_job(where, asked) as job:
+    with cluster.running(built(where, asked)) as job:
         cluster.write(where.records, "first", arrivals(*put))
         cluster.until(lambda: ledger(lake).total(), lambda found: found == 23, job)
         again = [record(redelivery(row)) for row in rows(lake, OUTBOX) if row["project_id"] == PROJECT]
@@ -155,3 +158,18 @@ def waited(lake: Lake) -> list[dict[str, Any]]:
 def redelivery(row: dict[str, Any]) -> Redelivery:
     place = {name: row[name] for name in ("project_id", "arrival", "shard", "sequence")}
     return Redelivery(**place, attempt=row["attempt"] + 1, event=msgspec.Raw(row["event"]))
+
+
+def test_state_is_found_by_these_uids_and_python_runs_twice(tmp_path: Path, dynamodb_endpoint: str) -> None:
+    where = cluster.place(tmp_path, dynamodb_endpoint, [])
+    create_tables(where.settings)
+    env = built(where, tmp_path / "asked")
+    found = {operator.getUid(): operator for operator in operators(env._j_stream_execution_environment)}
+    stores = ("deliveries", "outbox", "dead-letters", "ledger")
+    assert found.keys() >= {
+        *("render-records", "first-sent-deduplicate", "count-window"),
+        *(f"{table}-{operator}" for table in stores for operator in ("writer", "committer")),
+    }
+    assert [uid for uid in found if uid.endswith("python")] == ["render-python", "deliver-python"]
+    assert [uid for uid in found if re.search(r"\d{2}|\$|_\d", uid)] == []
+    assert retention_ms(found["first-sent-deduplicate"]) == timedelta(days=8).total_seconds() * 1000

@@ -19,7 +19,7 @@ from pyflink.datastream import StreamExecutionEnvironment
 from jobs import gateway, maintain, sinks
 from lab.stack.patience import wait_until
 from ops.cli.main import commands
-from ops.maintenance import keep, keeper
+from ops.maintenance import keep, keeper, leader
 from ops.maintenance.keep import Ages, Upkeep, upkeep
 from ops.maintenance.keeper import maintainer
 from settings import Settings
@@ -156,7 +156,7 @@ def test_one_that_is_gone_is_waited_for_until_its_lease_has_run_out(place: clust
 def test_one_that_watches_stands_by_and_then_leads(
     place: cluster.Place, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keeper, "_STAND_BY", 0.2)
+    monkeypatch.setattr(leader, "_STAND_BY", 0.2)
     caplog.set_level("INFO", "maintain")
     stopped, leases = threading.Event(), Leases(place.settings.tables_address, name=MAINTAIN)
     watching = threading.Thread(target=keeper.watch, args=(place.settings, lambda _: iter(()), stopped))
