@@ -140,6 +140,7 @@ class Lake:
         # by name: without one, the driver that SQLAlchemy prefers need not be the one that is installed
         uri = address.catalog_uri.replace("postgresql://", "postgresql+psycopg2://", 1)
         properties = {"uri": uri, "warehouse": address.warehouse, "s3.region": address.s3_region}
+        properties["pool_pre_ping"] = "true"  # a process that outlives a restart of the catalog connects anew
         if address.s3_endpoint:
             properties |= {"s3.endpoint": address.s3_endpoint, "s3.force-virtual-addressing": "false"}
         if aws.emulated(address.s3_endpoint):

@@ -127,8 +127,7 @@ def _show(found: Sequence[Upkeep], *, as_json: bool) -> None:
         click.echo(json.dumps([_plain(one) for one in found], indent=2))
         return
     table = Table("table")
-    columns = ("data files", "too small", "manifests", "snapshots", "to expire", "with erased rows", "orphans")
-    for name in (*columns, "kept for restores"):
+    for name in ("data files", "too small", "manifests", "snapshots", "to expire", "orphans", "kept for restores"):
         table.add_column(name, justify="right")
     for one in found:
         after = one.after
@@ -139,11 +138,14 @@ def _show(found: Sequence[Upkeep], *, as_json: bool) -> None:
             _change(one.before.manifests, after and after.manifests),
             _change(one.before.snapshots, after and after.snapshots),
             f"{one.expire:,}",
-            _change(one.holding, one.holding_left if after else None),
             _change(one.orphans, one.orphans_left if after else None),
             f"{len(set(one.keep.values())):,}",
         )
     Console().print(table)
+    for one in found:
+        if one.holding:
+            count = _change(one.holding, one.holding_left if one.after else None)
+            click.echo(f"{one.table}: {count} snapshots hold rows that were erased since")
     if held := sorted({name for one in found for name in one.held_for}):
         click.echo(
             f"kept with erased rows in them: {', '.join(held)}: "

@@ -139,7 +139,7 @@ def test_the_doctor_finds_all_well_but_what_does_not_run(stack: Stack, job: str)
     assert found["flink"]["words"] == f"Flink 1.20.5 at {stack.flink.url}: job {job} is RUNNING, 0 restarts"
     assert found["usage watch"]["fix"].startswith("start it: amplitude-bridge usage watch")
     shown = typed(stack, "doctor", "--watch", "http://127.0.0.1:9")
-    assert "failed       usage watch  nothing answers at http://127.0.0.1:9 " in shown.stdout
+    assert "failed       usage watch   nothing answers at http://127.0.0.1:9 " in shown.stdout
 
 
 def test_with_the_whole_stack_down_each_command_says_so_soon(tmp_path: Path) -> None:

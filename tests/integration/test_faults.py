@@ -13,7 +13,6 @@ import pytest
 from lab.stack.amplitude.exports import PATH
 from lab.stack.amplitude.process import running
 from lab.stack.patience import scaled
-from ops.maintenance.keeper import maintainer
 from stores.cohorts import CohortMembers, Cohorts
 from stores.lake import EVENT_STORE
 from stores.leases import Leases
@@ -114,9 +113,3 @@ def test_a_full_disk_is_told_in_one_line_by_the_others(stored: Bridge, tmp_path:
         done = typed(stored.config, *words)
     assert done.returncode == 0, done.stderr
     assert [one["missing"] for one in json.loads(done.stdout)["hours"]] == [100]
-
-
-def test_a_second_maintain_is_refused_as_typed(stored: Bridge) -> None:
-    with maintainer(stored.settings):
-        line = refusal(typed(stored.config, "maintain", "--yes"))
-    assert "maintains these tables, seen " in line
