@@ -153,6 +153,16 @@ class Stack:
         address = f"127.0.0.1:{self.ports.watch}"
         self._spawn("watch", [program, "usage", "--config", self.settings_path, "watch", "--listen", address])
 
+    def start_redeliver(self) -> None:
+        """Start `redeliver` for the settings of this stack; the export job's tables must be there."""
+        program = Path(sys.executable).parent / "amplitude-bridge"
+        listen = ("--watch", "--listen", f"127.0.0.1:{free_port()}")
+        self._spawn("redeliver", [program, "redeliver", "--config", self.settings_path, *listen])
+
+    def kill_redeliver(self) -> None:
+        """End `redeliver` as a crash would."""
+        self._kill("redeliver")
+
     def start_prometheus(self, interval: str = "5s") -> str | None:
         """Start Prometheus on every process that runs now; its address, None when it is not installed."""
         if (installed := prometheus.program()) is None:

@@ -1,7 +1,6 @@
 """Message events to Amplitude through real processes: faults of every kind, kills, and a key that was revoked."""
 
 import json
-import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -9,7 +8,6 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-import msgspec
 import pytest
 
 from lab.sample import messages
@@ -28,7 +26,6 @@ from stores.projects import Projects
 from stores.seal import seal_of
 from stores.stream import Stream
 from tests.e2e.crash import OPTIONS, crash
-from udfs.export.redelivery import Redelivery, record
 
 EVENTS, PER_SECOND = 5_000, 250
 PROJECTS = {1_001 + n: f"shop-{n}" for n in range(20)}
@@ -89,12 +86,15 @@ def test_amplitude_has_each_event_once_and_each_other_has_its_reason(
     made = messages.messages(rng, EVENTS, list(PROJECTS.values()), datetime.now(UTC))
     feed = Feed(Stream(settings.export_stream_address), messages.puts(rng, made), PER_SECOND)
     feed.start()
+    stack.start_redeliver()
     feed.wait_for(0.25)
     crash(stack, job)
     feed.wait_for(0.5)
     tell(stack, "keys", *(key(one) for one in PROJECTS if one != REVOKED))
     feed.wait_for(0.7)
+    stack.kill_redeliver()
     crash(stack, job)
+    stack.start_redeliver()
     feed.finish(seconds=120)
 
     lake, expected = Lake(settings.lake_address), wanted(made)
@@ -107,10 +107,9 @@ def test_amplitude_has_each_event_once_and_each_other_has_its_reason(
     tell(stack, "keys", *map(key, PROJECTS))
     tell(stack, "faults")
     Destinations(settings.tables_address).change_state(state, "ok", "")
-    time.sleep(settings.ingest.projects_refresh_seconds + 1)
     eager = {one.event_id for one in made if one.fate == "eager"}
-    stream = Stream(settings.export_stream_address)
-    wait_until(lambda: redelivered(lake, stream) == eager, 240, lambda: waits(lake).keys() - eager, 3)
+    wait_until(lambda: waits(lake).keys() == eager, 300, lambda: waits(lake).keys() - eager, 3)
+    stack.kill_redeliver()
     wait_until(lambda: not unbalanced(lake), 60, lambda: unbalanced(lake), 1)
     settled(stack, lake, made)
 
@@ -174,18 +173,3 @@ def waits(lake: Lake) -> dict[str, dict[str, Any]]:
     for row in rows(lake, OUTBOX):
         newest[row["event_id"]] = max(newest.get(row["event_id"], row), row, key=lambda one: int(one["attempt"]))
     return {event_id: row for event_id, row in newest.items() if row["outcome"] == "waiting"}
-
-
-def redelivered(lake: Lake, stream: Stream) -> set[str]:
-    """Put what waits on the stream again, due or not; the events that do."""
-    waiting = waits(lake)
-    again = (
-        Redelivery(
-            attempt=row["attempt"] + 1,
-            event=msgspec.Raw(row["event"]),
-            **{name: row[name] for name in ("project_id", "arrival", "shard", "sequence")},
-        )
-        for row in waiting.values()
-    )
-    list(stream.put((one.sequence, record(one)) for one in again))
-    return set(waiting)
