@@ -87,6 +87,10 @@ class Process:
             self._process.kill()
         self._end_group()
 
+    def wait(self, seconds: float) -> int:
+        """Its exit status once it has ended by itself; subprocess.TimeoutExpired when it does not."""
+        return self._process.wait(scaled(seconds))
+
     def stop(self, patience: float) -> None:
         """Ask it to end, wait `patience` seconds, then kill whatever is left of it and its group."""
         self.terminate()

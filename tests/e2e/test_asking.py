@@ -127,13 +127,19 @@ def findings(done: subprocess.CompletedProcess[str]) -> dict[str, dict[str, Any]
 
 
 def test_the_doctor_finds_all_well_but_what_does_not_run(stack: Stack, job: str) -> None:
-    done = typed(stack, "doctor", "--json", "--watch", "http://127.0.0.1:9")
-    found = findings(done)
-    states = {name: one["state"] for name, one in found.items() if name != "disk"}  # it is the machine's
+    def asked() -> subprocess.CompletedProcess[str]:
+        return typed(stack, "doctor", "--json", "--watch", "http://127.0.0.1:9")
+
+    def states() -> dict[str, str]:
+        return {name: one["state"] for name, one in findings(asked()).items() if name != "disk"}  # the machine's
+
     names = ("settings", "python", "stream", "tables", "lake", "job", "flink", "jars", "lag", "checkpoints")
     well = dict.fromkeys((*names, "clocks", "alerts", "backfills", "destinations"), "ok")
     # what nobody closes as long as no usage watch runs: the events here are of March
-    assert states == well | {"months": "failed", "usage watch": "failed", "maintain": "not checked"}
+    expected = well | {"months": "failed", "usage watch": "failed", "maintain": "not checked"}
+    wait_until(lambda: states() == expected, 60, states)  # the job of a busy machine may lag for a moment
+    done = asked()
+    found = findings(done)
     assert found["months"]["words"] == "2026-03 should have closed, and has not"
     assert done.returncode == 2
     assert found["flink"]["words"] == f"Flink 1.20.5 at {stack.flink.url}: job {job} is RUNNING, 0 restarts"

@@ -57,7 +57,7 @@ def test_a_backfill_that_is_killed_goes_on_and_accounts_for_each_row(
     stack: Stack, settings: Settings, job: str, tmp_path: Path
 ) -> None:
     Projects(settings.tables_address).add(linked(PROJECT, "backfilled-shop", datetime(2020, 1, 1)))  # noqa: DTZ001
-    time.sleep(settings.ingest.projects_refresh_seconds + 1)
+    time.sleep(scaled(settings.ingest.projects_refresh_seconds + 1))
     rows = history()
     streamed = [(str(n), encode(row)) for n, row in enumerate(rows[:STREAMED])]
     assert sum(Stream(settings.stream_address).put(streamed)) == STREAMED

@@ -12,7 +12,7 @@ from pathlib import Path
 from lab.stack.flink_client import FlinkClient
 from lab.stack.machine import Ports
 from lab.stack.patience import scaled, wait_until
-from lab.stack.process import is_free
+from lab.stack.process import Process, is_free
 
 ROOT = Path(__file__).resolve().parents[2]
 PORTS = (Ports.kinesis, Ports.dynamodb, Ports.flink_rest)
@@ -29,17 +29,13 @@ def commands(page: str, heading: str, block: int = 0) -> list[str]:
 
 
 @contextmanager
-def started(command: str, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command.split(), cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
-        )
+def started(command: str, log: Path) -> Iterator[Process]:
+    """It ends with the test, and with this process if that is cut off."""
+    process = Process(command, command.split(), log, os.environ, ROOT)
     try:
         yield process
     finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGTERM)
-            process.wait(scaled(60))
+        process.stop(patience=scaled(60))
 
 
 def test_both_commands_of_the_first_block_are_make_targets() -> None:
@@ -59,7 +55,7 @@ def test_make_run_stays_up_for_other_tools_until_ctrl_c(tmp_path: Path) -> None:
         cancel_the_job()
         wait_for(log, " is CANCELED; the rest runs on until Ctrl-C.", process)
         os.killpg(process.pid, signal.SIGINT)  # what Ctrl-C in a terminal does
-        process.wait(scaled(60))
+        process.wait(60)
     assert [port for port in PORTS if not is_free(port)] == []
     assert not (ROOT / "var" / "stack.json").exists()
 
@@ -74,7 +70,7 @@ def cancel_the_job() -> None:
 def test_make_run_once_checks_the_numbers_and_exits(tmp_path: Path) -> None:
     log = tmp_path / "log"
     with started("make run ONCE=1", log) as process:
-        assert process.wait(scaled(300)) == 0, log.read_text()
+        assert process.wait(300) == 0, log.read_text()
     assert "RIGHT all numbers" in log.read_text()
 
 
@@ -93,6 +89,6 @@ def test_a_taken_port_is_one_line(tmp_path: Path) -> None:
     )
 
 
-def wait_for(log: Path, text: str, process: subprocess.Popen[bytes]) -> None:
-    wait_until(lambda: text in log.read_text() or process.poll() is not None, 300, log.read_text)
+def wait_for(log: Path, text: str, process: Process) -> None:
+    wait_until(lambda: text in log.read_text() or not process.running, 300, log.read_text)
     assert text in log.read_text()

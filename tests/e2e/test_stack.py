@@ -3,7 +3,6 @@
 import os
 import signal
 import socket
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import boto3
 import pytest
 
 from lab.stack.local import Ports, Stack
+from lab.stack.patience import wait_until
 from lab.stack.process import Process, StackError, useful_line
 from settings import load
 
@@ -19,7 +19,7 @@ CREDENTIALS = {"aws_access_key_id": "local", "aws_secret_access_key": "local"}
 
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
-    stack = Stack("test-stack", Ports.free())
+    stack = Stack("test-stack", Ports.free(), brief=True)
     with stack:
         groups = list(stack.pids().values())
         yield stack
@@ -134,7 +134,7 @@ def test_a_process_that_ends_early_is_reported_with_its_last_line_and_log(tmp_pa
 
 def test_a_killed_process_takes_its_orphans_along(tmp_path: Path) -> None:
     process = Process("parent", ["sh", "-c", "sleep 300 & sleep 300"], tmp_path / "log", os.environ)
-    time.sleep(0.2)
+    wait_until(lambda: len(process.others()) == 2, 10, process.others)
     os.kill(process.pid, signal.SIGKILL)
     assert _members(process.pid)
     process.kill()
@@ -143,7 +143,7 @@ def test_a_killed_process_takes_its_orphans_along(tmp_path: Path) -> None:
 
 def test_a_process_that_ignores_the_request_is_killed(tmp_path: Path) -> None:
     process = Process("deaf", ["sh", "-c", "trap '' TERM; sleep 300 & wait"], tmp_path / "log", os.environ)
-    time.sleep(0.2)
+    wait_until(process.others, 10)  # the trap is set by then
     process.stop(patience=0.2)
     assert not process.running
     assert not _members(process.pid)

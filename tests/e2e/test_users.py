@@ -19,7 +19,7 @@ from lab.sample.generator import Put
 from lab.sample.others import COHORTS, PROJECTS
 from lab.stack.local import Stack
 from lab.stack.machine import Ports
-from lab.stack.patience import Deadline
+from lab.stack.patience import Deadline, scaled
 from ops.answers.ledger import unbalanced
 from ops.cli.main import commands
 from settings import Settings
@@ -97,7 +97,7 @@ def test_what_waits_for_a_registration_is_applied_by_a_replay(stack: Stack, sett
     lake = Lake(settings.lake_address)
     wait_until(stack, job, lambda: lake.rows(DEAD_LETTERS, ("sequence",), waiting).num_rows, 1)
     bridge(stack, "cohorts", "add", "late01", str(OWNER))
-    time.sleep(settings.ingest.projects_refresh_seconds + 1)
+    time.sleep(scaled(settings.ingest.projects_refresh_seconds + 1))
     replay = ("dead-letters", "replay", "--reason", "unknown_cohort")
     assert bridge(stack, *replay) == "put on the stream again: 1\n"
     assert bridge(stack, *replay) == (
@@ -125,7 +125,7 @@ def test_events_that_wait_are_counted_once_however_often_they_are_replayed(
     assert stats(stack, late) == [32]
 
     bridge(stack, "projects", "add", str(late), "late-shop", "--linked-at", "2020-01-01T00:00:00Z")
-    time.sleep(settings.ingest.projects_refresh_seconds + 1)
+    time.sleep(scaled(settings.ingest.projects_refresh_seconds + 1))
     replay = ("dead-letters", "replay", "--project")
     assert bridge(stack, *replay, str(late)) == "put on the stream again: 32\n"
     assert stats(stack, late) == []

@@ -19,7 +19,7 @@ from jobs import gateway
 from jobs.ingest import ends, graph, submit
 from lab.proofs import report
 from lab.proofs.report import Report
-from lab.stack.patience import Deadline
+from lab.stack.patience import Deadline, scaled
 from settings import Settings
 from stores.cohorts import Cohorts
 from stores.project import Project
@@ -81,7 +81,7 @@ def place(
 def register(where: Place, project: Project) -> None:
     """Register one more project and wait until every worker must have refreshed its copy."""
     Projects(where.settings.tables_address).add(project)
-    time.sleep(1.5)
+    time.sleep(scaled(1.5))
 
 
 def write(records: Path, name: str, arrivals: Sequence[Arrival]) -> None:

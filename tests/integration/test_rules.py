@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from lab.stack.patience import scaled
 from ops.answers import ledger
 from ops.answers.trace import trace
 from ops.cli.main import main
@@ -105,7 +106,7 @@ def test_rules_hold_before_anything_is_stored_or_metered(tmp_path: Path, dynamod
 
         # a filter ends: a copy of what it kept out is a first copy; of what was stored, still a duplicate
         registry.set_rules(PROJECT, lambda rules: rules._replace(event_filters=()))
-        time.sleep(1.5)
+        time.sleep(scaled(1.5))
         cluster.write(where.records, "again.json", arrivals([OWN[3], OWN[0]], len(fed)))
         after = cluster.at_rest(where, job, len(fed) + 2)
         assert cluster.until(balanced, lambda some: some == [], job) == []
