@@ -1,6 +1,8 @@
 """`test-connection` and `doctor` as typed, beside a real job, and when that is gone."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +17,7 @@ from lab.stack.machine import Ports
 from lab.stack.patience import scaled, wait_until
 from ops.answers.connection import Place, checked
 from settings import Settings
+from stores.lake import EVENT_STORE, Lake
 from stores.leases import Leases
 from stores.project import linked
 from stores.projects import Projects
@@ -146,6 +149,61 @@ def test_the_doctor_finds_all_well_but_what_does_not_run(stack: Stack, job: str)
     assert found["usage watch"]["fix"].startswith("start it: amplitude-bridge usage watch")
     shown = typed(stack, "doctor", "--watch", "http://127.0.0.1:9")
     assert "failed       usage watch   nothing answers at http://127.0.0.1:9 " in shown.stdout
+
+
+def watching(stack: Stack, tmp_path: Path, name: str) -> tuple[subprocess.Popen[str], Path]:
+    """A `maintain --watch` with a group of its own, so that it is killed with its JVM; and its log."""
+    log = tmp_path / f"{name}.log"
+    with log.open("w") as file:
+        command = [BRIDGE, "maintain", "--config", stack.settings_path, "--watch"]
+        return subprocess.Popen(command, stdout=file, stderr=file, text=True, start_new_session=True), log
+
+
+def kill(process: subprocess.Popen[str]) -> None:
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+@pytest.mark.usefixtures("registry", "job")
+def test_the_doctor_sees_both_watches_alive_and_killed(stack: Stack, settings: Settings, tmp_path: Path) -> None:
+    lake = Lake(settings.lake_address)
+    for name in ("one", "two"):  # each in a file of its own, of a day that is over
+        before = lake.rows(EVENT_STORE, ("uuid",)).num_rows
+        put(settings, encode(event(app=PROJECT, event_type="page", uuid=f"file {name}")))
+        wait_until(lambda known=before: lake.rows(EVENT_STORE, ("uuid",)).num_rows > known, 60, lambda: "no row")
+    address = ("--watch", f"http://127.0.0.1:{stack.ports.watch}")
+
+    def states(*names: str) -> list[str]:
+        found = findings(typed(stack, "doctor", "--json", *address))
+        return [found[name]["state"] for name in names]
+
+    stack.start_watch()
+    first, log = watching(stack, tmp_path, "first")
+    wait_for(log, "leads")
+    second, other_log = watching(stack, tmp_path, "second")
+    wait_for(other_log, "maintains these tables, seen ")
+    wait_until(lambda: states("usage watch", "maintain") == ["ok", "ok"], 60, log.read_text)
+    wait_for(log, f"{EVENT_STORE}: compact done")
+
+    kill(first)
+    wait_for(other_log, "leads")
+    assert states("maintain") == ["ok"]
+    kill(second)
+    stack.kill_watch()
+    found = findings(typed(stack, "doctor", "--json", *address))
+    assert found["maintain"]["state"] == found["usage watch"]["state"] == "failed"
+    assert found["maintain"]["fix"] == "start it again: amplitude-bridge maintain --watch"
+    assert found["usage watch"]["fix"].startswith("start it: amplitude-bridge usage watch")
+
+    third, log = watching(stack, tmp_path, "third")
+    wait_for(log, "leads")
+    third.terminate()
+    assert third.wait(scaled(120)) == 0
+    assert states("maintain") == ["not checked"]
+
+
+def wait_for(log: Path, words: str) -> None:
+    wait_until(lambda: words in log.read_text(), 120, log.read_text)
 
 
 def test_with_the_whole_stack_down_each_command_says_so_soon(tmp_path: Path) -> None:
