@@ -12,7 +12,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from ops.answers.ledger import ANSWERED, WAITING, Account, Counts, Residual, account, residuals
-from ops.answers.waiting import waiting
+from ops.answers.waiting import ERASED, waiting
 from stores.lake import DELIVERIES, EXPORT_DEAD_LETTERS, EXPORT_LEDGER, OUTBOX, Lake
 from udfs.export.render import Kind
 from udfs.export.sender import Outcome
@@ -41,10 +41,11 @@ def summed(lake: Lake, by: Sequence[str] = _BY) -> list[dict[str, Any]]:
 def outcomes(lake: Lake) -> list[dict[str, Any]]:
     """What became of all events, by project, outcome and reason, as it stands now. Raises StoreError.
 
-    `duplicate` are copies. An event that waited counts as what its last attempt came to.
+    `duplicate` are copies. An event that waited counts as what its last attempt came to, or as `erased`.
     """
     counts: Counter[tuple[int | None, str, str | None]] = Counter()
-    for row in summed(lake, ("project_id", "redelivery", "outcome", "reason")):
+    rows = summed(lake, ("project_id", "redelivery", "outcome", "reason"))
+    for row in rows:
         project_id, outcome, events = row["project_id"], row["outcome"], row["events"]
         waits = outcome == Outcome.WAITING
         if outcome == Kind.DUE:
@@ -54,6 +55,9 @@ def outcomes(lake: Lake) -> list[dict[str, Any]]:
             counts[project_id, Outcome.WAITING, None] -= events if row["redelivery"] else 0
         else:
             counts[project_id, outcome, None if waits else row["reason"]] += events
+    for project_id in waiting(lake, outcome=ERASED)["project_id"].to_pylist() if rows else ():
+        counts[project_id, Outcome.WAITING, None] -= 1
+        counts[project_id, ERASED, None] += 1
     names = ("project_id", "outcome", "reason", "events")
     return [dict(zip(names, (*at, n), strict=True)) for at, n in sorted(counts.items(), key=str) if n]
 
@@ -116,8 +120,9 @@ def _letters(lake: Lake) -> Counts:
 
 
 def _unsettled(lake: Lake) -> Counts:
-    """The events of the outbox that wait."""
-    return Counter(_at(row, WAITING) for row in waiting(lake).select(_PLACE).to_pylist())
+    """The events of the outbox that no later attempt has settled: they wait, or waited when they were erased."""
+    tables = (waiting(lake, outcome=outcome) for outcome in (Outcome.WAITING, ERASED))
+    return Counter(_at(row, WAITING) for table in tables for row in table.select(_PLACE).to_pylist())
 
 
 def _at(row: Row, what: str) -> Account:

@@ -14,6 +14,8 @@ from udfs.export.answers import State
 from udfs.export.sender import Outcome
 
 _KEY: Final = ("project_id", "event_id", "attempt")
+ERASED: Final = "erased"
+"""The outcome of a row of `outbox` that `erase` has emptied: its event is never sent."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +34,8 @@ class Waiting:
     """when the next one is to be sent; None while the destination is stopped"""
 
 
-def waiting(lake: Lake, since: datetime | None = None) -> pa.Table:
-    """The events that wait, the oldest first.
+def waiting(lake: Lake, since: datetime | None = None, outcome: str = Outcome.WAITING) -> pa.Table:
+    """The events that wait, the oldest first; with outcome `ERASED` those that waited when they were erased.
 
     Columns: `project_id`, `event_id`, `attempt` (the one that was made), `due`, `arrival`, `shard`, `words`. Only
     events are looked at that arrived `since` then. Raises StoreError.
@@ -43,7 +45,7 @@ def waiting(lake: Lake, since: datetime | None = None) -> pa.Table:
     settled = rows.select(_KEY).filter(pc.field("attempt") > 0)
     before = pc.subtract(settled["attempt"], 1)
     settled = settled.set_column(2, "attempt", before)
-    waits = rows.filter(pc.field("outcome") == Outcome.WAITING.value).drop_columns("outcome")
+    waits = rows.filter(pc.field("outcome") == str(outcome)).drop_columns("outcome")
     return waits.join(settled, list(_KEY), join_type="left anti").sort_by("arrival")
 
 

@@ -28,6 +28,8 @@ from stores.errors import StoreError
 from stores.lake import (
     DEAD_LETTERS,
     EVENT_STORE,
+    EXPORT_DEAD_LETTERS,
+    EXPORT_TABLES,
     USER_UPDATES,
     Condition,
     Lake,
@@ -126,7 +128,7 @@ class Erasing:
     def tally(self) -> Counts:
         """What there is: nothing is changed."""
         counts: Counts = Counter()
-        for part in self.target.parts():
+        for part in self._parts():
             rewriting = Rewriting(self.lake, part.table, self._where(part))
             for file in rewriting.files:
                 counts.update((part.table, hit.change) for hit in part.hits(light_columns(rewriting, file, part)))
@@ -167,7 +169,7 @@ class Erasing:
         with Leader(self.settings, f"erase {of}", f"erases in project {of}") as leader:
             self._settle()
             receipts = [self._begin(subject, requested_by) for subject in self.target.subjects]
-            for part in self.target.parts():
+            for part in self._parts():
                 while not (yield from self._all_files(part, leader)):
                     pass
             for receipt in receipts:
@@ -243,14 +245,21 @@ class Erasing:
             for run in (one.erasure, *one.continues)
         }
         finished = {run for one in receipts for run in (one.erasure, *one.continues)} - left
-        for part in self.target.parts():
+        for part in self._parts():
             forget(self.lake, part.table, finished)
+
+    def _parts(self) -> list[Part]:
+        """The tables to look at; those of the export job are there once such a job has begun."""
+        return [
+            one for one in self.target.parts() if one.table not in EXPORT_TABLES or self.lake.exists(one.table)
+        ]
 
     def _where(self, part: Part) -> list[Condition]:
         """Files without such rows are not read."""
         early = Condition("arrival", "<", self.before)
         # a dead letter may name no project
-        return [early] if part.table == DEAD_LETTERS else [Condition("project_id", "=", self.project_id), early]
+        nobodys = part.table in {DEAD_LETTERS, EXPORT_DEAD_LETTERS}
+        return [early] if nobodys else [Condition("project_id", "=", self.project_id), early]
 
     def _finish(self, receipt: Erasure) -> None:
         users = [user for user, of in self.target.users.items() if of == receipt.subject]

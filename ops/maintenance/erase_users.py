@@ -8,8 +8,17 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ops.answers.waiting import ERASED
 from ops.maintenance.erasable import Hit, Part, chosen, letter, payloads, scope
-from stores.lake import COHORT_CHANGES, COHORT_MESSAGES, DEAD_LETTERS, EVENT_STORE, USER_UPDATES
+from stores.lake import (
+    COHORT_CHANGES,
+    COHORT_MESSAGES,
+    DEAD_LETTERS,
+    EVENT_STORE,
+    EXPORT_DEAD_LETTERS,
+    OUTBOX,
+    USER_UPDATES,
+)
 from udfs.erase import amplitude_needles, holder, needles, without
 
 
@@ -41,6 +50,8 @@ class Users(NamedTuple):
             Part(COHORT_CHANGES, ("user_id",), self._changes),
             Part(COHORT_MESSAGES, ("payload",), self._messages),
             Part(DEAD_LETTERS, ("payload",), self._letters),
+            Part(OUTBOX, ("event",), self._waiting),
+            Part(EXPORT_DEAD_LETTERS, ("payload",), self._unsent),
         ]
 
     def _events(self, rows: pa.Table) -> list[Hit]:
@@ -74,6 +85,18 @@ class Users(NamedTuple):
             elif subject := holder(payload, wanted):
                 hits.append(Hit(at, subject))
         return hits
+
+    def _waiting(self, rows: pa.Table) -> list[Hit]:
+        # the row stays, for the export ledger counts it; it is never due again
+        wanted, emptied = self._needles(), {"outcome": ERASED, "due": None, "event": None}
+        found = chosen(rows, scope(self, rows), "event")
+        held = ((at, holder(event, wanted)) for at, event in found if event)
+        return [Hit(at, subject, emptied) for at, subject in held if subject]
+
+    def _unsent(self, rows: pa.Table) -> list[Hit]:
+        wanted = self._needles()
+        held = ((at, holder(payload, wanted)) for at, payload in payloads(self, rows, nobodys=True))
+        return [Hit(at, subject, {"payload": None}) for at, subject in held if subject]
 
     def _needles(self) -> dict[str, frozenset[bytes]]:
         found: dict[str, frozenset[bytes]] = {subject: needles(user) for user, subject in self.users.items()}

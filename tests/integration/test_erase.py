@@ -11,13 +11,16 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from click.testing import CliRunner, Result
 from pyflink.table import EnvironmentSettings, TableEnvironment
 
 from jobs import sinks
 from lab.stack.patience import scaled
-from ops.answers.ledger import unbalanced
+from ops.answers.export_ledger import compared, outcomes
+from ops.answers.ledger import WAITING, unbalanced
+from ops.answers.waiting import waiting
 from ops.cli.main import commands
 from ops.maintenance.leader import Leader
 from settings import Settings
@@ -30,6 +33,9 @@ from stores.lake import (
     COHORT_MESSAGES,
     DEAD_LETTERS,
     EVENT_STORE,
+    EXPORT_DEAD_LETTERS,
+    EXPORT_LEDGER,
+    OUTBOX,
     USER_UPDATES,
     Lake,
 )
@@ -77,6 +83,45 @@ def at(payloads: list[bytes], first: datetime, sequence: int) -> list[Arrival]:
     ]
 
 
+def message(user: str) -> bytes:
+    return json.dumps({"user_id": user, "insert_id": "m"}, separators=(",", ":")).encode()
+
+
+AT = {"arrival": THEN, "shard": "s", "sequence": "1", "project_id": PROJECT, "due": THEN, "hour": THEN}
+SENT = {
+    # of Mina one waits and one has waited, of Jun one waits
+    OUTBOX: [
+        AT | {"event_id": "a", "attempt": 0, "outcome": "waiting", "event": message(MINA)},
+        AT | {"event_id": "b", "attempt": 0, "outcome": "waiting", "event": message(MINA)},
+        AT | {"event_id": "b", "attempt": 1, "outcome": "accepted", "due": None},
+        AT | {"event_id": "c", "attempt": 0, "outcome": "waiting", "event": message(JUN)},
+    ],
+    EXPORT_DEAD_LETTERS: [
+        AT | {"kind": "refused", "reason": "silenced", "payload": message(MINA)},
+        AT | {"kind": "rejected", "reason": "invalid_json", "project_id": None, "payload": message(JUN)},
+    ],
+    EXPORT_LEDGER: [
+        AT | {"outcome": outcome, "events": events, "redelivery": again}
+        for outcome, events, again in (
+            *(("first", 3, False), ("waiting", 3, False)),
+            *(("first", 1, True), ("accepted", 1, True)),
+        )
+    ],
+}
+"""Rows as the export job writes them."""
+
+
+def sent(settings: Settings) -> None:
+    lake = Lake(settings.lake_address)
+    for name, columns in sinks.EXPORT_COLUMNS.items():
+        lake.create(name, columns, [])
+    for name, some in SENT.items():
+        table = lake.table(name)
+        schema = table.schema().as_arrow()
+        chosen = [{column: row.get(column) for column in schema.names} for row in some]
+        table.append(pa.Table.from_pylist(chosen, schema=schema))
+
+
 def settings_file(where: Place) -> Path:
     found, path = where.settings, where.records.parent / "job.toml"
     path.write_text(
@@ -105,7 +150,7 @@ def holding(settings: Settings, user: str) -> Counter[tuple[str, int | None]]:
     lake = Lake(settings.lake_address)
     return Counter(
         (table, row["project_id"])
-        for table in ROWS
+        for table in (*ROWS, OUTBOX, EXPORT_DEAD_LETTERS)
         for row in lake.rows(table).to_pylist()
         if user in str(row.values())
     )
@@ -118,6 +163,7 @@ def where(tmp_path_factory: pytest.TempPathFactory, dynamodb_endpoint: str) -> P
 
 @pytest.fixture(scope="module")
 def job(where: Place) -> Iterator[Any]:
+    sent(where.settings)
     cluster.write(where.records, "fed.json", at(FED, THEN, 0))
     env = cluster.build(where, 2, timedelta(days=40))
     with cluster.running(env) as running:
@@ -130,6 +176,7 @@ def test_a_user_is_erased_beside_the_running_job(where: Place, job: Any) -> None
     settings = where.settings
     totals = UsageTable(settings.tables_address).list()
     others = holding(settings, JUN)
+    waited = compared(Lake(settings.lake_address))[WAITING][1]
 
     dry = says(where, str(PROJECT), MINA)
     assert dry.exit_code == 0, dry.output
@@ -145,8 +192,13 @@ def test_a_user_is_erased_beside_the_running_job(where: Place, job: Any) -> None
     assert UsageTable(settings.tables_address).list() == totals
 
     lake = Lake(settings.lake_address)
-    (message,) = lake.rows(COHORT_MESSAGES).to_pylist()
-    assert message["payload"] == encode(cohort(users=BOTH[1:]))
+    assert [lake.rows(table).num_rows for table in SENT] == [len(some) for some in SENT.values()]
+    assert waiting(lake)["event_id"].to_pylist() == ["c"]
+    assert compared(lake)[WAITING][1] == waited
+    became = {(one["outcome"], one["events"]) for one in outcomes(lake)}
+    assert became >= {("accepted", 1), ("waiting", 1), ("erased", 1)}
+    (told,) = lake.rows(COHORT_MESSAGES).to_pylist()
+    assert told["payload"] == encode(cohort(users=BOTH[1:]))
     profiles = Profiles(settings.tables_address).of_users([Key(PROJECT, user) for user in (MINA, JUN)])
     assert {key.user_id: one.version > 0 for key, one in profiles.items()} == {MINA: False, JUN: True}
     members = CohortMembers(settings.tables_address).members(PROJECT, "gs72ns")
@@ -162,6 +214,8 @@ def test_the_receipt_says_what_was_found_and_holds_no_id(where: Place) -> None:
         **{table: {"removed": n} for table, n in GONE.items()},
         DEAD_LETTERS: {"cut": 1, "removed": 1},
         COHORT_MESSAGES: {"cut": 1},
+        OUTBOX: {"cut": 2},
+        EXPORT_DEAD_LETTERS: {"cut": 1},
         "profiles": {"removed": 1},
         "cohort_members": {"removed": 1},
     }
