@@ -20,7 +20,7 @@ from stores.dynamodb import TablesAddress
 from stores.errors import StoreError
 from stores.flink import Flink
 from stores.lake import DEAD_LETTERS, EVENT_STORE, USER_UPDATES, Condition, Lake
-from stores.leases import Leases
+from stores.leases import Lease, Leases
 from stores.projects import Projects
 from stores.stream import Stream, Summary
 from udfs.model import Kind, Reason
@@ -76,7 +76,7 @@ def checked(settings: Settings, project_id: int, place: Place) -> Connection:
         "stream": partial(stream_step, settings),
         "role": partial(_role, settings, place.role),
         "registry": partial(_registry, settings, project_id),
-        "job": partial(job_step, settings),
+        "job": partial(job_step, settings, place.flink),
         "lag": partial(lag_step, settings, place.flink),
     }
     return Connection(project_id, tuple(once(side_by_side(questions, _SECONDS, _unanswered))))
@@ -160,19 +160,32 @@ def _registry(settings: Settings, project_id: int) -> Step:
     return Step("registry", "ok", words)
 
 
-def job_step(settings: Settings) -> Step:
-    """Whether an ingest job of these settings runs, by its lease. Raises StoreError."""
+def job_step(settings: Settings, flink: str) -> Step:
+    """Whether an ingest job of these settings runs, by its lease, or by Flink before its first record.
+
+    Raises StoreError.
+    """
     held, now = Leases(tables(settings)).current()
     if held is None:
         return Step("job", "failed", "no ingest job holds the tables", "start it: amplitude-bridge submit")
     seen = f"job {held.job_id} was seen {max(0.0, held.idle(now).total_seconds()):.0f} s ago"
-    if held.left(now) < timedelta():
+    if held.left(now) < timedelta() and not _is_idle(flink, held):
         fix = 'see what has become of it: docs/operations.md, "The job is RESTARTING"'
         return Step("job", "failed", f"{seen}, longer than its lease lasts", fix)
     if held.stream != settings.kinesis.stream:
         words = f"{seen} and reads stream {held.stream}, not {settings.kinesis.stream}"
         return Step("job", "failed", words, "name the settings that the job was started with: --config")
+    if held.left(now) < timedelta():
+        return Step("job", "ok", f"{seen} and is RUNNING; its workers renew the lease from the first record on")
     return Step("job", "ok", seen)
+
+
+def _is_idle(flink: str, held: Lease) -> bool:
+    """Whether a job whose lease has run out runs all the same: the workers of an idle job have not begun."""
+    try:
+        return Flink(flink).job(held.job_id).state == "RUNNING"
+    except StoreError:
+        return False
 
 
 def lag_step(settings: Settings, flink: str) -> Step:

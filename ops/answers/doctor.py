@@ -97,7 +97,7 @@ def examined(settings: Settings, place: Place) -> Health:
         "stream": partial(stream_step, settings),
         "tables": partial(_tables, settings),
         "lake": partial(_lake, settings),
-        "job": partial(job_step, settings),
+        "job": partial(job_step, settings, place.flink),
         "flink": partial(_flink, settings, flink),
         "jars": partial(_jars, flink, place.jars),
         "lag": partial(lag_step, settings, place.flink),
