@@ -59,6 +59,7 @@ class Stack:
             msg = f"stack name {name!r}: use a-z, 0-9 and -"
             raise StackError(msg)
         self.name, self.ports, self.folder = name, ports or Ports(), ROOT / "var" / name
+        self._redeliver_port = 0
         self.stream, self.region = Kinesis().stream, Kinesis().region
         self.kinesis_endpoint = f"http://127.0.0.1:{self.ports.kinesis}"
         self.dynamodb_endpoint = f"http://127.0.0.1:{self.ports.dynamodb}"
@@ -156,7 +157,8 @@ class Stack:
     def start_redeliver(self) -> None:
         """Start `redeliver` for the settings of this stack; the export job's tables must be there."""
         program = Path(sys.executable).parent / "amplitude-bridge"
-        listen = ("--watch", "--listen", f"127.0.0.1:{free_port()}")
+        self._redeliver_port = free_port()
+        listen = ("--watch", "--listen", f"127.0.0.1:{self._redeliver_port}")
         self._spawn("redeliver", [program, "redeliver", "--config", self.settings_path, *listen])
 
     def kill_redeliver(self) -> None:
@@ -171,6 +173,7 @@ class Stack:
         ports = {
             "flink": [prometheus.reporter_port(one.log) for one in flink],
             "usage-watch": [self.ports.watch],
+            "redeliver": [self._redeliver_port] if "redeliver" in self.pids() else [],
         }
         config = prometheus.configure(self.folder / "prometheus", ports, interval)
         port = free_port()
