@@ -53,7 +53,7 @@ e2e: setup ## Real processes, emulators, kills and a shard split
 	$(BESIDE) tests/e2e
 
 monitoring-test: setup build/prometheus ## Alert rules by promtool, of Debian's package of Prometheus (19 MB)
-	$(PYTEST) tests/unit/test_monitoring.py
+	$(PYTEST) tests/unit/test_monitoring.py tests/integration/test_promtool.py
 
 build/prometheus: # Debian's package, unpacked and not installed: nothing starts by itself
 	mkdir -p build && cd build && apt-get download -qq prometheus && dpkg-deb -x prometheus_*.deb prometheus.part && rm prometheus_*.deb

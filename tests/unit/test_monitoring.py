@@ -1,15 +1,12 @@
 """deploy/monitoring against the configuration, the documented metrics and the symptoms that alerts lead to."""
 
 import re
-import subprocess
 import zipfile
 from typing import Any
 
-import pytest
 import yaml
 
 from jobs.ingest import submit
-from lab.stack.prometheus import MONITORING, program
 from ops.release import flink_home
 from tests.cases import each
 from tests.metrics import ROOT, documented
@@ -24,7 +21,6 @@ SCRAPING = read("deploy/monitoring/prometheus.yml")
 GROUPS = read("deploy/monitoring/alerts.yml")["groups"]
 RULES = {rule["alert"]: rule for group in GROUPS for rule in group["rules"]}
 TESTS = read("deploy/monitoring/alerts_test.yml")["tests"]
-PROMTOOL = program("promtool")
 PAGE = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
 RUNBOOK = "{{ $externalLabels.docs }}/operations.md#"
 
@@ -100,12 +96,3 @@ def test_the_page_lists_every_alert_and_no_other() -> None:
 def test_an_alert_is_shown_firing_and_not(name: str) -> None:
     shown = [check for test in TESTS for check in test["alert_rule_test"] if check["alertname"] == name]
     assert {bool(check["exp_alerts"]) for check in shown} == {True, False}
-
-
-@pytest.mark.skipif(PROMTOOL is None, reason="make monitoring-test installs promtool")
-@pytest.mark.parametrize("what", ["check config prometheus.yml", "test rules alerts_test.yml"])
-def test_promtool_agrees(what: str) -> None:
-    done = subprocess.run(
-        [str(PROMTOOL), *what.split()], cwd=MONITORING, capture_output=True, text=True, check=False
-    )
-    assert (done.returncode, done.stdout.count("FAILED")) == (0, 0), done.stdout + done.stderr
