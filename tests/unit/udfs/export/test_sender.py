@@ -180,7 +180,7 @@ def test_a_host_that_hangs_costs_one_deadline_until_one_event_has_had_an_answer(
         clock.more += seconds
         begin = time.perf_counter()
         assert outcomes(sending.send(rows(2) + rows(1, OTHER))) == ["waiting failed"] * 2 + ["accepted"]
-        assert time.perf_counter() - begin < 0.2
+        assert time.perf_counter() - begin < 0.45  # less than the deadline
     wait_until(lambda: len(shop.posted) == 2, 10)
     assert list(map(len, shop.posted)) == [2, 1]
     shop.let_go.set()
