@@ -38,6 +38,8 @@ class Target:
     ) -> None:
         """A key of None does not open: it is answered for as a wrong one."""
         self.destination, self._api_key, self._uploads, self._table = destination, api_key, uploads, table
+        self._stored = destination
+        """As it is in the table, as far as the writer knows; nobody else touches it."""
 
     @property
     def state(self) -> str:
@@ -57,18 +59,17 @@ class Target:
 
     def become(self, state: str, words: str) -> None:
         """Note at once how it stands with it, tell the log, and write it to the table beside the records."""
-        seen, self.destination = self.destination, self.destination._replace(state=state, words=words)
+        was, self.destination = self.destination, self.destination._replace(state=state, words=words)
         why = f": {words}" if words else ""
-        log.warning("destination of project %d is %s, was %s%s", seen.project_id, state, seen.state, why)
-        _WRITER.submit(self._write, seen, state, words)
+        log.warning("destination of project %d is %s, was %s%s", was.project_id, state, was.state, why)
+        _WRITER.submit(self._write, state, words)
 
-    def _write(self, seen: Destination, state: str, words: str) -> None:
+    def _write(self, state: str, words: str) -> None:
         try:
             # where it has changed meanwhile, the next reading tells how it is
-            if changed := self._table.change_state(seen, state, words):
-                self.destination = changed
+            self._stored = self._table.change_state(self._stored, state, words) or self._stored
         except StoreError as error:
-            log.warning("state of the destination of project %d not written: %s", seen.project_id, error)
+            log.warning("state of the destination of project %d not written: %s", self._stored.project_id, error)
 
 
 class _Targets:
