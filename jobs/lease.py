@@ -6,7 +6,8 @@ run on another one: it is gone when its lease has run out.
 
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 from uuid import uuid4
@@ -74,6 +75,24 @@ def _cause(error: Any) -> str:
     while found.getCause() is not None:
         found = found.getCause()
     return " ".join(str(found.toString()).split())
+
+
+@contextmanager
+def taken(env: StreamExecutionEnvironment, leases: Leases, mine: Lease, *, over: bool) -> Iterator[None]:
+    """Hold the lease while its job is submitted: given up when that fails, else the job is told of on stderr.
+
+    Raises StoreError like `take`.
+    """
+    found = cluster(env)
+    take(leases, mine, found.jobs, over=over)
+    try:
+        yield
+    except BaseException:
+        with suppress(StoreError):  # it runs out by itself
+            leases.release(mine.job_id)
+        raise
+    where = f", Flink UI: {found.url}" if found.url else ""
+    print(f"jobs.{leases.name}: job {mine.job_id}{where}", file=sys.stderr)
 
 
 def take(

@@ -3,17 +3,12 @@
 Checks everything that it needs before it touches anything, then hands the graph to the cluster.
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
-from pathlib import Path
 
 from pyflink.datastream import StreamExecutionEnvironment
 
-import settings
-from errors import OneLineError
-from jobs import gateway, lease, restore, sinks, sources
+from jobs import command, gateway, lease, restore, sinks, sources
 from jobs.ingest import ends, gap, graph
 from settings import Settings
 from stores.alerts import Alerts
@@ -34,18 +29,11 @@ NAME = "amplitude-ingest"
 
 def main(arguments: Sequence[str]) -> int:
     """Submit the job; 0 when it is on its way, 2 with one line on stderr when a setting or a store is wrong."""
-    parser = argparse.ArgumentParser(prog="jobs.ingest", description=__doc__)
-    parser.add_argument("--config", type=Path, required=True, help="settings, like flink-conf/job.reference.toml")
-    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", dest="overrides")
-    parser.add_argument("--take-over", action="store_true", help="whatever job holds the tables is gone")
-    options = parser.parse_args(arguments)
-    try:
-        config = settings.load(options.config, options.overrides)
-        submit(config, prepare(config), take_over=options.take_over)
-    except OneLineError as error:
-        print(f"jobs.ingest: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return command.run("jobs.ingest", __doc__, arguments, _submit)
+
+
+def _submit(config: Settings, take_over: bool) -> None:
+    submit(config, prepare(config), take_over=take_over)
 
 
 def prepare(config: Settings) -> int:
@@ -79,18 +67,10 @@ def submit(config: Settings, gap_shards: int, *, take_over: bool = False) -> Non
     Raises StoreError when another job holds the tables, unless that is taken over, or no restore would be exact.
     """
     env = StreamExecutionEnvironment.get_execution_environment()
-    leases, cluster = Leases(config.tables_address), lease.cluster(env)
-    held = Lease(lease.job_id(env), config.kinesis.stream, config.lease_seconds)
-    lease.take(leases, held, cluster.jobs, over=take_over)
-    try:
+    mine = Lease(lease.job_id(env), config.kinesis.stream, config.lease_seconds)
+    with lease.taken(env, Leases(config.tables_address), mine, over=take_over):
         restore.check(env, Lake(config.lake_address))
-        _execute(env, config, held, gap_shards)
-    except BaseException:
-        with suppress(StoreError):  # it runs out by itself
-            leases.release(held.job_id)
-        raise
-    where = f", Flink UI: {cluster.url}" if cluster.url else ""
-    print(f"jobs.ingest: job {held.job_id}{where}", file=sys.stderr)
+        _execute(env, config, mine, gap_shards)
 
 
 def _execute(env: StreamExecutionEnvironment, config: Settings, held: Lease, gap_shards: int) -> None:
