@@ -12,7 +12,7 @@ from tests.builders import ARRIVAL, PROJECT, UUID, Record, cohort, encode, event
 from tests.leaves import leaves
 from udfs import identity
 from udfs.attribute import Registry
-from udfs.model import DECODED, EXPORT_COLUMNS, Kind, Reason
+from udfs.model import DECODED, DOCUMENTED_COLUMNS, Kind, Reason
 
 REGISTRY: Registry = {PROJECT: linked(PROJECT, "acme"), "gs72ns": linked(PROJECT, "acme")}
 NAIVE_ARRIVAL = ARRIVAL.replace(tzinfo=None)
@@ -81,15 +81,15 @@ def updated(record: Record, name: str) -> list[Outcome]:
     uuid = record.get("uuid")
     content = {key: value for key, value in record.items() if key != "processed_time"}
     known = identity.by_uuid(uuid, name) if uuid else identity.by_content(content)
-    objects = {key: "{}" for key, kind in EXPORT_COLUMNS.items() if kind is dict}
+    objects = {key: "{}" for key, kind in DOCUMENTED_COLUMNS.items() if kind is dict}
     columns = {
-        key: encode(value).decode() if EXPORT_COLUMNS[key] is dict else value
+        key: encode(value).decode() if DOCUMENTED_COLUMNS[key] is dict else value
         for key, value in record.items()
-        if key in EXPORT_COLUMNS
+        if key in DOCUMENTED_COLUMNS
     }
     times = {
         key: datetime.fromisoformat(columns[key])
-        for key, kind in EXPORT_COLUMNS.items()
+        for key, kind in DOCUMENTED_COLUMNS.items()
         if kind is datetime and key in columns
     }
     row = {"project_id": PROJECT, "notifly_project": "acme", "month": "2026-03", "name": name}

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from udfs import attribute
-from udfs.model import EXPORT_COLUMNS, EXPORT_PREFIX, Kind, Reason, Rejection
+from udfs.model import DOCUMENTED_COLUMNS, EXPORT_PREFIX, Kind, Reason, Rejection
 
 USER_UPDATE_TYPES: Final = frozenset({"$identify", "_identify", "$groupidentify"})
 APPBOY_PREFIX: Final = "[Appboy] "
@@ -18,7 +18,7 @@ _REQUESTS: Final = (
 _IDS: Final = {"user_id", "amplitude_id"}
 _DELETION: Final = {"requester", "delete_from_org", "ignore_invalid_id", "include_mapped_user_ids"}
 """What a request to delete users may have beside the ids (§5)."""
-_WAREHOUSE: Final = {name.upper() for name in EXPORT_COLUMNS if "_" in name} | {"APP", "UUID"}
+_WAREHOUSE: Final = {name.upper() for name in DOCUMENTED_COLUMNS if "_" in name} | {"APP", "UUID"}
 """Columns of events in Snowflake, written in capitals there (docs/amplitude.md §1.4); no words of any system."""
 _TEST_MARKS: Final = {"event_type": "test_event_type", "user_id": "some user id", "app": "some app id"}
 SPECIAL: Final = (*USER_UPDATE_TYPES, EXPORT_PREFIX, APPBOY_PREFIX, _TEST_MARKS["event_type"])

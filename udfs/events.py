@@ -13,12 +13,12 @@ import msgspec
 
 from udfs import clock, identity, parse, text, users
 from udfs.identity import Identity
-from udfs.model import DECODED, EVENT_PREFIX, EXPORT_COLUMNS, OUTCOME_COLUMNS, Kind, Repair, Row
+from udfs.model import DECODED, DOCUMENTED_COLUMNS, EVENT_PREFIX, OUTCOME_COLUMNS, Kind, Repair, Row
 
-_COLUMNS: Final = list(EXPORT_COLUMNS)
-_OBJECTS: Final = [name for name, kind in EXPORT_COLUMNS.items() if kind is dict]
+_COLUMNS: Final = list(DOCUMENTED_COLUMNS)
+_OBJECTS: Final = [name for name, kind in DOCUMENTED_COLUMNS.items() if kind is dict]
 _OBJECTS_AT: Final = _COLUMNS.index(_OBJECTS[0])
-_IDS: Final = 4  # of EXPORT_COLUMNS: uuid, user_id, insert_id, device_id
+_IDS: Final = 4  # of DOCUMENTED_COLUMNS: uuid, user_id, insert_id, device_id
 _OTHERS_AT: Final = _OBJECTS_AT + len(_OBJECTS)
 _NO_PAYLOAD: Final = (None,) * (len(OUTCOME_COLUMNS) - 5)
 

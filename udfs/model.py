@@ -132,7 +132,7 @@ class Repair(StrEnum):
 
 # The event store's columns that decode fills, in order; the documented fields of an Export-API event
 # (docs/amplitude.md §1.4) under their own names, `$insert_id` without its dollar. Objects are JSON text.
-EXPORT_COLUMNS: Final[dict[str, type]] = {
+DOCUMENTED_COLUMNS: Final[dict[str, type]] = {
     "uuid": str,
     "user_id": str,
     "insert_id": str,
@@ -183,7 +183,7 @@ EVENT_COLUMNS: Final[dict[str, type]] = {
     "name": str,
     "identity": str,
     "identity_rung": int,
-    **EXPORT_COLUMNS,
+    **DOCUMENTED_COLUMNS,
     "extra": dict,
     "repairs": str,
 }

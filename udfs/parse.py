@@ -17,7 +17,7 @@ from typing import Annotated, Any, Final, NamedTuple
 import msgspec
 
 from udfs import attribute, classify, clock, ids, text
-from udfs.model import EXPORT_COLUMNS, Reason, Rejection, Repair
+from udfs.model import DOCUMENTED_COLUMNS, Reason, Rejection, Repair
 from udfs.text import Fields
 
 Misfits = dict[str, Any]
@@ -81,17 +81,17 @@ def _field(column: str, kind: type) -> tuple[str, Any, Any]:
 _FIELDS: Final[list[Any]] = [
     ("app", _App),
     ("event_type", _EventType),
-    *(_field(column, kind) for column, kind in EXPORT_COLUMNS.items()),
+    *(_field(column, kind) for column, kind in DOCUMENTED_COLUMNS.items()),
     *((name.strip("$"), _SCALAR, msgspec.field(name=name, default=None)) for name in _WITHOUT_COLUMN),
 ]
 Export: Final = msgspec.defstruct("Export", _FIELDS, forbid_unknown_fields=True, gc=False)
-"""An event with the fields of `EXPORT_COLUMNS` in their order, then those that have no column."""
+"""An event with the fields of `DOCUMENTED_COLUMNS` in their order, then those that have no column."""
 _Grown: Final = msgspec.defstruct("_Grown", _FIELDS, gc=False)
 """The same, of a version of Amplitude that has fields which are not documented yet."""
 
-_OTHERS_AT: Final = 2 + len(EXPORT_COLUMNS)
+_OTHERS_AT: Final = 2 + len(DOCUMENTED_COLUMNS)
 _NO_OTHERS: Final = (None,) * len(_WITHOUT_COLUMN)
-_COLUMN_OF: Final = {_JSON_NAME.get(column, column): column for column in EXPORT_COLUMNS}
+_COLUMN_OF: Final = {_JSON_NAME.get(column, column): column for column in DOCUMENTED_COLUMNS}
 
 
 class _RefusedError(Exception):
@@ -186,7 +186,7 @@ _DOCUMENTED: Final = frozenset({"app", "event_type", *_COLUMN_OF, *_WITHOUT_COLU
 # they may make it a cohort message, or stand for a documented field
 _NOT_AN_EVENTS: Final = frozenset({"cohort_id", "users", "event_name", "created_at"})
 _NO_MISFITS: Final[Misfits] = {}
-_objects: Final = attrgetter(*(name for name, kind in EXPORT_COLUMNS.items() if kind is dict))
+_objects: Final = attrgetter(*(name for name, kind in DOCUMENTED_COLUMNS.items() if kind is dict))
 _QUOTED_IDS: Final = (b'"device_id"', b'"$insert_id"', b'"event_id"', b'"client_event_time"')
 
 
@@ -194,7 +194,7 @@ _ID_FIELDS: Final = frozenset({"uuid", "user_id", "device_id", "$insert_id"})
 
 
 def split(export: Any) -> tuple[tuple[Any, ...], Misfits]:
-    """The values of `EXPORT_COLUMNS`, and the documented fields without a column that hold a value."""
+    """The values of `DOCUMENTED_COLUMNS`, and the documented fields without a column that hold a value."""
     values = msgspec.structs.astuple(export)
     others = values[_OTHERS_AT:]
     misfits = {} if others == _NO_OTHERS else _present(others)
@@ -280,7 +280,7 @@ def _fill(export: Any, name: str, value: Any, repairs: set[str]) -> bool:
     column = _COLUMN_OF.get(name)
     if column is None:
         return False
-    fitting = _id(value) if name in _ID_FIELDS else _fitting(EXPORT_COLUMNS[column], value)
+    fitting = _id(value) if name in _ID_FIELDS else _fitting(DOCUMENTED_COLUMNS[column], value)
     if isinstance(fitting, Repair):
         repairs.add(fitting.of(name))
         return False

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Raw
 
 from udfs import identify, lists
-from udfs.model import DECODED, EVENT_PREFIX, EXPORT_COLUMNS, Repair, Row
+from udfs.model import DECODED, DOCUMENTED_COLUMNS, EVENT_PREFIX, Repair, Row
 
 
 class FieldRule(Protocol):
@@ -85,8 +85,8 @@ class _Misfit(NamedTuple):
 _PROJECTS: Final = 10_000
 _AT: Final = {name: at for at, name in enumerate(DECODED)}
 _NAME_AT, _REPAIRS_AT, _EXTRA_AT = _AT["name"], _AT["repairs"], _AT["extra"]
-_COLUMN_OF: Final = {"$insert_id" if name == "insert_id" else name: _AT[name] for name in EXPORT_COLUMNS}
-_OBJECTS: Final = {name: _AT[name] for name, kind in EXPORT_COLUMNS.items() if kind is dict}
+_COLUMN_OF: Final = {"$insert_id" if name == "insert_id" else name: _AT[name] for name in DOCUMENTED_COLUMNS}
+_OBJECTS: Final = {name: _AT[name] for name, kind in DOCUMENTED_COLUMNS.items() if kind is dict}
 _OBJECTS_AT: Final = frozenset(_OBJECTS.values())
 _WITH_OPERATORS: Final = ("user_properties", "group_properties")
 

@@ -145,12 +145,12 @@ def _per_record(one: Variant) -> float:
 
 def _checks(payloads: Sequence[bytes], typical: float) -> list[Figure]:
     """What a plain event pays for odd ones: each check as the product does it, less the bare loop."""
-    exports = [parsed[0] for data in payloads if (parsed := parse.quick(data))]
+    events = [parsed[0] for data in payloads if (parsed := parse.quick(data))]
     objects = [parsed[1] for data in payloads if (parsed := parse.quick(data))]
-    assert len(exports) == BATCH
+    assert len(events) == BATCH
     sentinels, special = ids.SENTINELS, classify.SPECIAL
     loop = _seconds(lambda: [None for _ in payloads])
-    found = _seconds(lambda: [_REGISTRY.get(e.app) for e in exports])
+    found = _seconds(lambda: [_REGISTRY.get(e.app) for e in events])
     checks: dict[str, tuple[Callable[[], Any], float]] = {
         "may it be nested too deep": (lambda: [text.may_be_deep(data) for data in payloads], loop),
         "escapes that may disguise a key": (
@@ -163,21 +163,21 @@ def _checks(payloads: Sequence[bytes], typical: float) -> list[Figure]:
                 or e.user_id in sentinels
                 or e.device_id in sentinels
                 or e.insert_id in sentinels
-                for e in exports
+                for e in events
             ],
             loop,
         ),
-        "names that are not a customer's": (lambda: [e.event_type.startswith(special) for e in exports], loop),
+        "names that are not a customer's": (lambda: [e.event_type.startswith(special) for e in events], loop),
         "objects that are none": (lambda: [[s for s in spelled if s[0] != "{"] for spelled in objects], loop),
         "linked when uploaded, beyond finding the project": (
-            lambda: [attribute.owner(_REGISTRY, e.app, e.server_upload_time) for e in exports],
+            lambda: [attribute.owner(_REGISTRY, e.app, e.server_upload_time) for e in events],
             found,
         ),
         "uploaded at a time that can be (asked twice)": (
             lambda: [
                 clock.EARLIEST <= e.server_upload_time <= _ARRIVAL
                 and clock.EARLIEST <= e.server_upload_time <= _ARRIVAL
-                for e in exports
+                for e in events
             ],
             loop,
         ),

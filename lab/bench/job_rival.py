@@ -21,7 +21,7 @@ from jobs.gateway import table_environment
 from jobs.stages import Graph
 from settings import Settings
 from stores.lake import EVENT_STORE, Lake
-from udfs.model import EVENT_COLUMNS, EVENT_PREFIX, EXPORT_COLUMNS
+from udfs.model import DOCUMENTED_COLUMNS, EVENT_COLUMNS, EVENT_PREFIX
 
 _SQL_TYPES = {str: "STRING", dict: "STRING", int: "BIGINT", float: "DOUBLE", datetime: "TIMESTAMP(6)"}
 _JSON_NAMES = {"insert_id": "$insert_id"}
@@ -61,24 +61,24 @@ def build(env: StreamExecutionEnvironment, config: Settings, folder: str, *, dis
 def parse(tables: StreamTableEnvironment, folder: str) -> Table:
     """The main columns of each line."""
     columns = ", ".join(
-        f"`{_JSON_NAMES.get(name, name)}` {_SQL_TYPES[kind]}" for name, kind in EXPORT_COLUMNS.items()
+        f"`{_JSON_NAMES.get(name, name)}` {_SQL_TYPES[kind]}" for name, kind in DOCUMENTED_COLUMNS.items()
     )
     tables.execute_sql(f"""
         CREATE TEMPORARY TABLE lines (app BIGINT, event_type STRING, {columns})
         WITH ('connector' = 'filesystem', 'path' = '{folder}', 'format' = 'json',
             'json.ignore-parse-errors' = 'true', 'json.timestamp-format.standard' = 'SQL')
     """)
-    exports = ", ".join(f"`{_JSON_NAMES.get(name, name)}` AS `{name}`" for name in EXPORT_COLUMNS)
+    documented = ", ".join(f"`{_JSON_NAMES.get(name, name)}` AS `{name}`" for name in DOCUMENTED_COLUMNS)
     return tables.sql_query(f"""
         SELECT app AS project_id, event_type,
-            DATE_FORMAT(server_upload_time, 'yyyy-MM') AS `month`, {exports}, CURRENT_TIMESTAMP AS arrival
+            DATE_FORMAT(server_upload_time, 'yyyy-MM') AS `month`, {documented}, CURRENT_TIMESTAMP AS arrival
         FROM lines
     """)  # noqa: S608
 
 
 def first_copies(tables: StreamTableEnvironment, parsed: Table) -> Table:
     """The first copy of each event to arrive."""
-    columns = ", ".join(f"`{name}`" for name in EXPORT_COLUMNS)
+    columns = ", ".join(f"`{name}`" for name in DOCUMENTED_COLUMNS)
     return tables.sql_query(f"""
         SELECT project_id, event_type, `month`, {columns}, arrival
         FROM (
@@ -119,7 +119,9 @@ def stored(tables: StreamTableEnvironment, events: Table) -> Table:
         "repairs": "CAST(NULL AS STRING)",
     }
     times = {
-        name: f"CAST(`{name}` AS TIMESTAMP_LTZ(6))" for name, kind in EXPORT_COLUMNS.items() if kind is datetime
+        name: f"CAST(`{name}` AS TIMESTAMP_LTZ(6))"
+        for name, kind in DOCUMENTED_COLUMNS.items()
+        if kind is datetime
     }
     columns = ", ".join(f"{(made | times).get(name, f'`{name}`')} AS `{name}`" for name in EVENT_COLUMNS)
     return tables.sql_query(f"""

@@ -15,12 +15,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from ops.answers.exported import Comparison, Judge, accounts, compared
+from ops.answers.archived import Comparison, Judge, accounts, compared
 from ops.cli.terminal import PROJECT_ID, Whole, as_json_option, cell, config_option, example
 from ops.cli.times import as_hour
 from ops.maintenance.backfill import Archives, Backfill, erased
 from settings import Settings, https, load
-from stores.amplitude.exports import URLS, ExportApi, hours
+from stores.amplitude.export_api import URLS, ExportApi, hours
 from stores.amplitude.http import keys
 from stores.archives import ArchiveError, members
 from stores.errors import StoreError

@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Final
 
-from ops.answers.exported import Judge, Judged, rows
+from ops.answers.archived import Judge, Judged, rows
 from ops.maintenance.whoami import whoami
 from settings import Settings
 from stores.archives import Member

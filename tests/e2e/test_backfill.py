@@ -22,9 +22,9 @@ from stores.project import linked
 from stores.projects import Projects
 from stores.stream import Stream
 from stores.usage import UsageTable
+from tests.archives import archive
 from tests.builders import Record, encode, event
 from tests.e2e.crash import OPTIONS
-from tests.exports import archive
 
 PROJECT, LATE = 555001, 555002  # of no sample
 ROWS, STREAMED, REPLAYED = 3_000, 200, 600

@@ -7,8 +7,8 @@ import pytest
 from lab.stack import emulators
 from stores.archives import ArchiveError, members
 from stores.lake_address import LakeAddress
+from tests.archives import archive
 from tests.builders import event
-from tests.exports import archive
 
 REGION = "ap-northeast-2"
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from lab.stack.amplitude.exports import PATH
+from lab.stack.amplitude.export_api import PATH
 from lab.stack.amplitude.process import running
 from lab.stack.proxy import Proxy
 from ops.cli.main import commands
@@ -24,8 +24,8 @@ from stores.lake import DEAD_LETTERS, EVENT_STORE
 from stores.project import Project, linked
 from stores.projects import Projects
 from stores.stream import Stream
+from tests.archives import archive
 from tests.builders import PROJECT, Record, event
-from tests.exports import archive
 from tests.integration.bridge import Bridge
 
 OWNER = linked(PROJECT, "acme-shop")

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from lab.stack.amplitude.exports import PATH
+from lab.stack.amplitude.export_api import PATH
 from lab.stack.amplitude.process import running
 from lab.stack.process import free_port
-from stores.amplitude.exports import ExportApi, hours
+from stores.amplitude.export_api import ExportApi, hours
 from stores.amplitude.http import AmplitudeError, Keys, keys
+from tests.archives import archive
 from tests.builders import PROJECT, event
-from tests.exports import archive
 
 KEYS = "a1b2c3:d4e5f6"
 NINE = datetime(2026, 3, 15, 9, tzinfo=UTC)

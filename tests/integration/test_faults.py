@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.stack.amplitude.exports import PATH
+from lab.stack.amplitude.export_api import PATH
 from lab.stack.amplitude.process import running
 from lab.stack.patience import scaled
 from stores.cohorts import CohortMembers, Cohorts
@@ -18,8 +18,8 @@ from stores.lake import EVENT_STORE
 from stores.leases import Leases
 from stores.profiles import Profiles
 from stores.projects import Projects
+from tests.archives import archive
 from tests.builders import PROJECT, Record, event
-from tests.exports import archive
 from tests.integration.bridge import Bridge
 from tests.integration.test_backfill import OWNER
 

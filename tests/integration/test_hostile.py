@@ -15,12 +15,12 @@ from tests.integration import cluster
 from tests.integration.cluster import Arrival
 from tests.jsontestsuite import cases
 from tests.leaves import leaves
-from udfs.model import EXPORT_COLUMNS
+from udfs.model import DOCUMENTED_COLUMNS
 
 NOW = datetime(2026, 3, 15, 10, 0, tzinfo=UTC)
 ACME = linked(PROJECT, "acme")
 MIB = 2**20
-TIMES = [name for name, kind in EXPORT_COLUMNS.items() if kind is datetime]
+TIMES = [name for name, kind in DOCUMENTED_COLUMNS.items() if kind is datetime]
 ODD_TIMES = {
     "0001-01-01 00:00:00.000001": "0001-01-01 00:00:00",
     "1582-10-10 00:00:00": "1582-10-10 00:00:00",

@@ -26,7 +26,7 @@ from tests.builders import (
     event,
     user_update,
 )
-from udfs.model import EXPORT_COLUMNS
+from udfs.model import DOCUMENTED_COLUMNS
 
 SEEDS = [encode(record) for record in (EVENT_A, EVENT_B, EVENT_C, event(), event(uuid=None, device_id=None))]
 PIECES = [
@@ -109,12 +109,12 @@ DOCUMENTED = {str: texts, int: integers, float: floats, datetime: times, dict: o
 HEAD = {"app": PROJECT, "event_type": "Play Song"}
 ONCE = {*HEAD, "uuid", "user_id"}
 IDENTITY = {"device_id", "$insert_id", "event_id", "client_event_time"}
-COLUMN_OF = {"$insert_id" if name == "insert_id" else name: name for name in EXPORT_COLUMNS}
+COLUMN_OF = {"$insert_id" if name == "insert_id" else name: name for name in DOCUMENTED_COLUMNS}
 WITHOUT_COLUMN = ("$schema", "$insert_key", "paying", "sample_rate", "amplitude_attribution_ids", "partner_id")
 UNKNOWN = ("insert_id", "App", "extra", "kind", "month", "derived_properties", "", "a.b", "\ud83d", "밤")
 
 documented_field = st.sampled_from(list(COLUMN_OF)).flatmap(
-    lambda name: st.tuples(st.just(name), st.none() | DOCUMENTED[EXPORT_COLUMNS[COLUMN_OF[name]]])
+    lambda name: st.tuples(st.just(name), st.none() | DOCUMENTED[DOCUMENTED_COLUMNS[COLUMN_OF[name]]])
 )
 field_without_column = st.tuples(st.sampled_from(WITHOUT_COLUMN), scalars)
 odd_field = st.tuples(st.sampled_from((*COLUMN_OF, *WITHOUT_COLUMN, *UNKNOWN)), values)

@@ -27,7 +27,7 @@ from pyflink.table import StreamTableEnvironment, Table
 import settings
 from jobs import sinks
 from stores.lake import EVENT_STORE, Lake
-from udfs.model import EVENT_COLUMNS, EVENT_PREFIX, EXPORT_COLUMNS
+from udfs.model import DOCUMENTED_COLUMNS, EVENT_COLUMNS, EVENT_PREFIX
 
 Event = dict[str, Any]
 """A line as `json` reads it."""
@@ -126,7 +126,7 @@ def row(event: Event) -> Row:
         "identity_rung": 1,
         "arrival": event["arrival"],
     }
-    for name, kind in EXPORT_COLUMNS.items():
+    for name, kind in DOCUMENTED_COLUMNS.items():
         value = event.get(_JSON_NAMES.get(name, name))
         values[name] = json.dumps(value, ensure_ascii=False) if kind is dict and value is not None else value
     return Row(*(values.get(name) for name in _COLUMNS))

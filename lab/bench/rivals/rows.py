@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from udfs.model import EVENT_COLUMNS, EVENT_PREFIX, EXPORT_COLUMNS
+from udfs.model import DOCUMENTED_COLUMNS, EVENT_COLUMNS, EVENT_PREFIX
 
 _JSON_TYPES: Final[dict[type, Any]] = {dict: msgspec.Raw, datetime: str | None}
 _ARROW_TYPES: Final = {
@@ -27,7 +27,7 @@ _ARROW_TYPES: Final = {
     float: pa.float64(),
     datetime: pa.timestamp("us", "UTC"),
 }
-_UPLOAD: Final = list(EXPORT_COLUMNS).index("server_upload_time")
+_UPLOAD: Final = list(DOCUMENTED_COLUMNS).index("server_upload_time")
 _NULL: Final = msgspec.Raw(b"null")
 
 Event: Final = msgspec.defstruct(
@@ -37,7 +37,7 @@ Event: Final = msgspec.defstruct(
         ("event_type", str),
         *(
             (name, _JSON_TYPES.get(kind, kind | None), _NULL if kind is dict else None)
-            for name, kind in EXPORT_COLUMNS.items()
+            for name, kind in DOCUMENTED_COLUMNS.items()
         ),
     ],
     rename={"insert_id": "$insert_id"},
@@ -48,7 +48,7 @@ Event: Final = msgspec.defstruct(
 decode: Final = msgspec.json.Decoder(Event).decode
 """A line, bytes or text, as an `Event`. Raises msgspec.MsgspecError when it is none."""
 
-_fields: Final = attrgetter("app", "event_type", *EXPORT_COLUMNS)
+_fields: Final = attrgetter("app", "event_type", *DOCUMENTED_COLUMNS)
 
 
 def key(event: Any) -> bytes:
@@ -63,9 +63,10 @@ def month(event: Any) -> tuple[int, str]:
 
 def table(events: Sequence[Any]) -> pa.Table:
     """Events as rows of the event store, arrived now."""
-    apps, types, *exports = zip(*map(_fields, events), strict=True)
+    apps, types, *documented = zip(*map(_fields, events), strict=True)
     columns = {
-        name: _column(values, kind) for (name, kind), values in zip(EXPORT_COLUMNS.items(), exports, strict=True)
+        name: _column(values, kind)
+        for (name, kind), values in zip(DOCUMENTED_COLUMNS.items(), documented, strict=True)
     }
     project_id, event_type = pa.array(apps, pa.int64()), pa.array(types, pa.string())
     project, length, uuid_length = (
@@ -76,7 +77,7 @@ def table(events: Sequence[Any]) -> pa.Table:
     columns |= {
         "project_id": project_id,
         "notifly_project": _join(pa.scalar("notifly-"), project),
-        "month": pc.utf8_slice_codeunits(pa.array(exports[_UPLOAD], pa.string()), 0, 7),
+        "month": pc.utf8_slice_codeunits(pa.array(documented[_UPLOAD], pa.string()), 0, 7),
         "name": _join(pa.scalar(EVENT_PREFIX), event_type),
         "identity": _join(
             *(pa.scalar("1|"), uuid_length, pa.scalar(":"), columns["uuid"]),

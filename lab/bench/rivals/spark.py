@@ -20,7 +20,7 @@ from pyspark.sql import functions as F  # noqa: N812  Spark's own convention
 from pyspark.sql.types import DoubleType, LongType, StringType, StructField, StructType, TimestampType
 
 from lab.bench.rivals.meter import Counts, Meter, report
-from udfs.model import EVENT_COLUMNS, EVENT_PREFIX, EXPORT_COLUMNS
+from udfs.model import DOCUMENTED_COLUMNS, EVENT_COLUMNS, EVENT_PREFIX
 
 FILES_PER_TRIGGER = 20  # a batch takes about as long as our checkpoints are apart
 WARM_UPS = 4  # after one of 50 000 events the next 100 000 still took three times as long as later ones
@@ -59,7 +59,7 @@ def events(spark: SparkSession, folder: Path) -> DataFrame:
     fields = [
         StructField("app", LongType()),
         StructField("event_type", StringType()),
-        *(StructField(_JSON_NAMES.get(name, name), _TYPES[kind]) for name, kind in EXPORT_COLUMNS.items()),
+        *(StructField(_JSON_NAMES.get(name, name), _TYPES[kind]) for name, kind in DOCUMENTED_COLUMNS.items()),
     ]
     lines = spark.readStream.option("maxFilesPerTrigger", FILES_PER_TRIGGER).text(str(folder))
     decoded = lines.select(

@@ -7,7 +7,7 @@ FOLDER holds what it is told and what it tells; every file of it may be missing,
 - `faults`: a line for each fault, `WHAT SHARE [PATH]`. WHAT is a status that is answered in place of the work,
   `cut` (the work is done, half of the answer written), or `slow=SECONDS`. SHARE is that of the requests, 0 to 1.
 - `clock`: seconds by which this Amplitude's clock is ahead.
-- what each API adds: `uploads.py`, `exports.py`, `deletions.py`, `profiles.py`.
+- what each API adds: `uploads.py`, `export_api.py`, `deletions.py`, `profiles.py`.
 
 Each of these modules says what is documented and what is assumed. Assumed for all: the bodies of faults.
 """

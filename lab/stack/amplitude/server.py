@@ -8,7 +8,7 @@ from pathlib import Path
 from threading import Thread
 from urllib.parse import parse_qsl, urlsplit
 
-from lab.stack.amplitude import deletions, exports, profiles, uploads
+from lab.stack.amplitude import deletions, export_api, profiles, uploads
 from lab.stack.amplitude.folder import Asked, Folder, Reply
 
 Answer = Callable[[Asked], Reply]
@@ -21,7 +21,7 @@ def routes(folder: Folder) -> Mapping[tuple[str, str], Answer]:
         ("GET", "/"): lambda _: Reply(200),
         **{("POST", path): taking.upload for path in uploads.LONGEST_BODY},
         ("POST", "/identify"): taking.identify,
-        ("GET", exports.PATH): lambda asked: exports.answer(folder, asked),
+        ("GET", export_api.PATH): lambda asked: export_api.answer(folder, asked),
         ("GET", deletions.PATH): lambda asked: deletions.answer(folder, asked),
         ("GET", profiles.PATH): profile.answer,
     }

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ops.answers.exported import Judge, Judged, Row, WrongProjectError, rows
+from ops.answers.archived import Judge, Judged, Row, WrongProjectError, rows
 from ops.maintenance import backfill
 from ops.maintenance.backfill import Pace
 from stores.archives import ArchiveError, members

@@ -9,7 +9,7 @@ import pytest
 
 from stores.archives import ArchiveError, members
 from stores.lake_address import LakeAddress
-from tests.exports import add
+from tests.archives import add
 
 LAKE = LakeAddress("sqlite:////nowhere", "file:///nowhere", "amplitude", None, "ap-northeast-2")
 LONGEST = 100

@@ -9,7 +9,7 @@ from stores.project_items import of_rules, project_of, registration
 from stores.rules import NEEDED, NO_TEXTS, OBJECTS, EventFilter, FieldRule, RuleError, Rules, documented, rules_of
 from tests.builders import PROJECT
 from tests.cases import each
-from udfs.model import EXPORT_COLUMNS
+from udfs.model import DOCUMENTED_COLUMNS
 from udfs.parse import _ALIASES
 
 RULES = Rules(
@@ -96,11 +96,11 @@ def test_a_rule_that_may_not_be_is_named_in_one_line(document: dict[str, Any], w
 
 
 def test_the_fields_that_rules_know_are_those_of_amplitude() -> None:
-    assert set(OBJECTS) == {name for name, kind in EXPORT_COLUMNS.items() if kind is dict}
+    assert set(OBJECTS) == {name for name, kind in DOCUMENTED_COLUMNS.items() if kind is dict}
     needed = {field for fields in NEEDED.values() for field in fields}
     assert set(_ALIASES.values()) < needed
     untouchable = needed - {"app", "event_type", "$insert_id", *_ALIASES.values()}
-    assert untouchable < set(EXPORT_COLUMNS)
+    assert untouchable < set(DOCUMENTED_COLUMNS)
     assert set(NO_TEXTS) == {
-        name for name, kind in EXPORT_COLUMNS.items() if kind not in {str, dict} and name not in needed
+        name for name, kind in DOCUMENTED_COLUMNS.items() if kind not in {str, dict} and name not in needed
     }

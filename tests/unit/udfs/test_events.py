@@ -7,7 +7,7 @@ from typing import Any
 from tests.builders import ARRIVAL, EVENT_B, MISSING, MONTH_END, UPLOAD, YEAR_END, Record, encode, event
 from tests.cases import each
 from udfs import events, parse
-from udfs.model import DECODED, EXPORT_COLUMNS, Rejection, Repair
+from udfs.model import DECODED, DOCUMENTED_COLUMNS, Rejection, Repair
 
 at = datetime.fromisoformat
 
@@ -33,7 +33,7 @@ def extra_of(record: Record) -> Any:
 
 def test_the_whole_row_of_a_public_record() -> None:
     row = row_of(encode(EVENT_B))
-    objects = {name: json.loads(row.pop(name)) for name, kind in EXPORT_COLUMNS.items() if kind is dict}
+    objects = {name: json.loads(row.pop(name)) for name, kind in DOCUMENTED_COLUMNS.items() if kind is dict}
     assert objects == {
         "event_properties": EVENT_B["event_properties"],
         "user_properties": EVENT_B["user_properties"],
@@ -106,9 +106,9 @@ def test_a_whole_row_in_which_much_was_mended() -> None:
 
 def test_a_minimal_record_has_empty_objects_and_nothing_else() -> None:
     row = row_of(b'{"app":1,"event_type":"a"}')
-    objects = {name for name, kind in EXPORT_COLUMNS.items() if kind is dict}
-    assert {name: row[name] for name in EXPORT_COLUMNS} == {
-        name: "{}" if name in objects else None for name in EXPORT_COLUMNS
+    objects = {name for name, kind in DOCUMENTED_COLUMNS.items() if kind is dict}
+    assert {name: row[name] for name in DOCUMENTED_COLUMNS} == {
+        name: "{}" if name in objects else None for name in DOCUMENTED_COLUMNS
     }
     assert (row["month"], row["identity_rung"], row["extra"]) == ("2026-03", 4, None)
 
@@ -129,7 +129,7 @@ def test_an_empty_id_is_null(key: str, value: object) -> None:
     assert (row[key], row["extra"]) == (None, None)
 
 
-@each("name", [name for name, kind in EXPORT_COLUMNS.items() if kind is dict])
+@each("name", [name for name, kind in DOCUMENTED_COLUMNS.items() if kind is dict])
 @each(
     ("value", "column", "extra"),
     [

@@ -20,7 +20,7 @@ from tests.builders import (
 from tests.cases import each
 from tests.leaves import leaves
 from udfs.attribute import Registry
-from udfs.model import DECODED, EVENT_COLUMNS, EXPORT_COLUMNS, OUTCOME_COLUMNS, Reason, Row
+from udfs.model import DECODED, DOCUMENTED_COLUMNS, EVENT_COLUMNS, OUTCOME_COLUMNS, Reason, Row
 from udfs.text import MAX_BYTES
 
 MARCH, SECOND = datetime.fromisoformat("2026-03-01"), datetime.fromisoformat("2026-03-02")
@@ -124,4 +124,4 @@ def test_column_names_differ_even_without_case() -> None:
 
 def test_columns_have_types_that_the_tables_know() -> None:
     assert set(DECODED.values()) == {str, int, float, bytes, bool, datetime, dict}
-    assert set(EXPORT_COLUMNS.values()) == {str, int, float, datetime, dict}
+    assert set(DOCUMENTED_COLUMNS.values()) == {str, int, float, datetime, dict}

@@ -8,7 +8,7 @@ import msgspec
 from tests.builders import EVENT_A, EVENT_B, EVENT_C, MISSING, Record, encode, event
 from tests.cases import each
 from udfs import ids, parse
-from udfs.model import EXPORT_COLUMNS, Reason, Rejection
+from udfs.model import DOCUMENTED_COLUMNS, Reason, Rejection
 
 VALID = encode(event())
 HEAD = b'{"app":1,"event_type":"a",'
@@ -182,7 +182,7 @@ def test_documented_events_never_need_the_careful_way(record: Record) -> None:
     assert found is not None
     export, objects, misfits = found
     assert (export.uuid, export.app, misfits) == (record["uuid"], record["app"], {})
-    names = [name for name, kind in EXPORT_COLUMNS.items() if kind is dict]
+    names = [name for name, kind in DOCUMENTED_COLUMNS.items() if kind is dict]
     assert [json.loads(spelled) for spelled in objects] == [record.get(name, {}) for name in names]
 
 
@@ -308,7 +308,7 @@ def test_a_documented_field_without_a_column_is_split_off(name: str, value: obje
 
 def test_split_gives_the_columns_in_their_order() -> None:
     values, others = parse.split(parsed(encode(EVENT_C)).export)
-    row = dict(zip(EXPORT_COLUMNS, values, strict=True))
+    row = dict(zip(DOCUMENTED_COLUMNS, values, strict=True))
     assert others == {}
     assert (row["uuid"], row["insert_id"], row["library"]) == (
         EVENT_C["uuid"],
