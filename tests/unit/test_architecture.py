@@ -8,6 +8,7 @@ import re
 import subprocess
 import tomllib
 from collections.abc import Iterable, Iterator
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path, PurePosixPath
 
@@ -62,8 +63,13 @@ def statements(node: ast.AST) -> Iterator[ast.AST]:
             yield from statements(child)
 
 
-def imported(source: str, path: PurePosixPath) -> Iterator[tuple[int, str]]:
+@cache
+def imported(source: str, path: PurePosixPath) -> list[tuple[int, str]]:
     """(line, dotted name) of each thing imported, `importlib.import_module("…")` included."""
+    return list(_imported(source, path))
+
+
+def _imported(source: str, path: PurePosixPath) -> Iterator[tuple[int, str]]:
     called = "import_module" in source or "__import__" in source
     for node in nodes(source) if called else statements(parsed(source)):
         match node:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 import settings
 from lab.stack import emulators, local, machine
@@ -17,10 +16,11 @@ from lab.stack.local import INHERITED, Stack
 from stores import cohorts, projects
 from stores.errors import StoreError
 from tests.cases import each
+from tests.documents import document
 
 ROOT = Path(__file__).resolve().parents[2]
 HOME = "/opt/amplitude"
-COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
+COMPOSE = document("docker-compose.yml")
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 FLINK = ("jobmanager", "taskmanager", "submit")
 ONE_SHOT = {"setup", "submit", "sample", "bucket"}
@@ -166,7 +166,7 @@ def test_the_options_are_those_the_local_stack_gives_and_addresses(stack: Stack)
     local_only = {"jobmanager.rpc.port", "rest.port", "io.tmp.dirs"}  # ports and folders are each container's own
     given = options(SERVICES["jobmanager"]["command"])
     assert options(stack._dynamic()).keys() - local_only <= given.keys()
-    conf = yaml.safe_load((ROOT / "flink-conf" / "config.yaml").read_text(encoding="utf-8"))
+    conf = document("flink-conf/config.yaml")
     local_addresses = {key for key, value in conf.items() if value == "localhost"}
     assert local_addresses <= given.keys(), "an address in config.yaml is still this machine's"
 

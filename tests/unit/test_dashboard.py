@@ -8,10 +8,9 @@ import re
 from itertools import combinations
 from typing import Any
 
-import yaml
-
 from lab.stack.prometheus import DASHBOARD, MONITORING
 from tests.cases import each
+from tests.documents import document
 from tests.metrics import ROOT, documented
 
 BOARD = json.loads(DASHBOARD.read_text(encoding="utf-8"))
@@ -22,7 +21,7 @@ HOME = "/opt/amplitude"
 
 def provisioned(what: str) -> Any:
     (path,) = (MONITORING / "grafana" / "provisioning" / what).iterdir()
-    return yaml.safe_load(path.read_text(encoding="utf-8"))
+    return document(f"{path.relative_to(ROOT)}")
 
 
 def test_the_datasource_is_the_one_that_is_provisioned() -> None:
@@ -30,17 +29,17 @@ def test_the_datasource_is_the_one_that_is_provisioned() -> None:
     wanted = {"type": source["type"], "uid": source["uid"]}
     used = [one["datasource"] for panel in PANELS for one in (panel, *panel["targets"])]
     assert all(one == wanted for one in used)
-    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
+    services = document("docker-compose.yml")["services"]
     host, port = source["url"].removeprefix("http://").split(":")
     assert services[host]["ports"][0].endswith(f":{port}")
-    scraping = yaml.safe_load((MONITORING / "prometheus.yml").read_text(encoding="utf-8"))
+    scraping = document("deploy/monitoring/prometheus.yml")
     assert source["jsonData"]["timeInterval"] == scraping["global"]["scrape_interval"]
 
 
 def test_grafana_of_docker_compose_finds_the_dashboard() -> None:
     (provider,) = provisioned("dashboards")["providers"]
     assert provider["options"]["path"] == f"{HOME}/{DASHBOARD.parent.relative_to(ROOT)}"
-    grafana = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]["grafana"]
+    grafana = document("docker-compose.yml")["services"]["grafana"]
     provisioning = grafana["environment"]["GF_PATHS_PROVISIONING"]
     assert provisioning == f"{HOME}/{MONITORING.relative_to(ROOT)}/grafana/provisioning"
 

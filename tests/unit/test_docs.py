@@ -1,6 +1,7 @@
 """The documentation against the code: columns, reasons, stages, links and paths."""
 
 import re
+from functools import cache
 from pathlib import Path
 
 from jobs import sinks
@@ -181,6 +182,7 @@ def test_every_stage_is_in_the_picture(job: str, page: str, heading: str) -> Non
     assert not missing, f"{page}: not in the picture: {', '.join(missing)}"
 
 
+@cache
 def anchors(page: Path) -> set[str]:
     """The anchors of a page's headings, as GitHub makes them."""
     headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)

@@ -2,25 +2,18 @@
 
 import re
 import zipfile
-from typing import Any
-
-import yaml
 
 from jobs.ingest import submit
 from ops.release import flink_home
 from tests.cases import each
+from tests.documents import document
 from tests.metrics import ROOT, documented
 
-
-def read(name: str) -> Any:
-    return yaml.safe_load((ROOT / name).read_text(encoding="utf-8"))
-
-
-CONFIG: dict[str, str] = read("flink-conf/config.yaml")
-SCRAPING = read("deploy/monitoring/prometheus.yml")
-GROUPS = read("deploy/monitoring/alerts.yml")["groups"]
+CONFIG: dict[str, str] = document("flink-conf/config.yaml")
+SCRAPING = document("deploy/monitoring/prometheus.yml")
+GROUPS = document("deploy/monitoring/alerts.yml")["groups"]
 RULES = {rule["alert"]: rule for group in GROUPS for rule in group["rules"]}
-TESTS = read("deploy/monitoring/alerts_test.yml")["tests"]
+TESTS = document("deploy/monitoring/alerts_test.yml")["tests"]
 PAGE = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
 RUNBOOK = "{{ $externalLabels.docs }}/operations.md#"
 
@@ -47,7 +40,7 @@ def test_processes_on_one_machine_find_a_port_each() -> None:
 
 def test_prometheus_reads_each_process_of_docker_compose() -> None:
     port = CONFIG["metrics.reporter.prom.port"].split("-")[0]
-    services = read("docker-compose.yml")["services"]
+    services = document("docker-compose.yml")["services"]
     started = [name for name, one in services.items() if f"build/flink/bin/{name}.sh" in one.get("command", ())]
     watch = services["watch"]["command"][-1].rpartition(":")[2]
     assert {job["job_name"]: job["static_configs"][0]["targets"] for job in SCRAPING["scrape_configs"]} == {

@@ -17,7 +17,6 @@ from typing import Any
 import boto3
 import cloudpickle
 import pytest
-import yaml
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 
 from jobs import sources
@@ -28,6 +27,7 @@ from stores.alerts import Notification
 from stores.errors import StoreError
 from stores.usage import Usage, UsageTable
 from tests.cases import each
+from tests.documents import document
 from udfs.functions import CohortChanges, Decode, DecodePart, MemberGroups, Open
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -150,12 +150,12 @@ def test_a_webhook_that_is_not_reached_is_told_of_without_its_url(caplog: pytest
 
 
 def test_flink_answers_this_machine_alone_unless_told_otherwise() -> None:
-    flink = yaml.safe_load((ROOT / "flink-conf/config.yaml").read_text(encoding="utf-8"))
+    flink = document("flink-conf/config.yaml")
     hosts = {key: value for key, value in flink.items() if key.endswith(("address", "host"))}
     assert hosts.keys() >= {"rest.bind-address", "jobmanager.bind-host", "taskmanager.bind-host"}
     assert set(hosts.values()) == {"localhost"}
     assert flink["web.submit.enable"] is False
-    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
+    compose = document("docker-compose.yml")
     published = [port for service in compose["services"].values() for port in service.get("ports", [])]
     assert [port for port in published if not port.startswith("127.0.0.1:")] == []
     assert len(published) == 6

@@ -9,6 +9,7 @@ import pytest
 
 from lab.stack import patience
 from lab.stack.patience import Deadline, scaled, wait_until
+from tests.cases import each
 
 
 @pytest.fixture
@@ -25,7 +26,7 @@ def load(monkeypatch: pytest.MonkeyPatch, one_minute: float) -> None:
     monkeypatch.setattr(os, "getloadavg", lambda: (one_minute, 0.0, 0.0))
 
 
-@pytest.mark.parametrize(("one_minute", "slower"), [(0.0, 1), (2.0, 1), (3.0, 1.5), (8.0, 4), (100.0, 10)])
+@each(("one_minute", "slower"), [(0.0, 1), (2.0, 1), (3.0, 1.5), (8.0, 4), (100.0, 10)])
 def test_a_busy_machine_is_slower(one_minute: float, slower: float, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
     load(monkeypatch, one_minute)

@@ -3,10 +3,9 @@
 import re
 from pathlib import Path
 
-import yaml
-
 from lab.stack import zookeeper
 from lab.stack.local import Stack
+from tests.documents import document
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -43,7 +42,7 @@ def test_zookeeper_is_reachable_from_this_machine_only(tmp_path: Path) -> None:
 
 def test_a_lost_jobmanager_is_followed_soon() -> None:
     """ZooKeeper grants two to twenty ticks of two seconds; more than some of them use the minute up."""
-    conf = yaml.safe_load((ROOT / "flink-conf" / "config.yaml").read_text(encoding="utf-8"))
+    conf = document("flink-conf/config.yaml")
     session = re.fullmatch(r"(\d+) s", conf["high-availability.zookeeper.client.session-timeout"])
     assert session
     assert 4 <= int(session[1]) <= 20

@@ -4,9 +4,9 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
-import pytest
 
 from ops.maintenance.due import AGAIN, Key, Memory, chosen, shares
+from tests.cases import each
 
 NOW = datetime(2026, 11, 27, 20, tzinfo=UTC)
 SCHEMA = pa.schema(
@@ -83,7 +83,7 @@ def test_a_blast_leaves_room_for_the_others() -> None:
     assert [key.event_id for key in found if key.project_id == 1] == [f"1-{at}" for at in range(597)]
 
 
-@pytest.mark.parametrize(
+@each(
     ("counts", "most", "given"),
     [
         ({}, 10, {}),

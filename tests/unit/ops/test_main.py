@@ -51,7 +51,7 @@ def leaves(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple
 LEAVES = {" ".join(path): command for path, command in leaves(commands)}
 
 
-@pytest.mark.parametrize("name", LEAVES)
+@each("name", LEAVES)
 def test_every_command_has_examples_that_can_be_typed(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,6 +10,7 @@ from botocore.stub import Stubber
 from stores.dynamodb import TablesAddress
 from stores.errors import MissingError, StoreError
 from stores.table import Item, Outcome, Table
+from tests.cases import each
 
 ADDRESS = TablesAddress("ap-northeast-2", "http://127.0.0.1:9", "test-")
 KEY: Item = {"project_id": {"N": "1"}, "month": {"S": "2026-03"}}
@@ -42,7 +43,7 @@ def test_a_statement_inserts(table: Table) -> None:
     }
 
 
-@pytest.mark.parametrize(
+@each(
     ("condition", "given", "where", "values"),
     [
         (NEVER_LOWER, {}, '"events"<=?', [{"N": "7"}]),

@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 import msgspec
-import pytest
 
 from stores.project import Link
+from tests.cases import each
 from udfs.export.redelivery import Redelivery, record
 from udfs.export.render import Kind, Row, Unsent, render
 from udfs.export.taxonomy import Personal
@@ -50,7 +50,7 @@ def test_an_event_goes_to_each_project_in_its_form() -> None:
     assert second["event_properties"]["phone_number"] == "+82"
 
 
-@pytest.mark.parametrize(
+@each(
     ("links", "sent"),
     [
         ((Link("acme", AT),), True),
@@ -67,7 +67,7 @@ def test_a_project_gets_what_arrives_while_it_is_linked(links: tuple[Link, ...],
     assert row.reason == (None if sent else Unsent.NO_DESTINATION)
 
 
-@pytest.mark.parametrize(
+@each(
     ("payload", "reason"),
     [
         (b"", Unsent.INVALID_JSON),

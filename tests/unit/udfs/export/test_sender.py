@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from lab.stack.patience import wait_until
+from tests.cases import each
 from udfs.export import sender
 from udfs.export.answers import FAILED_SECONDS, QUOTA_SECONDS, Refused, State
 from udfs.export.sender import PER_PROJECT, Answer, Due, Limits, Outcome, Sender, Waits
@@ -196,7 +197,7 @@ def test_no_answer_that_comes_at_once_closes_nothing() -> None:
     assert outcomes(sending.send(rows(1))) == ["accepted"]
 
 
-@pytest.mark.parametrize(("attempt", "seconds"), [(0, 10), (1, 20), (5, 320), (9, 3_600), (5_000, 3_600)])
+@each(("attempt", "seconds"), [(0, 10), (1, 20), (5, 320), (9, 3_600), (5_000, 3_600)])
 def test_what_fails_again_waits_twice_as_long(clock: Clock, attempt: int, seconds: float) -> None:
     (answer,) = Sender(lambda: {SHOP: Project((500, b""))}).send(rows(1, attempt=attempt))
     assert answer == Answer(Outcome.WAITING, Waits.FAILED, "HTTP 500", seconds)
