@@ -11,15 +11,13 @@ from rich.console import Console
 from rich.table import Table
 
 from ops.answers.amplitude_profiles import profiles_of
-from ops.cli.key_file import key_in
+from ops.cli.key_file import sealed_key
 from ops.cli.terminal import PROJECT_ID, WithDefault, as_json_option, cell, echo_fields, example, waiting
 from settings import load
 from stores.amplitude.http import AmplitudeError
 from stores.amplitude.user_profile import AmplitudeProfile, User, Wanted
 from stores.profile_limits import ProfileLimits
 from stores.profile_sources import ProfileSource, ProfileSources
-from stores.projects import Projects
-from stores.seal import seal_of
 
 
 @click.group(
@@ -116,14 +114,12 @@ def set_source(
         msg = "Amplitude has no User Profile API for organisations whose data is in the EU"
         raise AmplitudeError(msg)
     settings = load(config)
-    Projects(settings.tables_address).get(project_id)
-    key = key_in(secret_key_file, "secret key")
-    sealed = seal_of(settings.export.seal_keys_file).seal(project_id, key)
+    sealed, end = sealed_key(settings, project_id, secret_key_file, "secret key")
     table = ProfileSources(settings.tables_address)
     table.create()
     ProfileLimits(settings.tables_address, settings.amplitude_profiles.requests_per_minute).create()
-    table.set(ProfileSource(project_id, sealed, key[-4:], organisation or str(project_id)))
-    click.echo(f"Amplitude's profiles of project {project_id} are asked for with key …{key[-4:]}")
+    table.set(ProfileSource(project_id, sealed, end, organisation or str(project_id)))
+    click.echo(f"Amplitude's profiles of project {project_id} are asked for with key …{end}")
 
 
 @amplitude_profile.command("show", epilog=example("amplitude-profile show --json"))

@@ -15,14 +15,13 @@ from rich.table import Table
 from ops.answers.destination import tested
 from ops.answers.waiting import by_project
 from ops.answers.waiting import waiting as waits
-from ops.cli.key_file import key_in
+from ops.cli.key_file import sealed_key
 from ops.cli.terminal import PROJECT_ID, Commands, as_json_option, cell, example, waiting
 from settings import load
 from stores.amplitude import HOSTS, Response, Uploads
 from stores.destinations import Destination, Destinations
 from stores.errors import StoreError
 from stores.lake import Lake
-from stores.projects import Projects
 from stores.seal import seal_of
 from udfs.export.answers import State
 from udfs.export.taxonomy import PERSONAL, Personal
@@ -74,15 +73,11 @@ def set_destination(
 ) -> None:
     """Send message events to PROJECT_ID, which must be registered; replaces what was set before."""
     settings = load(config)
-    Projects(settings.tables_address).get(project_id)
-    key = key_in(api_key_file, "API key")
-    sealed = seal_of(settings.export.seal_keys_file).seal(project_id, key)
+    sealed, end = sealed_key(settings, project_id, api_key_file, "API key")
     table = Destinations(settings.tables_address)
     table.create()
-    table.set(Destination(project_id, region, sealed, key[-4:], personal=personal))
-    click.echo(
-        f"message events go to project {project_id} ({region}, key …{key[-4:]}); `destinations test` tries it"
-    )
+    table.set(Destination(project_id, region, sealed, end, personal=personal))
+    click.echo(f"message events go to project {project_id} ({region}, key …{end}); `destinations test` tries it")
 
 
 @destinations.command("show", epilog=example("destinations show", "destinations show 434735 --json"))

@@ -4,13 +4,25 @@ from typing import Final
 
 import click
 
+from settings import Settings
 from stores.errors import StoreError
+from stores.projects import Projects
+from stores.seal import seal_of
 
 _SHORTEST: Final = 16
 
 
-def key_in(file: str, what: str) -> str:
-    """The key that a file holds, or stdin for `-`; `what` says which one. Raises StoreError that hides it."""
+def sealed_key(settings: Settings, project_id: int, file: str, what: str) -> tuple[bytes, str]:
+    """A registered project's key out of a file, or stdin for `-`: sealed, and its last four characters in clear.
+
+    `what` names the key. Raises StoreError that hides it.
+    """
+    Projects(settings.tables_address).get(project_id)
+    key = _key_in(file, what)
+    return seal_of(settings.export.seal_keys_file).seal(project_id, key), key[-4:]
+
+
+def _key_in(file: str, what: str) -> str:
     try:
         with click.open_file(file, encoding="utf-8", errors="replace") as opened:
             key: str = opened.read().strip()

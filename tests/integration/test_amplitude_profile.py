@@ -21,10 +21,9 @@ from stores.amplitude.user_profile import ThrottledError, UnavailableError, User
 from stores.dynamodb import TablesAddress
 from stores.profile_limits import ProfileLimits
 from stores.profile_sources import ProfileSources
-from stores.project import linked
-from stores.projects import Projects
+from tests.integration.shop import SHOP, shop
 
-SHOP, SECRET = 434735, "fedcba9876543210canary9876543210"
+SECRET = "fedcba9876543210canary9876543210"
 MINA = {
     "device_id": "d-1",
     "amp_props": {"city": "Seoul", "orders": 12},
@@ -51,17 +50,7 @@ def amplitude(tmp_path: Path) -> Iterator[tuple[Path, str]]:
 
 @pytest.fixture
 def config(tmp_path: Path, dynamodb_endpoint: str, amplitude: tuple[Path, str]) -> Path:
-    path, seal = tmp_path / "job.toml", tmp_path / "seal-keys"
-    seal.write_text("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n")
-    path.write_text(
-        f'[dynamodb]\nendpoint = "{dynamodb_endpoint}"\ntable_prefix = "{tmp_path.name}-"\n'
-        f'[export]\nseal_keys_file = "{seal}"\n[amplitude_profiles]\nendpoint = "{amplitude[1]}"\n'
-        '[lake]\ncatalog_uri = "sqlite:////nowhere/catalog.db"\nwarehouse = "file:///nowhere"\n'
-    )
-    projects = Projects(load(path).tables_address)
-    projects.create()
-    projects.add(linked(SHOP, "shop"))
-    return path
+    return shop(tmp_path, dynamodb_endpoint, amplitude[1])
 
 
 def typed(config: Path, *words: str, given: str | None = None) -> Result:

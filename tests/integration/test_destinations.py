@@ -16,12 +16,11 @@ from ops.cli.main import commands
 from settings import Settings, load
 from stores.amplitude import Uploads
 from stores.destinations import Destinations
-from stores.project import linked
-from stores.projects import Projects
+from tests.integration.shop import SHOP, shop
 from udfs.export.answers import Refused
 from udfs.export.deliver import deliver
 
-KEY, SHOP = "0123456789abcdef0123456789abcdef", 434735
+KEY = "0123456789abcdef0123456789abcdef"
 
 
 @pytest.fixture
@@ -35,17 +34,7 @@ def amplitude(tmp_path: Path) -> Iterator[tuple[str, Path]]:
 
 @pytest.fixture
 def config(tmp_path: Path, dynamodb_endpoint: str, amplitude: tuple[str, Path]) -> Path:
-    path, seal = tmp_path / "job.toml", tmp_path / "seal-keys"
-    seal.write_text("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n")
-    path.write_text(
-        f'[dynamodb]\nendpoint = "{dynamodb_endpoint}"\ntable_prefix = "{tmp_path.name}-"\n'
-        f'[export]\nendpoint = "{amplitude[0]}"\nseal_keys_file = "{seal}"\n'
-        '[lake]\ncatalog_uri = "sqlite:////nowhere/catalog.db"\nwarehouse = "file:///nowhere"\n'
-    )
-    projects = Projects(load(path).tables_address)
-    projects.create()
-    projects.add(linked(SHOP, "shop"))
-    return path
+    return shop(tmp_path, dynamodb_endpoint, amplitude[0])
 
 
 def typed(config: Path, *words: str, given: str | None = None) -> Result:
