@@ -210,17 +210,17 @@ class Stream:
             )
             self.wait_until_active()
 
-    def put(self, records: Iterable[tuple[str, bytes]]) -> Iterator[int]:
-        """Put (partition key, data) pairs; yields the number acknowledged after each call to Kinesis.
+    def put(self, records: Iterable[tuple[str, bytes]], at_once: int = PUT_RECORDS_MAX) -> Iterator[int]:
+        """Put (partition key, data) pairs, at most so many in a call; yields the number acknowledged after each.
 
         Records that Kinesis refused for the moment are put again: nothing is skipped. Raises StoreError.
         """
-        return (len(places) for places in self.placed(records))
+        return (len(places) for places in self.placed(records, at_once))
 
     def placed(
         self, records: Iterable[tuple[str, bytes]], at_once: int = PUT_RECORDS_MAX
     ) -> Iterator[list[Place]]:
-        """Do the same, so many of them in a call at most; yields where the records of each call are, in order."""
+        """Do the same; yields where the records of each call are, in order."""
         batch: list[tuple[str, bytes]] = []
         size = 0
         for key, data in records:

@@ -42,9 +42,9 @@ def deliveries(tables: StreamTableEnvironment, delivered: Table) -> Table:
 
 def outbox(tables: StreamTableEnvironment, delivered: Table) -> Table:
     """The events that wait, and of each that waited what its next attempt came to."""
-    waits = f"outcome = '{Outcome.WAITING}'"
+    waits, waited = f"outcome = '{Outcome.WAITING}'", "attempt > 0 AND refused_for IS NULL"
     return tables.sql_query(f"""
         SELECT project_id, event_id, attempt, outcome, CAST(due AS TIMESTAMP_LTZ(6)) AS due,
             CASE WHEN {waits} THEN event END AS event, words, {STORED_FIRST}
-        FROM {delivered} WHERE {waits} OR attempt > 0
+        FROM {delivered} WHERE {waits} OR ({waited})
     """)  # noqa: S608

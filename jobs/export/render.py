@@ -15,8 +15,9 @@ _FIRST: Final = """
     COALESCE(CAST(first_arrival AS TIMESTAMP_LTZ(3)), arrival) AS arrival,
     COALESCE(first_shard, shard) AS shard, COALESCE(first_sequence, sequence) AS sequence
 """
-SENT: Final = ("project_id", "event_id", "attempt", "event", "arrival", "shard", "sequence")
-"""The columns of an event that is to be sent."""
+_SENT: Final = ("project_id", "event_id", "attempt", "event", "arrival", "shard", "sequence")
+SENT: Final = (*_SENT, "refused_for")
+"""The columns of an event that is to be sent; `refused_for`: why the attempt before was refused, if it was."""
 
 
 def render(tables: StreamTableEnvironment, ends: Ends) -> Table:
@@ -36,12 +37,12 @@ def render(tables: StreamTableEnvironment, ends: Ends) -> Table:
 
 def first_sent(tables: StreamTableEnvironment, rendered: Table) -> Table:
     """The first copy of each attempt to send an event to a project."""
-    names = ", ".join(SENT)
+    due = f"{', '.join(_SENT)}, reason AS refused_for"
     return tables.sql_query(f"""
-        SELECT {names}
+        SELECT {", ".join(SENT)}
         FROM (
             SELECT *, ROW_NUMBER() OVER (PARTITION BY project_id, event_id, attempt ORDER BY seen ASC) AS copy
-            FROM (SELECT {names}, PROCTIME() AS seen FROM {rendered} WHERE kind = '{Kind.DUE}')
+            FROM (SELECT {due}, PROCTIME() AS seen FROM {rendered} WHERE kind = '{Kind.DUE}')
         )
         WHERE copy = 1
     """)  # noqa: S608

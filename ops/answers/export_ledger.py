@@ -1,7 +1,8 @@
 """What the export job has counted, beside what is stored: every event that was read is accounted for.
 
 For each hour of arrival, shard and project: first copies = accepted + refused + waiting; each of these is a row of
-`deliveries`; what waited has a row of `outbox`, and another one once its next attempt is made.
+`deliveries`; what waited has a row of `outbox`, and another one once its next attempt is made. An event that was
+refused and is put again is a first copy anew: it has not waited, so its attempt settles nothing.
 """
 
 from collections import Counter
@@ -41,7 +42,8 @@ def summed(lake: Lake, by: Sequence[str] = _BY) -> list[dict[str, Any]]:
 def outcomes(lake: Lake) -> list[dict[str, Any]]:
     """What became of all events, by project, outcome and reason, as it stands now. Raises StoreError.
 
-    `duplicate` are copies. An event that waited counts as what its last attempt came to, or as `erased`.
+    `duplicate` are copies. An event that waited, or was put again after a refusal, counts as what its last attempt
+    came to, or as `erased`.
     """
     counts: Counter[tuple[int | None, str, str | None]] = Counter()
     rows = summed(lake, ("project_id", "redelivery", "outcome", "reason"))
@@ -53,6 +55,8 @@ def outcomes(lake: Lake) -> list[dict[str, Any]]:
         elif outcome == FIRST:
             counts[project_id, DUPLICATE, None] -= events
             counts[project_id, Outcome.WAITING, None] -= events if row["redelivery"] else 0
+            if row["reason"]:
+                counts[project_id, Outcome.REFUSED, row["reason"]] -= events
         else:
             counts[project_id, outcome, None if waits else row["reason"]] += events
     for project_id in waiting(lake, outcome=ERASED)["project_id"].to_pylist() if rows else ():

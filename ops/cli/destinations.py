@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -10,20 +11,24 @@ from typing import Any
 
 import click
 from rich.console import Console
+from rich.progress import Progress
 from rich.table import Table
 
 from ops.answers.destination import tested
+from ops.answers.refused import conditions, refused
 from ops.answers.waiting import by_project
 from ops.answers.waiting import waiting as waits
 from ops.cli.key_file import sealed_key
-from ops.cli.terminal import PROJECT_ID, Commands, as_json_option, cell, example, waiting
+from ops.cli.terminal import PROJECT_ID, Commands, Whole, as_json_option, cell, example, waiting
+from ops.cli.times import as_moment, since_option
+from ops.maintenance.replay_refused import check, put
 from settings import load
 from stores.amplitude import HOSTS, Response, Uploads
 from stores.destinations import Destination, Destinations
 from stores.errors import StoreError
 from stores.lake import Lake
 from stores.seal import seal_of
-from udfs.export.answers import State
+from udfs.export.answers import Refused, State
 from udfs.export.taxonomy import PERSONAL, Personal
 
 
@@ -181,6 +186,48 @@ def waiting_events(config: Path, /, project_id: int | None, *, as_json: bool) ->
         values = (one.project_id, f"{one.events:,}", f"{one.since:%Y-%m-%d %H:%M:%S}", one.state, one.why, due)
         shown.add_row(*map(cell, values))
     Console().print(shown)
+
+
+@destinations.command(
+    "replay",
+    epilog=example(
+        "destinations replay 434735 --since 2026-03-01T09:00 --until 2026-03-01T12:00 --dry-run",
+        "destinations replay 434735 --since 24h --reason blocked_by_amplitude",
+    ),
+)
+@click.argument("project_id", type=PROJECT_ID)
+@since_option("Events that arrived from then on")
+@click.option("--until", metavar="TIME", type=as_moment, help="Events that arrived before then.")
+@click.option("--reason", type=click.Choice([one.value for one in Refused]), help="See docs/data.md.")
+@click.option("--rate", default=500, show_default=True, type=Whole(1), help="Events per second, at most.")
+@click.option("--dry-run", is_flag=True, help="Only say how many there are.")
+@click.pass_obj
+def replay(config: Path, /, project_id: int, *, rate: int, dry_run: bool, **which: Any) -> None:
+    """Put what Amplitude has refused of PROJECT_ID on the stream again, once what was wrong is mended.
+
+    What waits needs no replay: it goes when `redeliver` puts it on the stream. An event is sent as it was frozen,
+    once, however often this is repeated; until the job has answered it is counted as refused.
+    """
+    settings = load(config)
+    if not dry_run:
+        check(Destinations(settings.tables_address).get(project_id))
+    where = conditions(project_id, which["since"], which["until"])
+    with waiting("reading what was refused"):
+        found = refused(Lake(settings.lake_address), where, which["reason"])
+    for why, events in sorted(Counter(one.reason for one in found.values()).items()):
+        click.echo(f"{why}: {events:,}")
+    if dry_run:
+        click.echo(f"to be put on the stream again: {len(found):,}")
+        return
+    done = 0
+    with Progress(console=Console(stderr=True)) as progress:
+        task = progress.add_task("events put", total=len(found))
+        for events in put(settings, where, found, rate):
+            progress.advance(task, events)
+            done += events
+    click.echo(f"put on the stream again: {done:,}")
+    if done < len(found):
+        click.echo(f"left out, erased since: {len(found) - done:,}")
 
 
 def _brought_into(config: Path, project_id: int, state: State, why: str) -> None:

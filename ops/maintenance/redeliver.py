@@ -13,7 +13,6 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Final
 
-import msgspec
 import prometheus_client
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -28,7 +27,7 @@ from stores.lake import OUTBOX, Condition, Lake
 from stores.leases import REDELIVER
 from stores.stream import PUT_RECORDS_MAX, Stream
 from udfs.export.answers import State
-from udfs.export.redelivery import Redelivery, record
+from udfs.export.redelivery import again
 from udfs.export.sender import Outcome
 
 PER_SECOND: Final = 1_000
@@ -137,15 +136,7 @@ class Redeliverer:
                 key = Key(row["project_id"], row["event_id"], row["attempt"])
                 if key in wanted:
                     wanted.discard(key)
-                    yield key, _record(key, row)
-
-
-def _record(key: Key, row: dict[str, object]) -> bytes:
-    lineage = {name: row[name] for name in ("arrival", "shard", "sequence")}
-    event = msgspec.Raw(row["event"])  # type: ignore[call-overload]
-    return record(
-        Redelivery(project_id=key.project_id, attempt=key.attempt + 1, event=event, **lineage)  # type: ignore[arg-type]
-    )
+                    yield key, again(row, row["event"], key.attempt + 1)
 
 
 def redeliverer(settings: Settings) -> Leader:

@@ -6,7 +6,6 @@ killed in between leaves at most one request's records without a note: they are 
 copies. Of letters with the same bytes one is put, for all of them.
 """
 
-import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from typing import Final, NamedTuple
 
 from ops.answers import replayed
 from ops.answers.replayed import State
+from ops.maintenance.pace import paced
 from ops.maintenance.whoami import whoami
 from settings import Settings
 from stores.lake import DEAD_LETTERS, Condition, Lake
@@ -128,13 +128,15 @@ def put(settings: Settings, letters: Letters, tally: Tally, rate: int, asked: st
             given.append((one, name_of(payload, one.arrival)))
             yield f"{one.sequence[-40:]}-{one.sub_index or 0}", payload
 
-    begin, done = time.monotonic(), 0
-    for places in stream.placed(records(), min(rate, PUT_RECORDS_MAX)):
-        letters_put = [(place, *given.popleft()) for place in places]
-        replays.add(note._replace(**run._asdict()) for one in letters_put for note in _notes(*one, tally.twins))
-        done += len(places)
-        yield len(places)
-        time.sleep(max(0.0, begin + done / rate - time.monotonic()))
+    def noted() -> Iterator[int]:
+        for places in stream.placed(records(), min(rate, PUT_RECORDS_MAX)):
+            letters_put = [(place, *given.popleft()) for place in places]
+            replays.add(
+                note._replace(**run._asdict()) for one in letters_put for note in _notes(*one, tally.twins)
+            )
+            yield len(places)
+
+    yield from paced(noted(), rate)
 
 
 def _notes(place: Place, letter: Letter, name: str | None, twins: Mapping[str, list[Letter]]) -> Iterator[Replay]:

@@ -16,7 +16,10 @@ from jobs.export import ends, graph
 from jobs.export.submit import create_tables
 from jobs.gateway import table_environment
 from jobs.stages import operators
-from ops.answers.export_ledger import unbalanced
+from ops.answers.export_ledger import outcomes, unbalanced
+from ops.answers.refused import Refusal, conditions, refused
+from ops.answers.waiting import waiting
+from ops.maintenance.replay_refused import records
 from stores.destinations import Destination, Destinations
 from stores.lake import DELIVERIES, EXPORT_DEAD_LETTERS, EXPORT_LEDGER, OUTBOX, Lake
 from stores.project import linked
@@ -25,7 +28,7 @@ from tests.builders import OTHER_PROJECT, PROJECT
 from tests.integration import cluster
 from tests.integration.cluster import Arrival, Place
 from tests.integration.test_operators import retention_ms
-from udfs.export.redelivery import Redelivery, record
+from udfs.export.redelivery import again
 from udfs.export.sender import Answer, Due, Outcome
 
 AT = datetime(2026, 3, 15, 9, 30, 30, tzinfo=UTC)
@@ -53,6 +56,10 @@ def _answer(row: Due) -> Answer:
     user = msgspec.json.decode(row.event)["user_id"]
     if user == "bad":
         return Answer(Outcome.REFUSED, "invalid_field", "events_with_invalid_fields: time")
+    if user == "mended" and row.attempt < 2:
+        return Answer(Outcome.REFUSED, ("silenced", "blocked_by_amplitude")[row.attempt], "HTTP 403")
+    if user == "mended" and row.attempt == 2:
+        return Answer(Outcome.WAITING, "failed", "HTTP 503", 60.0)
     if user == "slow" and not row.attempt:
         return Answer(Outcome.WAITING, "failed", "HTTP 503", 60.0)
     return Answer(Outcome.ACCEPTED)
@@ -103,8 +110,8 @@ def test_every_event_is_sent_once_and_ends_in_one_place(tmp_path: Path, dynamodb
     with cluster.running(built(where, asked)) as job:
         cluster.write(where.records, "first", arrivals(*put))
         cluster.until(lambda: ledger(lake).total(), lambda found: found == 23, job)
-        again = [record(redelivery(row)) for row in rows(lake, OUTBOX) if row["project_id"] == PROJECT]
-        cluster.write(where.records, "second", arrivals(*again, *again, at=AT + timedelta(hours=2)))
+        due = [again(row, row["event"], 1) for row in waited(lake)]
+        cluster.write(where.records, "second", arrivals(*due, *due, at=AT + timedelta(hours=2)))
         counts = cluster.until(lambda: ledger(lake), lambda found: found.total() == 27, job)
         assert cluster.until(lambda: unbalanced(lake), lambda found: found == [], job) == []
     assert counts == {
@@ -131,6 +138,50 @@ def test_every_event_is_sent_once_and_ends_in_one_place(tmp_path: Path, dynamodb
     ]
 
 
+def test_a_refusal_is_replayed_until_it_is_accepted_and_all_is_accounted_for(
+    tmp_path: Path, dynamodb_endpoint: str
+) -> None:
+    where = cluster.place(tmp_path, dynamodb_endpoint, [])
+    lake, asked = Lake(where.settings.lake_address), tmp_path / "asked"
+    create_tables(where.settings)
+    connect(where)
+    mine = conditions(PROJECT, AT, AT + timedelta(seconds=1))
+
+    def replayed(at: int) -> dict[str, Refusal]:
+        """Replay what is refused, each record twice as after a kill; what was."""
+        found = refused(lake, mine)
+        put = [data for _, data in records(lake, mine, found)]
+        cluster.write(where.records, f"replay {at}", arrivals(*put, *put, at=AT + timedelta(hours=at)))
+        return found
+
+    def at_rest(events: int) -> list[dict[str, Any]]:
+        cluster.until(lambda: ledger(lake).total(), lambda found: found == events, job)
+        assert cluster.until(lambda: unbalanced(lake), lambda found: found == [], job) == []
+        return [row for row in outcomes(lake) if row["project_id"] == PROJECT]
+
+    with cluster.running(built(where, asked)) as job:
+        cluster.write(where.records, "first", arrivals(event("e1", "mended"), event("e2")))
+        assert at_rest(12) == [of(Outcome.ACCEPTED), of(Outcome.REFUSED, "silenced")]
+        assert replayed(1) == {"e1": (0, "silenced")}
+        assert at_rest(16) == [of(Outcome.ACCEPTED), of("duplicate"), of(Outcome.REFUSED, "blocked_by_amplitude")]
+        assert replayed(2) == {"e1": (1, "blocked_by_amplitude")}
+        assert at_rest(20) == [of(Outcome.ACCEPTED), of("duplicate", events=2), of(Outcome.WAITING)]
+        assert replayed(3) == {}
+        (waits,) = (one for one in waiting(lake).to_pylist() if one["project_id"] == PROJECT)
+        (row,) = (row for row in waited(lake) if row["attempt"] == waits["attempt"] == 2)
+        cluster.write(where.records, "due", arrivals(again(row, row["event"], 3)))
+        assert at_rest(23) == [of(Outcome.ACCEPTED, events=2), of("duplicate", events=2)]
+        assert replayed(4) == {}
+    assert Counter(asked.read_text().splitlines()) == Counter(
+        [f"{PROJECT} e1 {attempt}" for attempt in range(4)]
+        + [f"{PROJECT} e2 0", f"{OTHER_PROJECT} e1 0", f"{OTHER_PROJECT} e2 0"]
+    )
+
+
+def of(outcome: str, reason: str | None = None, events: int = 1) -> dict[str, Any]:
+    return {"project_id": PROJECT, "outcome": outcome, "reason": reason, "events": events}
+
+
 OF_EACH = {
     ("due", None): 4,
     ("first", None): 3,
@@ -153,11 +204,6 @@ def connect(where: Place) -> None:
 def waited(lake: Lake) -> list[dict[str, Any]]:
     """The outbox of one project, in order."""
     return sorted((row for row in rows(lake, OUTBOX) if row["project_id"] == PROJECT), key=itemgetter("attempt"))
-
-
-def redelivery(row: dict[str, Any]) -> Redelivery:
-    place = {name: row[name] for name in ("project_id", "arrival", "shard", "sequence")}
-    return Redelivery(**place, attempt=row["attempt"] + 1, event=msgspec.Raw(row["event"]))
 
 
 def test_state_is_found_by_these_uids_and_python_runs_twice(tmp_path: Path, dynamodb_endpoint: str) -> None:

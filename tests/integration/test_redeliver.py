@@ -18,7 +18,7 @@ from ops.cli.main import commands
 from ops.maintenance.redeliver import Metrics, Redeliverer, redeliverer, watch
 from settings import Settings, load
 from stores.destinations import Destination, Destinations
-from stores.lake import OUTBOX, Lake
+from stores.lake import DELIVERIES, EXPORT_DEAD_LETTERS, OUTBOX, Lake
 from stores.stream import Stream
 from udfs.export.redelivery import redelivered
 
@@ -69,9 +69,9 @@ def row(project_id: int, event_id: str, attempt: int = 0, **more: Any) -> dict[s
     } | more
 
 
-def commit(settings: Settings, *rows: dict[str, Any]) -> None:
-    table = Lake(settings.lake_address).table(OUTBOX)
-    table.append(pa.Table.from_pylist(list(rows), schema=table.schema().as_arrow()))
+def commit(settings: Settings, *rows: dict[str, Any], table: str = OUTBOX) -> None:
+    found = Lake(settings.lake_address).table(table)
+    found.append(pa.Table.from_pylist(list(rows), schema=found.schema().as_arrow()))
 
 
 def settled(project_id: int, event_id: str, attempt: int) -> dict[str, Any]:
@@ -165,3 +165,53 @@ def test_waiting_says_how_many_since_when_why_and_when_next(config: Path, settin
     shown = typed(config, "destinations", "waiting", str(PAUSED)).output
     assert "paused" in shown
     assert str(SHOP) not in shown
+
+
+Rows = list[tuple[str, dict[str, Any]]]
+"""Rows, each with its table."""
+
+
+def refusal(event_id: str, attempt: int = 0, reason: str = "silenced", **more: Any) -> Rows:
+    """An attempt that was refused."""
+    payload = b'{"insert_id":"%b"}' % event_id.encode()
+    same = row(SHOP, event_id, attempt, outcome="refused", kind="refused", reason=reason, payload=payload)
+    return [(DELIVERIES, same | more), (EXPORT_DEAD_LETTERS, same | more)]
+
+
+def test_what_was_refused_is_put_again_as_its_next_attempt(config: Path, settings: Settings) -> None:
+    lake = Lake(settings.lake_address)
+    early = {"arrival": NOW - timedelta(days=1)}
+    made = [
+        *(*refusal("a"), *refusal("b", reason="blocked_by_amplitude"), *refusal("early", **early)),
+        *(*refusal("twice"), *refusal("twice", 1), *refusal("erased", payload=None)),
+        *(*refusal("taken"), (DELIVERIES, row(SHOP, "taken", 1))),
+        (DELIVERIES, row(SHOP, "fine", outcome="accepted")),
+    ]
+    for table in (DELIVERIES, EXPORT_DEAD_LETTERS):
+        lake.create(table, EXPORT_COLUMNS[table], [])
+        commit(settings, *(one for name, one in made if name == table), table=table)
+    words = ("destinations", "replay", str(SHOP), "--since", "1h")
+    said = typed(config, *words, "--dry-run").output
+    assert said == "blocked_by_amplitude: 1\nsilenced: 3\nto be put on the stream again: 4\n"
+    assert on_stream(settings) == []
+    blocked = typed(config, *words, "--reason", "blocked_by_amplitude")
+    assert blocked.stdout == "blocked_by_amplitude: 1\nput on the stream again: 1\n"
+    all_of_it = typed(config, *words, "--rate", "2000")
+    assert all_of_it.stdout.endswith("put on the stream again: 3\nleft out, erased since: 1\n")
+    assert on_stream(settings) == [(SHOP, 1, "a"), (SHOP, 1, "b"), (SHOP, 1, "b"), (SHOP, 2, "twice")]
+    reasons = {redelivered(one.data).refused for one in Stream(settings.export_stream_address).records()}
+    assert reasons == {"silenced", "blocked_by_amplitude"}
+
+
+@pytest.mark.parametrize(
+    ("project_id", "why"),
+    [
+        (REVOKED, "the destination of project 203138 is auth_error since "),
+        (PAUSED, "the destination of project 100011471 is paused since "),
+        (1, "project 1 has no destination: destinations set makes one"),
+    ],
+)
+def test_a_replay_is_refused_in_a_line_while_nothing_is_sent(config: Path, project_id: int, why: str) -> None:
+    done = CliRunner().invoke(commands, ["destinations", "replay", str(project_id), "--config", str(config)])
+    assert done.exit_code
+    assert why in done.output + str(done.exception)

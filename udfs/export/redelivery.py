@@ -1,10 +1,12 @@
-"""Redelivery records: what waited in the outbox, put on the stream of message events for its next attempt."""
+"""Redelivery records: what waited or was refused, put on the stream of message events for its next attempt."""
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
+from udfs.export.answers import Refused
 from udfs.export.message import Id
 
 MARK: Final = b'{"redelivery":'
@@ -18,12 +20,14 @@ class Redelivery(msgspec.Struct, kw_only=True, frozen=True, gc=False):
     """the version of this layout; stays the first field, for the job knows the record by it"""
     project_id: Annotated[int, msgspec.Meta(ge=0)]
     attempt: Annotated[int, msgspec.Meta(ge=1)]
-    """that is made now: one more than the outbox has"""
+    """that is made now: one more than the last"""
     event: msgspec.Raw
     """the frozen JSON, byte for byte"""
     arrival: Annotated[datetime, msgspec.Meta(tz=True)]
     shard: str
     sequence: str
+    refused: Refused | None = None
+    """why Amplitude refused the attempt before; None where that waited"""
 
 
 class _Frozen(msgspec.Struct, gc=False):
@@ -39,6 +43,13 @@ _frozen: Final = msgspec.json.Decoder(_Frozen).decode
 def record(redelivery: Redelivery) -> bytes:
     """The record that puts an event on the stream again."""
     return msgspec.json.encode(redelivery)
+
+
+def again(row: Mapping[str, Any], event: bytes, attempt: int, refused: str | None = None) -> bytes:
+    """The record for an attempt to send a frozen event; a `row` of the lake has its project and place."""
+    place = {name: row[name] for name in ("project_id", "arrival", "shard", "sequence")}
+    why = refused and Refused(refused)
+    return record(Redelivery(**place, attempt=attempt, event=msgspec.Raw(event), refused=why or None))
 
 
 def redelivered(payload: bytes) -> Redelivery:

@@ -9,6 +9,7 @@ import msgspec
 
 from udfs.attribute import Link
 from udfs.export import redelivery
+from udfs.export.answers import Refused
 from udfs.export.message import LONGEST_EVENT, MessageEvent, message_event
 from udfs.export.taxonomy import Personal, rendered
 from udfs.model import MAX_PAYLOAD_BYTES
@@ -76,7 +77,8 @@ class Row(NamedTuple):
     """A record in the columns of `RENDERED`; the last three are set where it is a redelivery."""
 
     kind: Kind
-    reason: Unsent | None = None
+    reason: Unsent | Refused | None = None
+    """why it is not sent; of an event that is put again after a refusal, why Amplitude refused it"""
     detail: str | None = None
     places: Sequence[int] = (1,)
     project_ids: Sequence[int | None] = (None,)
@@ -144,10 +146,11 @@ def _is_linked(route: Route, event: MessageEvent, arrival: datetime) -> bool:
 
 
 def _again(due: redelivery.Redelivery) -> Row:
-    """An event that waited, as it was frozen; whether its project still takes it is the sender's to say."""
+    """An event that waited or was refused, as it was frozen; whether it can be sent is the sender's to say."""
     event = bytes(due.event)
     return Row(
         Kind.DUE,
+        due.refused,
         project_ids=[due.project_id],
         events=[event],
         event_id=redelivery.event_id(event),

@@ -8,7 +8,8 @@ import msgspec
 
 from stores.project import Link
 from tests.cases import each
-from udfs.export.redelivery import Redelivery, record
+from udfs.export.answers import Refused
+from udfs.export.redelivery import again
 from udfs.export.render import Kind, Row, Unsent, render
 from udfs.export.taxonomy import Personal
 
@@ -33,6 +34,11 @@ def event(**more: Any) -> bytes:
 
 def rendered(payload: bytes, routes: Mapping[str, list[Route]] = ROUTES) -> Row:
     return render(payload, AT, routes)
+
+
+def redelivery(frozen: bytes, refused: str | None = None) -> bytes:
+    row = {"project_id": 7, "arrival": AT.replace(tzinfo=UTC), "shard": "s", "sequence": "8"}
+    return again(row, frozen, 3, refused)
 
 
 def test_an_event_goes_to_each_project_in_its_form() -> None:
@@ -79,6 +85,10 @@ def test_a_project_gets_what_arrives_while_it_is_linked(links: tuple[Link, ...],
         (event(user_id=None), Unsent.INVALID_EVENT),
         (event(link_url="x" * 70_000), Unsent.TOO_LARGE),
         (b'{"redelivery":1}', Unsent.INVALID_REDELIVERY),
+        (
+            redelivery(b'{"insert_id":"e9"}').replace(b'"refused":null', b'"refused":"odd"'),
+            Unsent.INVALID_REDELIVERY,
+        ),
         (b'{"redelivery":1,"event":' + b"[" * 5_000, Unsent.INVALID_REDELIVERY),
     ],
 )
@@ -96,9 +106,12 @@ def test_what_is_no_message_event_is_kept_with_its_reason(payload: bytes, reason
 
 def test_a_redelivery_is_sent_as_it_was_frozen() -> None:
     frozen = b'{ "insert_id" : "e9", "odd":1e400 }'
-    due = Redelivery(
-        project_id=7, attempt=3, event=msgspec.Raw(frozen), arrival=AT.replace(tzinfo=UTC), shard="s", sequence="8"
-    )
-    row = rendered(record(due))
+    row = rendered(redelivery(frozen))
     assert (row.kind, list(row.project_ids), list(row.events), row.event_id) == (Kind.DUE, [7], [frozen], "e9")
     assert (row.attempt, row.first_arrival, row.first_shard, row.first_sequence) == (3, AT, "s", "8")
+    assert row.reason is None
+
+
+def test_an_event_that_was_refused_goes_again_with_the_reason_why() -> None:
+    row = rendered(redelivery(b'{"insert_id":"e9"}', "silenced"))
+    assert (row.kind, row.reason, row.attempt, row.event_id) == (Kind.DUE, Refused.SILENCED, 3, "e9")
