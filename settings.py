@@ -19,6 +19,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from errors import OneLineError
 from stores.dynamodb import TablesAddress
 from stores.lake_address import LakeAddress
+from stores.seal import SealKeys
 from stores.stream import StreamAddress
 
 STACK = Path(__file__).resolve().parent / "var" / "stack.json"
@@ -113,6 +114,7 @@ class Export(_Section):
 
     stream: Annotated[str, Field(min_length=1, max_length=128)] = "notifly-message-events"
     seal_keys_file: str | None = None
+    seal_kms_key: str | None = None
     endpoint: Annotated[str, AfterValidator(https)] | None = None
     api: Literal["batch", "http_v2"] = "batch"
     timeout_seconds: Annotated[int, Field(ge=1, le=60)] = 10
@@ -165,6 +167,11 @@ class Settings(_Section):
     def export_stream_address(self) -> StreamAddress:
         """The stream of message events as `stores` takes it."""
         return self.stream_address._replace(name=self.export.stream)
+
+    @property
+    def seal_keys(self) -> SealKeys:
+        """What seals customers' keys, as `stores` takes it."""
+        return SealKeys(self.export.seal_keys_file, self.export.seal_kms_key, self.dynamodb.region)
 
     @property
     def tables_address(self) -> TablesAddress:

@@ -20,7 +20,7 @@ from ops.cli.ledger import sent_table
 from settings import Settings
 from stores.destinations import Destination, Destinations
 from stores.lake import Lake
-from stores.seal import seal_of
+from stores.seal import Seal
 from stores.stream import Stream
 from udfs.export.render import Kind
 from udfs.export.sender import Outcome
@@ -70,7 +70,7 @@ def wanted(made: Sequence[Message]) -> Counter[str]:
 
 def _connect(settings: Settings, stack: Stack) -> None:
     Stream(settings.export_stream_address).create(1)
-    destinations, seal = Destinations(settings.tables_address), seal_of(settings.export.seal_keys_file)
+    destinations, seal = Destinations(settings.tables_address), Seal(settings.seal_keys)
     destinations.create()
     key = amplitude.API_KEY
     for one in PROJECTS:

@@ -10,7 +10,7 @@ from stores.amplitude import Response, Uploads
 from stores.destinations import Destination, Destinations
 from stores.errors import StoreError
 from stores.registry import IMPATIENT, CachedRegistry
-from stores.seal import Seal, seal_of
+from stores.seal import NotOpenedError, Seal, SealKeys
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +22,7 @@ class Sending(NamedTuple):
     """How events are sent, as a worker has to be told."""
 
     tables: dynamodb.TablesAddress
-    seal_keys_file: str | None
+    seal_keys: SealKeys
     endpoint: str | None
     """None: Amplitude's own"""
     api: str
@@ -82,17 +82,17 @@ class _Targets:
     def read(self) -> Mapping[int, Target]:
         """All destinations, by project. Raises StoreError."""
         found = self._table.list()
-        self._opened = {one.api_key: self._open(one) for one in found}
+        # where KMS gives up in between, the next reading goes on behind those that are open
+        self._opened.update((one.api_key, self._open(one)) for one in found if one.api_key not in self._opened)
+        self._opened = {one.api_key: self._opened[one.api_key] for one in found}
         return {
             one.project_id: Target(one, self._opened[one.api_key], self._uploads, self._table) for one in found
         }
 
     def _open(self, one: Destination) -> str | None:
-        if one.api_key in self._opened:
-            return self._opened[one.api_key]
         try:
             return self._seal.open(one.project_id, one.api_key)
-        except StoreError as error:
+        except NotOpenedError as error:
             log.error("%s", error)
             return None
 
@@ -101,7 +101,7 @@ def open_targets(sending: Sending) -> CachedRegistry[Mapping[int, Target]]:
     """The destinations as a worker opens them. Raises StoreError when they or the seal's keys cannot be read."""
     client = aws.client("dynamodb", sending.tables.region, sending.tables.endpoint, IMPATIENT)
     uploads = Uploads(sending.endpoint, sending.api)
-    targets = _Targets(Destinations(sending.tables, client), seal_of(sending.seal_keys_file), uploads)
+    targets = _Targets(Destinations(sending.tables, client), Seal(sending.seal_keys), uploads)
     cached = CachedRegistry(targets.read)
     cached.refresh_every(sending.refresh_seconds)
     return cached

@@ -14,7 +14,10 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 
 Grant = tuple[str, str]
-"""An action and what it is allowed on: `stream` or the name of a table."""
+"""An action and what it is allowed on: `stream`, `key` or the name of a table."""
+
+WITHOUT_TABLES = {"Seal": ("kms", "key")}
+"""Service and resource of a store that has no tables; of any other one it is the stream."""
 
 STATEMENTS = {'INSERT INTO "': "PartiQLInsert", 'UPDATE "': "PartiQLUpdate"}
 """What a method has that makes statements of this kind, for batch_execute_statement."""
@@ -104,7 +107,8 @@ def grants(source: str, store: ast.ClassDef) -> dict[str, set[Grant]]:
         for operation, call in calls(method):
             given = {word.arg: word.value for word in call.keywords}
             if not tables:
-                yield f"kinesis:{camel(operation)}", "stream"
+                service, resource = WITHOUT_TABLES.get(store.name, ("kinesis", "stream"))
+                yield f"{service}:{camel(operation)}", resource
             elif operation not in {"transact_write_items", "batch_execute_statement"}:
                 yield from on(given.get("TableName"), camel(operation))
         for action in statements(method):

@@ -41,7 +41,7 @@ def production(
     lake, dynamodb, export = config.lake_address, config.tables_address, config.export
     sinks.use_lake(tables, lake)
     refresh = config.ingest.projects_refresh_seconds
-    sending = Sending(dynamodb, export.seal_keys_file, export.endpoint, export.api, refresh)
+    sending = Sending(dynamodb, config.seal_keys, export.endpoint, export.api, refresh)
     return Ends(
         records=records,
         open_routes=partial(open_routes, dynamodb, refresh, held),

@@ -14,7 +14,7 @@ from stores.destinations import Destinations
 from stores.lake import EXPORT_TABLES, Lake
 from stores.leases import EXPORT, Lease, Leases
 from stores.projects import Projects
-from stores.seal import seal_of
+from stores.seal import Seal
 from stores.stream import Stream
 
 NAME = "amplitude-export"
@@ -33,7 +33,7 @@ def _submit(config: Settings, take_over: bool) -> None:
 def prepare(config: Settings) -> None:
     """Make sure of the stream, the seal's keys and the tables; missing tables are created. Raises StoreError."""
     Stream(config.export_stream_address).open_shards()
-    seal_of(config.export.seal_keys_file)
+    Seal(config.seal_keys)
     create_tables(config)
 
 

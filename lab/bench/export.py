@@ -26,7 +26,7 @@ from stores.destinations import Destination, Destinations
 from stores.lake import DELIVERIES, Lake
 from stores.project import linked
 from stores.projects import Projects
-from stores.seal import seal_of
+from stores.seal import Seal
 from stores.stream import Stream
 
 BLAST: Final = 10_000
@@ -74,7 +74,7 @@ def connect(settings: Settings) -> None:
     projects, destinations = Projects(settings.tables_address), Destinations(settings.tables_address)
     projects.create()
     destinations.create()
-    seal, key = seal_of(settings.export.seal_keys_file), amplitude.API_KEY
+    seal, key = Seal(settings.seal_keys), amplitude.API_KEY
     for project_id, shop in _PROJECTS.items():
         projects.add(linked(project_id, shop))
         destinations.set(Destination(project_id, "us", seal.seal(project_id, key), key[-4:]))

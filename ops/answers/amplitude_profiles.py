@@ -6,13 +6,13 @@ from stores.amplitude.profiles import THREADS, Limits, Profiles, Source
 from stores.amplitude.user_profile import UserProfileApi
 from stores.profile_limits import ProfileLimits
 from stores.profile_sources import ProfileSources
-from stores.seal import seal_of
+from stores.seal import Seal
 
 
 def profiles_of(settings: Settings) -> Profiles:
     """A client for one event loop. Raises StoreError where there are no keys to open the secret keys with."""
     asked = settings.amplitude_profiles
-    table, seal = ProfileSources(settings.tables_address), seal_of(settings.export.seal_keys_file)
+    table, seal = ProfileSources(settings.tables_address), Seal(settings.seal_keys)
 
     def source_of(project_id: int) -> Source:
         found = table.get(project_id)

@@ -27,7 +27,7 @@ from stores.amplitude import HOSTS, Response, Uploads
 from stores.destinations import Destination, Destinations
 from stores.errors import StoreError
 from stores.lake import Lake
-from stores.seal import seal_of
+from stores.seal import Seal
 from udfs.export.answers import Refused, State
 from udfs.export.taxonomy import PERSONAL, Personal
 
@@ -120,7 +120,7 @@ def test(config: Path, /, project_id: int) -> None:
     settings = load(config)
     table = Destinations(settings.tables_address)
     one = table.get(project_id)
-    key = seal_of(settings.export.seal_keys_file).open(project_id, one.api_key)
+    key = Seal(settings.seal_keys).open(project_id, one.api_key)
     uploads = Uploads(settings.export.endpoint)
 
     def post(events: Sequence[bytes]) -> Response:

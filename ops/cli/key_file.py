@@ -7,7 +7,7 @@ import click
 from settings import Settings
 from stores.errors import StoreError
 from stores.projects import Projects
-from stores.seal import seal_of
+from stores.seal import Seal
 
 _SHORTEST: Final = 16
 
@@ -19,7 +19,7 @@ def sealed_key(settings: Settings, project_id: int, file: str, what: str) -> tup
     """
     Projects(settings.tables_address).get(project_id)
     key = _key_in(file, what)
-    return seal_of(settings.export.seal_keys_file).seal(project_id, key), key[-4:]
+    return Seal(settings.seal_keys).seal(project_id, key), key[-4:]
 
 
 def _key_in(file: str, what: str) -> str:

@@ -18,7 +18,7 @@ from ops.release.flink_cli import FlinkError, call, submitted
 from settings import Settings, load
 from stores.lake import Lake
 from stores.leases import EXPORT, INGEST, Leases
-from stores.seal import seal_of
+from stores.seal import Seal
 from stores.stream import Stream
 
 JOBS = (INGEST, EXPORT)
@@ -64,7 +64,7 @@ def submit(  # noqa: PLR0913  one argument per option
 def check(settings: Settings, job: str) -> None:
     """Raise StoreError in one line when stream, tables or lake cannot be reached as these settings say."""
     if job == EXPORT:
-        seal_of(settings.export.seal_keys_file)
+        Seal(settings.seal_keys)
     Stream(settings.export_stream_address if job == EXPORT else settings.stream_address).open_shards()
     Leases(settings.tables_address).create()
     Lake(settings.lake_address)

@@ -23,7 +23,7 @@ from stores.destinations import Destination, Destinations
 from stores.lake import DELIVERIES, EXPORT_DEAD_LETTERS, OUTBOX, Lake
 from stores.project import linked
 from stores.projects import Projects
-from stores.seal import seal_of
+from stores.seal import Seal
 from stores.stream import Stream
 from tests.e2e.crash import OPTIONS, crash
 
@@ -52,7 +52,7 @@ def settings(stack: Stack) -> Settings:
     projects, destinations = Projects(found.tables_address), Destinations(found.tables_address)
     projects.create()
     destinations.create()
-    seal = seal_of(found.export.seal_keys_file)
+    seal = Seal(found.seal_keys)
     for project_id, shop in PROJECTS.items():
         projects.add(linked(project_id, shop))
         sealed = seal.seal(project_id, key(project_id))

@@ -196,5 +196,5 @@ def test_a_fault_of_amplitudes_leaves_what_was_known(amplitude: tuple[Path, str]
 
 def test_settings_without_keys_that_seal_are_refused() -> None:
     lake = {"catalog_uri": "sqlite:////nowhere/catalog.db", "warehouse": "file:///nowhere"}
-    with pytest.raises(Exception, match=r"export.seal_keys_file is not set"):
+    with pytest.raises(Exception, match=r"neither export.seal_keys_file nor export.seal_kms_key is set"):
         profiles_of(parse({"lake": lake}, "test"))

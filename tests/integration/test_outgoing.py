@@ -10,7 +10,7 @@ from stores.amplitude import Uploads
 from stores.destinations import Destination, Destinations
 from stores.dynamodb import TablesAddress
 from stores.outgoing import Sending, open_targets
-from stores.seal import new_key, seal_of
+from stores.seal import Seal, SealKeys, new_key
 
 SHOP, OTHER = 434735, 203138
 KEY = "0123456789abcdef0123456789abcdef"
@@ -21,11 +21,11 @@ def sending(tmp_path: Path, dynamodb_endpoint: str) -> Sending:
     file = tmp_path / "seal-keys"
     file.write_text(f"{new_key()}\n")
     address = TablesAddress("ap-northeast-2", dynamodb_endpoint, f"{tmp_path.name}-")
-    table, seal = Destinations(address), seal_of(str(file))
+    table, seal = Destinations(address), Seal(keys := SealKeys(str(file), None, address.region))
     table.create()
     table.set(Destination(SHOP, "eu", seal.seal(SHOP, KEY), KEY[-4:]))
     table.set(Destination(OTHER, "us", seal.seal(SHOP, KEY), KEY[-4:]))  # sealed for another project
-    return Sending(address, str(file), None, "batch", 0.2)
+    return Sending(address, keys, None, "batch", 0.2)
 
 
 def test_a_state_changes_at_once_here_and_soon_in_the_table(

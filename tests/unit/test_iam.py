@@ -53,10 +53,20 @@ ARN = {
     "table": r"arn:aws:dynamodb:\$\{REGION\}:\$\{ACCOUNT\}:table/\$\{TABLE_PREFIX\}([a-z_]+)",
     "bucket": r"arn:aws:s3:::\$\{BUCKET\}",
     "objects": r"arn:aws:s3:::\$\{BUCKET\}/(warehouse|checkpoints|savepoints|exports)/\*",
+    "key": r"arn:aws:kms:\$\{REGION\}:\$\{ACCOUNT\}:key/\$\{SEAL_KEY_ID\}",
     "role": r"arn:aws:iam::\$\{ACCOUNT\}:role/\$\{AMPLITUDE_ROLE\}",
 }
-PLACEHOLDERS = {"ACCOUNT", "REGION", "STREAM", "EXPORT_STREAM", "TABLE_PREFIX", "BUCKET", "AMPLITUDE_ROLE"}
-SERVICES = {"stream": "kinesis", "table": "dynamodb", "bucket": "s3", "objects": "s3", "role": "iam"}
+PLACEHOLDERS = {
+    "ACCOUNT",
+    "REGION",
+    "STREAM",
+    "EXPORT_STREAM",
+    "TABLE_PREFIX",
+    "BUCKET",
+    "AMPLITUDE_ROLE",
+    "SEAL_KEY_ID",
+}
+SERVICES = {"stream": "kinesis", "table": "dynamodb", "bucket": "s3", "objects": "s3", "role": "iam", "key": "kms"}
 
 
 def faults(policy: dict[str, Any]) -> list[str]:
@@ -112,7 +122,7 @@ def test_a_policy_has_no_wildcard_and_no_resource_of_others(role: str) -> None:
 
 @each("role", ROLES)
 def test_a_role_may_call_what_its_programs_call_and_nothing_else(role: str) -> None:
-    assert allowed(POLICIES[role], "stream", "table") == needed(role)
+    assert allowed(POLICIES[role], "stream", "table", "key") == needed(role)
 
 
 @each("role", ROLES)
@@ -178,6 +188,6 @@ def test_a_wrong_policy_is_noticed(change: Callable[[dict[str, Any]], None]) -> 
 def test_a_call_that_is_not_allowed_and_a_needless_one_are_noticed() -> None:
     policy = json.loads(json.dumps(POLICIES["taskmanager"]))
     next(one for one in policy["Statement"] if one["Sid"] == "RaiseUsage")["Action"] = ["dynamodb:PutItem"]
-    wrong = allowed(policy, "stream", "table") ^ needed("taskmanager")
+    wrong = allowed(policy, "stream", "table", "key") ^ needed("taskmanager")
     actions = ("PartiQLInsert", "PartiQLUpdate", "UpdateItem", "PutItem")
     assert wrong == {(f"dynamodb:{action}", "usage") for action in actions}
