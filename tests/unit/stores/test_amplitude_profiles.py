@@ -268,6 +268,8 @@ def test_an_organisation_that_hangs_leaves_threads_to_the_others() -> None:
         many = [profiles.get(SHOP, User(f"user-{n}"), deadline=0.05) for n in range(60)]
         failed = await asyncio.gather(*many, return_exceptions=True)
         assert all(isinstance(one, UnavailableError) for one in failed)
+        while len(amplitude.asked) < 8:  # a thread of a busy machine begins behind the deadline
+            await asyncio.sleep(0.01)
         assert len(amplitude.asked) == 8
         other = asyncio.create_task(profiles.get(OTHER, MINA, deadline=5))
         while len(amplitude.asked) == 8:
