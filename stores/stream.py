@@ -177,11 +177,15 @@ class Stream:
         said = self.summary()
         return Retention(said.created, max(said.created, now - timedelta(hours=said.retention_hours)))
 
-    def first_arrival(self, shard: str) -> datetime | None:
-        """When the oldest record arrived that a shard still holds; None when it holds none."""
+    def first_arrival(self, shard: str, but: bytes | None = None) -> datetime | None:
+        """When the oldest record arrived that a shard still holds; None when it holds none.
+
+        Records that begin with `but` are passed over.
+        """
         with self._explained():
-            first = next(self._of_shard(shard, at_once=1), None)
-        return first.arrival if first else None
+            records = self._of_shard(shard, at_once=GET_RECORDS_MAX if but else 1)
+            kept = (one.arrival for one in records if not but or not one.data.startswith(but))
+            return next(kept, None)
 
     def split(self, shard: str) -> None:
         """Split an open shard in the middle of its hash range; returns when the children are open."""

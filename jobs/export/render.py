@@ -8,13 +8,14 @@ from pyflink.table.udf import udf
 from jobs.columns import row_type
 from jobs.export.ends import Ends
 from udfs.export.functions import Render
-from udfs.export.render import RENDERED, Kind
+from udfs.export.render import FURTHER, RENDERED, Kind
 
-_HEAD: Final = ("kind", "reason", "detail", "event_id", "attempt", "payload", "payload_length")
+_HEAD: Final = ("kind", "detail", "event_id", "attempt", "payload", "payload_length")
 _FIRST: Final = """
     COALESCE(CAST(first_arrival AS TIMESTAMP_LTZ(3)), arrival) AS arrival,
     COALESCE(first_shard, shard) AS shard, COALESCE(first_sequence, sequence) AS sequence
 """
+_REASON: Final = f"CASE WHEN kind = '{Kind.DUE}' AND place > 1 THEN '{FURTHER}' ELSE reason END AS reason"
 _SENT: Final = ("project_id", "event_id", "attempt", "event", "arrival", "shard", "sequence")
 SENT: Final = (*_SENT, "refused_for")
 """The columns of an event that is to be sent; `refused_for`: why the attempt before was refused, if it was."""
@@ -26,7 +27,7 @@ def render(tables: StreamTableEnvironment, ends: Ends) -> Table:
     tables.create_temporary_function("render_record", function)
     columns = ", ".join(f"r.`{name}` AS `{name}`" for name in RENDERED)
     return tables.sql_query(f"""
-        SELECT {", ".join(_HEAD)}, {_FIRST},
+        SELECT {", ".join(_HEAD)}, {_FIRST}, {_REASON},
             project_ids[CAST(place AS INT)] AS project_id, events[CAST(place AS INT)] AS event
         FROM (
             SELECT {columns}, arrival, shard, sequence
@@ -37,7 +38,7 @@ def render(tables: StreamTableEnvironment, ends: Ends) -> Table:
 
 def first_sent(tables: StreamTableEnvironment, rendered: Table) -> Table:
     """The first copy of each attempt to send an event to a project."""
-    due = f"{', '.join(_SENT)}, reason AS refused_for"
+    due = f"{', '.join(_SENT)}, CASE WHEN attempt > 0 THEN reason END AS refused_for"
     return tables.sql_query(f"""
         SELECT {", ".join(SENT)}
         FROM (

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from pyflink.datastream import StreamExecutionEnvironment
 
-from jobs import command, gateway, lease, restore, sinks, sources
+from jobs import command, gap, gateway, lease, restore, sinks, sources
 from jobs.export import ends, graph
 from settings import Settings
 from stores.destinations import Destinations
@@ -31,10 +31,15 @@ def _submit(config: Settings, take_over: bool) -> None:
 
 
 def prepare(config: Settings) -> None:
-    """Make sure of the stream, the seal's keys and the tables; missing tables are created. Raises StoreError."""
-    Stream(config.export_stream_address).open_shards()
+    """Make sure of the stream, the seal's keys and the tables; missing tables are created. Raises StoreError.
+
+    So it does when message events may have expired unread, unless settings say to go on.
+    """
+    stream = Stream(config.export_stream_address)
+    stream.open_shards()
     Seal(config.seal_keys)
     create_tables(config)
+    gap.check(config, stream, gap.EXPORT)
 
 
 def create_tables(config: Settings) -> None:

@@ -3,17 +3,15 @@
 Checks everything that it needs before it touches anything, then hands the graph to the cluster.
 """
 
-import sys
 from collections.abc import Sequence
 
 from pyflink.datastream import StreamExecutionEnvironment
 
-from jobs import command, gateway, lease, restore, sinks, sources
-from jobs.ingest import ends, gap, graph
+from jobs import command, gap, gateway, lease, restore, sinks, sources
+from jobs.ingest import ends, graph
 from settings import Settings
 from stores.alerts import Alerts
 from stores.cohorts import CohortMembers, Cohorts
-from stores.errors import StoreError
 from stores.lake import (
     Lake,
 )
@@ -39,19 +37,12 @@ def _submit(config: Settings, take_over: bool) -> None:
 def prepare(config: Settings) -> int:
     """Make sure of the stream and the tables; missing tables are created. Raises StoreError.
 
-    So it does when records may have expired unread, unless settings say to go on: then it says so and returns of
-    how many shards.
+    So it does when records may have expired unread, unless settings say to go on: then returns of how many shards.
     """
     stream = Stream(config.stream_address)
     stream.open_shards()
     create_tables(config)
-    found = gap.gaps(Lake(config.lake_address), stream, stream.now())
-    if found:
-        line = gap.described(config.kinesis.stream, found)
-        if config.kinesis.on_gap == "stop":
-            raise StoreError(line)
-        print(f"jobs.ingest: {line}", file=sys.stderr)
-    return len(found)
+    return gap.check(config, stream, gap.INGEST)
 
 
 def create_tables(config: Settings) -> None:

@@ -12,15 +12,33 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from ops.answers.ledger import ANSWERED, WAITING, Account, Counts, Residual, account, residuals
+from ops.answers.ledger import (
+    ANSWERED,
+    EXPORT_STREAM,
+    WAITING,
+    Account,
+    Counts,
+    Residual,
+    account,
+    of_stream,
+    residuals,
+)
 from ops.answers.waiting import ERASED, waiting
 from stores.lake import DELIVERIES, EXPORT_DEAD_LETTERS, EXPORT_LEDGER, OUTBOX, Lake
-from udfs.export.render import Kind
+from stores.stream import Stream
+from udfs.export.redelivery import MARK
+from udfs.export.render import Kind, Unsent
 from udfs.export.sender import Outcome
 
 FIRST: Final = "first"
 DUPLICATE: Final = "duplicate"
 _BY: Final = ("hour", "shard", "project_id", "redelivery", "outcome", "reason")
+_RECORDS: Final = {
+    (Kind.DUE, None),
+    (Kind.IGNORED, Unsent.NO_DESTINATION),
+    *((Kind.REJECTED, reason) for reason in set(Unsent) - {Unsent.NO_DESTINATION, Unsent.INVALID_REDELIVERY}),
+}
+"""Outcome and reason of what is counted once for each record."""
 _PLACE: Final = ("arrival", "shard", "project_id")
 
 Row = Mapping[str, Any]
@@ -66,8 +84,11 @@ def outcomes(lake: Lake) -> list[dict[str, Any]]:
     return [dict(zip(names, (*at, n), strict=True)) for at, n in sorted(counts.items(), key=str) if n]
 
 
-def compared(lake: Lake) -> dict[str, tuple[Counts, Counts]]:
-    """By what is compared: what the export ledger says, and what is found. Raises StoreError."""
+def compared(lake: Lake, stream: Stream | None = None) -> dict[str, tuple[Counts, Counts]]:
+    """By what is compared: what the export ledger says, and what is found. Raises StoreError.
+
+    With the stream of message events also what that still holds, but for events that were put there again.
+    """
     if not (rows := summed(lake)):
         return {}
     answered = [row for row in rows if row["outcome"] in set(Outcome)]
@@ -77,13 +98,23 @@ def compared(lake: Lake) -> dict[str, tuple[Counts, Counts]]:
     kept = [row for row in waiting if not row["redelivery"]] + settling
     dead = [row for row in rows if row["outcome"] in {Kind.REJECTED, Outcome.REFUSED}]
     left = [{**row, "events": -row["events"]} for row in settling]
-    return {
+    pairs = {
         ANSWERED: (_counts(first, ANSWERED), _counts(answered, ANSWERED)),
         DELIVERIES: (_counts(answered, DELIVERIES), _rows(lake, DELIVERIES)),
         OUTBOX: (_counts(kept, OUTBOX), _rows(lake, OUTBOX)),
         WAITING: (_counts([*waiting, *left], WAITING), _unsettled(lake)),
         EXPORT_DEAD_LETTERS: (_reasons(dead, "hour"), _letters(lake)),
     }
+    if stream:
+        put = (one for one in stream.records() if not one.data.startswith(MARK))
+        pairs[EXPORT_STREAM] = (_records(rows), of_stream(put, EXPORT_STREAM))
+    return pairs
+
+
+def _records(rows: Iterable[Row]) -> Counts:
+    """The records of the stream but those that put events there again; each once, for however many projects."""
+    alone = [row for row in rows if not row["redelivery"] and (row["outcome"], row["reason"]) in _RECORDS]
+    return _counts(({**row, "project_id": None} for row in alone), EXPORT_STREAM)
 
 
 def unbalanced(lake: Lake) -> list[Residual]:

@@ -44,6 +44,8 @@ ANSWERED: Final = "answered"
 """First copies beside what became of them, both as the export ledger has them."""
 WAITING: Final = "waiting"
 """What waits by the export ledger, entered less left, beside the rows of the outbox that no later one settles."""
+STREAM: Final = "stream"
+EXPORT_STREAM: Final = "export stream"
 UNITS: Final = {
     EVENT_STORE: "distinct events",
     USER_UPDATES: "distinct updates",
@@ -53,11 +55,12 @@ UNITS: Final = {
     "usage.events": "distinct events",
     "usage.update_records": "update records",
     "usage.updates": "distinct updates",
-    "stream": "records",
+    STREAM: "records",
     ANSWERED: "attempts",
     DELIVERIES: "attempts",
     OUTBOX: "rows",
     WAITING: "events",
+    EXPORT_STREAM: "records",
 }
 """What is counted; all else are dead letters."""
 _SHOWN: Final = 50
@@ -123,7 +126,7 @@ def compared(settings: Settings, *, stream: bool) -> dict[str, tuple[Counts, Cou
     totals = UsageTable(settings.tables_address).list()
     pairs |= {column: (_monthly(rows, column), _of_usage(totals, column)) for column in _USAGE}
     if stream:
-        pairs["stream"] = (of_records(rows), of_stream(Stream(settings.stream_address).records()))
+        pairs[STREAM] = (of_records(rows), of_stream(Stream(settings.stream_address).records()))
     return pairs
 
 
@@ -238,15 +241,15 @@ def _of_usage(totals: Iterable[Usage], column: str) -> Counts:
 
 def of_records(rows: Iterable[Mapping[str, Any]]) -> Counts:
     """The ledger's rows of records that stood on the stream, as `of_stream` counts them."""
-    alone = [{**row, "kind": "stream", "project_id": None} for row in rows if not row["part"]]
+    alone = [{**row, "kind": STREAM, "project_id": None} for row in rows if not row["part"]]
     return _accounts(alone, "kind", "records")
 
 
-def of_stream(records: Iterable[Record]) -> Counts:
-    """Records on the stream as the job is handed them: the connector makes several of a KPL aggregate, or none."""
+def of_stream(records: Iterable[Record], what: str = STREAM) -> Counts:
+    """Records on a stream as its job is handed them: the connector makes several of a KPL aggregate, or none."""
     counts: Counts = Counter()
     for one in records:
         inside = kpl.opened(one.data, one.hashes)
         hour = one.arrival.replace(minute=0, second=0, microsecond=0)
-        counts[account("stream", hour, one.shard, None)] += 1 if inside is None else inside.handed_over
+        counts[account(what, hour, one.shard, None)] += 1 if inside is None else inside.handed_over
     return +counts

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from ops.answers import export_ledger
 from ops.answers.aggregates import Dropped, missing
-from ops.answers.ledger import TAKEN, UNITS, Counts, Residual, compared, outcomes, residuals
+from ops.answers.ledger import EXPORT_STREAM, STREAM, TAKEN, UNITS, Counts, Residual, compared, outcomes, residuals
 from ops.cli.terminal import Commands, as_json_option, cell, example, waiting
 from ops.maintenance.recover import put_again
 from settings import load
@@ -69,7 +69,7 @@ def _show(counts: Sequence[Mapping[str, Any]]) -> None:
 
 
 @ledger.command("check", epilog=example("ledger check --stream"))
-@click.option("--stream", is_flag=True, help="Also count what the stream still retains; reads all of it.")
+@click.option("--stream", is_flag=True, help="Also count what the streams still retain; reads all of it.")
 @as_json_option
 @click.pass_obj
 def check(config: Path, /, *, stream: bool, as_json: bool) -> None:
@@ -81,9 +81,11 @@ def check(config: Path, /, *, stream: bool, as_json: bool) -> None:
     """
     settings = load(config)
     with waiting("counting again"):
-        counts = compared(settings, stream=stream) | export_ledger.compared(Lake(settings.lake_address))
+        export = Stream(settings.export_stream_address) if stream else None
+        counts = compared(settings, stream=stream) | export_ledger.compared(Lake(settings.lake_address), export)
         found = [one for pair in counts.values() for one in residuals(*pair)]
         dropped = missing(Stream(settings.stream_address)) if stream else []
+        dropped += missing(export) if export and EXPORT_STREAM in counts else []
     if as_json:
         rows = [{**one.account._asdict(), "counted": one.counted, "found": one.found} for one in found]
         totals = {name: counted.total() for name, (counted, _) in counts.items()}
@@ -96,14 +98,16 @@ def check(config: Path, /, *, stream: bool, as_json: bool) -> None:
 
 
 @ledger.command("recover", epilog=example("ledger recover --dry-run"))
+@click.option("--export", is_flag=True, help="Of the stream of message events.")
 @click.option("--dry-run", is_flag=True, help="Only name the aggregates.")
 @click.pass_obj
-def recover(config: Path, /, *, dry_run: bool) -> None:
+def recover(config: Path, /, *, export: bool, dry_run: bool) -> None:
     """Put what the connector dropped of KPL aggregates on the stream again, each record alone.
 
     Reads all that the stream retains. Nothing counts twice, however often this is done.
     """
-    stream = Stream(load(config).stream_address)
+    settings = load(config)
+    stream = Stream(settings.export_stream_address if export else settings.stream_address)
     with waiting("reading all that the stream retains"):
         found = missing(stream)
     for one in found:
@@ -122,7 +126,7 @@ def _print(counts: Mapping[str, tuple[Counts, Counts]], found: Sequence[Residual
         numbers = (counted.total(), there.total(), len(residuals(counted, there)))
         table.add_row(name, UNITS.get(name, "dead letters"), *(f"{number:,}" for number in numbers))
     Console().print(table)
-    if "stream" in counts:
+    if STREAM in counts:
         click.echo("On the stream, each record in a KPL aggregate counts as one.")
     for one in found[:_SHOWN]:
         click.echo(f"RESIDUAL {one}")
@@ -137,4 +141,4 @@ def _print_dropped(dropped: Sequence[Dropped]) -> None:
     if len(dropped) > _SHOWN:
         click.echo(f"… and {len(dropped) - _SHOWN:,} more: see --json")
     if dropped:
-        click.echo("amplitude-bridge ledger recover puts these records on the stream again, each alone")
+        click.echo("amplitude-bridge ledger recover [--export] puts these records on the stream again, each alone")

@@ -116,6 +116,8 @@ def test_every_event_is_sent_once_and_ends_in_one_place(tmp_path: Path, dynamodb
         assert cluster.until(lambda: unbalanced(lake), lambda found: found == [], job) == []
     assert counts == {
         **{(project, False, *what): n for project in (PROJECT, OTHER_PROJECT) for what, n in OF_EACH.items()},
+        (PROJECT, False, "due", None): 4,
+        (OTHER_PROJECT, False, "due", "further_project"): 4,
         (PROJECT, True, "due", None): 2,
         (PROJECT, True, "first", None): 1,
         (PROJECT, True, "accepted", None): 1,
@@ -183,7 +185,6 @@ def of(outcome: str, reason: str | None = None, events: int = 1) -> dict[str, An
 
 
 OF_EACH = {
-    ("due", None): 4,
     ("first", None): 3,
     ("accepted", None): 1,
     ("refused", "invalid_field"): 1,

@@ -10,11 +10,14 @@ from typing import Any
 from click.testing import CliRunner
 
 from jobs.sinks import EXPORT_COLUMNS
-from ops.answers.export_ledger import unbalanced
+from ops.answers.export_ledger import compared, unbalanced
+from ops.answers.ledger import residuals
 from ops.cli.main import commands
 from settings import load
 from stores.lake import DELIVERIES, EXPORT_DEAD_LETTERS, EXPORT_LEDGER, OUTBOX, Lake
+from stores.stream import Stream, StreamAddress
 from tests.lake import lake_of
+from udfs.export.redelivery import again
 
 AT = datetime(2026, 3, 15, 9, 30, tzinfo=UTC)
 PLACE = {"arrival": AT, "hour": AT.replace(minute=0), "shard": "s", "sequence": "1", "project_id": 7}
@@ -90,6 +93,32 @@ def test_a_row_that_is_missing_is_a_residual(tmp_path: Path) -> None:
         f"waiting, {place} 1 events, found 2",
         f"invalid_json, {place} 3 dead letters, found 2",
         f"silenced, {place} 1 dead letters, found 0",
+    ]
+
+
+def test_the_stream_is_compared_but_for_what_was_put_there_again(tmp_path: Path, kinesis_endpoint: str) -> None:
+    stream = Stream(StreamAddress(tmp_path.name, "ap-northeast-2", kinesis_endpoint))
+    stream.create(1)
+    waited = again(PLACE, b"{}", 1)
+    put = [("k", data) for data in (b"for two projects", b"for nobody", b"bad", b"missed", waited)]
+    assert sum(stream.put(put)) == len(put)
+    arrival, *_ = (one.arrival for one in stream.records())
+    here = {"hour": arrival.replace(minute=0, second=0, microsecond=0), "shard": stream.open_shards()[0]}
+    made = [
+        *(
+            counted("due", 1),
+            counted("due", 1, reason="further_project"),
+            counted("first", 2),
+            counted("accepted", 2),
+        ),
+        *(counted("ignored", 1, reason="no_destination"), counted("rejected", 1, reason="invalid_json")),
+        *(counted("rejected", 1, reason="invalid_redelivery"), counted("due", 1, reason="silenced")),
+        counted("due", 1, again=True),
+    ]
+    with lake(tmp_path, {**ROWS, EXPORT_LEDGER: [one | here for one in made]}) as config:
+        found = residuals(*compared(Lake(load(config).lake_address), stream)["export stream"])
+    assert [(one.account.what, one.account.project, one.counted, one.found) for one in found] == [
+        ("export stream", "", 3, 4)
     ]
 
 

@@ -7,14 +7,15 @@ from typing import NamedTuple
 import pyarrow as pa
 import pytest
 
-from jobs.ingest.gap import Gap, gaps
+from jobs.gap import EXPORT, Gap, check, gaps
 from jobs.ingest.submit import main, prepare
-from jobs.sinks import COLUMNS
+from jobs.sinks import COLUMNS, EXPORT_COLUMNS
 from settings import Settings, load
 from stores.errors import StoreError
 from stores.history import committed_at
-from stores.lake import DEAD_LETTERS, EVENT_STORE, LEDGER, Lake
+from stores.lake import DEAD_LETTERS, DELIVERIES, EVENT_STORE, EXPORT_LEDGER, LEDGER, Lake
 from stores.stream import Stream
+from udfs.export.redelivery import MARK
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
@@ -61,6 +62,7 @@ def home(tmp_path: Path, dynamodb_endpoint: str, kinesis_endpoint: str) -> Home:
     path.write_text(
         f'[dynamodb]\nendpoint = "{dynamodb_endpoint}"\ntable_prefix = "{tmp_path.name}-"\n'
         f'[kinesis]\nendpoint = "{kinesis_endpoint}"\nstream = "{tmp_path.name}"\n'
+        f'[export]\nstream = "{tmp_path.name}-export"\n'
         f'[lake]\ncatalog_uri = "sqlite:///{tmp_path}/catalog.db"\nwarehouse = "file://{tmp_path}"\n'
     )
     settings = load(path)
@@ -139,6 +141,28 @@ def test_children_of_a_split_that_were_never_read_are_named(home: Home) -> None:
     assert [one.shard for one in found] == children
     assert {one[1:] for one in found} == {(arrivals[0], later - DAY)}
     assert other not in {one.shard for one in found}
+
+
+def test_the_export_job_has_a_gap_where_message_events_have_expired(home: Home) -> None:
+    stream = Stream(home.settings.export_stream_address)
+    stream.create(1)
+    (shard,) = stream.open_shards()
+    for name, columns in EXPORT_COLUMNS.items():
+        home.lake.create(name, columns, [])
+    assert check(home.settings, stream, EXPORT) == 0
+    # a redelivery is counted where its event arrived first: it says nothing of what was read
+    assert sum(stream.put([("k", MARK + b"1}")])) == 1
+    assert (stream.first_arrival(shard) is None, stream.first_arrival(shard, MARK)) == (False, None)
+    assert sum(stream.put([("k", b"{}")])) == 1
+    arrival = stream.first_arrival(shard, MARK)
+    assert arrival
+    long_ago = {"hour": arrival - 3 * HOUR, "arrival": arrival - 3 * HOUR, "shard": shard}
+    home.append(DELIVERIES, [{name: long_ago[name] for name in ("arrival", "shard")}])
+    home.append(EXPORT_LEDGER, [{name: long_ago[name] for name in ("hour", "shard")} | {"events": 1}])
+    later = stream.now() + 25 * HOUR
+    created = stream.retention(later).created
+    assert gaps(home.lake, stream, later, EXPORT) == [Gap(shard, created, arrival)]
+    assert gaps(home.lake, stream, stream.now() + HOUR, EXPORT) == []
 
 
 @pytest.fixture

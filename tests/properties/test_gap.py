@@ -6,7 +6,7 @@ from typing import NamedTuple
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.ingest.gap import Gap, Held, rule
+from jobs.gap import Gap, Held, rule
 from stores.stream import Retention
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)

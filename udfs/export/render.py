@@ -51,6 +51,8 @@ class Route(Protocol):
         """By personal field that it asks for, the form."""
 
 
+FURTHER: Final = "further_project"
+"""The reason of an event that is `due` for another project than the first of its record."""
 _LONGEST_DETAIL: Final = 500
 Routes = Mapping[str, Sequence[Route]]
 """By Notifly project where its message events go."""

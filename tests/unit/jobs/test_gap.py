@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from jobs.ingest.gap import Gap, Held, described, rule
+from jobs.gap import Gap, Held, described, rule
 from stores.stream import Retention
 from tests.cases import each
 
@@ -98,11 +98,12 @@ def test_a_gap_is_where_it_cannot_be_proven_that_nothing_was_lost(case: Case) ->
 
 
 def test_a_gap_is_described_in_one_line_with_shards_windows_and_remedy() -> None:
-    line = described("events", [Gap("shardId-0", ago(30), ago(24)), Gap("shardId-1", ago(29), ago(24))])
+    found = [Gap("shardId-0", ago(30), ago(24)), Gap("shardId-1", ago(29), ago(24))]
+    line = described("events", found, "Amplitude has them")
     assert line == (
         "records of Kinesis stream events may have expired before they were read: "
         "shardId-0 from 2026-03-09T06:00:00Z to 2026-03-09T12:00:00Z, "
         "shardId-1 from 2026-03-09T07:00:00Z to 2026-03-09T12:00:00Z; "
-        "Amplitude's Export API has the events of these hours; to start without them: "
+        "Amplitude has them; to start without them: "
         '--set kinesis.on_gap=continue (docs/operations.md, "Records may have expired")'
     )
