@@ -87,10 +87,11 @@ class Rewriting:
             (new,) = write_file(self._table.io, metadata, iter([task]))
         return Exchange(file.file, new)
 
-    def commit(self, exchanges: Sequence[Exchange], attempt: Attempt) -> bool:
+    def commit(self, exchanges: Sequence[Exchange], attempt: Attempt | None = None) -> bool:
         """Exchange the files; False when one of the old is not there any more, and nothing is done.
 
-        What is committed is told by `committed` until `forget`: also to one who was killed before the answer came.
+        An attempt that is committed is told by `committed` until `forget`: also to one who was killed before the
+        answer came.
         """
         with self._lake.readable():
             for number in range(_COMMITS):
@@ -111,10 +112,11 @@ class Rewriting:
         return list(table.scan(self._where).plan_files())
 
 
-def _commit(table: Table, exchanges: Sequence[Exchange], attempt: Attempt) -> None:
+def _commit(table: Table, exchanges: Sequence[Exchange], attempt: Attempt | None) -> None:
     with table.transaction() as change:
-        change.set_properties({f"{_COMMITTED}{attempt.run}": str(attempt.number)})
-        with change.update_snapshot({ATTEMPT: str(attempt)}).overwrite() as overwrite:
+        if attempt:
+            change.set_properties({f"{_COMMITTED}{attempt.run}": str(attempt.number)})
+        with change.update_snapshot({ATTEMPT: str(attempt)} if attempt else {}).overwrite() as overwrite:
             for one in exchanges:
                 overwrite.delete_data_file(one.old)
                 if one.new is not None:

@@ -24,7 +24,7 @@ from ops.answers.ledger import (
     residuals,
 )
 from ops.answers.waiting import ERASED, waiting
-from stores.lake import DELIVERIES, EXPORT_DEAD_LETTERS, EXPORT_LEDGER, OUTBOX, Lake
+from stores.lake import DELIVERIES, EXPORT_DEAD_LETTERS, EXPORT_LEDGER, Lake
 from stores.stream import Stream
 from udfs.export.redelivery import MARK
 from udfs.export.render import Kind, Unsent
@@ -94,14 +94,11 @@ def compared(lake: Lake, stream: Stream | None = None) -> dict[str, tuple[Counts
     answered = [row for row in rows if row["outcome"] in set(Outcome)]
     first = [row for row in rows if row["outcome"] == FIRST]
     waiting = [row for row in answered if row["outcome"] == Outcome.WAITING]
-    settling = [row for row in answered if row["redelivery"]]
-    kept = [row for row in waiting if not row["redelivery"]] + settling
     dead = [row for row in rows if row["outcome"] in {Kind.REJECTED, Outcome.REFUSED}]
-    left = [{**row, "events": -row["events"]} for row in settling]
+    left = [{**row, "events": -row["events"]} for row in answered if row["redelivery"]]
     pairs = {
         ANSWERED: (_counts(first, ANSWERED), _counts(answered, ANSWERED)),
         DELIVERIES: (_counts(answered, DELIVERIES), _rows(lake, DELIVERIES)),
-        OUTBOX: (_counts(kept, OUTBOX), _rows(lake, OUTBOX)),
         WAITING: (_counts([*waiting, *left], WAITING), _unsettled(lake)),
         EXPORT_DEAD_LETTERS: (_reasons(dead, "hour"), _letters(lake)),
     }

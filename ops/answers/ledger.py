@@ -22,7 +22,6 @@ from stores.lake import (
     EVENT_COUNTS,
     EVENT_STORE,
     LEDGER,
-    OUTBOX,
     USER_UPDATES,
     Condition,
     Lake,
@@ -58,7 +57,6 @@ UNITS: Final = {
     STREAM: "records",
     ANSWERED: "attempts",
     DELIVERIES: "attempts",
-    OUTBOX: "rows",
     WAITING: "events",
     EXPORT_STREAM: "records",
 }

@@ -13,7 +13,7 @@ from stores.lake import OUTBOX, Condition, Lake
 from udfs.export.answers import State
 from udfs.export.sender import Outcome
 
-_KEY: Final = ("project_id", "event_id", "attempt")
+KEY: Final = ("project_id", "event_id", "attempt")
 ERASED: Final = "erased"
 """The outcome of a row of `outbox` that `erase` has emptied: its event is never sent."""
 
@@ -40,13 +40,17 @@ def waiting(lake: Lake, since: datetime | None = None, outcome: str = Outcome.WA
     Columns: `project_id`, `event_id`, `attempt` (the one that was made), `due`, `arrival`, `shard`, `words`. Only
     events are looked at that arrived `since` then. Raises StoreError.
     """
-    columns = (*_KEY, "outcome", "due", "arrival", "shard", "words")
+    columns = (*KEY, "outcome", "due", "arrival", "shard", "words")
     rows = lake.rows(OUTBOX, columns, [Condition("arrival", ">=", since)] if since else ())
-    settled = rows.select(_KEY).filter(pc.field("attempt") > 0)
-    before = pc.subtract(settled["attempt"], 1)
-    settled = settled.set_column(2, "attempt", before)
-    waits = rows.filter(pc.field("outcome") == str(outcome)).drop_columns("outcome")
-    return waits.join(settled, list(_KEY), join_type="left anti").sort_by("arrival")
+    return unsettled(rows, outcome).drop_columns("outcome").sort_by("arrival")
+
+
+def unsettled(rows: pa.Table, *outcomes: str) -> pa.Table:
+    """The rows of `outbox` of one of these outcomes that no later attempt among them has settled."""
+    settled = rows.select(KEY).filter(pc.field("attempt") > 0)
+    settled = settled.set_column(2, "attempt", pc.subtract(settled["attempt"], 1))
+    waits = rows.filter(pc.is_in(rows["outcome"], pa.array(map(str, outcomes), rows["outcome"].type)))
+    return waits.join(settled, list(KEY), join_type="left anti")
 
 
 def by_project(waits: pa.Table, states: Mapping[int, tuple[str, str]]) -> list[Waiting]:

@@ -11,13 +11,14 @@ from datetime import UTC, datetime, timedelta
 from itertools import takewhile
 from typing import Final, NamedTuple
 
+from ops.maintenance.settled import remove_settled
 from settings import Settings
 from stores import checkpoints, erased, files, history
 from stores.care import STEPS, Care
 from stores.errors import StoreError
 from stores.files import Files
 from stores.history import Commit
-from stores.lake import EXPORT_LEDGER, EXPORT_TABLES, TABLES, Lake
+from stores.lake import EXPORT_LEDGER, EXPORT_TABLES, OUTBOX, TABLES, Lake
 from stores.rewind import Histories, beyond
 
 KEEP_LAST: Final = 20
@@ -189,10 +190,15 @@ def kept_for(histories: Histories, points: Iterable[tuple[str, int]]) -> dict[st
 
 
 def carry_out(settings: Settings, plan: Sequence[Upkeep], run: Run) -> Iterator[tuple[str, str]]:
-    """Set the tags, then have all steps taken; gives table and step of each that is done. Raises StoreError."""
+    """Set the tags, then have all steps taken; gives table and step of each that is done. Raises StoreError.
+
+    The outbox loses its settled rows first, if they are many.
+    """
     lake, age = Lake(settings.lake_address), timedelta(days=settings.maintenance.restore_days)
     for one in plan:
         history.keep(lake, one.table, one.keep, age)
+    if any(one.table == OUTBOX for one in plan) and remove_settled(lake):
+        yield OUTBOX, "settled"
     if cares := [one.care for one in plan if one.care.steps]:
         yield from run(cares)
 

@@ -89,7 +89,6 @@ def test_a_row_that_is_missing_is_a_residual(tmp_path: Path) -> None:
         found = [str(one) for one in unbalanced(Lake(load(config).lake_address))]
     place = "2026-03-15 09:00, shard s, project 7: counted"
     assert found == [
-        f"outbox, {place} 3 rows, found 2",
         f"waiting, {place} 1 events, found 2",
         f"invalid_json, {place} 3 dead letters, found 2",
         f"silenced, {place} 1 dead letters, found 0",
