@@ -33,7 +33,7 @@ def rewind(config: Path, path: str, *, yes: bool) -> None:
     if not found.steps:
         click.echo(f"the tables hold nothing that came after checkpoint {found.checkpoint} of job {found.job}")
         return
-    check_stream(settings, path, found.at)
+    check_stream(settings, path, found)
     _print(found)
     for project_id, erasure in undone(lake, found):
         click.echo(

@@ -14,8 +14,8 @@ from stores import erased
 from stores.checkpoints import checkpoint_id, job_of
 from stores.errors import StoreError
 from stores.history import history_of, set_back
-from stores.lake import TABLES, Condition, Lake
-from stores.rewind import Step, beyond, planned
+from stores.lake import EXPORT_TABLES, TABLES, Condition, Lake
+from stores.rewind import Histories, Step, beyond, planned
 from stores.stream import Stream
 
 _TIME: Final = "%Y-%m-%dT%H:%M:%SZ"
@@ -39,7 +39,7 @@ def way_back(lake: Lake, path: str) -> WayBack:
         msg = f"{path}: only a name that Flink gave names the job: JOB_ID/chk-N or savepoint-…"
         raise StoreError(msg)
     checkpoint = checkpoint_id(lake, path)
-    histories = {table: history_of(lake, table) for table in TABLES}
+    histories = _histories(lake, job)
     if "/savepoint-" in path and any(one.job.startswith(job) for one in beyond(histories, job, checkpoint)):
         # rows of such a savepoint are committed with the next checkpoint, and their manifests deleted
         msg = f"{path}: its job ran on, and Iceberg has deleted what its restore would read; take a chk-N"
@@ -48,13 +48,22 @@ def way_back(lake: Lake, path: str) -> WayBack:
     return WayBack(job, checkpoint, steps, at)
 
 
-def check_stream(settings: Settings, path: str, at: datetime) -> None:
-    """Raise StoreError when the stream no longer has all that arrived since then."""
-    stream = Stream(settings.stream_address)
-    if (since := stream.retention(stream.now()).since) > at:
-        name = settings.kinesis.stream
+def _histories(lake: Lake, job: str) -> Histories:
+    """The histories of the tables that a job writes to: the export job's if it has committed there."""
+    export = {table: history_of(lake, table) for table in EXPORT_TABLES if lake.exists(table)}
+    if any(one.job.startswith(job) for history in export.values() for one in history):
+        return export
+    return {table: history_of(lake, table) for table in TABLES}
+
+
+def check_stream(settings: Settings, path: str, found: WayBack) -> None:
+    """Raise StoreError when the stream of these tables no longer has all that arrived since the checkpoint."""
+    of_export = any(one.table in EXPORT_TABLES for one in found.steps)
+    stream = Stream(settings.export_stream_address if of_export else settings.stream_address)
+    if (since := stream.retention(stream.now()).since) > found.at:
+        name = stream.address.name
         msg = (
-            f"{path} is of {at:{_TIME}}, and stream {name} has its records since {since:{_TIME}} only: "
+            f"{path} is of {found.at:{_TIME}}, and stream {name} has its records since {since:{_TIME}} only: "
             "not all that is taken out would come again"
         )
         raise StoreError(msg)

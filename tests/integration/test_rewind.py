@@ -10,22 +10,25 @@ from click.testing import CliRunner
 
 from jobs.sinks import COLUMNS
 from ops.cli.rewind import rewind
-from ops.maintenance.rewind import WayBack, carry_out, undone
+from ops.maintenance.rewind import WayBack, carry_out, check_stream, undone, way_back
+from settings import load
 from stores import erased
 from stores.checkpoints import checkpoint_id
 from stores.errors import StoreError
 from stores.history import committed_at, history_of, keep, set_back, tag
-from stores.lake import EVENT_COUNTS, TABLES, Lake
+from stores.lake import EVENT_COUNTS, EXPORT_LEDGER, EXPORT_TABLES, OUTBOX, TABLES, Lake
 from stores.rewind import planned
 from stores.rewrite import Attempt, Rewriting
+from stores.stream import Stream
+from tests.lake import lake_of
 
 A, B, Z = "a" * 32, "b" * 32, "c" * 32
 START = datetime(2026, 3, 1, tzinfo=UTC)
 
 
-def commit(lake: Lake, job: str, checkpoint: int, rows: int) -> None:
+def commit(lake: Lake, job: str, checkpoint: int, rows: int, to: str = EVENT_COUNTS) -> None:
     """Add rows as Flink's committer does."""
-    table = lake.table(EVENT_COUNTS)
+    table = lake.table(to)
     summary = {"flink.job-id": job, "flink.max-committed-checkpoint-id": str(checkpoint)}
     added = [{"project_id": checkpoint}] * rows
     table.append(pa.Table.from_pylist(added, schema=table.schema().as_arrow()), snapshot_properties=summary)
@@ -168,3 +171,31 @@ def test_a_savepoint_whose_job_ran_on_is_refused(lake: Lake, tmp_path: Path) -> 
         f"{folder}: its job ran on, and Iceberg has deleted what its restore would read; take a chk-N"
     )
     assert stored(lake) == [3, 5]
+
+
+def test_a_checkpoint_of_the_export_job_takes_its_own_tables_back(tmp_path: Path, kinesis_endpoint: str) -> None:
+    metadata = tmp_path / B / "chk-3" / "_metadata"
+    metadata.parent.mkdir(parents=True)
+    metadata.write_bytes(struct.pack(">IIQ", 0x4960672D, 4, 3))
+    with lake_of(tmp_path, {table: [] for table in (*TABLES, *EXPORT_TABLES)}) as config:
+        with config.open("a") as file:
+            file.write(f'[kinesis]\nendpoint = "{kinesis_endpoint}"\n[export]\nstream = "{tmp_path.name}"\n')
+        settings = load(config)
+        lake = Lake(settings.lake_address)
+        commit(lake, A, 7, 1)
+        for checkpoint in (3, 4):
+            commit(lake, B, checkpoint, 2, EXPORT_LEDGER)
+            commit(lake, B, checkpoint, 1, OUTBOX)
+        remove = Rewriting(lake, OUTBOX, [])
+        assert remove.commit([remove.exchange(file, remove.rows(file).slice(1)) for file in remove.files])
+        found = way_back(lake, str(metadata.parent))
+        assert {one.table: one.rows for one in found.steps} == {EXPORT_LEDGER: 2, OUTBOX: -1}
+        Stream(settings.export_stream_address).create(1)
+        with pytest.raises(StoreError, match=f"^.*/chk-3 is of .*, and stream {tmp_path.name} has its rec"):
+            check_stream(settings, str(metadata.parent), found)
+        carry_out(lake, found)
+        assert {table: lake.rows(table).num_rows for table in (EXPORT_LEDGER, OUTBOX, EVENT_COUNTS)} == {
+            EXPORT_LEDGER: 2,
+            OUTBOX: 1,
+            EVENT_COUNTS: 1,
+        }
