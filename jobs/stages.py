@@ -20,9 +20,10 @@ from pyflink.table import StreamTableEnvironment, Table
 FOREVER = timedelta(0)
 """State that is never dropped."""
 
-_BUNDLE = "python.fn-execution.bundle.size"
+BUNDLE = ("python.fn-execution.bundle.size", "python.fn-execution.arrow.batch.size")
+"""Rows of a bundle, and those of a call within it."""
 WRITERS_BUNDLE = 1000
-"""Rows for DynamoDB or Amplitude that a checkpoint waits for at most."""
+"""Rows for DynamoDB that a checkpoint waits for at most."""
 
 _GENERATED_ID = re.compile(r"\[\d+\]$")
 _KINDS = {
@@ -101,12 +102,13 @@ class Graph:
 
     @contextmanager
     def _bundles_of(self, rows: int | None) -> Iterator[None]:
-        """Let what is translated within it have bundles of so many rows; None: as the cluster is configured."""
-        if rows is not None:
-            self._options.set(_BUNDLE, str(rows))
+        """Let what is translated within it have bundles of so many rows, each one call; None: as configured."""
+        options = BUNDLE if rows is not None else ()
+        for option in options:
+            self._options.set(option, str(rows))
         yield
-        if rows is not None:
-            self._options.get_configuration()._j_configuration.removeKey(_BUNDLE)
+        for option in options:
+            self._options.get_configuration()._j_configuration.removeKey(option)
 
     def _queues_only(self, stream_graph: JavaObject) -> JavaObject:
         """Let checkpoints overtake rows behind queued stages, and nowhere else.

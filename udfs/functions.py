@@ -8,6 +8,7 @@ records that hold several things.
 import gc
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from operator import itemgetter
 from typing import Any, Final
@@ -72,8 +73,7 @@ class Decode(ScalarFunction):  # type: ignore[misc]
         return self._counted(decode(data, at, registry) for data, at in zip(payload, times(arrival), strict=True))
 
     def _counted(self, decoded: Iterable[Row]) -> "pd.Series[Any]":
-        gc.disable()  # a batch's rows are all in use: to visit them over and over took a tenth of the time
-        try:
+        with uncollected():
             rows = list(decoded)
             while self.unseen:  # a series that begins at 0 shows an alarm its first record
                 self.unseen.pop().inc(0)
@@ -84,8 +84,6 @@ class Decode(ScalarFunction):  # type: ignore[misc]
                 for repair in {Repair.named(one) for one in repairs.split()} if repairs else ():
                     self.counters[f"{repair}_repairs"].inc(n)
             return as_series(rows)
-        finally:
-            gc.enable()
 
     def _registry_age(self) -> int:
         return int(self.registry.age_seconds)
@@ -145,6 +143,16 @@ class MemberGroups(TableFunction):  # type: ignore[misc]
         for message, user_ids in cohorts.groups(payload, arrival.astimezone(UTC).replace(tzinfo=None)):
             computed = message.computed_time.isoformat(" ", "microseconds")
             yield message.cohort_id, message.cohort_name, message.in_cohort, computed, user_ids
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Keep the garbage collector away: a batch's rows are all in use. To visit them took a tenth of the time."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def times(arrival: "pd.Series[Any]") -> list[datetime]:

@@ -11,7 +11,8 @@ from jobs.export.dead_letters import dead_letters
 from jobs.export.deliver import deliver, deliveries, outbox, to_send
 from jobs.export.ends import Ends
 from jobs.export.render import first_sent, render
-from jobs.stages import WRITERS_BUNDLE, Graph
+from jobs.stages import Graph
+from udfs.export.sender import BATCH
 
 REMEMBERED: Final = timedelta(days=8)
 """How long an attempt to send an event is remembered: Amplitude itself knows an insert_id for 7 days."""
@@ -26,9 +27,7 @@ def build(
     rendered = graph.stream("render", "Message events as Amplitude takes them", render(tables, ends))
     sent = graph.stream("first-sent", "First copy of each attempt", first_sent(tables, rendered), REMEMBERED)
     line = graph.stream("to-send", "Events in line for Amplitude", to_send(tables, sent), queued=True)
-    delivered = graph.stream(
-        "deliver", "Events posted to Amplitude", deliver(tables, line, ends), bundle=WRITERS_BUNDLE
-    )
+    delivered = graph.stream("deliver", "Events posted to Amplitude", deliver(tables, line, ends), bundle=BATCH)
     counted = graph.stream("count", "Events by outcome", counts(tables, rendered, sent, delivered, interval))
 
     graph.sink("deliveries", "What became of each event", deliveries(tables, delivered), ends.deliveries)

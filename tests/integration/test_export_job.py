@@ -15,7 +15,7 @@ from pyflink.datastream import StreamExecutionEnvironment
 from jobs.export import ends, graph
 from jobs.export.submit import create_tables
 from jobs.gateway import table_environment
-from jobs.stages import operators
+from jobs.stages import BUNDLE, operators
 from ops.answers.export_ledger import outcomes, unbalanced
 from ops.answers.refused import Refusal, conditions, refused
 from ops.answers.waiting import waiting
@@ -220,3 +220,13 @@ def test_state_is_found_by_these_uids_and_python_runs_twice(tmp_path: Path, dyna
     assert [uid for uid in found if uid.endswith("python")] == ["render-python", "deliver-python"]
     assert [uid for uid in found if re.search(r"\d{2}|\$|_\d", uid)] == []
     assert retention_ms(found["first-sent-deduplicate"]) == timedelta(days=8).total_seconds() * 1000
+    assert {stage: rows_of(found[f"{stage}-python"]) for stage in ("render", "deliver")} == {
+        "render": {option: cluster.OPTIONS[option] for option in BUNDLE},
+        "deliver": dict.fromkeys(BUNDLE, "4000"),
+    }
+
+
+def rows_of(operator: Any) -> dict[str, str]:
+    """Of a Python operator: rows of a bundle and of a call."""
+    options = operator.getOperatorFactory().getOperator().getConfiguration().toMap()
+    return {option: options[option] for option in BUNDLE}

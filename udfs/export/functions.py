@@ -1,15 +1,15 @@
 """Flink's Python function that renders message events: Arrow batches in, Arrow batches out."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
 import pandas as pd
 from pyflink.table import FunctionContext, ScalarFunction
 
 from udfs import worker
-from udfs.export.render import RENDERED, Kind, Routes, Unsent, render
-from udfs.functions import as_series, fields, times
+from udfs.export.render import RENDERED, Kind, Routes, Row, Unsent, render
+from udfs.functions import as_series, fields, times, uncollected
 
 _FIELDS: Final = fields(RENDERED)
 
@@ -45,8 +45,11 @@ class Render(ScalarFunction):  # type: ignore[misc]
         metrics.gauge("registry_age_seconds", lambda: int(self.routes.age_seconds))
 
     def eval(self, payload: "pd.Series[Any]", arrival: "pd.Series[Any]") -> "pd.Series[Any]":
-        routes = self.routes()
-        rows = [render(data, at, routes) for data, at in zip(payload, times(arrival), strict=True)]
+        routes, records = self.routes(), zip(payload, times(arrival), strict=True)
+        with uncollected():
+            return self._counted([render(data, at, routes) for data, at in records])
+
+    def _counted(self, rows: Sequence[Row]) -> "pd.Series[Any]":
         seen = Counter(row.kind for row in rows)
         reasons = Counter(f"{row.reason}_records" for row in rows if row.reason)
         for name, counter in self.counters.items():  # a series that begins at 0 shows an alarm its first record

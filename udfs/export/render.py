@@ -54,6 +54,7 @@ class Route(Protocol):
 FURTHER: Final = "further_project"
 """The reason of an event that is `due` for another project than the first of its record."""
 _LONGEST_DETAIL: Final = 500
+_encode: Final = msgspec.json.Encoder().encode
 Routes = Mapping[str, Sequence[Route]]
 """By Notifly project where its message events go."""
 
@@ -133,7 +134,7 @@ def _fanned_out(event: MessageEvent, arrival: datetime, routes: Routes) -> Row:
         Kind.DUE,
         places=range(1, len(linked) + 1),
         project_ids=[one.project_id for one in linked],
-        events=[msgspec.json.encode(rendered(event, one.personal)) for one in linked],
+        events=[_encode(rendered(event, one.personal)) for one in linked],
         event_id=event.event_id,
     )
 

@@ -80,6 +80,10 @@ LIMITS: Final = {"batch": Limits(1_000, 20_000_000 - 1_000), "http_v2": Limits(1
 """By API; Amplitude takes 2 000 events in 20 MB or 1 MB (docs/amplitude.md §6)."""
 
 
+BATCH: Final = PER_PROJECT * LIMITS["batch"].events
+"""Events of one call: if all are one project's, its requests go at once, and nobody waits for a second round."""
+
+
 class Due(NamedTuple):
     """An event that is to be sent."""
 

@@ -7,6 +7,8 @@ the way in recognises an event that comes back, and does not take it for a custo
 from collections.abc import Mapping
 from enum import StrEnum
 from hashlib import sha256
+from itertools import chain
+from operator import attrgetter
 from typing import Any, Final
 
 from udfs.export.message import Channel, MessageEvent, Verb
@@ -43,6 +45,10 @@ PERSONAL: Final = ("email_address", "phone_number")
 """Fields that become properties only where a project has asked for them."""
 LONGEST_TEXT: Final = 1024
 """Characters of a property; Amplitude cuts longer ones (HTTP V2 API, "Keys for the event argument")."""
+_values: Final = attrgetter(*PROPERTIES)
+_NAMES: Final = {
+    (channel, verb): f"{EXPORT_PREFIX}{CHANNELS[channel]} {VERBS[verb]}" for channel in Channel for verb in Verb
+}
 
 
 class Personal(StrEnum):
@@ -54,7 +60,7 @@ class Personal(StrEnum):
 
 def name(channel: Channel, verb: Verb) -> str:
     """The event's name in Amplitude, such as `[Notifly] Kakao Alimtalk Not Sent`."""
-    return f"{EXPORT_PREFIX}{CHANNELS[channel]} {VERBS[verb]}"
+    return _NAMES[channel, verb]
 
 
 def rendered(event: MessageEvent, personal: Mapping[str, Personal]) -> dict[str, Any]:
@@ -63,15 +69,15 @@ def rendered(event: MessageEvent, personal: Mapping[str, Personal]) -> dict[str,
     The same event is rendered the same way for ever, or Amplitude, which compares device_id and insert_id, would
     store it twice. `personal` has the form of each of the fields of `PERSONAL` that the project asks for.
     """
-    values = {field: getattr(event, field) for field in PROPERTIES}
-    values |= {field: _in_form(getattr(event, field), form) for field, form in personal.items()}
-    known = {field: value[:LONGEST_TEXT] for field, value in values.items() if value is not None}
-    ids = {"user_id": event.user_id, "device_id": event.device_id}
+    asked = ((field, _in_form(getattr(event, field), form)) for field, form in personal.items())
+    values = chain(zip(PROPERTIES, _values(event), strict=True), asked)
+    known = {field: value[:LONGEST_TEXT] for field, value in values if value is not None}
+    ids = (("user_id", event.user_id), ("device_id", event.device_id))
     return {
         "event_type": name(event.channel, event.kind),
         "insert_id": event.event_id,
         "time": event.time,
-        **{field: value for field, value in ids.items() if value is not None},
+        **{field: value for field, value in ids if value is not None},
         "library": "notifly",
         "event_properties": known,
     }
