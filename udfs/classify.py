@@ -43,8 +43,8 @@ def _part_of_cohort(record: Record) -> bool:
 
 def _test(record: Record) -> bool:
     """Amplitude's editable sample (§4.5): two of its marks, or one on a record of no usable project."""
-    marks = sum(record.get(name) == value for name, value in _TEST_MARKS.items())
-    return marks > 1 or (marks == 1 and attribute.project_id(record.get("app")) is None)
+    marks = [name for name, mark in _TEST_MARKS.items() if record.get(name) == mark]
+    return len(marks) > 1 or (len(marks) == 1 and attribute.project_id(record.get("app")) is None)
 
 
 def _named(*prefixes: str) -> Callable[[Record], bool]:
@@ -68,7 +68,7 @@ def _user_update(record: Record) -> bool:
 
 
 def _request(record: Record) -> bool:
-    return any(record.keys() >= names for names in _REQUESTS)
+    return ("api_key" in record or "user_id" in record) and any(record.keys() >= names for names in _REQUESTS)
 
 
 def _with_key(record: Record) -> bool:
@@ -90,9 +90,8 @@ def _deletion(record: Record) -> bool:
 
 
 def _merged_ids(record: Record) -> bool:
-    return any(
-        record.keys() >= {write("amplitude_id"), write("merged_amplitude_id")} for write in (str, str.upper)
-    )
+    names = record.keys()
+    return names >= {"amplitude_id", "merged_amplitude_id"} or names >= {"AMPLITUDE_ID", "MERGED_AMPLITUDE_ID"}
 
 
 def _warehouse_row(record: Record) -> bool:

@@ -34,6 +34,7 @@ class Limits(NamedTuple):
     """How far one record is opened: bytes in all, bytes for each one compressed, parts, levels, steps.
 
     A step is about a microsecond: a bracket, a field of an aggregate. One more for each two bytes of the record.
+    So many `broken` values have a part each; beyond them those in a row are one part.
     """
 
     opened_bytes: int = 64 * 2**20
@@ -41,10 +42,14 @@ class Limits(NamedTuple):
     parts: int = 100_000
     levels: int = 4
     steps: int = 300_000
+    broken: int = 10_000
 
 
 class Part(NamedTuple):
-    """A record out of an envelope; with a `fault` the whole envelope, because not all of it could be read."""
+    """A record out of an envelope; with a `fault` the whole envelope, because not all of it could be read.
+
+    Or, of an envelope with too many of them, broken records in a row, with the fault that says how many.
+    """
 
     payload: bytes
     fault: Rejection | None = None
@@ -89,6 +94,7 @@ class _Opening:
         self.room = min(limits.opened_bytes, max(_SMALL, size * limits.ratio))
         self.steps = self.steps_left = limits.steps + size // 2
         self.tries = _TRIES
+        self.patience = values.Patience(limits.broken)
         self.faults: dict[Reason, tuple[str, int]] = {}  # the first one's detail, and how many there are
 
     def note(self, fault: Rejection) -> None:
@@ -96,9 +102,9 @@ class _Opening:
         detail, times = self.faults.get(fault.reason, (fault.detail, 0))
         self.faults[fault.reason] = detail, times + 1
 
-    def count(self) -> None:
-        """Count a part. Raises _FullError."""
-        self.parts_left -= 1
+    def count(self, pieces: int) -> None:
+        """Count a part, or the pieces that are one. Raises _FullError."""
+        self.parts_left -= pieces
         if self.parts_left < 0:
             self.note(Rejection(Reason.ENVELOPE_TOO_LARGE, f"more than {self.limits.parts:,} records"))
             raise _FullError
@@ -146,17 +152,20 @@ class _Row:
 
     def parts(self) -> Iterator[Part]:
         """Whatever the bytes hold; on a fault what was read until then, and the fault is noted."""
-        text = values.Text(self.plain, lambda at: _surely(self.payload, at) is not None, self.opening.step)
+        opening = self.opening
+        text = values.Text(
+            self.plain, lambda at: _surely(self.payload, at) is not None, opening.step, opening.patience
+        )
         form, text.at = _begins(self.payload, self.plain)
         while text.at < len(self.payload):
             if form:
                 text.at = yield from self._packed(form, text.at)
-            for begin, end, _ in text.spans():
-                self.opening.count()
-                yield Part(self.plain[begin:end])
+            for begin, end, _, pieces, broken in text.spans():
+                opening.count(pieces)
+                yield Part(self.plain[begin:end], broken)
             form, text.at = _begins(self.payload, self.plain, text.at)
         if fault := text.fault():
-            self.opening.note(fault)
+            opening.note(fault)
 
     def _packed(self, form: Form, at: int) -> "_Parts":
         """The parts of the envelope that begins here; then gives the place of what stands behind it."""
@@ -308,7 +317,8 @@ def _text(payload: bytes, plain: bytes) -> Form | None:
     """What a text is that holds anything but one record, blanks and a byte order mark around it."""
     if plain.startswith(b"[", values.skip(plain)):
         return Form.ARRAY
-    text = values.Text(plain, lambda at: _surely(payload, at) is not None, _Opening(_FEW, 0).step)
+    opening = _Opening(_FEW, 0)
+    text = values.Text(plain, lambda at: _surely(payload, at) is not None, opening.step, opening.patience)
     found = text.spans()
     try:
         first, second = next(found, None), next(found, None)

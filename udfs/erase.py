@@ -33,7 +33,7 @@ def holder(payload: bytes, wanted: Mapping[str, Collection[bytes]]) -> str | Non
 def _opened(payload: bytes) -> Iterator[bytes]:
     yield payload
     if envelope.form(payload) is not None:
-        yield from (part.payload for part in envelope.unpack(payload) if part.fault is None)
+        yield from (part.payload for part in envelope.unpack(payload))
 
 
 def amplitude_needles(amplitude_id: int) -> frozenset[bytes]:

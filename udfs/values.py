@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from udfs import unread
-from udfs.model import Reason, Rejection
+from udfs.model import MAX_PAYLOAD_BYTES, Reason, Rejection
 from udfs.text import BOM, MAX_BYTES, MAX_DEPTH, TOO_DEEP, encoding
 
 # what stands between values: blanks, commas, semicolons, bars, ends of lines (also U+0085, U+2028, U+2029), record
@@ -24,38 +24,62 @@ _BLANK: Final = (
     rb"|[\x01-\x03\x1c\x1d]|\x1f(?![\x8b\x9d\xa0])|\\[nrt]"
 )
 _SKIPPED: Final = re.compile(rb"(?:[\t-\r ,;|\x1e\0]++|\xe2\x80[\xa8\xa9]|\xc2\x85|%b)*+" % _BLANK)
+# of a line; each begins with a letter of its own, which `re` seeks many times as fast as a set of them
+_ENDS: Final = rb"\n|\r|\x0b|\x0c|\x1e|\xe2\x80\xa8|\xe2\x80\xa9|\xc2\x85"
 # none of what ends a line may also stand behind it: a row of them would be read anew for each of them
 _SEGMENT: Final = re.compile(
-    rb"(?:[\n\r\x0b\x0c\x1e]|\xe2\x80[\xa8\xa9]|\xc2\x85)(?P<indent>[ \t]*+)"
-    rb"(?:[ \t,;|\0]++|%b)*+(?=[{\[]|\x1f\x8b\x08|PK\x03\x04|\xf3\x89\x9a\xc2)" % _BLANK
+    rb"(?:%b)(?P<indent>[ \t]*+)"
+    rb"(?:[ \t,;|\0]++|%b)*+(?=[{\[]|\x1f\x8b\x08|PK\x03\x04|\xf3\x89\x9a\xc2)" % (_ENDS, _BLANK)
 )
-_LINE_END: Final = re.compile(rb"[\n\r\x0b\x0c\x1e]|\xe2\x80[\xa8\xa9]|\xc2\x85")
+_LINE_END: Final = re.compile(_ENDS)
 _WORD: Final = re.compile(rb"[^\s\0,;|\[\]{}\"]++")  # a number, true, null, or what should be one
 _BEHIND: Final = b" \t\r\n,;|\x1e\0"
 _BRACKETS: Final = {ord("["): 1, ord("]"): -1}
 _DATA: Final = tuple(line + b"data:" for line in (b"\n", b"\r", BOM))
 _FIELD: Final = rb"(?:event|id|retry)?+:[^\n\r]*+"
 _FIELDS: Final = re.compile(rb"(?P<lead>[\n\r]|%b)(?:(?P<data>data:)|%b(?:[\n\r]++%b)*+)" % (BOM, _FIELD, _FIELD))
+_OBJECT: Final = re.compile(rb'\{[ \t\n\r]*+["}]')
 _BEGINNING: Final = re.compile(rb'\{\s*+"[^"\\]{1,100}"')  # an object's, with its first key
-# of JSON, however broken it is; a quote alone where a string does not end as one has to
-_TOKEN: Final = re.compile(
-    rb'(?P<text>"(?:[^"\\]++|\\.)*+")(?=\s*+[,:}\]])|[{}\[\]:,"]|[^\s"{}\[\]:,]++', re.DOTALL
-)
+# the next bracket of JSON, however broken it is; or a quote where a string does not end as one has to
+_BRACKET: Final = re.compile(rb'(?:[^"{}\[\]]++|"(?:[^"\\]++|\\.)*+"(?=\s*+[,:}\]]))*+[{}\[\]"]', re.DOTALL)
 _CLOSING: Final = {ord("{"): ord("}"), ord("["): ord("]")}
 _BEFORE: Final = {ord("}"): b":", ord("]"): b"[,"}  # what may be before a bracket in an object, in an array
 _SHORT: Final = 4096
 _FAR: Final = 2**16
+_CUT: Final = 17  # letters at the end of what is read, whose fault may be that they are cut
 _DEEP: Final = 10 * MAX_DEPTH
+_MOST_PIECES, _LONGEST = 10_000, MAX_PAYLOAD_BYTES // 2
+"""What one span may hold of broken values: a dead letter is to keep all of its bytes."""
 _COST: Final = 4
 """How often its own size a text may cost in vain, when values are sought beyond their segments."""
 
 
 class Span(NamedTuple):
-    """A stretch of a text; `whole` when it is a value, else nobody can read it."""
+    """A stretch of a text; `whole` when it is a value, else nobody can read it.
+
+    It may hold several `pieces` that nobody can read, with the `fault` that says so.
+    """
 
     begin: int
     end: int
     whole: bool
+    pieces: int = 1
+    fault: Rejection | None = None
+
+
+class Patience:
+    """How many more broken values of one record are told apart; a long one counts as several."""
+
+    def __init__(self, values: int) -> None:
+        self.left = values * _BROKEN
+
+    def lose(self, brackets: int, size: int) -> None:
+        """Count a broken value of so many bytes, in which so many brackets were read."""
+        self.left -= _BROKEN + brackets + size // 16
+
+
+_BROKEN: Final = 64
+"""Brackets that take as long to read as a broken value takes in all, without its brackets."""
 
 
 def skip(payload: bytes, at: int = 0) -> int:
@@ -89,16 +113,19 @@ class Text:
 
     `at` is the place up to which it was read. `packed` tells whether something begins there that is no text: then
     the reading pauses, and goes on from where `at` is put. `payload` is what `plain` gives; `step` counts
-    brackets.
+    brackets. Beyond the `patience` broken values in a row are one span, and whole ones are sought where a line
+    begins, or an object with the same first key.
     """
 
-    def __init__(self, payload: bytes, packed: Callable[[int], bool], step: Callable[[], None]) -> None:
-        self.payload, self.packed, self.step = payload, packed, step
+    def __init__(
+        self, payload: bytes, packed: Callable[[int], bool], step: Callable[[], None], patience: Patience
+    ) -> None:
+        self.payload, self.packed, self.step, self.patience = payload, packed, step, patience
         self.at = 0
         self._arrays = self._lowest = self._levels = 0  # arrays open, the fewest ever, those to be held deep
         self._readable, self._deep = True, False
         self._begin = self._end = 0  # the segment at hand
-        self._spelled = ""
+        self._spelled, self._ahead = "", _FAR
         # each is one piece, whatever in it looks like ends of lines
         self._encoded, self._compressed = encoding(payload) is not None, unread.named(payload) is not None
         self._room = _SHORT + _COST * len(payload)  # what may still be read of what stands behind it
@@ -113,13 +140,16 @@ class Text:
         while self.at < len(self.payload):
             if step := _BRACKETS.get(self.payload[self.at]):
                 self._bracket(step, before)
-            elif not self.payload.startswith(b"{", self.at) and self.packed(self.at):
+            elif self._is_packed(self.at):
                 return
             else:
                 span = self._span(self.at)
                 self._readable = self._readable and span.whole
                 self.at = span.end
-                yield span
+                if span.whole or self.patience.left >= 0:
+                    yield span
+                else:
+                    yield from self._joined(span)
             before, self.at = self.at, skip(self.payload, self.at)
 
     def fault(self) -> Rejection | None:
@@ -130,6 +160,29 @@ class Text:
             return None
         what = "an array breaks off" if self._arrays > 0 else "a bracket closes no array"
         return Rejection(Reason.INVALID_JSON, f"{what}, at byte {self.at:,}")
+
+    def _is_packed(self, at: int) -> bool:
+        return not self.payload.startswith(b"{", at) and self.packed(at)
+
+    def _joined(self, first: Span) -> Iterator[Span]:
+        """What cannot be read here and right behind it, as one span; then the value that ends it, if one does."""
+        end, pieces, whole = first.end, 1, None
+        while pieces < _MOST_PIECES and end - first.begin < _LONGEST:
+            at = skip(self.payload, end)
+            if at == len(self.payload) or self.payload[at] in _BRACKETS or self._is_packed(at):
+                break
+            span = self._span(at)
+            if span.whole:
+                whole = span
+                break
+            end, pieces = span.end, pieces + 1
+        broken = f"{pieces:,} broken value{'s' * (pieces > 1)} in {end - first.begin:,} bytes"
+        detail = f"{broken}: the record has too many for a dead letter each"
+        yield Span(first.begin, end, False, pieces, Rejection(Reason.INVALID_JSON, detail))
+        self.at = end
+        if whole:
+            self.at = whole.end
+            yield whole
 
     def _bracket(self, step: int, before: int) -> None:
         """Pass a bracket. One that begins a line begins the levels anew: arrays of earlier lines may be cut."""
@@ -154,51 +207,65 @@ class Text:
             self._begin, self._spelled = at, ""
         if end := self._value_end(at, in_array=self._arrays > 0):
             return Span(at, end, True)
-        end = self._broken_end(at) if self.payload.startswith(b"{", at) else self._end
+        end, brackets = self._broken_end(at) if self.payload.startswith(b"{", at) else (self._end, 0)
+        self.patience.lose(brackets, end - at)
         return Span(at, at + len(self.payload[at:end].rstrip(_BEHIND)), False)
 
     def _value_end(self, at: int, *, in_array: bool) -> int | None:
         """Where the value that begins here ends: in its segment, or in what stands behind that."""
-        if not self.payload.startswith((b"{", b'"') if in_array else b"{", at):
-            word = _WORD.match(self.payload, at) if in_array else None
+        if not _OBJECT.match(self.payload, at) and not (in_array and self.payload.startswith(b'"', at)):
+            word = _WORD.match(self.payload, at) if in_array else None  # which begins with no bracket
             return word and word.end()
         spelled_to = self._begin + len(self._spelled)
         if at > spelled_to - _SHORT and spelled_to < self._end:
-            self._begin, self._spelled = at, self._spelling(at, min(self._end - at, _FAR, MAX_BYTES))
-        found = _read(self._spelled, at - self._begin)
-        length = found.length
-        if length is None and not found.broken and self._begin + len(self._spelled) < len(self.payload):
-            length = self._length_beyond(at)
+            size = min(self._end - at + _CUT, self._ahead, MAX_BYTES)
+            self._begin, self._spelled = at, self._spelling(at, size)
+        found, known = _read(self._spelled, at - self._begin), self._begin + len(self._spelled) - at
+        if found.broken:  # an error counts the lines from the beginning of what is spelled
+            self._begin, self._spelled, self._ahead = at, "", _SHORT
+            return None
+        self._ahead = min(2 * self._ahead, _FAR)
+        length = self._length_beyond(at, known) if found.length is None else found.length
         return None if length is None else at + length
 
-    def _length_beyond(self, at: int) -> int | None:
-        """How long the value is, sought ever further; None when it is broken, or the text has cost too much."""
-        size = min(_SHORT, MAX_BYTES)
-        while self._room >= 0:
-            spelled = self._spelling(at, size)
-            found = _read(spelled, 0)
+    def _length_beyond(self, at: int, known: int) -> int | None:
+        """How long the value is that is longer than what is `known`, sought ever further.
+
+        None when it is broken, or the text has cost too much.
+        """
+        while self._room >= 0 and known < min(MAX_BYTES, len(self.payload) - at):
+            known = min(max(8 * known, _SHORT), MAX_BYTES)
+            found = _read(self._spelling(at, known), 0)
             if found.length is not None:
                 return found.length
             self._room -= found.cost
-            if found.broken or size >= MAX_BYTES or at + size >= len(self.payload):
+            if found.broken:
                 break
-            size = min(8 * size, MAX_BYTES)
         return None
 
-    def _broken_end(self, at: int) -> int:
-        """Where the reading goes on behind an object that cannot be read: it may have lost brackets or quotes."""
-        closed, stopped = False, at + 1
-        if self._room >= 0:
-            closed, stopped = _closed(self.payload, at, min(at + _FAR, len(self.payload)))
+    def _broken_end(self, at: int) -> tuple[int, int]:
+        """Where the reading goes on behind an object that cannot be read: it may have lost brackets or quotes.
+
+        Gives also how many brackets were read.
+        """
+        if self.patience.left < 0:
+            return self._alike(at, None), 0
+        if self._room < 0:
+            return self._alike(at, at + 1), 0
+        closed, stopped, brackets = _closed(self.payload, at, min(at + _FAR, len(self.payload)))
         if closed:
-            return stopped
+            return stopped, brackets
         end = self._alike(at, stopped)
         self._room -= max(0, min(stopped, at + _FAR) - end)
-        return end
+        return end, brackets
 
-    def _alike(self, at: int, behind: int) -> int:
-        """Where the next object of the segment begins with the same key, and is no value of a key; or its end."""
+    def _alike(self, at: int, behind: int | None) -> int:
+        """Where the next object of the segment begins with the same key, and is no value of a key; or its end.
+
+        It is sought `behind` a place, or right behind the key.
+        """
         found = _BEGINNING.match(self.payload, at, self._end)
+        behind = (found.end() if found else at + 1) if behind is None else behind
         beginning = found[0] if found and behind >= found.end() else b'{"'  # of a key that is cut nothing is known
         while (behind := self.payload.find(beginning, behind, self._end)) > 0:
             if not self.payload[max(at, behind - 100) : behind].rstrip().endswith(b":"):
@@ -214,8 +281,11 @@ class Text:
         """Begin a segment: it ends before the next line that begins a value, set in no further than this one."""
         before = self.payload[self._end : at]
         indent = len(before) - len(before.rstrip(b" \t["))
-        found = (line.start() for line in _SEGMENT.finditer(self.payload, at) if len(line["indent"]) <= indent)
-        self._end = next(found, len(self.payload))
+        self._end = len(self.payload)
+        for line in _SEGMENT.finditer(self.payload, at):
+            if len(line["indent"]) <= indent:
+                self._end = line.start()
+                return
 
 
 def _is_one(line: bytes) -> bool:
@@ -227,30 +297,32 @@ def _is_one(line: bytes) -> bool:
     return True
 
 
-def _closed(payload: bytes, at: int, limit: int) -> tuple[bool, int]:
-    """Whether the brackets close of the object that begins here, and where; else where they are no JSON's."""
+class _Closed(NamedTuple):
+    """Whether the brackets of an object close, and where; else where they are no JSON's. How many were read."""
+
+    closed: bool
+    at: int
+    brackets: int
+
+
+def _closed(payload: bytes, at: int, limit: int) -> _Closed:
+    """How the brackets of the object go on that begins here."""
     open_ones = bytearray()
-    before = 0
-    for token in _TOKEN.finditer(payload, at, limit):
-        mark = payload[token.start()]
-        if mark in _CLOSING:
-            if open_ones and before not in _BEFORE[open_ones[-1]]:
-                return False, token.start()
-            open_ones.append(_CLOSING[mark])
+    behind, brackets = at, 0
+    while found := _BRACKET.match(payload, behind, limit):
+        begin, behind, brackets = behind, found.end(), brackets + 1
+        mark = payload[behind - 1]
+        if closing := _CLOSING.get(mark):
+            if open_ones and payload[begin - 1 : behind - 1].rstrip()[-1] not in _BEFORE[open_ones[-1]]:
+                return _Closed(False, behind - 1, brackets)
+            open_ones.append(closing)
             if len(open_ones) > _DEEP:  # the parser gave up on it, and its brackets close nowhere near
-                return False, len(payload)
-        elif mark in _BEFORE:
-            if open_ones.pop() != mark:
-                return False, token.start()
-            if not open_ones:
-                return True, token.end()
-        elif mark == _QUOTE and not token["text"]:
-            return False, token.start()
-        before = mark
-    return False, limit
-
-
-_QUOTE: Final = ord('"')
+                return _Closed(False, len(payload), brackets)
+        elif open_ones.pop() != mark:  # a quote is no bracket's end
+            return _Closed(False, behind - 1, brackets)
+        elif not open_ones:
+            return _Closed(True, behind, brackets)
+    return _Closed(False, limit, brackets)
 
 
 class _Read(NamedTuple):
@@ -266,8 +338,8 @@ def _read(spelled: str, at: int) -> _Read:
     try:
         return _Read(_decoder.raw_decode(spelled, at)[1] - at)
     except json.JSONDecodeError as error:
-        # a string without an end is told by its beginning, a word or an escape that is cut by a few characters
-        if error.pos < len(spelled) - 16 and not error.msg.startswith("Unterminated"):
+        # a string without an end is told by its beginning, a word or an escape by a few characters
+        if error.pos <= len(spelled) - _CUT and not error.msg.startswith("Unterminated"):
             return _Read(None, broken=True, cost=error.pos - at)
         return _Read(None, cost=len(spelled) - at)
     except RecursionError:

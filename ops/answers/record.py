@@ -18,8 +18,7 @@ from udfs.decode import dead_letter, decode
 from udfs.envelope import Form, Limits, Part
 from udfs.model import DECODED, Kind, Reason, Rejection
 
-ARCHIVE: Final = Limits(opened_bytes=2**40, parts=10**9, steps=10**12)
-"""Bounds that no archive meets, but the ratio: it stops decompression bombs."""
+_UUID_BYTES: Final = 16
 
 
 def summarise(
@@ -32,7 +31,7 @@ def summarise(
         if whole["kind"] != Kind.ENVELOPE:
             yield whole
             return
-        for data, fault in _parts(record, ARCHIVE):
+        for data, fault in _parts(record, _of_archive(len(record))):
             yield _named(dead_letter(fault, b"") if fault else decode(data, arrival, registry, part=True))
 
     if inside := kpl.opened(payload):  # the connector opens it: each record is handed over as if it stood alone
@@ -47,6 +46,14 @@ def summarise(
     if whole["kind"] != Kind.ENVELOPE:
         return _counted(Summary(), rows(payload), tell)
     return _counted(Summary(whole["detail"], _as_one_record(payload)), rows(payload), tell)
+
+
+def _of_archive(size: int) -> Limits:
+    """Bounds that no archive of events meets: however it is compressed, the uuid of each takes its bytes.
+
+    The ratio of all records stays: it stops decompression bombs.
+    """
+    return Limits(opened_bytes=2**40, parts=Limits().parts + size // _UUID_BYTES, steps=10**6 + 2 * size)
 
 
 def _named(row: model.Row) -> Row:

@@ -14,10 +14,12 @@ from tests.leaves import opened
 from tests.unit.udfs.test_damaged import CHECKSUM, HALF, A, B, gz
 from tests.unit.udfs.test_envelope_neighbours import A_GZ, A_ZIP
 from tests.unit.udfs.test_inflate import MIB, zipped
+from tests.unit.udfs.test_many_broken import FEW
 from tests.unit.udfs.test_profile import merged, properties, update
 from tests.unit.udfs.test_profile import opened as unfolded
 from tests.unit.udfs.test_tar import WHOLE, tarred
 from udfs import envelope, inflate, lists, profile, tar, values
+from udfs.envelope import Limits
 from udfs.model import Reason
 from udfs.profile import Profile
 
@@ -106,6 +108,61 @@ def test_a_row_costs_by_its_length(group: bytes, monkeypatch: pytest.MonkeyPatch
     payload = group * 2_000
     assert sum(1 for part in envelope.unpack(payload) if not part.fault) >= 2_000
     assert spelled <= 2 * len(payload)
+
+
+EVENT = b'{"k":[1,2,3,{"a":"b"}],"l":{"m":[[]]},"id":%d'
+BROKEN: dict[str, Callable[[int], bytes]] = {
+    "braces by the line": lambda n: b"\n{" * n,
+    "braces by the line in a gzip": lambda n: gzip.compress(b"\n{" * n),
+    "cut in a key": lambda n: b',{"a' * n,
+    "cut in a key, without separators, in a gzip": lambda n: gzip.compress(b'{"a' * n),
+    "the same key": lambda n: b'{"a":1 {"a":1 {"a":1 "' * n,
+    "the same key in each other": lambda n: b'{"a":{"a":{"a":1,}' * n,
+    "events with a mark too many": lambda n: gzip.compress(b"".join(EVENT % at + b"!}\n" for at in range(n))),
+    "events with a comma too many": lambda n: gzip.compress(b"".join(EVENT % at + b",}\n" for at in range(n))),
+    "events with a comma too many in a line": lambda n: b",".join(EVENT % at + b",}" for at in range(n)),
+    "events of another language": lambda n: b"".join((EVENT % at).replace(b'"', b"'") + b"}\n" for at in range(n)),
+    "brackets": lambda n: b"\n".join([b'{"a":' + b"[[]]," * 20 + b"}"] * n),
+    "quotes": lambda n: b"\n".join([b'{"' + b'"' * 100 + b"}"] * n),
+    "texts without an end": lambda n: b"\n".join([b'{"a":"b' + b'\\"' * 50] * n),
+    "one too deep": lambda n: b'{"a":[' * n,
+    "the same key as a value": lambda n: (b'{"a":' + b" " * 95 + b'{"b"') * n,
+}
+
+
+def cost(payload: bytes, limits: Limits, monkeypatch: pytest.MonkeyPatch) -> tuple[int, int]:
+    """About how many bytes are read of what is no value, an attempt as 64; and the brackets that were counted."""
+    spent = brackets = 0
+    read, closed = values._read, values._closed
+
+    def reading(spelled: str, at: int) -> values._Read:
+        nonlocal spent
+        found = read(spelled, at)
+        spent += 64 + (found.cost + at if found.length is None else found.length)  # an error counts lines up to it
+        return found
+
+    def closing(payload: bytes, at: int, limit: int) -> values._Closed:
+        nonlocal spent, brackets
+        found = closed(payload, at, limit)
+        spent, brackets = spent + 64 + 10 * found.brackets, brackets + found.brackets
+        return found
+
+    with monkeypatch.context() as patched:
+        patched.setattr(values, "_read", reading)
+        patched.setattr(values, "_closed", closing)
+        for _ in envelope.unpack(payload, limits):
+            pass
+    return spent, brackets
+
+
+@pytest.mark.parametrize("maker", BROKEN.values(), ids=BROKEN)
+def test_broken_values_cost_by_their_length(
+    maker: Callable[[int], bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for limits in (Limits(), FEW):
+        once, four_times = (cost(maker(n), limits, monkeypatch)[0] for n in (100, 400))
+        assert four_times <= 4.5 * once + 1_000
+    assert cost(maker(400), FEW, monkeypatch)[1] <= 4 * 64 + 640  # what is left to be read when the bound is met
 
 
 HOSTILE: dict[str, Callable[[int], bytes]] = {

@@ -17,6 +17,7 @@ UNITS = {
     *(b"\x1e", b"\x0c", b"\x0b", b"\0", b"\x85", b"\xc2\x85", b"\xe2\x80\xa8", b"\xef\xbb\xbf", b"\xbf"),
     *(b"data:", b"\ndata:", b":a\n", b"event: x\n", b"id: 7\r\n", b"retry:\n", b":\n", b"id:", b"\xef\xbb\xbf:"),
     *(b"\n ", b"\n\t[", b"]", b"[]", b"}", b"{", b'"', b"\\", b'\\"', b'{"a":', b"[{", b"x ", b"\x80 ", b"\n{,"),
+    *(b"\n{", b',{"a', b'{"a', b'{"a":1 {"a":1 "', b'{"a":{"a":1,}', b'\n{"a":1,}', b'"a', b'["', b"\n["),
     *(b"\x1f\x8b", b"\n\x1f\x8b\x08", b"\nPK\x03\x04", b"\nx\x9c", b"api_key=", b"0", b"\\ud800", b"\\u0000"),
 } - {b""}  # fmt: skip
 PLACES = {
@@ -54,3 +55,8 @@ def test_the_larger_a_record_is_the_more_steps_it_may_take() -> None:
     many = b"".join(b"[%b],\n" % (b'{"a":"%b"}' % (b"a" * 20)) for _ in range(99_000))
     assert len(opened(gzip.compress(many), Limits(ratio=1_000))[0]) == 99_000
     assert envelope.form(b"]" * 100_000) is envelope.Form.SEQUENCE
+
+
+def test_thousands_of_broken_values_have_a_part_each() -> None:
+    broken = b'{"a":x}'
+    assert opened(gzip.compress(b"%b\n" % broken * 9_000 + A)) == ([broken] * 9_000 + [A], [])
