@@ -1,6 +1,10 @@
 """What ends a program in one line: the base of every error that a person, not a programmer, has to mend."""
 
 import errno
+from typing import Final
+
+FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""What says that there is no room to write, or may be none."""
 
 
 class OneLineError(Exception):
@@ -9,4 +13,4 @@ class OneLineError(Exception):
 
 def is_full(error: OSError) -> bool:
     """Whether a file could not be written because there is no room, or may be none."""
-    return error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+    return error.errno in FULL

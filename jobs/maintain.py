@@ -7,6 +7,7 @@ leaves the table as it was, and files that nothing refers to.
 
 import argparse
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +20,7 @@ from pyflink.datastream import StreamExecutionEnvironment
 from pyflink.java_gateway import get_gateway
 
 import settings
-from errors import OneLineError
+from errors import FULL, OneLineError
 from jobs.sinks import CATALOG_CLASS, catalog_options
 from stores.care import MARK, Care, Step
 from stores.errors import StoreError
@@ -59,7 +60,9 @@ def take(lake: LakeAddress, care: Care, step: Step) -> None:
     try:
         _TAKEN[step](_loader(lake, care.table), care)
     except Py4JJavaError as error:
-        msg = f"table {lake.namespace}.{care.table}, {step}: {_cause(error.java_exception)}"
+        why = _cause(error.java_exception)
+        fix = ": make room there, then repeat this" if any(os.strerror(one) in why for one in FULL) else ""
+        msg = f"table {lake.namespace}.{care.table}, {step}: {why}{fix}"
         raise StoreError(msg) from None
 
 

@@ -4,11 +4,15 @@ import hashlib
 import json
 import os
 import re
+import resource
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +21,7 @@ from click.testing import CliRunner, Result
 from pyflink.datastream import StreamExecutionEnvironment
 
 from jobs import gateway, maintain, sinks
-from lab.stack.patience import wait_until
+from lab.stack.patience import scaled, wait_until
 from ops.cli.main import commands
 from ops.maintenance import keep, keeper, leader
 from ops.maintenance.keep import Ages, Upkeep, upkeep
@@ -54,6 +58,10 @@ def place(tmp_path_factory: pytest.TempPathFactory, dynamodb_endpoint: str) -> c
 
 @pytest.fixture(scope="module")
 def config(place: cluster.Place) -> Path:
+    return settings_file(place)
+
+
+def settings_file(place: cluster.Place) -> Path:
     dynamodb, lake = place.settings.dynamodb, place.settings.lake
     path = place.records.parent / "job.toml"
     path.write_text(
@@ -210,3 +218,46 @@ def test_a_snapshot_with_a_tag_outlives_the_expiry_and_the_table_goes_back_to_it
     assert kept(lake, EVENT_STORE) == {"keep-aaaaaa-3": needed.snapshot}
     keep.carry_out(settings, [replace(plan, keep={})], run)
     assert Settings.model_validate(settings)
+
+
+LARGEST = 1_200_000
+"""Bytes of the largest file that a process may write: more than what the JVM unpacks, less than the events."""
+_NOISE = """
+    INSERT INTO {table} (project_id, name, server_upload_time, arrival, event_properties)
+    SELECT CAST(434735 AS BIGINT), 'e', TO_TIMESTAMP_LTZ({at}, 3), CURRENT_TIMESTAMP, CONCAT({noise})
+    FROM (VALUES {values}) AS v(i)
+"""
+
+
+def test_a_full_disk_is_told_in_one_line_and_a_repeated_call_finishes(
+    tmp_path: Path, dynamodb_endpoint: str
+) -> None:
+    place = cluster.place(tmp_path, dynamodb_endpoint, [])
+    address = place.settings.lake_address
+    tables = gateway.table_environment(StreamExecutionEnvironment.get_execution_environment())
+    sinks.use_lake(tables, address)
+    given = {"table": sinks.lake_table(address, EVENT_STORE), "at": millis(TODAY - DAY)}
+    given |= {"noise": ", ".join(["UUID()"] * 170), "values": ", ".join(f"({i})" for i in range(200))}
+    for _ in range(2):
+        tables.execute_sql(_NOISE.format(**given)).wait()
+    program = Path(sys.executable).parent / "amplitude-bridge"
+    words = ["maintain", "--table", EVENT_STORE, "--yes", "--json", "--config", settings_file(place)]
+
+    def typed(limit: int) -> subprocess.CompletedProcess[str]:
+        limited = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (limit, limit))
+        command = [program, *words]
+        return subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=scaled(120), preexec_fn=limited
+        )
+
+    full = typed(LARGEST)
+    assert (full.returncode, full.stdout) == (2, "")
+    assert full.stderr.splitlines()[-1].endswith(
+        f"table {address.namespace}.{EVENT_STORE}, compact: java.io.IOException: File too large: "
+        "make room there, then repeat this"
+    )
+    done = typed(resource.RLIM_INFINITY)
+    assert done.returncode == 0, done.stderr
+    (events,) = json.loads(done.stdout)
+    assert (events["before"]["data"], events["after"]["data"]) == (2, 1)
+    assert Lake(address).rows(EVENT_STORE).num_rows == 400
