@@ -10,6 +10,7 @@ import tomllib
 from collections.abc import Iterable, Iterator
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
+from itertools import chain
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -27,6 +28,8 @@ SINK_WRITERS = ("write_usage.py", "write_profiles.py", "write_members.py", "writ
 OPERATORS = ("functions.py", *SINK_WRITERS)
 
 SDKS = ("boto3", "botocore", "pyiceberg")
+NETWORK = ("urllib3", "cryptography")
+OURS = {"errors", "settings", "jobs", "udfs", "stores", "ops", "lab"}
 ENGINE = ("pyflink", "pandas", "pyarrow")
 SCREEN = ("click", "rich", "fastapi", "starlette", "flask", "jinja2")
 ROOMS = {
@@ -37,6 +40,7 @@ ROOMS = {
     "ops/cli": ("ops",),
 }
 """By room of ops: the rooms that it may enter."""
+JOBS = {"jobs.ingest", "jobs.export"}
 
 
 def project_files() -> list[PurePosixPath]:
@@ -106,41 +110,71 @@ def environment_reads(source: str) -> Iterator[int]:
                 yield node.lineno
 
 
+Rules = Iterator[tuple[Iterable[str], str]]
+"""Packages that a module may not import, and the remedy for whoever does."""
+
+
 def prohibited(path: PurePosixPath) -> dict[str, str]:
-    """The packages that the module may not import, each with the remedy."""
-    folder, room, name = path.parts[0], "/".join(path.parts[:2]), path.name
+    """The packages that the module may not import, each with the remedy; the first rule counts."""
     rules: dict[str, str] = {}
-
-    def forbid(packages: Iterable[str], remedy: str) -> None:
-        rules.update(dict.fromkeys([one for one in packages if one not in rules], remedy))
-
-    if folder == "tests":
-        return rules
-    forbid({"tests"}, "no product code imports the tests; move what is shared into the product")
-    if folder != "lab":
-        forbid({"lab"}, "what is shipped knows no laboratory; move what is shared into ops")
-    if folder != "jobs" and room != "lab/bench":  # a benchmark measures the graph itself
-        forbid({"jobs"}, "nobody imports jobs; move what is shared into udfs or stores")
-    if folder == "udfs":
-        forbid({"settings", "ops"}, "workers get single values: pass them to the operator's constructor")
-        if name not in SINK_WRITERS:
-            forbid({"stores"}, "only SINK_WRITERS reach the stores; return the value and let a sink write it")
-        if name not in OPERATORS:
-            forbid(ENGINE, "rules are plain Python; keep Flink and Arrow in an operator (OPERATORS)")
-    if folder == "stores":
-        forbid({"udfs", "ops"}, "stores know tables, not rules: take plain values as arguments")
-        forbid({"settings"}, "stores are told their endpoint and names by the caller, as arguments")
-        forbid({"pyflink"}, "stores are used outside Flink too; keep the operator in udfs or jobs")
-    else:
-        forbid(SDKS, "only stores/ imports an SDK; add the call you need to a module there")
-    if room in ROOMS:
-        closed = {f"ops.{one.removeprefix('ops/')}" for one in ROOMS} - {*ROOMS[room]}
-        forbid(
-            closed if room != "ops/cli" else (), "answers serve every room, the command line none: turn the arrow"
-        )
-    if room in ROOMS and room != "ops/cli":
-        forbid(SCREEN, "only ops/cli knows a screen; return a value and let a face print it")
+    if path.parts[0] != "tests":
+        for packages, remedy in chain(
+            of_all(path), of_base(path), of_jobs(path), of_workers(path), of_rooms(path)
+        ):
+            rules = dict.fromkeys(packages, remedy) | rules
     return rules
+
+
+def of_all(path: PurePosixPath) -> Rules:
+    folder, room = path.parts[0], "/".join(path.parts[:2])
+    yield {"tests"}, "no product code imports the tests; move what is shared into the product"
+    if folder != "lab":
+        yield {"lab"}, "what is shipped knows no laboratory; move what is shared into ops"
+    if folder != "jobs" and room != "lab/bench":  # a benchmark measures the graph itself
+        yield {"jobs"}, "nobody imports jobs; move what is shared into udfs or stores"
+    if folder != "stores":
+        yield SDKS, "only stores/ imports an SDK; add the call you need to a module there"
+
+
+def of_base(path: PurePosixPath) -> Rules:
+    """What everybody imports."""
+    match path.parts:
+        case ("errors.py",):
+            yield OURS, "errors.py imports nobody"
+        case ("settings.py",):
+            yield OURS - {"errors", "stores"}, "settings.py knows errors and the addresses of stores"
+            yield ENGINE, "settings are read where there is no Flink, too"
+        case ("stores", *_):
+            yield {"udfs", "ops"}, "stores know tables, not rules: take plain values as arguments"
+            yield {"settings"}, "stores are told their endpoint and names by the caller, as arguments"
+            yield {"pyflink"}, "stores are used outside Flink too; keep the operator in udfs or jobs"
+
+
+def of_jobs(path: PurePosixPath) -> Rules:
+    if path.parts[0] == "jobs":
+        yield {"ops"}, "a job is shipped to the cluster without ops; move what is shared into stores"
+        yield (
+            JOBS - {".".join(path.parts[:2])},
+            "no job knows another, and what they share knows none",
+        )
+
+
+def of_workers(path: PurePosixPath) -> Rules:
+    if path.parts[0] == "udfs":
+        yield {"settings", "ops"}, "workers get single values: pass them to the operator's constructor"
+        yield NETWORK, "rules reach nobody; a store does, and an operator is handed it"
+        if path.name not in SINK_WRITERS:
+            yield {"stores"}, "only SINK_WRITERS reach the stores; return the value and let a sink write it"
+        if path.name not in OPERATORS:
+            yield ENGINE, "rules are plain Python; keep Flink and Arrow in an operator (OPERATORS)"
+
+
+def of_rooms(path: PurePosixPath) -> Rules:
+    room = "/".join(path.parts[:2])
+    if room in ROOMS and room != "ops/cli":
+        others = {one.replace("/", ".") for one in ROOMS} - {*ROOMS[room]}
+        yield others, "answers serve every room, the command line none: turn the arrow"
+        yield SCREEN, "only ops/cli knows a screen; return a value and let a face print it"
 
 
 def may_use_environment(path: PurePosixPath) -> bool:
@@ -180,6 +214,13 @@ def test_imports_point_one_way() -> None:
 
 
 FORBIDDEN = [
+    ("errors.py", "import settings"),
+    ("settings.py", "from udfs import model"),
+    ("settings.py", "import pyflink"),
+    ("jobs/sinks.py", "from ops.answers import ledger"),
+    ("jobs/sinks.py", "from jobs.ingest import graph"),
+    ("jobs/export/graph.py", "from jobs.ingest import gap"),
+    ("udfs/decode.py", "import urllib3"),
     ("udfs/clock.py", "import jobs.topology"),
     ("udfs/clock.py", "from settings import Settings"),
     ("udfs/clock.py", "from ops import cli"),
