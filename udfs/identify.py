@@ -3,10 +3,9 @@
 A value is JSON text as it was sent, or None where the property is unset; null is a value like any other.
 What no arithmetic touches keeps its spelling; `lists` says which elements are equal.
 
-Within one update they apply in this order: `$clearAll`, `$unset`, plain properties, `$set`, then `RELATIVE`.
+Within one update they apply in this order: `$clearAll`, `$unset`, plain properties, `$set`, then `NAMES`.
 """
 
-from collections.abc import Callable
 from decimal import (
     MAX_EMAX,
     MIN_EMIN,
@@ -24,7 +23,7 @@ import msgspec
 from msgspec import Raw
 
 from udfs import lists
-from udfs.lists import Elements, Run
+from udfs.lists import Elements, Place
 
 MAX_DIGITS: Final = 4300
 """Digits of the longest number that `$add` takes or makes; Python's own limit, and 1e999999999 fits no memory."""
@@ -59,96 +58,96 @@ def add(value: Value, operand: Raw) -> Raw:
         raise RefusedError(msg) from error
 
 
-class Current:
-    """The value of a property while operators are applied to it one after the other.
+NAMES: Final = ("$setOnce", "$add", "$append", "$prepend", "$preInsert", "$postInsert", "$remove")
+"""The operators whose result depends on the value before, in the order in which one update's apply."""
+OPERATORS: Final = frozenset({"$clearAll", "$unset", "$set", *NAMES})
+_SET_ONCE, _ADD, _APPEND, _PREPEND, _PRE_INSERT, _POST_INSERT, REMOVE = range(len(NAMES))
+_GROWING: Final = frozenset({_APPEND, _PREPEND, _PRE_INSERT, _POST_INSERT})
+_BEFORE: Final = frozenset({_PREPEND, _PRE_INSERT})
+_LACKING: Final = frozenset({_PRE_INSERT, _POST_INSERT})
 
-    An operator's method tells whether it changed the value. It takes the operand as the update spells it.
+
+class Current:
+    """The value of a property while operators are applied to it.
+
+    An operator may name its place among the others, see `takes`; without one it is the last of them. It takes its
+    operand as the update spells it. A value is no list until one of the four operators that grow a list makes it
+    one: of a value the list of that value, where the property is unset an empty list.
     """
 
-    def __init__(self, value: Value) -> None:
-        self._value = value
-        self._elements: Elements | None = None  # once an operator has taken the value as a list
-        self._encoded = True
+    def __init__(self, value: Value, behind: Place = ()) -> None:
+        """Take a value, and the place of the last operator that is a part of it."""
+        self._value, self._behind = value, behind  # before the first operator that takes it as a list
+        self._elements: Elements | None = None  # from that operator on
+        self._encoded: Value = None
 
     @property
     def value(self) -> Value:
         """The value behind all operators so far."""
-        if self._elements is not None and not self._encoded:
-            self._value, self._encoded = self._elements.encoded(), True
-        return self._value
+        if self._elements is None:
+            return self._value
+        if self._encoded is None:
+            self._encoded = self._elements.encoded()
+        return self._encoded
 
-    def apply(self, rank: int, operand: Raw) -> bool:
-        """Apply a relative operator, given its place in `NAMES`. RefusedError: the value stays."""
-        return _functions[rank](self, operand)
+    @property
+    def folded(self) -> int:
+        """How many list operators are folded."""
+        return 0 if self._elements is None else self._elements.folded
 
-    def set_once(self, operand: Raw) -> bool:
-        """`$setOnce`: the operand where the property is unset."""
-        if self._value is not None or self._elements is not None:
-            return False
-        self._value = operand
-        return True
+    @property
+    def size(self) -> int:
+        """Bytes that it takes in memory beside texts, roughly."""
+        return 0 if self._elements is None else self._elements.size
 
-    def add(self, operand: Raw) -> bool:
-        """`$add`: the exact sum, from 0 where unset. RefusedError if one is no number, or it is too long."""
-        if self._elements is not None:
-            raise RefusedError(_NO_NUMBER)
-        before, self._value = self._value, add(self._value, operand)
+    def takes(self, rank: int, place: Place) -> bool:
+        """Whether an operator can still be applied at its place; else all must be applied anew, in their order."""
+        if self._is_list(place):
+            return place > self._behind
+        if rank == REMOVE:
+            return True
+        return place > self._behind and (self._elements is None or rank in _GROWING)
+
+    def apply(self, rank: int, operand: Raw, place: Place = ()) -> bool:
+        """Apply an operator by its rank in `NAMES`; whether the value changed. RefusedError: it stays."""
+        is_list = self._is_list(place)
+        if rank in _GROWING:
+            grown = self._list().add(place, operand, before=rank in _BEFORE, lacking=rank in _LACKING)
+            return grown or not is_list
+        if is_list:
+            return self._apply_to_list(rank, operand, place)
+        self._behind = max(self._behind, place)
+        before = self._value
+        if rank == _ADD:
+            self._value = add(before, operand)
+        elif rank == _SET_ONCE and before is None:
+            self._value = operand
         return self._value != before
 
-    def append(self, operand: Raw) -> bool:
-        """`$append`: the operand, or each element of it, behind those of the list."""
-        return self._grown(Elements.append, Run.of(operand))
+    def fold(self, place: Place) -> None:
+        """Nothing comes any more before the operators up to this place."""
+        if self._behind <= place:
+            self._behind = ()
+        if self._elements is not None:
+            self._elements.fold(place)
 
-    def prepend(self, operand: Raw) -> bool:
-        """`$prepend`: the operand, or its elements in their order, before those of the list."""
-        return self._grown(Elements.prepend, Run.of(operand))
+    def _apply_to_list(self, rank: int, operand: Raw, place: Place) -> bool:
+        if rank == _ADD:
+            raise RefusedError(_NO_NUMBER)
+        return rank == REMOVE and self._list().remove(place, operand)
 
-    def pre_insert(self, operand: Raw) -> bool:
-        """`$preInsert`: `$prepend` of what the list lacks."""
-        return self._grown(Elements.prepend, self._list().lacking(Run.of(operand)))
-
-    def post_insert(self, operand: Raw) -> bool:
-        """`$postInsert`: `$append` of what the list lacks."""
-        return self._grown(Elements.append, self._list().lacking(Run.of(operand)))
-
-    def remove(self, operand: Raw) -> bool:
-        """`$remove`: the list without any element that equals the operand or an element of it."""
-        if not self._is_list() or not self._list().remove(lists.compared(operand)):
-            return False
-        self._encoded = False
-        return True
-
-    def _grown(self, grow: Callable[[Elements, Run], None], added: Run) -> bool:
-        if self._is_list() and not added.elements:
-            return False
-        grow(self._list(), added)
-        self._encoded = False
-        return True
-
-    def _is_list(self) -> bool:
-        """Whether the value is a list already; the operators that grow one make one of any other value."""
-        return not self._encoded or (self._value is not None and lists.is_list(self._value))
+    def _is_list(self, place: Place) -> bool:
+        """Whether the value is a list before the operator at this place."""
+        if self._elements is not None and self._elements.begins(place):
+            return True
+        return self._value is not None and lists.is_list(self._value)
 
     def _list(self) -> Elements:
+        """The elements, which are about to change."""
         if self._elements is None:
             self._elements = Elements(self._value)
+        self._encoded = None
         return self._elements
-
-
-RELATIVE: Final[dict[str, Callable[[Current, Raw], bool]]] = {
-    "$setOnce": Current.set_once,
-    "$add": Current.add,
-    "$append": Current.append,
-    "$prepend": Current.prepend,
-    "$preInsert": Current.pre_insert,
-    "$postInsert": Current.post_insert,
-    "$remove": Current.remove,
-}
-"""The operators whose result depends on the value before, in the order in which one update's apply."""
-NAMES: Final = tuple(RELATIVE)
-OPERATORS: Final = frozenset({"$clearAll", "$unset", "$set", *NAMES})
-_functions: Final = tuple(RELATIVE.values())
-_ADD, REMOVE = NAMES.index("$add"), NAMES.index("$remove")
 
 
 class Operation(NamedTuple):

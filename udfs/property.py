@@ -2,12 +2,14 @@
 
 from bisect import bisect_left
 from collections.abc import Iterable
-from typing import NamedTuple, TypeAlias
+from operator import itemgetter
+from typing import Final, NamedTuple, TypeAlias
 
 from msgspec import Raw
 
 from udfs import identify
 from udfs.identify import Current, Value
+from udfs.lists import Place
 
 
 class Stamp(NamedTuple):
@@ -24,24 +26,31 @@ class Stamp(NamedTuple):
 
 Open: TypeAlias = tuple[Stamp, int, Raw]
 """An operator that is not folded yet: its update, rank and operand; they sort as they apply."""
+_in_order: Final = itemgetter(0, 1)
+
+
+_MOST_FOLDED: Final = 512
+"""List operators that are held in memory although they are folded; with more of them all is read anew."""
 
 
 class Property:
     """A base, its updates and the operators behind it; `value` is what they all come to.
 
-    The value is made when it is asked for, once for all operators that have come since: a late operator then costs
-    no more than one in order, whatever stands behind it.
+    The value is made when it is asked for. What made it stays in memory: operators that come later are put at
+    their places, and those before and behind them are not applied again.
     """
 
-    __slots__ = ("_counted", "_fresh", "_late", "_value", "absolute", "base", "by", "open")
+    __slots__ = ("_anew", "_current", "_fresh", "_of_base", "_value", "absolute", "base", "by", "open")
 
     def __init__(
         self, base: Value, absolute: Stamp | None, by: Stamp | None, opened: list[Open], value: Value
     ) -> None:
         self.base, self.absolute, self.by, self.open = base, absolute, by, opened
-        self._value, self._counted = value, len(opened)  # the value after that many of the open operators
+        self._value = value
+        self._current: Current | None = None  # what made the value, once an operator has come
+        self._of_base: Current | None = None  # what made the base, once an operator was folded
         self._fresh: list[Open] = []  # operators that have met no value yet
-        self._late: list[Open] = []  # of them, those that may be applied behind the counted ones
+        self._anew = False  # whether the value must be made from the base
 
     def set(self, value: Value, stamp: Stamp) -> bool:
         """Sets or unsets; False when that was older than the last absolute operation."""
@@ -60,68 +69,91 @@ class Property:
     def _forget_before(self, stamp: Stamp) -> None:
         if self.open:
             self.open = self.open[bisect_left(self.open, (stamp,)) :]
-        self._start_over()
-
-    def _start_over(self) -> None:
-        self._value, self._counted = self.base, 0
-        self._late.clear()
+            self._fresh = [opened for opened in self._fresh if opened[0] >= stamp]
+        self._value, self._anew = self.base, bool(self.open)
+        self._current = self._of_base = None
 
     def operate(self, stamp: Stamp, rank: int, operand: Raw) -> None:
         """Puts an operator at its place."""
+        if self._current is None and not self._anew:
+            self._current = Current(self._value, _place(self.open[-1]) if self.open else ())
         opened = (stamp, rank, operand)
-        place = bisect_left(self.open, opened[:2])
-        if place < self._counted:
-            self._insert_late(opened, self.open[place : self._counted])
-        self.open.insert(place, opened)
+        self.open.insert(bisect_left(self.open, opened[:2]), opened)
         self._fresh.append(opened)
-
-    def _insert_late(self, opened: Open, behind: Iterable[Open]) -> None:
-        """Count it in although others behind it are applied: removals may change places, else all starts over."""
-        if opened[1] == identify.REMOVE and all(rank == identify.REMOVE for _, rank, _ in behind):
-            self._late.append(opened)
-            self._counted += 1
-        else:
-            self._start_over()
 
     def settle(self) -> int:
         """Makes the value; how many operators were refused by the value that they met for the first time."""
-        if self._counted == len(self.open) and not self._fresh:
+        if not self._fresh and not self._anew:
             return 0
-        current, fresh, refused = Current(self._value), set(map(id, self._fresh)), 0
-        for opened in (*self._late, *self.open[self._counted :]):
-            if _changes(current, opened) is None and id(opened) in fresh:
+        coming, fresh, refused = sorted(self._fresh, key=_in_order), set(map(id, self._fresh)), 0
+        if self._current is None or not all(self._takes(self._current, one) for one in coming):
+            self._current, coming = Current(self.base), self.open
+        for opened in coming:
+            if _changes(self._current, opened, _place(opened)) is None and id(opened) in fresh:
                 refused += 1
-        self._value, self._counted = current.value, len(self.open)
+        self._value, self._anew = self._current.value, False
         self._fresh.clear()
-        self._late.clear()
         return refused
+
+    def _takes(self, current: Current, opened: Open) -> bool:
+        """Whether an operator can be applied at its place, or removals behind it are all that has been."""
+        if current.takes(opened[1], _place(opened)):
+            return True
+        behind = self.open[bisect_left(self.open, opened[:2]) :]
+        return all(rank == identify.REMOVE for _, rank, _ in behind)
 
     @property
     def value(self) -> Value:
         """The value behind all operators, once it is made."""
         return self._value
 
+    @property
+    def size(self) -> int:
+        """Bytes that `forget` gives free, roughly."""
+        if self._current is None and self._of_base is None:  # nearly all
+            return 0
+        return sum(made.size for made in (self._current, self._of_base) if made is not None)
+
+    def forget(self) -> None:
+        """Forgets what made the value, which must be made: the next late operator makes it anew."""
+        self._current = self._of_base = None
+
     def fold(self, count: int) -> None:
         """Makes that many of the oldest open operators a part of the base; the value must be made."""
-        self.base, self.by = self._behind(self.open[:count])
-        self.open, self._counted = self.open[count:], self._counted - count
+        current = self._of_base or Current(self.base)
+        self.by = _last_changed(current, self.open[:count], self.by)
+        self.base = current.value
+        current.fold(())
+        self._of_base = _unless_long(current)
+        if self._current is not None:
+            self._current.fold(_place(self.open[count - 1]))
+            self._current = _unless_long(self._current)
+        self.open = self.open[count:]
 
     def changed_by(self) -> Stamp | None:
         """The last update that changed the value."""
-        return self._behind(self.open)[1]
-
-    def _behind(self, opened: Iterable[Open]) -> tuple[Value, Stamp | None]:
-        """The value behind operators on the base, and the last update that changed it."""
-        current, by = Current(self.base), self.by
-        for one in opened:
-            by = one[0] if _changes(current, one) else by
-        return current.value, by
+        return _last_changed(Current(self.base), self.open, self.by)
 
 
-def _changes(current: Current, opened: Open) -> bool | None:
+def _place(opened: Open) -> Place:
+    return (*opened[0], opened[1])
+
+
+def _unless_long(current: Current) -> Current | None:
+    return current if current.folded <= _MOST_FOLDED else None
+
+
+def _last_changed(current: Current, opened: Iterable[Open], by: Stamp | None) -> Stamp | None:
+    """Applies operators; the last update that changed the value, else the one given."""
+    for one in opened:
+        by = one[0] if _changes(current, one) else by
+    return by
+
+
+def _changes(current: Current, opened: Open, place: Place = ()) -> bool | None:
     """Applies an operator: whether that changed the value, or None when the value refuses it."""
     _, rank, operand = opened
     try:
-        return current.apply(rank, operand)
+        return current.apply(rank, operand, place)
     except identify.RefusedError:
         return None

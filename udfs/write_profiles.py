@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 
 CACHED_PROFILES, CACHED_CHARACTERS = 10_000, 2**25
 """Users that a worker need not read again, a few KB each: no more than either of these."""
+CACHED_LISTS: Final = 2**26
+"""Bytes that a worker holds of them beside, so that late list operators find their places."""
 LARGEST: Final = 2 * 2**20
 """Characters of a profile and of what merging needs; an update that makes more of it is left out."""
 SLOW: Final = 1.0
@@ -61,10 +63,12 @@ class Merged(NamedTuple):
 class Known:
     """Profiles that need not be read again: those used last, as many as fit."""
 
-    def __init__(self, profiles: int, characters: int) -> None:
-        self.profiles, self.characters = profiles, characters
+    def __init__(self, profiles: int, characters: int, lists: int = CACHED_LISTS) -> None:
+        self.profiles, self.characters, self.lists = profiles, characters, lists
         self._held: OrderedDict[Key, Merged] = OrderedDict()
         self._size = 0
+        self._with_lists: OrderedDict[Key, int] = OrderedDict()
+        self._lists_size = 0
 
     def __contains__(self, key: Key) -> bool:
         return key in self._held
@@ -79,16 +83,24 @@ class Known:
         self.drop(key)
         self._held[key] = merged
         self._size += merged.size
+        if size := merged.profile.size:
+            self._with_lists[key] = size
+            self._lists_size += size
 
     def drop(self, key: Key) -> None:
         """Know nothing of a user any more."""
         if key in self._held:
             self._size -= self._held.pop(key).size
+            self._lists_size -= self._with_lists.pop(key, 0)
 
     def forget(self) -> None:
-        """Drop those used longest ago until the others fit."""
+        """Drop those used longest ago until the others fit; then of lists what is more than texts."""
         while len(self._held) > self.profiles or self._size > self.characters:
-            self._size -= self._held.popitem(last=False)[1].size
+            self.drop(next(iter(self._held)))
+        while self._lists_size > self.lists:
+            key, size = self._with_lists.popitem(last=False)
+            self._held[key].profile.forget()
+            self._lists_size -= size
 
 
 class Written(NamedTuple):

@@ -6,7 +6,7 @@ Each batch is merged and dumped as the writer of profiles does it; only the tabl
 import time
 from collections.abc import Callable, Sequence
 from random import Random
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from lab.bench.events import SEED
 from lab.bench.figures import Figure, Say
@@ -16,45 +16,84 @@ from udfs.profile import Clock, Profile, Update
 OPERATORS: Final = ("$append", "$prepend", "$preInsert", "$postInsert", "$remove")
 LENGTHS: Final = (0, 1_000, 10_000)
 UPDATES: Final = 2_048
+NESTED: Final = 55
 LONG: Final = 200
 """Elements of a long operand: 512 of them, and the list that they make, are nearly the largest profile."""
-ORDERS: Final[dict[str, Callable[[int], Sequence[int]]]] = {
-    "in order": lambda count: range(1, count + 1),
-    "each pair swapped": lambda count: [at for pair in range(1, count, 2) for at in (pair + 1, pair)],
-    "reversed": lambda count: range(count, 0, -1),
-    "shuffled": lambda count: Random(SEED).sample(range(1, count + 1), count),
-}
-_START: Final = 1_773_360_000_000_000
-_ROUNDS: Final = 3
+OPEN: Final = 490
+"""Operators that are open before those that are measured: with these, fewer than a profile holds open."""
+_GAP: Final = 1_000  # between the places of two of these
 
 
 class _Case(NamedTuple):
-    """Updates of one list, so many to a batch."""
+    """Updates of one list, so many to a batch, behind and among others that are open."""
 
     length: int
     batch: int
+    operands: str = "a string"
     updates: int = UPDATES
-    elements: int = 1
-    """of an operand"""
+    opened: int = 0
+    anew: bool = False
+    """whether the profile is read again for each batch"""
 
     def __str__(self) -> str:
-        operands = f", operands of {self.elements:,}" if self.elements > 1 else ""
-        return f"list of {self.length:,}{operands}, {self.batch:,} updates to a batch"
+        among = f", {self.opened:,} open before" if self.opened else ""
+        anew = ", read anew for each" if self.anew else ""
+        return (
+            f"list of {self.length:,}, operands of {self.operands}{among}, {self.batch:,} updates to a batch{anew}"
+        )
 
 
+OPERANDS: Final[dict[str, Callable[[int], Any]]] = {
+    # half of them are in the list, half are new
+    "a string": lambda at: f"item-{at}" if at % 2 else f"new-{at}",
+    # no two have the same
+    f"{LONG} strings": lambda at: [f"{number}" for number in range(at * LONG, (at + 1) * LONG)],
+    "10 objects": lambda at: [{"k": (7 * at + number) % 997} for number in range(10)],
+    "400 objects": lambda at: [{"k": (7 * at + number) % 997} for number in range(400)],
+    f"a value {NESTED} levels deep": lambda at: _nested(at, NESTED),
+}
+
+
+def _behind(case: _Case) -> int:
+    return case.opened * _GAP + 1
+
+
+def _shuffled(case: _Case) -> Sequence[int]:
+    """Places anywhere among those that are open, or if there are none in any order."""
+    if not case.opened:
+        return Random(SEED).sample(range(1, case.updates + 1), case.updates)
+    return [at * _GAP + 1 for at in Random(SEED).sample(range(case.opened), case.updates)]
+
+
+ORDERS: Final[dict[str, Callable[[_Case], Sequence[int]]]] = {
+    "in order": lambda case: [_behind(case) + at for at in range(case.updates)],
+    "each pair swapped": lambda case: [_behind(case) + (at ^ 1) for at in range(case.updates)],
+    "reversed": lambda case: [1 + at for at in reversed(range(case.updates))],
+    "shuffled": _shuffled,
+}
 CASES: Final = (
     *(_Case(length, batch) for batch in (UPDATES, 30) for length in LENGTHS),
-    *(_Case(1_000, batch, 512, LONG) for batch in (512, 30)),
+    *(_Case(1_000, batch, f"{LONG} strings", 512) for batch in (512, 30)),
+    *(_Case(length, 1, updates=20, opened=OPEN) for length in LENGTHS),
+    *(
+        _Case(1_000, batch, operands, max(20, 2 * batch), OPEN - 2 * batch)
+        for operands in tuple(OPERANDS)[2:]
+        for batch in (1, 30)
+    ),
+    *(_Case(1_000, 1, operands, 10, OPEN, anew=True) for operands in OPERANDS),
 )
+_START: Final = 1_773_360_000_000_000
+_ROUNDS: Final = 5
 
 
 def measure(say: Say) -> list[Figure]:
-    """CPU time of an update in order, and in the worst of the other orders: the best of three rounds each."""
+    """CPU time of an update in order, and in the worst of the other orders: the best of some rounds each."""
     found = []
     for case in CASES:
         say(str(case))
         for operator in OPERATORS:
-            costs = {order: min(_cost(operator, order, case) for _ in range(_ROUNDS)) for order in ORDERS}
+            rounds = [{order: _cost(operator, order, case) for order in ORDERS} for _ in range(_ROUNDS)]
+            costs = {order: min(one[order] for one in rounds) for order in ORDERS}
             base = costs.pop("in order")
             worst = max(costs, key=lambda order: costs[order])
             found += [
@@ -66,25 +105,27 @@ def measure(say: Say) -> list[Figure]:
 
 def _cost(operator: str, order: str, case: _Case) -> float:
     """Microseconds of CPU time for each update."""
-    known = Profile()
+    known, operand = Profile(), OPERANDS[case.operands]
     known.apply(_update(0, {"$set": {"list": [f"item-{at}" for at in range(case.length)]}}))
+    for at in range(1, case.opened + 1):
+        known.apply(_update(at * _GAP, {operator: {"list": operand(at)}}))
     known.dump()
-    updates = [_update(at, {operator: {"list": _operand(at, case)}}) for at in ORDERS[order](case.updates)]
+    places = enumerate(ORDERS[order](case), case.opened + 1)
+    updates = [_update(place, {operator: {"list": operand(at)}}) for at, place in places]
     before = time.process_time()
     for begin in range(0, case.updates, case.batch):
         for update in updates[begin : begin + case.batch]:
             known.apply(update)
-        known.dump()
+        stored = known.dump()
+        if case.anew:
+            known = Profile.load(*stored)
     return (time.process_time() - before) / case.updates * 1e6
 
 
-def _operand(at: int, case: _Case) -> str | list[str]:
-    """Half of the operands of one element are in the list, half are new; of long ones no two have the same."""
-    if case.elements == 1:
-        return f"item-{at}" if at % 2 else f"new-{at}"
-    return [f"{number}" for number in range(at * case.elements, (at + 1) * case.elements)]
+def _nested(value: Any, levels: int) -> Any:
+    return [_nested(value, levels - 1)] if levels else value
 
 
 def _update(at: int, properties: dict[str, object]) -> Update:
-    clock = Clock(_START + at * 2_000_000, -1, -1, 10**55 + at, -1)
+    clock = Clock(_START + at * 2_000, -1, -1, 10**55 + at, -1)
     return Update(clock, at.to_bytes(16, "big"), "$identify", encode(properties).decode())

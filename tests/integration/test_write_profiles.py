@@ -1,5 +1,6 @@
 """The writer of profiles against a real table: two of them at once, and an item that cannot be read."""
 
+import json
 import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -128,3 +129,16 @@ def test_what_is_known_is_bounded_by_its_characters_too() -> None:
     known.put((1, "d"), Merged(StoredProfile(1, "d", 1, "x" * 50), Profile()))
     known.forget()
     assert [user for user in "bcd" if (1, user) in known] == ["c", "d"]
+
+
+def test_lists_that_were_used_last_are_held_with_what_compares_their_elements() -> None:
+    known = Known(profiles=9, characters=10_000, lists=4_000)
+    for number, user in enumerate("aba"):
+        profile = known.use((1, user)).profile if (1, user) in known else Profile()
+        elements = [f"{at}" for at in range(10 * number, 10 * number + 10)]
+        clock = Clock(number, -1, -1, number, -1)
+        asked = json.dumps({"$postInsert": {"list": elements}})
+        profile.apply(Update(clock, number.to_bytes(16, "big"), "$identify", asked))
+        known.put((1, user), Merged(StoredProfile(1, user, 1, *profile.dump()), profile))
+        known.forget()
+    assert [known.use((1, user)).profile.size > 0 for user in "ab"] == [True, False]

@@ -168,6 +168,40 @@ def test_a_list_is_compared_as_each_of_its_elements(many: list[Any], indent: int
     assert list(lists.compared(text)) == [lists.canonical(one) for one in alone]
 
 
+@given(st.recursive(scalars, lambda some: st.lists(some) | st.dictionaries(st.text(), some), max_leaves=8))
+def test_the_two_ways_of_comparing_agree(value: Any) -> None:
+    text = json.dumps(value, separators=(" ,", " : ")).encode()
+    assert lists._canonical(text) == lists._canonical_by_parts(text.strip())
+
+
+few = st.sampled_from((1, "a", [1], {"x": 1}, [], ["a", "a", "b"], [1, {"x": 1}, 1]))
+listings = st.tuples(st.sampled_from(OPERATORS[3:8] * 2 + OPERATORS), keyed(("a",), few)).map(
+    lambda one: dict([one])
+)
+
+
+@given(st.lists(listings, min_size=5, max_size=40), seeds)
+def test_a_list_is_the_same_whenever_it_is_settled_stored_or_forgotten(asked: list[Any], seed: int) -> None:
+    chance, known, arrived = Random(seed), Profile(), list[Update]()
+    for number, one in enumerate(chance.sample(asked, len(asked))):
+        arrived.append(
+            Update(
+                Clock(chance.randint(0, 30), -1, -1, number, -1), Random(number).randbytes(16), "", json.dumps(one)
+            )
+        )
+        known.apply(arrived[-1])
+        match chance.randint(0, 9):
+            case 0:
+                known = Profile.load(*known.dump())
+            case 1:
+                known.dump()
+                known.forget()
+            case 2 | 3 | 4 | 5:
+                known.dump()
+    assert spelled(properties(known)) == spelled(folded(arrived))
+    assert known.dump() == applied(arrived, Profile()).dump()
+
+
 @given(updates(operators), seeds)
 def test_what_is_loaded_is_what_was_dumped(updates: list[Update], seed: int) -> None:
     known = after_a_crash(updates, Random(seed))

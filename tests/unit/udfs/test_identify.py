@@ -90,7 +90,7 @@ def test_meaning(operator: str, value: str | None, operand: str, result: str | N
 
 
 def test_every_relative_operator_has_a_meaning_here() -> None:
-    assert {operator for operator, *_ in MEANINGS.values()} == set(identify.RELATIVE)
+    assert {operator for operator, *_ in MEANINGS.values()} == set(identify.NAMES)
 
 
 @each(("value", "operand"), REFUSED.values(), ids=REFUSED)
