@@ -26,7 +26,7 @@ _any: Final = msgspec.json.Decoder(float_hook=Raw).decode
 _sorted: Final = msgspec.json.Encoder(order="sorted").encode
 
 _LIST, _STRING = b'["'
-_MINUS_ZERO: Final = re.compile(rb"-0(?![\d.eE])")
+_MINUS_ZERO: Final = re.compile(rb"(?<![^\[,:\s])-0(?![^,\]}\s])")
 _BLANKS: Final = (b" ", b"\n", b"\t", b"\r")
 _NOTHING: Final = Raw(b"[]")
 
@@ -242,7 +242,11 @@ def _compared(value: Raw) -> Sequence[Canonical]:
     try:
         return _strings(value)
     except msgspec.ValidationError:
-        return [_spelled(element) for element in _list(_canonical(text))]
+        pass
+    try:
+        return [one if isinstance(one, str) else _sorted(one) for one in _spelled_alike(text)]
+    except ValueError:
+        return list(map(canonical, _list(value)))
 
 
 def is_list(value: Raw) -> bool:
@@ -260,17 +264,18 @@ def canonical(value: Raw) -> Canonical:
     return _string(value) if memoryview(value)[0] == _STRING else _canonical(bytes(value))
 
 
-def _spelled(element: Raw) -> Canonical:
-    return _string(element) if memoryview(element)[0] == _STRING else bytes(element)
-
-
 def _canonical(value: bytes) -> bytes:
-    if not _MINUS_ZERO.search(value):  # which Python does not spell as it came
-        try:
-            return _sorted(_any(value))
-        except (msgspec.DecodeError, ValueError):  # an integer that is too long for Python
-            pass
-    return _canonical_by_parts(value)
+    try:
+        return _sorted(_spelled_alike(value))
+    except ValueError:
+        return _canonical_by_parts(value)
+
+
+def _spelled_alike(text: bytes) -> Any:
+    """A value whose numbers are spelled as they came. ValueError: Python can't, minus zero or too many digits."""
+    if _MINUS_ZERO.search(text):
+        raise ValueError
+    return _any(text)
 
 
 def _canonical_by_parts(value: bytes) -> bytes:

@@ -91,3 +91,11 @@ SAME = {
 def test_what_is_equal(one: str, other: str, equal: bool) -> None:
     assert (lists.canonical(Raw(one)) == lists.canonical(Raw(other))) == equal
     assert lists.compared(Raw(f"[{one}]")) == [lists.canonical(Raw(one))]
+
+
+@each("text", ['["item-0",{"a":1}]', '[{"at":"2026-01-05"}]', '[{"a":-0.5,"b":-0e1}]', "[1e-05,[-1e-0]]"])
+def test_ordinary_texts_are_compared_at_once(text: str) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        read = Read(patch, "_list", "_object")
+        lists.compared(Raw(text))
+    assert read.elements == 0
