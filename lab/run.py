@@ -12,14 +12,15 @@ from datetime import UTC, datetime, timedelta
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from lab import way_back
 from lab.proofs import report, verdict
 from lab.proofs.report import Report
+from lab.proofs.rest import at_rest, balanced, progress_bar
 from lab.sample import generator
 from lab.sample.generator import Sample, Truth
-from lab.sample.others import COHORTS, MISSING, PROJECTS
+from lab.sample.others import MISSING, PROJECTS
+from lab.sample.registry import create
 from lab.stack.flink_client import FINAL_STATES
 from lab.stack.local import Stack
 from lab.stack.machine import Ports
@@ -31,12 +32,7 @@ from ops.cli.terminal import one_line_errors, stop_on_signals
 from ops.cli.usage import alerts_table
 from settings import Settings, load
 from stores.alerts import Alerts
-from stores.cohorts import Cohorts
-from stores.projects import Projects
 from stores.stream import Stream
-
-SHARDS = 3
-SECONDS_TO_REST = 180
 
 
 def run(console: Console, ports: Ports, records: int, *, once: bool) -> bool:
@@ -68,43 +64,12 @@ def run(console: Console, ports: Ports, records: int, *, once: bool) -> bool:
     return right
 
 
-def create(settings: Settings, shards: int = SHARDS) -> None:
-    """Make the stream, and register the sample's projects and cohorts."""
-    Stream(settings.stream_address).create(shards)
-    projects, cohorts = Projects(settings.tables_address), Cohorts(settings.tables_address)
-    projects.create()
-    cohorts.create()
-    for one in PROJECTS:
-        projects.add(one)
-    for cohort_id, project_id in COHORTS.items():
-        cohorts.add(cohort_id, project_id)
-
-
 def _feed(console: Console, settings: Settings, made: Sample) -> None:
     stream = Stream(settings.stream_address)
     with progress_bar(console) as progress:
         task = progress.add_task("records put", total=len(made.puts))
         for acknowledged in stream.put((put.partition_key, put.data) for put in made.puts):
             progress.advance(task, acknowledged)
-
-
-def at_rest(console: Console, settings: Settings, stack: Stack, job: str, outcomes: int) -> Report:
-    """Wait until every record has an outcome and the tables agree; what there is when time is over."""
-    deadline = Deadline(SECONDS_TO_REST)
-    with progress_bar(console) as progress:
-        task = progress.add_task("records with an outcome", total=outcomes)
-        while True:
-            found = report.gather(settings)
-            progress.update(task, completed=found.records)
-            if (found.records >= outcomes and found.at_rest) or deadline.over:
-                return found
-            state = stack.flink.job_state(job)
-            if state in FINAL_STATES:
-                msg = f"job {job} is {state}: {stack.flink.root_cause(job)}"
-                raise StackError(msg)
-            if state == "RESTARTING":
-                progress.console.print(f"[yellow]restarting[/] {stack.flink.root_cause(job)}", highlight=False)
-            time.sleep(1)
 
 
 def _conclude(console: Console, stack: Stack, found: Report, truth: Truth) -> bool:
@@ -121,15 +86,6 @@ def _conclude(console: Console, stack: Stack, found: Report, truth: Truth) -> bo
             f"{truth.outcomes:,} with the parts of envelopes"
         )
     return not wrong
-
-
-def balanced(console: Console, settings: Settings) -> bool:
-    """Whether there are none of these; prints them."""
-    left = verdict.residuals(settings)
-    for one in left:
-        console.print(f"[red]RESIDUAL[/] {one}")
-    console.print(f"ledger: {len(left):,} residuals between the job's own counts, tables and usage")
-    return not left
 
 
 def told(console: Console, settings: Settings, usage: Mapping[tuple[int, str], int]) -> bool:
@@ -174,12 +130,6 @@ def _end(stack: Stack, job: str) -> str:
                 return f"job {job} is {state} {stack.flink.root_cause(job)}".rstrip()
         time.sleep(1)
     return f"job {job} has no JobManager any more"
-
-
-def progress_bar(console: Console) -> Progress:
-    """What is done out of what is to do."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    return Progress(*columns, console=console)
 
 
 @click.command()

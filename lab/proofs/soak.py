@@ -19,7 +19,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from lab import run
+from lab.proofs.rest import at_rest, balanced, progress_bar
 from lab.sample import broken, envelopes
 from lab.sample.events import (
     Record,
@@ -36,6 +36,7 @@ from lab.sample.events import (
 from lab.sample.generator import Put
 from lab.sample.mutate import mutate
 from lab.sample.others import COHORTS, PROJECTS, UNKNOWN_APP, UNKNOWN_COHORT
+from lab.sample.registry import create
 from lab.stack.local import Stack
 from lab.stack.machine import Ports
 from lab.stack.process import StackError
@@ -174,21 +175,21 @@ def soak(console: Console, minutes: float, seed: int) -> bool:
     puts = list(islice(traffic(seed), max(1, round(minutes * 60 * RATE))))
     with Stack("soak", Ports.free(), flink_options={"execution.checkpointing.interval": "10s"}) as stack:
         settings = load(stack.write_settings())
-        run.create(settings)
+        create(settings)
         job = stack.submit(stack.settings_path)
         stack.flink.wait_until_running(job)
         console.print(
             f"job {job} runs; {len(puts):,} puts at {RATE}/s with seed {seed}; Flink UI: {stack.flink.url}"
         )
         expected = _feed(console, settings, stack, job, puts)
-        run.at_rest(console, settings, stack, job, expected.outcomes.total())
+        at_rest(console, settings, stack, job, expected.outcomes.total())
         right = _conclude(console, len(puts), expected.outcomes, found(settings), stack.flink.failures(job))
-        return right & run.balanced(console, settings)
+        return right & balanced(console, settings)
 
 
 def _feed(console: Console, settings: Settings, stack: Stack, job: str, puts: Sequence[Put]) -> Expected:
     stream, expected = Stream(settings.stream_address), Expected()
-    with run.progress_bar(console) as progress:
+    with progress_bar(console) as progress:
         task = progress.add_task("records put", total=len(puts))
         begin = time.monotonic()
         for start in range(0, len(puts), RATE):

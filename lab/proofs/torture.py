@@ -24,13 +24,13 @@ import click
 from rich.console import Console
 
 from errors import OneLineError
-from lab import run
 from lab.proofs import report, verdict
 from lab.proofs.disk import mounted
 from lab.proofs.faults import FAULTS, WAREHOUSE_FULL, strike
 from lab.proofs.target import Disks, Target
 from lab.sample import generator, worst
 from lab.sample.feed import Feed
+from lab.sample.registry import create
 from lab.stack.flink_client import FINAL_STATES
 from lab.stack.local import ROOT, Stack
 from lab.stack.machine import Ports
@@ -184,7 +184,7 @@ def prepared(cluster: Cluster, seed: int, *, on_disk: bool = False) -> Iterator[
         stream = Stream(load(path, direct(stack)).stream_address)
         rng = Random(seed)  # noqa: S311  the same each time
         target = Target(stack, path, stream, kinesis, dynamodb, rng, cluster.objects, cluster.disks)
-        run.create(load(path, direct(stack)), shards=2)
+        create(load(path, direct(stack)), shards=2)
         target.submit()
         try:
             yield target
@@ -222,7 +222,7 @@ def _fed(target: Target, planned: Sequence[Strike], line: Line) -> None:
         found = report.gather(settings)
         wrong = list(verdict.compared(found, made.truth))
         if listed is not None:
-            wrong += worst.compared(settings, listed)
+            wrong += verdict.of_worst(settings, listed)
         late = deadline.over
         residual = unbalanced(settings) if late or not wrong else []
         if not (wrong or residual) or late:

@@ -20,10 +20,11 @@ import click
 from rich.console import Console
 
 from errors import OneLineError
-from lab import run
 from lab.proofs import verdict
+from lab.proofs.rest import at_rest, balanced
 from lab.sample import generator
 from lab.sample.feed import Feed
+from lab.sample.registry import create
 from lab.stack.local import ROOT, Stack
 from lab.stack.machine import Ports
 from lab.stack.process import StackError
@@ -50,7 +51,7 @@ def upgrade(stack: Stack, base: str, seed: int) -> list[str]:
     """
     archive = packaged(base, stack.folder / "base.zip")
     settings = load(stack.write_settings())
-    run.create(settings, _SHARDS)
+    create(settings, _SHARDS)
     job = stack.flink.run(("-pyfs", archive, "-pym", "jobs.ingest"), ("--config", stack.settings_path))
     stack.flink.wait_until_running(job)
     made = generator.generate(_RECORDS, seed)
@@ -61,7 +62,7 @@ def upgrade(stack: Stack, base: str, seed: int) -> list[str]:
     job = stack.submit(stack.settings_path, "-s", savepoint)
     wait_until_restored(stack, job)
     feed.finish(seconds=300)
-    found = run.at_rest(_QUIET, settings, stack, job, made.truth.outcomes)
+    found = at_rest(_QUIET, settings, stack, job, made.truth.outcomes)
     wrong = verdict.differences(found, made.truth)
     return wrong + [str(one) for one in verdict.residuals(settings)]
 
@@ -98,14 +99,14 @@ def take(stack: Stack, folder: Path, seed: int) -> int:
     At rest every commit is done, so that nothing in the savepoint points to a file outside it. Raises StackError.
     """
     settings = load(stack.write_settings())
-    run.create(settings, _SHARDS)
+    create(settings, _SHARDS)
     job = stack.submit(stack.settings_path)
     stack.flink.wait_until_running(job)
     now = datetime.now(UTC).replace(microsecond=0)
     made = generator.generate(_KEPT_RECORDS, seed, now, spread=True)
     fed = sum(Stream(settings.stream_address).put((put.partition_key, put.data) for put in made.puts))
-    found = run.at_rest(_QUIET, settings, stack, job, made.truth.outcomes)
-    if verdict.differences(found, made.truth) or not run.balanced(_QUIET, settings):
+    found = at_rest(_QUIET, settings, stack, job, made.truth.outcomes)
+    if verdict.differences(found, made.truth) or not balanced(_QUIET, settings):
         msg = "the job does not come to rest with the right numbers: no fixture"
         raise StackError(msg)
     vertices = stack.rest(f"/jobs/{job}")["vertices"]

@@ -1,15 +1,18 @@
 """Whether all numbers are right: what the tables say against what was fed, and the residuals of the ledger."""
 
+import json
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from lab.proofs.report import Report
+from lab.sample import worst
 from lab.sample.generator import Truth
 from lab.stack.patience import Deadline
 from ops.answers.ledger import Residual, unbalanced
 from settings import Settings
+from stores.profiles import Key, Profiles
 
 SECONDS_TO_BALANCE = 45
 
@@ -68,3 +71,13 @@ def compared(found: Report, truth: Truth) -> list[Difference]:
         for key in sorted(got.keys() | fed.keys(), key=str)
         if got.get(key, 0) != fed.get(key, 0)
     ]
+
+
+def of_worst(settings: Settings, expected: Sequence[str]) -> list[Difference]:
+    """Whether the user of `lab.sample.worst` has the expected list, element by element. Raises StoreError."""
+    (profile,) = Profiles(settings.tables_address).of_users([Key(worst.PROJECT, worst.USER)]).values()
+    found = json.loads(profile.properties).get(worst.PROPERTY, [])
+    right = sum(one == other for one, other in zip(found, expected, strict=False))
+    if right == len(found) == len(expected):
+        return []
+    return [Difference("elements of one user's list at their place", worst.USER, right, len(expected))]

@@ -1,18 +1,14 @@
 """One user's worst beside a sample: list operators that arrive out of order and repeated, and what they make."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Final, NamedTuple
 
-from lab.proofs.verdict import Difference
 from lab.sample.events import encode, stamp, uuid
 from lab.sample.generator import Put, Sample, Truth
 from lab.sample.others import PROJECTS
-from settings import Settings
-from stores.profiles import Key, Profiles
 
 USER: Final = "worst@example.com"
 PROPERTY: Final = "seen"
@@ -87,13 +83,3 @@ def _counted(sample: Sample, distinct: int, puts: int) -> Truth:
         user_updates=more(truth.user_updates, distinct),
         profiles=more(truth.profiles, 1),
     )
-
-
-def compared(settings: Settings, expected: Sequence[str]) -> list[Difference]:
-    """Whether the user has the expected list, element by element. Raises StoreError."""
-    (profile,) = Profiles(settings.tables_address).of_users([Key(PROJECT, USER)]).values()
-    found = json.loads(profile.properties).get(PROPERTY, [])
-    right = sum(one == other for one, other in zip(found, expected, strict=False))
-    if right == len(found) == len(expected):
-        return []
-    return [Difference("elements of one user's list at their place", USER, right, len(expected))]

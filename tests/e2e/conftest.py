@@ -2,7 +2,7 @@
 
 import pytest
 
-from lab import run
+from lab.sample.registry import create
 from lab.stack.local import Stack
 from settings import Settings, load
 
@@ -24,7 +24,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="module")
 def settings(stack: Stack) -> Settings:
     found = load(stack.write_settings())
-    run.create(found, shards=2)
+    create(found, shards=2)
     return found
 
 

@@ -16,10 +16,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from lab import run
 from lab.proofs import verdict
 from lab.sample import generator
 from lab.sample.feed import Feed
+from lab.sample.registry import create
 from lab.stack.amplitude.deletions import PATH
 from lab.stack.amplitude.process import running
 from lab.stack.local import Stack
@@ -43,7 +43,7 @@ def stack() -> Iterator[Stack]:
 @pytest.fixture(scope="module")
 def settings(stack: Stack) -> Settings:
     found = load(stack.write_settings(maintenance={"restore_points": [f"file://{stack.folder}/savepoints"]}))
-    run.create(found, shards=2)
+    create(found, shards=2)
     return found
 
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 import pytest
 from rich.console import Console
 
-from lab import run
 from lab.proofs import verdict
+from lab.proofs.rest import at_rest, balanced
 from lab.sample import generator
 from lab.sample.feed import Feed
 from lab.stack.local import Stack
@@ -64,9 +64,9 @@ def test_a_killed_jobmanager_resumes_its_job_from_the_latest_checkpoint(
 
     feed.finish(seconds=120)
     quiet = Console(quiet=True)
-    found = run.at_rest(quiet, settings, stack, job, made.truth.outcomes)
+    found = at_rest(quiet, settings, stack, job, made.truth.outcomes)
     assert verdict.differences(found, made.truth) == []
-    run.balanced(quiet, settings)
+    balanced(quiet, settings)
     assert unbalanced(settings) == []
 
 

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from lab import run
 from lab.proofs import report, verdict
 from lab.sample import generator
 from lab.sample.feed import Feed
+from lab.sample.registry import create
 from lab.stack.local import Stack
 from lab.stack.machine import Ports
 from lab.stack.patience import scaled, wait_until
@@ -41,7 +41,7 @@ def stack() -> Iterator[Stack]:
 def settings(stack: Stack) -> Settings:
     points = {"restore_points": [stack.checkpoints.uri], "snapshot_hours": 0}
     found = load(stack.write_settings(maintenance=points))
-    run.create(found, shards=2)
+    create(found, shards=2)
     return found
 
 

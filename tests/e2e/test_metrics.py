@@ -21,9 +21,9 @@ from click.testing import CliRunner
 from prometheus_client.parser import text_string_to_metric_families
 
 from jobs.sinks import EXPORT_COLUMNS, create_tables
-from lab.run import create
 from lab.sample.events import Record, cohort_message, encode, make_event, person, user_update
 from lab.sample.others import COHORTS, PROJECTS, UNKNOWN_APP
+from lab.sample.registry import create
 from lab.stack.local import Stack
 from lab.stack.machine import Ports
 from lab.stack.patience import scaled, wait_until

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from lab.run import create
+from lab.sample.registry import create
 from lab.stack import emulators
 from lab.stack.emulators import Emulator
 from lab.stack.local import INHERITED

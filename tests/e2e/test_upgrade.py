@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from lab import run
 from lab.proofs import report, upgrade
 from lab.proofs.report import Report
 from lab.sample import generator
 from lab.sample.generator import Truth
+from lab.sample.registry import create
 from lab.stack.local import ROOT, Stack
 from lab.stack.machine import Ports
 from lab.stack.patience import Deadline
@@ -44,7 +44,7 @@ def test_first_copies_and_totals_of_an_older_version_live_on(stack: Stack, fixtu
     name = savepoint.name
     kinesis = {"stream": name, "endpoint": stack.kinesis_endpoint, "shard_discovery_interval_ms": 1_000}
     settings = load(stack.write_settings(kinesis=kinesis))
-    run.create(settings, shards=2)
+    create(settings, shards=2)
     before = generator.generate(fed["records"], fed["seed"], datetime.fromisoformat(fed["now"]), spread=True)
     new = generator.generate(NEW_RECORDS, NEW_SEED)
     puts = [(put.partition_key, put.data) for put in (*before.puts, *new.puts)]

@@ -40,6 +40,8 @@ ROOMS = {
     "ops/cli": ("ops",),
 }
 """By room of ops: the rooms that it may enter."""
+LAB = ("lab/stack", "lab/sample", "lab/proofs", "lab/bench")
+"""Each room of the laboratory knows those before it; `lab/run.py` and `lab/way_back.py` know the first three."""
 JOBS = {"jobs.ingest", "jobs.export"}
 
 
@@ -171,6 +173,9 @@ def of_workers(path: PurePosixPath) -> Rules:
 
 def of_rooms(path: PurePosixPath) -> Rules:
     room = "/".join(path.parts[:2])
+    if room in LAB:
+        later = {one.replace("/", ".") for one in LAB[LAB.index(room) + 1 :]}
+        yield later | {"lab.run", "lab.way_back"}, "a room of the laboratory knows those before it: turn the arrow"
     if room in ROOMS and room != "ops/cli":
         others = {one.replace("/", ".") for one in ROOMS} - {*ROOMS[room]}
         yield others, "answers serve every room, the command line none: turn the arrow"
@@ -214,6 +219,8 @@ def test_imports_point_one_way() -> None:
 
 
 FORBIDDEN = [
+    ("lab/sample/worst.py", "from lab.proofs.verdict import Difference"),
+    ("lab/proofs/soak.py", "from lab import run"),
     ("errors.py", "import settings"),
     ("settings.py", "from udfs import model"),
     ("settings.py", "import pyflink"),
