@@ -68,6 +68,8 @@ def _is_zlib(data: bytes, *, in_text: bool = False) -> bool:
     """By RFC 1950; and no text, which an x may begin too. In a text, or of a rare window, it has to inflate."""
     if len(data) < 4 or data[0] not in range(0x08, 0x79, 0x10) or int.from_bytes(data[:2], "big") % 31:
         return False
+    if data[1] & 32:  # a preset dictionary
+        return False
     head = data[:64].decode(errors="replace")[:-1]
     if "\ufffd" not in head and not re.search("[\0-\x08\x0b\x0c\x0e-\x1f\x7f]", head):
         return False

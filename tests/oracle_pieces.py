@@ -11,19 +11,20 @@ BLANKS = b" \t\r\n"
 COMPRESSED = re.compile(
     rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18|BZh[1-9](?:1AY&SY|\x17rE8P\x90)|\xfd7zXZ\0|\x04\x22\x4d\x18|\x02\x21\x4c\x18"
     rb"|\xff\x06\0\0sNaPpY|\x82SNAPPY\0|7z\xbc\xaf\x27\x1c|Rar!\x1a\x07|LZIP[\0\1]|\x1f\x9d[\x80-\x9f]"
-    rb"|\]\0\0(?!\0\0)..(?:\xff{8}|.{5}\0{3})\0|PAR[1E][\0-\x08\x0e-\x1f\x80-\xff]|Obj\x01|ORC[\0-\x08\x0e-\x1f\x80-\xff]",
+    rb"|\]\0\0(?!\0\0)..(?:\xff{8}|.{5}\0{3})\0|PAR[1E][\0-\x08\x0e-\x1f\x80-\xff]|Obj\x01|ORC[\0-\x08\x0e-\x1f\x80-\xff]"
+    rb"|x(?:[\xbb\xf9]|[?}][ -~]{0,8}[\0-\x08\x0e-\x1f\x80-\xbf\xf5-\xff])",
     re.DOTALL,
 )
-"""zstd, bzip2, xz, LZ4, Snappy, 7z, RAR, lzip, compress, LZMA, Parquet, Avro, ORC: by no parser here."""
+"""zstd, bzip2, xz, LZ4, Snappy, 7z, RAR, lzip, compress, LZMA, Parquet, Avro, ORC, zlib with a dictionary."""
 AROUND = re.compile(b"(?:[ \t\r\n\0]|\xef\xbb\xbf)*")
 BLANK = "|".join(
     [*(one.encode().decode("latin-1") for one in "\ufeff\xa0\u1680\u202f\u205f\u2060\u3000")]
     + [chr(0x2000 + number).encode().decode("latin-1") for number in range(16)]
-    + ["[\x01-\x03\x1c\x1d]", "\x1f(?![\x8b\x9d\xa0])", r"\\[nrt]"]
+    + ["[\x01\x03\x1c\x1d]", "\x02(?!!L\x18)", "\x1f(?![\x8b\x9d\xa0])", r"\\[nrt]"]
 )
 ENCODED = re.compile(
-    rb"\xff\xfe|\xfe\xff|\0\0\xfe\xff|(?:[{\[]\0{1}[\s\"{}\[\]]\0)|(?:[{\[]\0{3}[\s\"{}\[\]]\0{3})"
-    rb"|\0[{\[]\0[\s\"{}\[\]]|\0{3}[{\[]\0{3}[\s\"{}\[\]]"
+    rb"\xff\xfe|\xfe\xff|\0\0\xfe\xff|(?:\s\0)*[{\[]\0[\s\"{}\[\]]\0|(?:\s\0{3})*[{\[]\0{3}[\s\"{}\[\]]\0{3}"
+    rb"|(?:\0\s)*\0[{\[]\0[\s\"{}\[\]]|(?:\0{3}\s)*\0{3}[{\[]\0{3}[\s\"{}\[\]]"
 )
 """UTF-16 or UTF-32, of JSON."""
 BETWEEN_TEXT = "(?:[\t-\r ,;|\x1e\0]++|\xe2\x80[\xa8\xa9]|\xc2\x85|" + BLANK + ")*+"

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from tests.oracle_envelope import LARGEST_RECORD
-from tests.oracle_pieces import AROUND, BLANKS, BOM, COMPRESSED, ENCODED, Fault
+from tests.oracle_pieces import AROUND, BETWEEN, BOM, COMPRESSED, ENCODED, Fault
 
 Record: TypeAlias = dict[str, Any]
 
@@ -28,7 +28,7 @@ def parsed(data: bytes) -> Record | Fault:
     """The object, or the reason why there is none that can be told whose and which it is."""
     if len(data) > LARGEST_RECORD:
         return Fault("too_large")
-    if not data.strip(BLANKS):
+    if BETWEEN.fullmatch(data):
         return Fault("empty")
     latest: list[tuple[str, Any]] = []
 

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 from udfs import inflate, kpl, tar, unread, values
 from udfs.model import Reason, Rejection
-from udfs.text import BLANKS, BOM
+from udfs.text import BLANKS, BOM, encoding, skip
 
 
 class Form(StrEnum):
@@ -154,7 +154,7 @@ class _Row:
         """Whatever the bytes hold; on a fault what was read until then, and the fault is noted."""
         opening = self.opening
         text = values.Text(
-            self.plain, lambda at: _surely(self.payload, at) is not None, opening.step, opening.patience
+            self.plain, lambda *places: _is_packed(self.payload, *places), opening.step, opening.patience
         )
         form, text.at = _begins(self.payload, self.plain)
         while text.at < len(self.payload):
@@ -225,7 +225,7 @@ class _Row:
         """The records of an aggregate; nobody knows where one ends whose checksum is wrong."""
         content = inflate.Content("the aggregate", Reason.KPL_INVALID, 0)
         # only the first may be all there is, or each of thousands would be read to the end
-        whole = at == values.skip(self.plain) and kpl.is_whole(self.payload[at:])
+        whole = at == skip(self.plain) and kpl.is_whole(self.payload[at:])
         content.end = len(self.payload) if whole else kpl.end(self.payload, at, self.opening.step)
         try:
             for data in kpl.data(self.payload[at : content.end], self.opening.step):
@@ -274,6 +274,9 @@ class _Begun(NamedTuple):
     at: int
 
 
+_NESTED: Final = 5  # one in the other: one more than is opened
+_OWN_BLANKS: Final = 3  # bytes like blanks that bare deflate begins with itself: it may be any byte
+_MANY_BLANKS: Final = 16
 _MAGIC: Final = {
     Form.GZIP: (inflate.GZIP,),
     Form.ZIP: (inflate.FILE, inflate.END, *inflate.SPLIT),
@@ -283,42 +286,57 @@ _MAGIC: Final = {
 
 def _begins(payload: bytes, plain: bytes, at: int = 0) -> _Begun:
     """What begins here, behind what may stand before it."""
-    lead = values.skip(plain, at)
-    if form := _surely(payload, lead):
-        return _Begun(form, lead)
-    for own in range(lead - 1, max(at, lead - _OWN_BLANKS) - 1, -1):
-        if inflate.is_deflate(payload, own):
-            return _Begun(Form.DEFLATE, own)
-    return _Begun(Form.ZLIB if inflate.is_zlib(payload, lead) else None, lead)
+    lead = skip(plain, at)
+    begun = _surely(payload, at, lead)
+    return begun if begun.form else _Begun(Form.ZLIB if inflate.is_zlib(payload, lead) else None, lead)
 
 
-_OWN_BLANKS: Final = 3  # bytes like blanks that bare deflate begins with itself: it may be any byte
-
-
-def _surely(payload: bytes, at: int) -> Form | None:
-    """What begins here that no text can be: it is also found in the middle of one."""
+def _surely(payload: bytes, at: int, lead: int, nested: int = _NESTED) -> _Begun:
+    """What begins behind these blanks that no text can be: it is also found in the middle of one."""
     for form, magics in _MAGIC.items():
-        if payload.startswith(magics, at):
-            return form
-    if tar.begins(payload, at):
-        return Form.TAR
-    if inflate.is_zlib(payload, at, sure=True):
-        return Form.ZLIB
-    return Form.DEFLATE if inflate.is_deflate(payload, at) else None
+        if payload.startswith(magics, lead):
+            return _Begun(form, lead)
+    if tar.begins(payload, lead):
+        return _Begun(Form.TAR, lead)
+    if inflate.is_zlib(payload, lead, sure=True):
+        return _Begun(Form.ZLIB, lead)
+    for own in range(lead, max(at, lead - _OWN_BLANKS) - 1, -1):
+        if _is_deflate(payload, own, nested):
+            return _Begun(Form.DEFLATE, own)
+    return _Begun(None, lead)
+
+
+def _is_deflate(payload: bytes, at: int, nested: int) -> bool:
+    """Whether this is no text, and inflates to what has a name here: bare deflate has no mark of its own."""
+    if not nested or inflate.is_text(payload, at):
+        return False
+    head, whole, alone = inflate.head(payload, at)
+    lead = skip(head)
+    if lead == len(head):
+        return lead >= _MANY_BLANKS or (alone and lead > 0)
+    return (
+        inflate.is_readable(head, whole=whole)
+        or bool(unread.named(head) or encoding(head) or unread.encoded_twice(head))
+        or _surely(head, 0, lead, nested - 1).form is not None
+    )
+
+
+def _is_packed(payload: bytes, at: int, lead: int) -> bool:
+    return _surely(payload, at, lead).form is not None
 
 
 def _is_json(plain: bytes, at: int) -> bool:
     """Whether a value begins here, an array ends, or nothing is left."""
-    at = values.skip(plain, at)
+    at = skip(plain, at)
     return plain[at : at + 1] in (b"{", b"[", b"]", b"")
 
 
 def _text(payload: bytes, plain: bytes) -> Form | None:
     """What a text is that holds anything but one record, blanks and a byte order mark around it."""
-    if plain.startswith(b"[", values.skip(plain)):
+    if plain.startswith(b"[", skip(plain)):
         return Form.ARRAY
     opening = _Opening(_FEW, 0)
-    text = values.Text(plain, lambda at: _surely(payload, at) is not None, opening.step, opening.patience)
+    text = values.Text(plain, lambda *places: _is_packed(payload, *places), opening.step, opening.patience)
     found = text.spans()
     try:
         first, second = next(found, None), next(found, None)

@@ -13,9 +13,10 @@ from contextlib import suppress
 from functools import cached_property
 from io import BytesIO
 from itertools import islice
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from udfs.model import Reason, Rejection
+from udfs.text import skip
 
 GZIP: Final = b"\x1f\x8b"
 FILE, END = b"PK\x03\x04", b"PK\x05\x06"
@@ -157,37 +158,54 @@ def is_zlib(payload: bytes, at: int = 0, *, sure: bool = False) -> bool:
     The header of the usual window is enough, unless it has to be `sure`. That of another is too common: the stream
     has to go on for a while, or to its end, or begin as JSON does.
     """
-    if not payload.startswith(_ZLIB, at) or _is_text(payload[at : at + _GLANCE]):
+    if not payload.startswith(_ZLIB, at) or is_text(payload, at):
         return False
     if payload.startswith(b"x", at) and not sure:
         return True
-    head, whole = _head(payload, at, 15)
-    return whole or len(head) == _GLANCE or _BEGINS_JSON.match(head) is not None
+    begin, whole, _ = head(payload, at, 15)
+    return whole or len(begin) >= _GLANCE or _begins_json(begin)
 
 
-def is_deflate(payload: bytes, at: int = 0, nested: int = 2) -> bool:
-    """Whether this is no text, and inflates to what is opened here: bare deflate has no mark of its own."""
-    if _is_text(payload[at : at + _GLANCE]):
-        return False
-    head, whole = _head(payload, at, -15)
-    if _BEGINS_JSON.match(head):
-        return True
-    if _is_text(head):
-        return (whole or len(head) == _GLANCE) and (bool(_HOLDS_JSON.search(head)) or len(set(head)) >= _LETTERS)
-    return is_zlib(head, sure=True) or (nested > 0 and is_deflate(head, 0, nested - 1))
+class Head(NamedTuple):
+    """The first bytes that come out, none if it is no stream; whether that is all, and whether nothing follows."""
+
+    begin: bytes
+    whole: bool
+    alone: bool
 
 
-def _head(payload: bytes, at: int, bits: int) -> tuple[bytes, bool]:
-    """The first bytes that come out, none if it is no stream; and whether that is all, the checksum right."""
-    stream = zlib.decompressobj(bits)
+def head(payload: bytes, at: int = 0, bits: int = -15) -> Head:
+    """How a stream begins, and no more of it: bare deflate, or by zlib's number of a format."""
+    stream, begin = zlib.decompressobj(bits), b""
     with suppress(zlib.error):
-        return stream.decompress(payload[at : at + _STEP], _GLANCE), stream.eof
-    return b"", False
+        begin = stream.decompress(payload[at : at + _STEP], _GLANCE)
+        begin += stream.decompress(stream.unconsumed_tail, _STEP)
+    return Head(begin, stream.eof, stream.eof and not stream.unused_data)
 
 
-def _is_text(head: bytes) -> bool:
+def is_readable(begin: bytes, *, whole: bool) -> bool:
+    """Whether what begins like this is JSON, or a text that does not come out by chance."""
+    if _begins_json(begin):
+        return True
+    glance = begin[:_GLANCE]
+    if not _is_text(glance) or not (whole or len(glance) == _GLANCE):
+        return False
+    return bool(_HOLDS_JSON.search(glance)) or len(set(glance)) >= _LETTERS
+
+
+def is_text(payload: bytes, at: int) -> bool:
+    """Whether a text goes on here for a while."""
+    return _is_text(payload[at : at + _GLANCE])
+
+
+def _begins_json(begin: bytes) -> bool:
+    return _BEGINS_JSON.match(begin, skip(begin)) is not None
+
+
+def _is_text(glance: bytes) -> bool:
     """Whether these are characters of UTF-8, the last one perhaps cut, and no control characters."""
-    return _TEXT.match(head).end() > len(head) - 4  # type: ignore[union-attr]
+    end = _TEXT.match(glance).end()  # type: ignore[union-attr]
+    return end >= len(glance) - (3 if len(glance) == _GLANCE else 0)
 
 
 _GLANCE: Final = 64
@@ -195,13 +213,13 @@ _ZLIB: Final = tuple(
     bytes((window, flags))
     for window in range(0x08, 0x79, 0x10)
     for flags in range(256)
-    if (window << 8 | flags) % 31 == 0
+    if (window << 8 | flags) % 31 == 0 and not flags & 0x20  # a preset dictionary, which nobody has here
 )
 _TEXT: Final = re.compile(
     rb"(?:[\t\n\r -~]|[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3})*+"
 )
 _BEGINS_JSON: Final = re.compile(
-    rb"(?:[\s,;|\x1e\0]|\xef\xbb\xbf|data:)*+(?:\{\s*[\"}]|\[\s*[{\[\]]|\x1f\x8b\x08|PK\x03\x04|\xf3\x89\x9a\xc2)|\s{16}"
+    rb"(?:data:\s*+)?+(?:\{\s*[\"}]|\[\s*[{\[\]]|\x1f\x8b\x08|PK\x03\x04|\xf3\x89\x9a\xc2)"
 )
 _HOLDS_JSON: Final = re.compile(rb"\{\s*[\"}]|\[\s*[\"{]")
 _LETTERS: Final = 12  # different ones in a beginning: what inflates by chance repeats a few

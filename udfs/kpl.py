@@ -19,7 +19,8 @@ _TAG_NAME = 1
 _VARINT, _TEXT, _GROUP, _GROUP_END = 0, 2, 3, 4
 _FIXED: Final = {1: 8, 5: 4}  # bytes of the protobuf types that have always as many
 _GROUPS: Final = 100  # that lie in each other in a message; what holds the message counts as well
-_NUMBER: Final = re.compile(r"[+-]?\d+")
+_NUMBER: Final = re.compile(r"[+-]?(?:(?![\U00010000-\U0010ffff])\d)+")
+"""What Java's BigInteger reads: it takes the digits of any script, unless they need two of Java's characters."""
 
 
 class AggregateError(Exception):

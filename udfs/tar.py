@@ -11,7 +11,7 @@ from udfs.inflate import LONGEST_NAME, OF_THE_MAC, Content
 from udfs.model import Reason
 
 _BLOCK: Final = 512
-_MARK, _MARK_AT = b"ustar", 257
+_MARKS, _MARK_AT = (b"ustar", bytes(5)), 257  # of Unix V7, which has no mark, the checksum alone
 _NAME, _SIZE, _CHECKSUM, _KIND = slice(100), slice(124, 136), slice(148, 156), slice(156, 157)
 _OCTAL: Final = re.compile(rb"[ \0]*+([0-7]{1,11})[ \0]*+")
 _FILES: Final = (b"0", b"\0", b"7")
@@ -20,8 +20,8 @@ _EMPTY: Final = (b"1", b"2", b"3", b"4", b"5", b"6")  # links, devices, folders:
 
 
 def begins(payload: bytes, at: int) -> bool:
-    """Whether an archive begins here: its mark is within what stands before a file, and the checksum is right."""
-    return payload.startswith(_MARK, at + _MARK_AT) and _is_header(payload[at : at + _BLOCK])
+    """Whether an archive begins here: what stands before a file has the checksum that it tells."""
+    return payload.startswith(_MARKS, at + _MARK_AT) and _is_header(payload[at : at + _BLOCK])
 
 
 def files(payload: bytes, at: int, room: int) -> Iterator[Content]:

@@ -17,6 +17,13 @@ from udfs.model import Reason, Rejection, Repair
 
 BOM: Final = b"\xef\xbb\xbf"
 BLANKS: Final = b" \t\r\n"
+# blanks of Unicode, byte order marks, ASCII's other separators and marks of text (but where a gzip or LZ4 begins),
+# and the escapes of ends of lines and of tabs, not their characters
+BLANK: Final = (
+    rb"\xef\xbb\xbf|\xc2\xa0|\xe1\x9a\x80|\xe2\x80[\x80-\x8f\xaf]|\xe2\x81[\x9f\xa0]|\xe3\x80\x80"
+    rb"|[\x01\x03\x1c\x1d]|\x02(?!!L\x18)|\x1f(?![\x8b\x9d\xa0])|\\[nrt]"
+)
+"""A pattern of what stands between values, beside blanks, commas, semicolons, bars, NULs and ends of lines."""
 MAX_BYTES: Final = 10 * 2**20
 """The largest record that Kinesis can be set to take (docs/amplitude.md §4.4)."""
 MAX_DEPTH: Final = 64
@@ -35,18 +42,27 @@ def fields(payload: bytes) -> Fields | Rejection:
     """The fields of the JSON object that the bytes spell, or why they spell none. Never raises."""
     if len(payload) > MAX_BYTES:
         return Rejection(Reason.TOO_LARGE, f"{len(payload):,} bytes")
-    if not payload.removeprefix(BOM).strip(BLANKS):
-        return Rejection(Reason.EMPTY, f"{len(payload)} bytes")
     repairs: set[str] = {Repair.BOM_REMOVED} if payload.startswith(BOM) else set()
     try:
         spelled = payload.decode().removeprefix("\ufeff")
         value, pairs = _parse(spelled, repairs)
     except (ValueError, RecursionError) as error:
+        if skip(payload) == len(payload):
+            return Rejection(Reason.EMPTY, f"{len(payload)} bytes")
         return _unreadable(payload, error)
     if not isinstance(value, dict):
         begins = f"starts with {without_keys(spelled.lstrip()[:80])[:20]!r}"
         return Rejection(Reason.NOT_AN_OBJECT, unread.encoded_twice(payload) or begins)
     return TOO_DEEP if may_be_deep(payload) and deep(payload) else Fields(pairs, repairs)
+
+
+def skip(payload: bytes, at: int = 0) -> int:
+    """Where the next value begins, or what should be one; the end when nothing else stands there."""
+    return _SKIPPED.match(payload, at).end()  # type: ignore[union-attr]
+
+
+# also U+0085, U+2028, U+2029, and record separators (RFC 7464)
+_SKIPPED: Final = re.compile(rb"(?:[\t-\r ,;|\x1e\0]++|\xe2\x80[\xa8\xa9]|\xc2\x85|%b)*+" % BLANK)
 
 
 def _unreadable(payload: bytes, error: ValueError | RecursionError) -> Rejection:
@@ -64,8 +80,8 @@ def _unreadable(payload: bytes, error: ValueError | RecursionError) -> Rejection
     return Rejection(Reason.INVALID_JSON, unread.encoded_twice(payload) or str(error))
 
 
-_FORM: Final = re.compile(rb"\s*+(?:(?!api_key=)[\w.$-]++=[^&\s]*+&)*+api_key=")
-"""What the older HTTP API and Identify are posted with."""
+_FORM: Final = re.compile(rb"\s*+(?:(?!api_key=|e=%5B%7B)[\w.$-]++=[^&\s]*+&)*+(?:api_key=|e=%5B%7B)")
+"""What the older HTTP API and Identify are posted with, and by the older JavaScript SDK."""
 
 
 def encoding(payload: bytes) -> str | None:
@@ -76,8 +92,8 @@ def encoding(payload: bytes) -> str | None:
 
 _BEGINS, _NEXT = rb"[{\[]", rb"[\s\"{}\[\]]"
 _ENCODING: Final = re.compile(
-    rb"(?P<UTF_32>\xff\xfe\0\0|\0\0\xfe\xff|%b\0\0\0%b\0\0\0|\0\0\0%b\0\0\0%b)"
-    rb"|(?P<UTF_16>\xff\xfe|\xfe\xff|%b\0%b\0|\0%b\0%b)" % ((_BEGINS, _NEXT) * 4)
+    rb"(?P<UTF_32>\xff\xfe\0\0|\0\0\xfe\xff|(?:\s\0{3})*+%b\0\0\0%b\0\0\0|(?:\0{3}\s)*+\0\0\0%b\0\0\0%b)"
+    rb"|(?P<UTF_16>\xff\xfe|\xfe\xff|(?:\s\0)*+%b\0%b\0|(?:\0\s)*+\0%b\0%b)" % ((_BEGINS, _NEXT) * 4)
 )
 
 

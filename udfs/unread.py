@@ -17,6 +17,7 @@ _KINDS: Final = {
     "a Parquet file": rb"PAR[1E][\0-\x08\x0e-\x1f\x80-\xff]",
     "an Avro file": rb"Obj\x01",
     "an ORC file": rb"ORC[\0-\x08\x0e-\x1f\x80-\xff]",
+    "zlib with a preset dictionary": rb"x(?:[\xbb\xf9]|[?}](?=[ -~]{0,8}[\0-\x08\x0e-\x1f\x80-\xbf\xf5-\xff]))",
 }
 """The beginnings of each. Where one is letters alone, what no text has follows."""
 _LEAD: Final = rb"(?:[ \t\r\n\0]|\xef\xbb\xbf)*+"
@@ -31,22 +32,52 @@ def named(payload: bytes, at: int = 0) -> str | None:
 
 
 _IN_BASE64: Final = {
-    "JSON": rb"eyJ|ewo|W3s|Wwo",
+    "JSON": rb"(?:77u[/_])?(?:e(?:y[JA]|w[ko0A]|30)|W(?:3s|yA|1s|yJ|w[o0]))",
     "a gzip": rb"H4sI",
-    "zlib": rb"eJ[w-z]",
+    "zlib": rb"e(?:J[w-z]|N[o-r]|A[E-H]|F[4-7])",
     "a zip": rb"UEsD",
     "an aggregate of the KPL": rb"84maw",
 }
-"""How each begins in base64: its first three bytes."""
+"""How each begins in base64: its first three bytes, of JSON perhaps behind a byte order mark."""
+_BETWEEN: Final = rb"(?:[\r\n]|\\[rn])"
 _BASE64: Final = re.compile(
-    _LEAD + rb'"?+(?:%b)[A-Za-z0-9+/_-]{5,}+=*+"?+\s*+\Z' % b"|".join(b"(%b)" % one for one in _IN_BASE64.values())
+    _LEAD
+    + rb"(?:data:)?+(?:[\w.+/=-]*+;)*+(?:base64,)?+"
+    + rb'"?+(?:%b)[A-Za-z0-9+/_-]{5}(?:[A-Za-z0-9+/_=-]|%b[ \t]*+)*+"?+\s*+\Z'
+    % (b"|".join(b"(%b)" % one for one in _IN_BASE64.values()), _BETWEEN)
 )
-_IN_A_STRING: Final = re.compile(_LEAD + rb'"(?:\s|\\[nrt])*+[{[](?:\s|\\[nrt]|[{[])*+\\"')
+_IN_HEX: Final = {
+    "JSON": rb"(?:efbbbf)?7b(?:22|7d|0a|0d|20)|5b(?:7b|5b|0a|20)",
+    "a gzip": rb"1f8b08",
+    "zlib": rb"78(?:9c|da|5e)",
+    "a zip": rb"504b0304",
+    "an aggregate of the KPL": rb"f3899ac2",
+}
+_HEX: Final = re.compile(
+    _LEAD
+    + rb'"?+(?:0x|\\\\?x)?(?:%b)(?:[0-9a-f]|%b)*+"?+\s*+\Z'
+    % (b"|".join(b"(%b)" % one for one in _IN_HEX.values()), _BETWEEN),
+    re.IGNORECASE,
+)
+_IN_PERCENT: Final = re.compile(
+    _LEAD + rb'"?+(?:%EF%BB%BF)?(?:%7B|%5B)(?:%0[AD9]|%20|\+)*+(?:%7B|%5B|%22|%7D|%5D)', re.IGNORECASE
+)
+_IN_A_STRING: Final = re.compile(
+    _LEAD + rb'"(?:\\+"|\s|\\[nrt]|\\ufeff|\xef\xbb\xbf)*+[{[](?:\s|\\[nrt]|[{[])*+\\+"', re.IGNORECASE
+)
 
 
 def encoded_twice(payload: bytes) -> str | None:
-    """What a sender has encoded once too often, as SDKs and command lines do that expect plain bytes."""
+    """What a sender has encoded once too often, as SDKs and command lines do that expect plain bytes.
+
+    Base64 and hexadecimal digits may be wrapped into lines, and several records may stand in lines.
+    """
     if _IN_A_STRING.match(payload):
         return "JSON as a string"
-    found = _BASE64.match(payload)
-    return f"base64 of {tuple(_IN_BASE64)[found.lastindex - 1]}" if found and found.lastindex else None
+    if _IN_PERCENT.match(payload):
+        return "JSON in percent-encoding"
+    for how, pattern, names in (("base64", _BASE64, _IN_BASE64), ("hexadecimal digits", _HEX, _IN_HEX)):
+        found = pattern.match(payload)
+        if found and found.lastindex:
+            return f"{how} of {tuple(names)[found.lastindex - 1]}"
+    return None

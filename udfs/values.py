@@ -14,22 +14,14 @@ import msgspec
 
 from udfs import unread
 from udfs.model import MAX_PAYLOAD_BYTES, Reason, Rejection
-from udfs.text import BOM, MAX_BYTES, MAX_DEPTH, TOO_DEEP, encoding
+from udfs.text import BLANK, BOM, MAX_BYTES, MAX_DEPTH, TOO_DEEP, encoding, skip
 
-# what stands between values: blanks, commas, semicolons, bars, ends of lines (also U+0085, U+2028, U+2029), record
-# separators (RFC 7464), padding, byte order marks, blanks of Unicode, ASCII's other separators (not a
-# gzip's beginning) and marks of text, and the escapes of ends of lines and of tabs, not their characters
-_BLANK: Final = (
-    rb"\xef\xbb\xbf|\xc2\xa0|\xe1\x9a\x80|\xe2\x80[\x80-\x8f\xaf]|\xe2\x81[\x9f\xa0]|\xe3\x80\x80"
-    rb"|[\x01-\x03\x1c\x1d]|\x1f(?![\x8b\x9d\xa0])|\\[nrt]"
-)
-_SKIPPED: Final = re.compile(rb"(?:[\t-\r ,;|\x1e\0]++|\xe2\x80[\xa8\xa9]|\xc2\x85|%b)*+" % _BLANK)
 # of a line; each begins with a letter of its own, which `re` seeks many times as fast as a set of them
 _ENDS: Final = rb"\n|\r|\x0b|\x0c|\x1e|\xe2\x80\xa8|\xe2\x80\xa9|\xc2\x85"
 # none of what ends a line may also stand behind it: a row of them would be read anew for each of them
 _SEGMENT: Final = re.compile(
     rb"(?:%b)(?P<indent>[ \t]*+)"
-    rb"(?:[ \t,;|\0]++|%b)*+(?=[{\[]|\x1f\x8b\x08|PK\x03\x04|\xf3\x89\x9a\xc2)" % (_ENDS, _BLANK)
+    rb"(?:[ \t,;|\0]++|%b)*+(?=[{\[]|\x1f\x8b\x08|PK\x03\x04|\xf3\x89\x9a\xc2)" % (_ENDS, BLANK)
 )
 _LINE_END: Final = re.compile(_ENDS)
 _WORD: Final = re.compile(rb"[^\s\0,;|\[\]{}\"]++")  # a number, true, null, or what should be one
@@ -82,11 +74,6 @@ _BROKEN: Final = 64
 """Brackets that take as long to read as a broken value takes in all, without its brackets."""
 
 
-def skip(payload: bytes, at: int = 0) -> int:
-    """Where the next value begins, or what should be one."""
-    return _SKIPPED.match(payload, at).end()  # type: ignore[union-attr]
-
-
 def plain(payload: bytes) -> bytes:
     """Of server-sent events the data in their places, blanks for all else; any other bytes as they are.
 
@@ -111,14 +98,15 @@ def line_ends(payload: bytes, begin: int, end: int) -> bool:
 class Text:
     """A text while it is read: every object, every value of its arrays, and what stands between and is neither.
 
-    `at` is the place up to which it was read. `packed` tells whether something begins there that is no text: then
-    the reading pauses, and goes on from where `at` is put. `payload` is what `plain` gives; `step` counts
-    brackets. Beyond the `patience` broken values in a row are one span, and whole ones are sought where a line
-    begins, or an object with the same first key.
+    `at` is the place up to which it was read. `packed` tells whether something that is no text begins
+    at its second place, or among the blanks from the first place on: then the reading pauses at the first, and
+    goes on from where `at` is put. `payload` is what `plain` gives; `step` counts brackets. Beyond the `patience`
+    broken values in a row are one span, and whole ones are sought where a line begins, or an object with the same
+    first key.
     """
 
     def __init__(
-        self, payload: bytes, packed: Callable[[int], bool], step: Callable[[], None], patience: Patience
+        self, payload: bytes, packed: Callable[[int, int], bool], step: Callable[[], None], patience: Patience
     ) -> None:
         self.payload, self.packed, self.step, self.patience = payload, packed, step, patience
         self.at = 0
@@ -138,10 +126,11 @@ class Text:
             yield Span(begin, self.at, False)
         before, self.at = self.at, skip(self.payload, self.at)
         while self.at < len(self.payload):
+            if self._is_packed(before, self.at):
+                self.at = before
+                return
             if step := _BRACKETS.get(self.payload[self.at]):
                 self._bracket(step, before)
-            elif self._is_packed(self.at):
-                return
             else:
                 span = self._span(self.at)
                 self._readable = self._readable and span.whole
@@ -161,15 +150,17 @@ class Text:
         what = "an array breaks off" if self._arrays > 0 else "a bracket closes no array"
         return Rejection(Reason.INVALID_JSON, f"{what}, at byte {self.at:,}")
 
-    def _is_packed(self, at: int) -> bool:
-        return not self.payload.startswith(b"{", at) and self.packed(at)
+    def _is_packed(self, begin: int, at: int) -> bool:
+        # bare deflate may begin with a bracket, but hardly with one and much ASCII
+        may_be = self.payload[at] not in b"{[]" or not self.payload[at + 1 : at + 9].isascii()
+        return may_be and self.packed(begin, at)
 
     def _joined(self, first: Span) -> Iterator[Span]:
         """What cannot be read here and right behind it, as one span; then the value that ends it, if one does."""
         end, pieces, whole = first.end, 1, None
         while pieces < _MOST_PIECES and end - first.begin < _LONGEST:
             at = skip(self.payload, end)
-            if at == len(self.payload) or self.payload[at] in _BRACKETS or self._is_packed(at):
+            if at == len(self.payload) or self.payload[at] in _BRACKETS or self._is_packed(end, at):
                 break
             span = self._span(at)
             if span.whole:

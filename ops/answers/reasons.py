@@ -19,7 +19,8 @@ class Meaning(NamedTuple):
 
 REASONS: Final[Mapping[str, Meaning]] = {
     Reason.EMPTY: Meaning(
-        "no bytes, blanks only, or an envelope that holds nothing",
+        "no bytes, nothing but what may stand between values (blanks, commas, NULs, byte order marks …), or an "
+        "envelope that holds nothing",
         "a sender's test",
         "find the sender by shard and time; nothing is lost",
     ),
@@ -36,7 +37,8 @@ REASONS: Final[Mapping[str, Meaning]] = {
     Reason.INVALID_JSON: Meaning(
         "not JSON; when it came in an envelope, the values that could be read were taken",
         "cut off on the way, written by hand, encoded twice, or the last line of an envelope that is cut off",
-        "`detail` has the position, or says base64; ask the sender to send the whole record again, encoded once",
+        "`detail` has the position, or says base64, hexadecimal digits or percent-encoding; ask the sender to "
+        "send the whole record again, encoded once",
     ),
     Reason.TOO_DEEP: Meaning(
         "objects and arrays in each other, more than 64 levels deep; Amplitude itself takes 40",
@@ -50,7 +52,8 @@ REASONS: Final[Mapping[str, Meaning]] = {
     ),
     Reason.DUPLICATE_KEY: Meaning(
         "`app`, `event_type`, `uuid`, `user_id`, or `cohort_id`, `in_cohort`, `computed_time`, `users` occurs "
-        "twice at the top level, or `event_name` or `compute_time` in the place of one of them; without "
+        "twice at the top level, or `event_name` without `event_type`, or `compute_time` without "
+        "`computed_time`, does; without "
         "a `uuid` also `device_id`, `$insert_id`, `event_id` or "
         "`client_event_time`",
         "a hand-made record",
@@ -133,8 +136,9 @@ REASONS: Final[Mapping[str, Meaning]] = {
         "ask the sender to send it again",
     ),
     Reason.COMPRESSION_UNKNOWN: Meaning(
-        "packed in a way that is not read here: zstd, bzip2, xz, LZ4, Snappy, 7z, RAR and the like, a file of a "
-        "zip with a password or of another method than deflate, or a Parquet, Avro or ORC file",
+        "packed in a way that is not read here: zstd, bzip2, xz, LZ4, Snappy, 7z, RAR and the like, zlib with a "
+        "preset dictionary, a file of a zip with a password or of another method than deflate, or a Parquet, Avro "
+        "or ORC file",
         "a sender, or something on the way, that compresses; an export of a warehouse",
         "`detail` names what it is; ask for gzip, zlib, a zip by deflate without a password, or no compression: "
         "the same bytes again help nobody",

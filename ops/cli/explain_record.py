@@ -130,14 +130,13 @@ def _print(summary: Summary, size: int) -> None:
     click.echo(
         f"{summary.form}, {size:,} bytes: {_records(summary.records)}, {_NUMBERED[summary.form == Form.KPL]}"
     )
-    lost = (
-        f"Not taken: {summary.lost:,} of {summary.records:,}."
-        if summary.lost
-        else _TAKEN[summary.form == Form.KPL]
-    )
-    click.echo(click.style(lost, bold=True))
+    if summary.records:
+        lost = f"Not taken: {summary.lost:,} of {summary.records:,}."
+        click.echo(click.style(lost if summary.lost else _TAKEN[summary.form == Form.KPL], bold=True))
     if summary.note:
         click.echo(summary.note)
+    if not summary.records:
+        return
     outcomes = _table("outcome", "records", "first", "that is")
     for name, meaning in OUTCOMES.items():
         if summary.outcomes[name]:
@@ -203,12 +202,9 @@ def _event(row: Row) -> Iterator[tuple[str, str]]:
     yield "Amplitude's name", row["name"].removeprefix(EVENT_PREFIX)
     yield "stored as", row["name"]
     yield "project", f"{row['project_id']}, {row['notifly_project']}"
-    month = (
-        row["month"]
-        if row["server_upload_time"]
-        else f"{row['month']}, of its arrival: server_upload_time cannot be used"
-    )
-    yield "month", month
+    sent = ":server_upload_time" in (row["repairs"] or "")
+    why = f", of its arrival: server_upload_time {'cannot be used' if sent else 'is absent'}"
+    yield "month", row["month"] + ("" if row["server_upload_time"] else why)
     yield "identity", f"rung {row['identity_rung']}: {row['identity']}"
     yield from _mended(row)
 

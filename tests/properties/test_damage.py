@@ -7,7 +7,7 @@ from tests.cases import each
 from tests.leaves import opened
 from tests.unit.udfs.test_damaged import TEXT, B, C, flipped, gz
 from tests.unit.udfs.test_tar import FILES, WHOLE
-from udfs import inflate
+from udfs import envelope
 from udfs.model import Reason, Rejection
 
 
@@ -37,7 +37,7 @@ def test_a_tar_may_be_cut_anywhere() -> None:
 
 def test_no_random_bytes_are_deflate() -> None:
     for seed in range(20_000):
-        assert not inflate.is_deflate(sha512(b"%d" % seed).digest())
+        assert envelope.form(sha512(b"%d" % seed).digest()) is not envelope.Form.DEFLATE
 
 
 PRETTY = [json.dumps({"id": number, "l": [{"a": 1}, {"b": 2}], "p": {"q": [{}]}}) for number in range(500)]

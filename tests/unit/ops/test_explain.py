@@ -28,7 +28,8 @@ ACME = f"As if these projects were linked since ever, and no other: {APP} to acm
 NO_JSON = """\
   meaning  not JSON; when it came in an envelope, the values that could be read were taken
   cause    cut off on the way, written by hand, encoded twice, or the last line of an envelope that is cut off
-  remedy   `detail` has the position, or says base64; ask the sender to send the whole record again, encoded once
+  remedy   `detail` has the position, or says base64, hexadecimal digits or percent-encoding; ask the sender \
+to send the whole record again, encoded once
 """
 NAMES = """\
 ┏━━━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━━━━━━━━━━━━┳━━━━━━━━━┓

@@ -18,6 +18,15 @@ def of_aggregate(payload: bytes) -> tuple[int, str, int, dict[str, int]]:
     return found.exit_code, tree["note"], tree["records"], {name: n for name, n in tree["outcomes"].items() if n}
 
 
+def test_of_an_aggregate_of_nothing_nothing_is_taken() -> None:
+    found = CliRunner().invoke(explain_record, ["-"], input=aggregate_of(["k0"], []))
+    assert found.exit_code == 0
+    assert found.stdout.splitlines()[:2] == [
+        "kpl, 24 bytes: 0 records, opened by the connector: `sub_index` is null.",
+        "The Kinesis connector opens it, and nothing is in it: the job gets nothing.",
+    ]
+
+
 def test_what_the_connector_drops_of_an_aggregate_is_said() -> None:
     one = A + b"\n" + A
     assert of_aggregate(aggregate_of(["k0"], [(0, None, A), (0, None, one)])) == (

@@ -49,6 +49,9 @@ def test_the_other_spelling_of_the_time_counts_where_the_first_is_null_and_is_na
     message = read(computed_time=None, compute_time="1685748245")
     assert isinstance(message, Message)
     assert message.computed_time == COMPUTED
+    both = read(computed_time="1685748245", compute_time="1685748246")
+    assert isinstance(both, Message)
+    assert both.computed_time == COMPUTED
     wrong = 'is "soon", not seconds, milliseconds or microseconds since 1970'
     for fields, field in (
         ({"computed_time": MISSING}, "compute_time"),

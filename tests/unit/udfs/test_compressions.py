@@ -7,6 +7,7 @@ import zlib
 from itertools import product
 
 from tests.cases import each
+from tests.kpl import aggregate_of
 from tests.leaves import opened
 from tests.unit.udfs.test_inflate import spoilt, zipped
 from udfs import envelope, parse
@@ -49,6 +50,49 @@ def test_a_blank_may_be_the_first_byte_of_bare_deflate() -> None:
         assert opened(before + stored) == ([A], [])
 
 
+ODD = [
+    BOM,
+    b" \n",
+    b"\0",
+    b",",
+    b"\x01",
+    b"\x1c",
+    b"\\n",
+    "\xa0".encode(),
+    "\u2028".encode(),
+    b" \x03" + BOM + b"\x1f\n",
+]
+
+
+@each("before", ODD)
+def test_bare_deflate_may_hold_anything_behind_marks_and_blanks(before: bytes) -> None:
+    whole = zipped(A), aggregate_of(["k"], [(0, None, A)]), gzip.compress(A), streamed(streamed(A, 15), 15)
+    for held in (A, streamed(A, DEFLATE), streamed(A, 15), *whole):
+        packed = streamed(before + held, DEFLATE)
+        assert envelope.form(packed) is envelope.Form.DEFLATE, held
+        assert opened(packed) == ([A], []), held
+        assert opened(gzip.compress(packed) + b"\n" + packed) == ([A, A], []), held
+    assert opened(streamed(before, DEFLATE))[1] == [Rejection(Reason.EMPTY, "deflate that holds nothing")]
+
+
+@each("level", [0, 1, 9])
+def test_bare_deflate_is_opened_as_deep_as_anything_and_named_beyond(level: int) -> None:
+    packed = streamed(A, DEFLATE, level)
+    for _ in range(3):
+        packed = streamed(packed, DEFLATE, level)
+    assert opened(packed) == ([A], [])
+    fault = Rejection(Reason.ENVELOPE_TOO_DEEP, "more than 4 envelopes in each other")
+    assert opened(streamed(packed, DEFLATE, level)) == ([], [fault])
+
+
+@each("level", [0, 9])
+@each("held", [B, "\u2028".encode() + B, streamed(B, DEFLATE)])
+def test_bare_deflate_in_a_line_may_begin_like_a_blank_or_a_bracket(level: int, held: bytes) -> None:
+    packed = streamed(held, DEFLATE, level)
+    assert packed[:1] in {b"\1", b"\xab", b"{", b"["}
+    assert opened(A + b"\n" + packed + b"\n" + packed + b"\n" + A) == ([A, B, B, A], [])
+
+
 DEEP = streamed(streamed(A, DEFLATE), DEFLATE)
 INFLATED = {
     "zlib": (streamed(A, 15), [A]),
@@ -78,6 +122,13 @@ def test_a_text_of_another_encoding_is_no_deflate(text: str, encoding: str) -> N
 
 
 TAIL = bytes(range(128, 160)) + b"\n{}"
+
+
+def with_dictionary(level: int) -> bytes:
+    stream = zlib.compressobj(level, zdict=b"event_type")
+    return stream.compress(A) + stream.flush()
+
+
 UNREAD = {
     "zstd": [b"\x28\xb5\x2f\xfd\x04", b"\x50\x2a\x4d\x18\4\0\0\0abcd"],
     "bzip2": [bz2.compress(A), bz2.compress(b"")],
@@ -92,6 +143,7 @@ UNREAD = {
     "a Parquet file": [b"PAR1\x15\4", b"PARE\x15"],
     "an Avro file": [b"Obj\x01\x04\x14avro.codec\x08null"],
     "an ORC file": [b"ORC\x11"],
+    "zlib with a preset dictionary": [with_dictionary(level) for level in (1, 4, 6, 9)],
 }
 
 
@@ -101,9 +153,13 @@ def test_what_is_packed_otherwise_is_named_behind_marks_and_blanks(name: str) ->
         payload = before + begins + TAIL
         assert envelope.form(payload) is None, payload
         assert parse.record(payload) == (Reason.COMPRESSION_UNKNOWN, name), payload
+        (held,) = opened(streamed(payload, DEFLATE))[0]
+        assert parse.record(held) == (Reason.COMPRESSION_UNKNOWN, name), payload
 
 
-@each("begins", [b'BZhang"}', b"BZh9", b"PAR1", b"ORC", b"LZIP", b"Rar!", b"]", b"P*M"])
+@each(
+    "begins", [b"x?}, y", "x?밤".encode(), b'BZhang"}', b"BZh9", b"PAR1", b"ORC", b"LZIP", b"Rar!", b"]", b"P*M"]
+)
 def test_a_text_that_begins_alike_is_read_by_lines(begins: bytes) -> None:
     assert opened(begins + b"\n" + A + b"\n" + B)[0][-2:] == [A, B]
 

@@ -20,6 +20,10 @@ HANDED = {
     "a hash key that is no number": (
         aggregate_of(["k0"], [*TWO, (0, 0, b"3"), (0, None, b"4")], ["undefined"]), 2, NO_KEY.format(2)
     ),
+    "digits of another script": (aggregate_of(["k0"], [(0, 0, b"1")], ["\u0665\uff15"]), 1, None),
+    "digits that are two of Java's characters": (
+        aggregate_of(["k0"], [*TWO, (0, 0, b"3")], ["5\U0001d7cf"]), 2, NO_KEY.format(2)
+    ),
     "a hash key that is not there": (aggregate_of(["k0"], [(0, 3, b"1")]), 0, NO_KEY.format(0)),
     "no table of keys": (aggregate_of([], TWO), 0, NO_KEY.format(0)),
     "an index that Java takes for 0": (sealed(text(1, b"k0") + text(3, record(2**32, None, b"1"))), 1, None),

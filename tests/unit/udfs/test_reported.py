@@ -91,6 +91,13 @@ def test_explain_record_names_what_is_odd(name: str, words: str) -> None:
     assert words in CliRunner().invoke(explain_record, [str(FIXTURES / name)]).stdout
 
 
+def test_explain_record_says_when_the_upload_is_absent() -> None:
+    for sent in ({}, {"server_upload_time": None}):
+        record = encode({"app": PROJECT, "event_type": "Play", **sent})
+        stdout = CliRunner().invoke(explain_record, ["-"], input=record).stdout
+        assert ", of its arrival: server_upload_time is absent" in stdout
+
+
 KEY = "0123456789abcdef0123456789abcdef"
 
 

@@ -3,7 +3,7 @@
 import gzip
 import json
 import zlib
-from base64 import b64encode
+from base64 import b64encode, encodebytes, urlsafe_b64encode
 from typing import Any
 
 import msgspec
@@ -29,10 +29,44 @@ def shown(value: object) -> Any:
     return json.loads(msgspec.json.encode(value), parse_int=str, parse_float=str)
 
 
+SPELLED = b'{"app":434735,"event_type":"a","user_id":"someone@example.com","device_id":"d"}'
+GZIP64, WRAPPED = b64encode(gzip.compress(SPELLED)), encodebytes(SPELLED)
+HEX = SPELLED.hex().encode()
+IN_STRINGS = json.dumps(json.dumps(SPELLED.decode())).encode()
+ENCODED = {
+    f"encoded, {number}": (payload, reason, detail)
+    for number, (payload, reason, detail) in enumerate(
+        [
+            (WRAPPED, Reason.INVALID_JSON, "base64 of JSON"),
+            (WRAPPED.replace(b"\n", b"\r\n "), Reason.INVALID_JSON, "base64 of JSON"),
+            (b64encode(SPELLED) + b"\n" + b64encode(SPELLED), Reason.INVALID_JSON, "base64 of JSON"),
+            (json.dumps(WRAPPED.decode()).encode(), Reason.NOT_AN_OBJECT, "base64 of JSON"),
+            (b64encode(BOM + SPELLED), Reason.INVALID_JSON, "base64 of JSON"),
+            (b64encode(SPELLED.decode().encode("utf-16-le")), Reason.INVALID_JSON, "base64 of JSON"),
+            (encodebytes(GZIP64), Reason.INVALID_JSON, "Expecting value: line 1 column 1 (char 0)"),
+            (urlsafe_b64encode(gzip.compress(SPELLED)), Reason.INVALID_JSON, "base64 of a gzip"),
+            (b"data:application/json;charset=utf-8;base64," + GZIP64, Reason.INVALID_JSON, "base64 of a gzip"),
+            (b64encode(zlib.compress(SPELLED, 1)), Reason.INVALID_JSON, "base64 of zlib"),
+            (HEX, Reason.INVALID_JSON, "hexadecimal digits of JSON"),
+            (b"\\x" + HEX.upper() + b"\n", Reason.INVALID_JSON, "hexadecimal digits of JSON"),
+            (HEX[:60] + b"\n" + HEX[60:], Reason.INVALID_JSON, "hexadecimal digits of JSON"),
+            (gzip.compress(SPELLED).hex().encode(), Reason.INVALID_JSON, "hexadecimal digits of a gzip"),
+            (b"7b226 is no hexadecimal", Reason.INVALID_JSON, "Extra data: line 1 column 2 (char 1)"),
+            (b"%7B%22app%22%3A434735%7D", Reason.INVALID_JSON, "JSON in percent-encoding"),
+            (b"%5b%0A%7b%22app%22%3a434735%7d%5d", Reason.INVALID_JSON, "JSON in percent-encoding"),
+            (IN_STRINGS, Reason.NOT_AN_OBJECT, "JSON as a string"),
+            (json.dumps("\ufeff" + SPELLED.decode()).encode(), Reason.NOT_AN_OBJECT, "JSON as a string"),
+        ]
+    )
+}
 REFUSED = {
     "zero bytes": (b"", Reason.EMPTY, "0 bytes"),
     "white space": (b" \t\r\n", Reason.EMPTY, "4 bytes"),
     "a byte order mark alone": (BOM, Reason.EMPTY, "3 bytes"),
+    "two byte order marks": (BOM + BOM, Reason.EMPTY, "6 bytes"),
+    "NULs": (bytes(10), Reason.EMPTY, "10 bytes"),
+    "commas": (b",,\n,", Reason.EMPTY, "4 bytes"),
+    "no-break spaces and separators": ("\xa0\u2028|;\x1c\x01\\n".encode(), Reason.EMPTY, "11 bytes"),
     "a byte order mark and blanks": (BOM + b"\r\n", Reason.EMPTY, "5 bytes"),
     "more than a record may have": (b" " * (MAX_BYTES + 1), Reason.TOO_LARGE, "10,485,761 bytes"),
     "invalid byte": (b'{"city":"\xff"}', Reason.INVALID_UTF8, "invalid start byte at byte 9"),
@@ -46,6 +80,9 @@ REFUSED = {
     "UTF-16, big end": (b"\xfe\xff\0{\0}", Reason.INVALID_UTF8, "UTF-16, not UTF-8"),
     "UTF-16 without a mark": ("{}".encode("utf-16-le"), Reason.INVALID_UTF8, "UTF-16, not UTF-8"),
     "UTF-16 without a mark, big end": ("[{".encode("utf-16-be"), Reason.INVALID_UTF8, "UTF-16, not UTF-8"),
+    "UTF-16 behind a blank line": ("\r\n{}".encode("utf-16-le"), Reason.INVALID_UTF8, "UTF-16, not UTF-8"),
+    "UTF-16 behind a blank, big end": ("\n[{".encode("utf-16-be"), Reason.INVALID_UTF8, "UTF-16, not UTF-8"),
+    "UTF-32 behind a blank, big end": ("\n{ ".encode("utf-32-be"), Reason.INVALID_UTF8, "UTF-32, not UTF-8"),
     "UTF-32": ("{}".encode("utf-32"), Reason.INVALID_UTF8, "UTF-32, not UTF-8"),
     "UTF-32 without a mark": ("{ ".encode("utf-32-le"), Reason.INVALID_UTF8, "UTF-32, not UTF-8"),
     "UTF-32 without a mark, big end": ("{ ".encode("utf-32-be"), Reason.INVALID_UTF8, "UTF-32, not UTF-8"),
@@ -88,6 +125,12 @@ REFUSED = {
         "base64 of an aggregate of the KPL",
     ),
     "base64 in a string": (b'"%b"' % b64encode(b'{"app":434735}'), Reason.NOT_AN_OBJECT, "base64 of JSON"),
+    "a form of the JavaScript SDK": (
+        b"checksum=ab&client=5ec2e7&e=%5B%7B%22a%22%3A1%7D%5D&v=2",
+        Reason.API_REQUEST,
+        "the body of a request to one of Amplitude's APIs, as a form",
+    ),
+    **ENCODED,
     "a word like base64": (b"eyJ is.no base64", Reason.INVALID_JSON, "Expecting value: line 1 column 1 (char 0)"),
     "list": (b'[{"app":434735,"event_type":"a"}]', Reason.NOT_AN_OBJECT, 'starts with \'[{"app":434735,"even\''),
 }
