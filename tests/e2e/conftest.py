@@ -7,8 +7,8 @@ from lab.stack.local import Stack
 from settings import Settings, load
 
 LONGEST = (
-    *("torture", "readme", "erase", "users", "maintain", "export", "ingest", "lease", "asking", "backfill"),
-    *("metering", "submit", "upgrade", "rewind"),
+    *("torture", "users", "readme", "ingest", "submit", "erase", "export", "backfill", "lease", "asking"),
+    *("maintain", "metering", "metrics", "rewind", "upgrade", "high_availability"),
 )
 """Files that take minutes go first: two workers take them in turn, and neither shall begin one at the end."""
 
