@@ -42,7 +42,7 @@ def run(console: Console, ports: Ports, records: int, *, once: bool) -> bool:
     """
     stop_on_signals()
     # a checkpoint is when rows become visible: more often here than in production, for somebody who waits
-    with Stack(ports=ports, flink_options={"execution.checkpointing.interval": "5s"}, brief=once) as stack:
+    with Stack(ports=ports, flink_options={"execution.checkpointing.interval": "5s"}, brief=True) as stack:
         settings = load(stack.write_settings(**stack.start_amplitude()))
         console.print(f"started: {', '.join(f'{name} {s} s' for name, s in stack.ready_after.items())}")
         create(settings)

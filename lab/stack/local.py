@@ -29,7 +29,6 @@ from settings import STACK, Kinesis, load
 from stores import seal
 
 ROOT = Path(__file__).resolve().parents[2]
-_QUICK = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 INHERITED = ("PATH", "HOME", "USER", "LANG", "TMPDIR", "JAVA_HOME")
 
 
@@ -388,5 +387,5 @@ class Stack:
             "FLINK_LOG_DIR": str(self.folder / "log" / "flink-ui"),
             "FLINK_PID_DIR": str(self.folder / "pids"),
             "FLINK_IDENT_STRING": process,
-            **({f"FLINK_ENV_JAVA_OPTS_{kind}": _QUICK for kind in ("JM", "TM")} if self._brief else {}),
+            **(machine.QUICK if self._brief else {}),
         }

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from lab.sample.registry import create
-from lab.stack import emulators
+from lab.stack import emulators, machine
 from lab.stack.emulators import Emulator
 from lab.stack.local import INHERITED
 from lab.stack.patience import Deadline, scaled
@@ -47,10 +47,10 @@ def checkout(tmp_path: Path) -> Path:
 @pytest.fixture
 def services(tmp_path: Path) -> Iterator[dict[str, Emulator]]:
     started = [emulators.kinesis(ROOT, free_port()), emulators.dynamodb(ROOT, free_port())]
-    folder = tmp_path / "emulators"
+    folder, env = tmp_path / "emulators", os.environ | machine.QUICK
     folder.mkdir()
     processes = [
-        Process(one.name, one.command, folder / f"{one.name}.log", {**os.environ, **one.env}, one.cwd or folder)
+        Process(one.name, one.command, folder / f"{one.name}.log", env | one.env, one.cwd or folder)
         for one in started
     ]
     try:
@@ -83,6 +83,7 @@ class Shell:
             "AWS_CBOR_DISABLE": "true",
             "CBOR_ENABLED": "false",
             "FLINK_PID_DIR": str(tmp / "pids"),
+            **machine.QUICK,
         }
         conf = folder / "flink-conf" / "config.yaml"
         text = re.sub(r"(?m)^(execution.checkpointing.interval): .*", r"\1: 2 s", conf.read_text(encoding="utf-8"))

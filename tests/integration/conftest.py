@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from jobs.sinks import COLUMNS
-from lab.stack import emulators
+from lab.stack import emulators, machine
 from lab.stack.emulators import Emulator
 from lab.stack.process import Process, free_port
 from ops.release import flink_home
@@ -69,6 +69,7 @@ def _running(emulator: Emulator, folder: Path) -> Iterator[str]:
 @pytest.fixture(scope="session", autouse=True)
 def flink(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Set before the first use of PyFlink, which starts its JVM with what it finds here."""
+    os.environ.update(machine.QUICK)
     os.environ["FLINK_HOME"] = str(flink_home.build(ROOT))
     os.environ["FLINK_CONF_DIR"] = str(ROOT / "flink-conf")
     os.environ["FLINK_LOG_DIR"] = str(tmp_path_factory.mktemp("flink-log"))
