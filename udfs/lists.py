@@ -108,8 +108,8 @@ class Elements:
 
     @property
     def size(self) -> int:
-        """Bytes that comparing takes: some 150 for an element, and 8 for each operator that puts it."""
-        return 0 if self._put is None else 150 * (len(self._put) + len(self._removed)) + 8 * self._named
+        """Bytes that comparing takes: 100 to 250 for an element, and 8 for each operator that puts it."""
+        return 0 if self._put is None else 200 * (len(self._put) + len(self._removed)) + 8 * self._named
 
     def begins(self, place: Place) -> bool:
         """Whether the first of the operators stands before this place."""

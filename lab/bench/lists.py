@@ -14,6 +14,7 @@ from lab.sample.events import encode
 from udfs.profile import Clock, Profile, Update
 
 OPERATORS: Final = ("$append", "$prepend", "$preInsert", "$postInsert", "$remove")
+IN_TURN: Final = "all in turn"
 LENGTHS: Final = (0, 1_000, 10_000)
 UPDATES: Final = 2_048
 NESTED: Final = 55
@@ -91,7 +92,7 @@ def measure(say: Say) -> list[Figure]:
     found = []
     for case in CASES:
         say(str(case))
-        for operator in OPERATORS:
+        for operator in (*OPERATORS, IN_TURN):
             rounds = [{order: _cost(operator, order, case) for order in ORDERS} for _ in range(_ROUNDS)]
             costs = {order: min(one[order] for one in rounds) for order in ORDERS}
             base = costs.pop("in order")
@@ -108,10 +109,10 @@ def _cost(operator: str, order: str, case: _Case) -> float:
     known, operand = Profile(), OPERANDS[case.operands]
     known.apply(_update(0, {"$set": {"list": [f"item-{at}" for at in range(case.length)]}}))
     for at in range(1, case.opened + 1):
-        known.apply(_update(at * _GAP, {operator: {"list": operand(at)}}))
+        known.apply(_update(at * _GAP, {_named(operator, at): {"list": operand(at)}}))
     known.dump()
     places = enumerate(ORDERS[order](case), case.opened + 1)
-    updates = [_update(place, {operator: {"list": operand(at)}}) for at, place in places]
+    updates = [_update(place, {_named(operator, at): {"list": operand(at)}}) for at, place in places]
     before = time.process_time()
     for begin in range(0, case.updates, case.batch):
         for update in updates[begin : begin + case.batch]:
@@ -120,6 +121,10 @@ def _cost(operator: str, order: str, case: _Case) -> float:
         if case.anew:
             known = Profile.load(*stored)
     return (time.process_time() - before) / case.updates * 1e6
+
+
+def _named(operator: str, at: int) -> str:
+    return OPERATORS[at % len(OPERATORS)] if operator == IN_TURN else operator
 
 
 def _nested(value: Any, levels: int) -> Any:
