@@ -149,35 +149,32 @@ def event(number: int, shop: str) -> bytes:
 
 
 def measure(say: Say) -> list[Figure]:
-    """What waits, then a steady rate, of events of 20 projects that are all accepted."""
+    """What waits, a steady rate, what waits for a far Amplitude: events of 20 projects that are all accepted."""
     with running(PROJECTS) as bench:
         say(f"{WARM_UP:,} events of warm-up")
         put(bench, WARM_UP)
-        bench.wait(WARM_UP)
         say(f"{WAITING:,} events at once")
         with watched(bench) as cost:
             put(bench, WAITING)
-            bench.wait(WARM_UP + WAITING)
         say(f"{RATE:,} events/s for {SECONDS} s")
         put(bench, SECONDS * RATE, pause=1)
-        bench.wait(WARM_UP + WAITING + SECONDS * RATE)
         say(f"{WAITING:,} events at once, each answer {FAR} s away")
         (bench.stack.folder / "amplitude" / "faults").write_text(f"slow={FAR} 1", encoding="ascii")
         put(bench, WAITING)
-        bench.wait(len(bench.puts) * RATE)
         rows = bench.answered()
         wait_until(lambda: not unbalanced(Lake(bench.settings.lake_address)), 60, pause=1)
-    steady = slice(WARM_UP + WAITING, -WAITING)
-    waits = rows["answered"][steady] - np.repeat(bench.puts, RATE)[steady]
+    return [*timed(rows, bench.puts), *cost, Figure("export", "events", accepted(rows, len(bench.puts) * RATE))]
+
+
+def timed(rows: Mapping[str, NDArray[Any]], puts: Sequence[float]) -> list[Figure]:
+    """How fast the events were accepted."""
+    near, steady = slice(WARM_UP, WARM_UP + WAITING), slice(WARM_UP + WAITING, -WAITING)
+    waits = rows["answered"][steady] - np.repeat(puts, RATE)[steady]
+    seconds = {f"put to accepted, p{p}": float(np.percentile(waits, p)) for p in (50, 95, 100)}
     return [
-        Figure("export", f"{WAITING:,} events at once", speed(rows["answered"][WARM_UP:][:WAITING]), "events/s"),
+        Figure("export", f"{WAITING:,} events at once", speed(rows["answered"][near]), "events/s"),
         Figure("export", f"the same, answers {FAR} s away", speed(rows["answered"][-WAITING:]), "events/s"),
-        *cost,
-        *(
-            Figure(f"{RATE:,} events/s", f"put to accepted, p{p}", float(np.percentile(waits, p)), "s")
-            for p in (50, 95, 100)
-        ),
-        Figure("export", "events", accepted(rows, len(bench.puts) * RATE)),
+        *figures.of(f"{RATE:,} events/s", seconds, "s"),
     ]
 
 
@@ -187,11 +184,12 @@ def speed(answered: NDArray[Any]) -> float:
 
 
 def put(bench: Bench, count: int, pause: float = 0.0) -> None:
-    """Put events of all projects in turn, a file every so many seconds."""
+    """Put events of all projects in turn, a file every so many seconds, and wait for their answers."""
     shops, begin, first = list(PROJECTS.values()), time.time(), len(bench.puts) * RATE
     for at in range(0, count, RATE):
         time.sleep(max(0.0, begin + pause * at / RATE - time.time()))
         bench.put([event(first + n, shops[n % len(shops)]) for n in range(at, at + RATE)])
+    bench.wait(len(bench.puts) * RATE)
 
 
 @contextmanager

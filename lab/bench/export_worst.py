@@ -50,7 +50,7 @@ class Phase(NamedTuple):
 def phases(kinds: tuple[str, ...], seconds: int, blast: int, rate: int) -> Iterator[Phase]:
     """What is fed, in order; a blast lasts until all of it is put."""
     quiet = min(seconds, 50)
-    yield Phase("warm-up", rate if "blast" in kinds else EACH, WARM_UP)
+    yield Phase("warm-up", min(rate, 5_000) if "blast" in kinds else EACH, WARM_UP)
     yield Phase(NOTHING, EACH, quiet)
     for kind in kinds:
         yield Phase(kind, rate, blast // rate) if kind == "blast" else Phase(kind, 10 * EACH, seconds)

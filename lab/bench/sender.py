@@ -27,6 +27,7 @@ _CASES: Mapping[str, tuple[int, int]] = {
     "one project, 4 000 rows a call": (1, 4_000),
     "one project, 1 000 rows a call": (1, 1_000),
     "20 projects, 1 000 rows a call": (20, 1_000),
+    "20 projects, 4 000 rows a call": (20, 4_000),
 }
 """By name: projects, and rows in a call."""
 
