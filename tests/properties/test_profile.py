@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from udfs import lists, profile
+from udfs import property as property_
 from udfs.profile import Clock, Profile, Update
 
 NAMES = ("a", "b", "")
@@ -180,16 +181,35 @@ listings = st.tuples(st.sampled_from(OPERATORS[3:8] * 2 + OPERATORS), keyed(("a"
 )
 
 
+def in_any_order(asked: list[Any], chance: Random) -> list[Update]:
+    clocks = [Clock(chance.randint(0, 30), -1, -1, number, -1) for number in range(len(asked))]
+    return [
+        Update(clock, chance.randbytes(16), "", json.dumps(one)) for clock, one in zip(clocks, asked, strict=True)
+    ]
+
+
+@given(st.lists(listings, min_size=5, max_size=40), seeds, st.integers(0, 5), st.integers(0, 3))
+def test_a_list_is_folded_alike_whether_it_is_held_or_read_anew(
+    asked: list[Any], seed: int, most: int, folded_most: int
+) -> None:
+    chance, held, anew = Random(seed), Profile(), Profile()
+    with pytest.MonkeyPatch.context() as bounds:
+        bounds.setattr(profile, "MAX_OPEN", most)
+        bounds.setattr(property_, "_MOST_FOLDED", folded_most)
+        for update in in_any_order(asked, chance):
+            assert held.apply(update) == anew.apply(update)
+            if chance.random() < 0.5:
+                assert held.dump() == anew.dump()
+                anew = Profile.load(*anew.dump())
+        assert held.dump() == anew.dump()
+
+
 @given(st.lists(listings, min_size=5, max_size=40), seeds)
 def test_a_list_is_the_same_whenever_it_is_settled_stored_or_forgotten(asked: list[Any], seed: int) -> None:
-    chance, known, arrived = Random(seed), Profile(), list[Update]()
-    for number, one in enumerate(chance.sample(asked, len(asked))):
-        arrived.append(
-            Update(
-                Clock(chance.randint(0, 30), -1, -1, number, -1), Random(number).randbytes(16), "", json.dumps(one)
-            )
-        )
-        known.apply(arrived[-1])
+    chance, known = Random(seed), Profile()
+    arriving = in_any_order(asked, chance)
+    for update in arriving:
+        known.apply(update)
         match chance.randint(0, 9):
             case 0:
                 known = Profile.load(*known.dump())
@@ -198,8 +218,8 @@ def test_a_list_is_the_same_whenever_it_is_settled_stored_or_forgotten(asked: li
                 known.forget()
             case 2 | 3 | 4 | 5:
                 known.dump()
-    assert spelled(properties(known)) == spelled(folded(arrived))
-    assert known.dump() == applied(arrived, Profile()).dump()
+    assert spelled(properties(known)) == spelled(folded(arriving))
+    assert known.dump() == applied(arriving, Profile()).dump()
 
 
 @given(updates(operators), seeds)
