@@ -27,9 +27,10 @@ _LINE_END: Final = re.compile(_ENDS)
 _WORD: Final = re.compile(rb"[^\s\0,;|\[\]{}\"]++")  # a number, true, null, or what should be one
 _BEHIND: Final = b" \t\r\n,;|\x1e\0"
 _BRACKETS: Final = {ord("["): 1, ord("]"): -1}
-_DATA: Final = tuple(line + b"data:" for line in (b"\n", b"\r", BOM))
+_DATA: Final = {line + b"data:": line + b"     " for line in (b"\n", b"\r", BOM)}
 _FIELD: Final = rb"(?:event|id|retry)?+:[^\n\r]*+"
-_FIELDS: Final = re.compile(rb"(?P<lead>[\n\r]|%b)(?:(?P<data>data:)|%b(?:[\n\r]++%b)*+)" % (BOM, _FIELD, _FIELD))
+_FIELDS: Final = re.compile(rb"(?:\n|\r|%b)%b(?:[\n\r]++%b)*+" % (BOM, _FIELD, _FIELD))
+_MOST_FIELDS: Final = 300_000  # rows of them, and one more for each 128 bytes: more than the events that are taken
 _OBJECT: Final = re.compile(rb'\{[ \t\n\r]*+["}]')
 _BEGINNING: Final = re.compile(rb'\{\s*+"[^"\\]{1,100}"')  # an object's, with its first key
 # the next bracket of JSON, however broken it is; or a quote where a string does not end as one has to
@@ -42,8 +43,12 @@ _CUT: Final = 17  # letters at the end of what is read, whose fault may be that 
 _DEEP: Final = 10 * MAX_DEPTH
 _MOST_PIECES, _LONGEST = 10_000, MAX_PAYLOAD_BYTES // 2
 """What one span may hold of broken values: a dead letter is to keep all of its bytes."""
-_COST: Final = 4
-"""How often its own size a text may cost in vain, when values are sought beyond their segments."""
+_COST, _COST_OF_LONG = 4, 1.25
+"""How often its own size a text may cost in vain, when values are sought beyond their segments.
+
+Sound values cost once at most, and an eighth; a long text may cost `_MORE` bytes beyond that.
+"""
+_MORE: Final = 8 * 2**20
 
 
 class Span(NamedTuple):
@@ -83,11 +88,14 @@ def plain(payload: bytes) -> bytes:
         return payload
     if not payload.startswith(b"data:") and not any(data in payload for data in _DATA):
         return payload
-    return _FIELDS.sub(_blanks, b"\n" + payload)[1:]
+    text = b"\n" + payload
+    for data, blanks in _DATA.items():
+        text = text.replace(data, blanks)
+    return _FIELDS.sub(_ends, text, _MOST_FIELDS + len(text) // 128)[1:]
 
 
-def _blanks(field: re.Match[bytes]) -> bytes:
-    return field["lead"] + b"     " if field["data"] else b"\n" * len(field[0])
+def _ends(fields: re.Match[bytes]) -> bytes:
+    return b"\n" * len(fields[0])
 
 
 def line_ends(payload: bytes, begin: int, end: int) -> bool:
@@ -116,7 +124,8 @@ class Text:
         self._spelled, self._ahead = "", _FAR
         # each is one piece, whatever in it looks like ends of lines
         self._encoded, self._compressed = encoding(payload) is not None, unread.named(payload) is not None
-        self._room = _SHORT + _COST * len(payload)  # what may still be read of what stands behind it
+        # what may still be read of what stands behind it
+        self._room = _SHORT + min(_COST * len(payload), _COST_OF_LONG * len(payload) + _MORE)
 
     def spans(self) -> Iterator[Span]:
         """What is still to be read, piece by piece."""

@@ -3,8 +3,11 @@
 import gzip
 import json
 
+import pytest
+
 from tests.cases import each
-from udfs import envelope
+from tests.leaves import opened
+from udfs import envelope, values
 from udfs.envelope import Limits, Part
 from udfs.model import MAX_PAYLOAD_BYTES, Reason, Rejection
 
@@ -79,3 +82,12 @@ def test_a_dead_letter_keeps_all_bytes_of_such_a_part() -> None:
     assert len(parts) == 4
     assert max(len(part.payload) for part in parts) <= MAX_PAYLOAD_BYTES
     assert sum(part.payload.count(b"x}") for part in parts) == 20
+
+
+def test_beyond_a_bound_the_fields_of_server_sent_events_stand_as_they_came(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    payload = b"id: 1\nevent: e\ndata: " + A + b"\n\n"
+    monkeypatch.setattr(values, "_MOST_FIELDS", 2)
+    assert opened(payload * 4) == ([A, A, b"id: 1\nevent: e", A, b"id: 1\nevent: e", A], [])
+    assert opened(payload * 2) == ([A, A], [])
