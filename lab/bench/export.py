@@ -205,7 +205,8 @@ def watched(bench: Bench) -> Iterator[list[Figure]]:
     parts = {name: one.leader for name, one in cost.items()} | {"Python": cost[_JVM].others}
     for name, now in after.items():
         more = now - before.get(name, 0.0)
-        what = (more / WAITING, "per event") if name.endswith(_REQUESTS) else (more / 1000 / took, "of the time")
+        requests = name.endswith(_REQUESTS)
+        what = (1_000 * more / WAITING, "per 1,000 events") if requests else (more / 1000 / took, "of the time")
         found.append(Figure("tasks", name, *what))
     found += figures.of("CPU", {name: 1e6 * one.cpu_seconds / WAITING for name, one in parts.items()}, "µs/event")
     found += figures.of("peak memory", {name: one.peak_mb for name, one in parts.items()}, "MB")
