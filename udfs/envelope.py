@@ -274,7 +274,7 @@ class _Begun(NamedTuple):
     at: int
 
 
-_NESTED: Final = 5  # one in the other: one more than is opened
+_NESTED: Final = 8  # one in the other: some more than are opened, to be named
 _OWN_BLANKS: Final = 3  # bytes like blanks that bare deflate begins with itself: it may be any byte
 _MANY_BLANKS: Final = 16
 _MAGIC: Final = {

@@ -42,7 +42,7 @@ _IN_BASE64: Final = {
 _BETWEEN: Final = rb"(?:[\r\n]|\\[rn])"
 _BASE64: Final = re.compile(
     _LEAD
-    + rb"(?:data:)?+(?:[\w.+/=-]*+;)*+(?:base64,)?+"
+    + rb'"?+(?:data:)?+(?:[\w.+/=-]*+;)*+(?:base64,)?+'
     + rb'"?+(?:%b)[A-Za-z0-9+/_-]{5}(?:[A-Za-z0-9+/_=-]|%b[ \t]*+)*+"?+\s*+\Z'
     % (b"|".join(b"(%b)" % one for one in _IN_BASE64.values()), _BETWEEN)
 )
@@ -60,10 +60,13 @@ _HEX: Final = re.compile(
     re.IGNORECASE,
 )
 _IN_PERCENT: Final = re.compile(
-    _LEAD + rb'"?+(?:%EF%BB%BF)?(?:%7B|%5B)(?:%0[AD9]|%20|\+)*+(?:%7B|%5B|%22|%7D|%5D)', re.IGNORECASE
+    _LEAD
+    + rb'"?+(?:(?:data:)?+[\w.+/=;-]*+,)?+'
+    + rb"(?:%EF%BB%BF)?(?:%7B|%5B)(?:%0[AD9]|%20|\+)*+(?:%7B|%5B|%22|%7D|%5D)",
+    re.IGNORECASE,
 )
 _IN_A_STRING: Final = re.compile(
-    _LEAD + rb'"(?:\\+"|\s|\\[nrt]|\\ufeff|\xef\xbb\xbf)*+[{[](?:\s|\\[nrt]|[{[])*+\\+"', re.IGNORECASE
+    _LEAD + rb'"(?:\s|\\++(?:[nrt"]|ufeff)|\xef\xbb\xbf)*+[{[](?:\s|\\++[nrt]|[{[])*+\\+"', re.IGNORECASE
 )
 
 

@@ -82,7 +82,9 @@ def test_bare_deflate_is_opened_as_deep_as_anything_and_named_beyond(level: int)
         packed = streamed(packed, DEFLATE, level)
     assert opened(packed) == ([A], [])
     fault = Rejection(Reason.ENVELOPE_TOO_DEEP, "more than 4 envelopes in each other")
-    assert opened(streamed(packed, DEFLATE, level)) == ([], [fault])
+    for _ in range(4):
+        packed = streamed(packed, DEFLATE, level)
+        assert opened(packed) == ([], [fault])
 
 
 @each("level", [0, 9])

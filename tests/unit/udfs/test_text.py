@@ -54,6 +54,9 @@ ENCODED = {
             (b"7b226 is no hexadecimal", Reason.INVALID_JSON, "Extra data: line 1 column 2 (char 1)"),
             (b"%7B%22app%22%3A434735%7D", Reason.INVALID_JSON, "JSON in percent-encoding"),
             (b"%5b%0A%7b%22app%22%3a434735%7d%5d", Reason.INVALID_JSON, "JSON in percent-encoding"),
+            (b"data:application/json,%7B%22app%22%3A1%7D", Reason.INVALID_JSON, "JSON in percent-encoding"),
+            (b'"data:;base64,' + GZIP64 + b'"', Reason.NOT_AN_OBJECT, "base64 of a gzip"),
+            (json.dumps(json.dumps('{\n "app": 434735}')).encode(), Reason.NOT_AN_OBJECT, "JSON as a string"),
             (IN_STRINGS, Reason.NOT_AN_OBJECT, "JSON as a string"),
             (json.dumps("\ufeff" + SPELLED.decode()).encode(), Reason.NOT_AN_OBJECT, "JSON as a string"),
         ]
