@@ -95,6 +95,10 @@ RULES = {
     "a hash key that is no number": (
         aggregate_of(["k0"], [(0, None, b"1"), (0, 0, b"2"), (0, None, b"3")], ["undefined"]), 1
     ),
+    "a hash key in digits of another script": (aggregate_of(["k2"], [(0, 0, b"1")], ["+\u0665\uff15"]), 1),
+    "a hash key in digits that are two of Java's characters": (
+        aggregate_of(["k0"], [(0, None, b"1"), (0, 0, b"2")], ["\U0001d7d3"]), 1
+    ),
     "a hash key that is not there": (aggregate_of(["k0"], [(0, None, b"1"), (0, 7, b"2")]), 1),
     "a key that is not there": (aggregate_of(["k0"], [(0, None, b"1"), (1, None, b"2"), (0, None, b"3")]), 1),
     "no table of keys": (aggregate_of([], [(0, None, b"1"), (0, None, b"2")]), 0),
