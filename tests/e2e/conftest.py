@@ -5,20 +5,17 @@ import pytest
 from lab.sample.registry import create
 from lab.stack.local import Stack
 from settings import Settings, load
+from tests.order import longest_first
 
 LONGEST = (
     *("torture", "users", "readme", "ingest", "submit", "erase", "export", "backfill", "lease", "asking"),
     *("maintain", "metering", "metrics", "rewind", "upgrade", "high_availability"),
 )
-"""Files that take minutes go first: two workers take them in turn, and neither shall begin one at the end."""
+"""Files that take a minute and more, as they were last timed."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    def turn(item: pytest.Item) -> int:
-        name = item.path.stem.removeprefix("test_")
-        return LONGEST.index(name) if name in LONGEST else len(LONGEST)
-
-    items.sort(key=turn)
+    longest_first(items, LONGEST)
 
 
 @pytest.fixture(scope="module")

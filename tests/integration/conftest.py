@@ -17,9 +17,16 @@ from ops.release import flink_home
 from stores.lake import EVENT_COUNTS, Lake
 from stores.lake_address import LakeAddress
 from tests.integration.bridge import Bridge, opened
+from tests.order import longest_first
 from tests.profiles import pytest_configure  # noqa: F401  a hook of pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+LONGEST = ("ingest", "maintain", "hostile", "users", "erase", "backfill", "export_job", "faults", "rules")
+"""Files that take half a minute and more, as they were last timed."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    longest_first(items, LONGEST)
 
 
 @pytest.fixture(scope="session")
