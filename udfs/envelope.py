@@ -298,6 +298,8 @@ def _surely(payload: bytes, at: int, lead: int, nested: int = _NESTED) -> _Begun
             return _Begun(form, lead)
     if tar.begins(payload, lead):
         return _Begun(Form.TAR, lead)
+    if inflate.is_text(payload, lead):
+        return _Begun(None, lead)
     if inflate.is_zlib(payload, lead, sure=True):
         return _Begun(Form.ZLIB, lead)
     for own in range(lead, max(at, lead - _OWN_BLANKS) - 1, -1):
@@ -307,8 +309,8 @@ def _surely(payload: bytes, at: int, lead: int, nested: int = _NESTED) -> _Begun
 
 
 def _is_deflate(payload: bytes, at: int, nested: int) -> bool:
-    """Whether this is no text, and inflates to what has a name here: bare deflate has no mark of its own."""
-    if not nested or inflate.is_text(payload, at):
+    """Whether this, which is no text, inflates to what has a name here: bare deflate has no mark of its own."""
+    if not nested:
         return False
     head, whole, alone = inflate.head(payload, at)
     lead = skip(head)

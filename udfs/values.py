@@ -26,6 +26,7 @@ _SEGMENT: Final = re.compile(
 _LINE_END: Final = re.compile(_ENDS)
 _WORD: Final = re.compile(rb"[^\s\0,;|\[\]{}\"]++")  # a number, true, null, or what should be one
 _BEHIND: Final = b" \t\r\n,;|\x1e\0"
+_AFTER_BRACKETS: Final = b'"{}[] \t\r\n,'
 _BRACKETS: Final = {ord("["): 1, ord("]"): -1}
 _DATA: Final = {line + b"data:": line + b"     " for line in (b"\n", b"\r", BOM)}
 _FIELD: Final = rb"(?:event|id|retry)?+:[^\n\r]*+"
@@ -160,9 +161,11 @@ class Text:
         return Rejection(Reason.INVALID_JSON, f"{what}, at byte {self.at:,}")
 
     def _is_packed(self, begin: int, at: int) -> bool:
-        # bare deflate may begin with a bracket, but hardly with one and much ASCII
-        may_be = self.payload[at] not in b"{[]" or not self.payload[at + 1 : at + 9].isascii()
-        return may_be and self.packed(begin, at)
+        # bare deflate may begin with a bracket, but hardly with what follows one in JSON, or with much ASCII
+        is_json = self.payload[at] in b"{[]" and (
+            self.payload[at + 1 : at + 2] in _AFTER_BRACKETS or self.payload[at + 1 : at + 9].isascii()
+        )
+        return not is_json and self.packed(begin, at)
 
     def _joined(self, first: Span) -> Iterator[Span]:
         """What cannot be read here and right behind it, as one span; then the value that ends it, if one does."""
