@@ -62,8 +62,8 @@ build/prometheus: # Debian's package, unpacked and not installed: nothing starts
 soak: setup ## Mutated traffic through the local stack, every record accounted for; MINUTES=10 SEED=1
 	.venv/bin/python -m lab.proofs.soak --minutes $(or $(MINUTES),10) --seed $(or $(SEED),1)
 
-torture: setup ## Faults while the sample is fed, everything compared; RUNS=10 SEED=1
-	.venv/bin/python -m lab.proofs.torture --runs $(or $(RUNS),10) --seed $(or $(SEED),1)
+torture: setup ## Faults while the sample is fed, everything compared; RUNS=10 SEED=1, EXPORT=1 the export job
+	.venv/bin/python -m lab.proofs.torture$(if $(EXPORT),_export) --runs $(or $(RUNS),10) --seed $(or $(SEED),1)
 
 upgrade-test: setup ## Older code stopped in mid-feed, its state restored by this code; BASE=revision
 	.venv/bin/python -m lab.proofs.upgrade test $(if $(BASE),--base $(BASE))

@@ -313,27 +313,31 @@ def main(  # noqa: PLR0913  an option each
     with one_line_errors("torture"):
         for line in _all(range(seed, seed + runs), only, high_availability=high_availability, worst=worst):
             lines.append(line)
-            with into.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(asdict(line)) + "\n")
-            verdict = "[green]RIGHT[/]" if line.right else "[red]WRONG[/]"
-            console.print(f"{verdict} {_summary(line)}", soft_wrap=True, highlight=False)
+            record(console, line, into)
     sys.exit(0 if all(line.right for line in lines) else 1)
 
 
 def _all(seeds: Sequence[int], only: Sequence[str], *, high_availability: bool, worst: bool) -> Iterator[Line]:
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False
-    ).stdout.strip()
     left = list(seeds)
     while left:
         with cluster(high_availability=high_availability) as shared:
             for _ in range(min(_RUNS_PER_CLUSTER, len(left))):
                 line = torture(shared, left.pop(0), only, worst=worst)
-                line.commit = commit
                 yield line
                 # what has broken the cluster must not break the next run, nor a second TaskManager take its faults
                 if line.trouble or len(shared.stack.flink.taskmanagers()) > 1:
                     break
+
+
+def record(console: Console, line: Line, into: Path) -> None:
+    """Note a run in a file, with the commit that it ran, and print what it came to."""
+    line.commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False
+    ).stdout.strip()
+    with into.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(asdict(line)) + "\n")
+    verdict = "[green]RIGHT[/]" if line.right else "[red]WRONG[/]"
+    console.print(f"{verdict} {_summary(line)}", soft_wrap=True, highlight=False)
 
 
 def _summary(line: Line) -> str:

@@ -1,8 +1,8 @@
 """`make upgrade-test`: state of older code restored by the code of this work tree, in the middle of a feed.
 
 Nothing may be lost, stored twice or counted twice, and no state left behind: the job is restored without
-`--allowNonRestoredState`. `python -m lab.proofs.upgrade fixture` keeps the state of this version under
-tests/state/, for `tests/e2e/test_upgrade.py` to restore it with all code to come.
+`--allowNonRestoredState`. `python -m lab.proofs.upgrade fixture` keeps the state of the ingest job, or with
+`--job export` of the export job, under tests/state/: `tests/e2e/test_upgrade.py` restores it with all later code.
 """
 
 import base64
@@ -20,7 +20,7 @@ import click
 from rich.console import Console
 
 from errors import OneLineError
-from lab.proofs import verdict
+from lab.proofs import export, verdict
 from lab.proofs.rest import at_rest, balanced
 from lab.sample import generator
 from lab.sample.feed import Feed
@@ -31,6 +31,7 @@ from lab.stack.process import StackError
 from ops.cli.terminal import one_line_errors, stop_on_signals
 from ops.release.job_zip import CONTENTS
 from settings import load
+from stores.lake import Lake
 from stores.stream import Stream
 
 FIXTURES: Final = ROOT / "tests" / "state"
@@ -109,6 +110,26 @@ def take(stack: Stack, folder: Path, seed: int) -> int:
     if verdict.differences(found, made.truth) or not balanced(_QUIET, settings):
         msg = "the job does not come to rest with the right numbers: no fixture"
         raise StackError(msg)
+    return _kept(stack, job, folder, {"seed": seed, "records": fed, "now": now.isoformat()})
+
+
+def take_export(stack: Stack, folder: Path, seed: int) -> int:
+    """The same of the export job, fed with message events."""
+    settings = load(stack.write_settings(**stack.start_amplitude()))
+    create(settings, _SHARDS)
+    export.connect(settings, stack)
+    job = stack.submit(stack.settings_path, job="export")
+    stack.flink.wait_until_running(job)
+    now = datetime.now(UTC).replace(microsecond=0)
+    expected = export.wanted(export.feed(settings, _KEPT_RECORDS, seed, now))
+    if export.at_rest(Lake(settings.lake_address), expected) != expected:
+        msg = "the export job does not come to rest with the right numbers: no fixture"
+        raise StackError(msg)
+    return _kept(stack, job, folder, {"seed": seed, "records": _KEPT_RECORDS, "now": now.isoformat()})
+
+
+def _kept(stack: Stack, job: str, folder: Path, fed: dict[str, Any]) -> int:
+    """Stop a job at rest, keep its savepoint in `folder`, and say what it was fed with; the savepoint's bytes."""
     vertices = stack.rest(f"/jobs/{job}")["vertices"]
     savepoint = Path(stack.flink.stop(job).removeprefix("file:"))
     if [one.name for one in savepoint.iterdir()] != ["_metadata"]:
@@ -121,9 +142,7 @@ def take(stack: Stack, folder: Path, seed: int) -> int:
         "savepoint": savepoint.name,
         "commit": _git("describe", "--always", "--dirty"),
         "flink": version("apache-flink"),
-        "seed": seed,
-        "records": fed,
-        "now": now.isoformat(),
+        **fed,
         "uids": sorted({uid for vertex in vertices for uid in stateful(vertex["name"])}),
     }
     (folder / "fed.json").write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
@@ -186,14 +205,15 @@ def test(base: str | None, seed: int) -> None:
 
 @main.command("fixture")
 @click.option("--seed", default=7, help="Of the sample that is fed.")
-def fixture(seed: int) -> None:
-    """Keep the state of this code as a fixture named by the day, when a version is released."""
-    folder = FIXTURES / f"{datetime.now(UTC):%Y-%m-%d}"
+@click.option("--job", type=click.Choice(("ingest", "export")), default="ingest")
+def fixture(seed: int, job: str) -> None:
+    """Keep the state of this code as a fixture named by job and day, when a version is released."""
+    folder = FIXTURES / job / f"{datetime.now(UTC):%Y-%m-%d}"
     with (
         one_line_errors("upgrade"),
         Stack("upgrade", Ports.free(), flink_options=OPTIONS | INLINE, brief=True) as stack,
     ):
-        size = take(stack, folder, seed)
+        size = (take if job == "ingest" else take_export)(stack, folder, seed)
     click.echo(f"{folder.relative_to(ROOT)}: a savepoint of {size:,} bytes")
 
 

@@ -3,16 +3,17 @@
 Nothing but the fixture can tell of what was fed before: its events are known as copies, its totals go on.
 """
 
+import json
 import time
 from collections import Counter
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lab.proofs import report, upgrade
+from lab.proofs import export, report, upgrade
 from lab.proofs.report import Report
 from lab.sample import generator
 from lab.sample.generator import Truth
@@ -20,12 +21,16 @@ from lab.sample.registry import create
 from lab.stack.local import ROOT, Stack
 from lab.stack.machine import Ports
 from lab.stack.patience import Deadline
+from ops.answers.export_ledger import DUPLICATE
 from ops.release import job_zip
 from settings import load
+from stores.lake import Lake
 from stores.stream import Stream
 
 RESTORE = ROOT / "tests" / "state" / "restore.py"
-FIXTURES = sorted(path.parent for path in upgrade.FIXTURES.glob("*/fed.json"))
+INGEST, EXPORT = (
+    sorted(path.parent for path in upgrade.FIXTURES.glob(f"{job}/*/fed.json")) for job in ("ingest", "export")
+)
 NEW_RECORDS, NEW_SEED = 200, 1_000_007
 SECONDS_TO_REST = 120
 
@@ -37,7 +42,7 @@ def stack() -> Iterator[Stack]:
         yield running
 
 
-@pytest.mark.parametrize("fixture", FIXTURES, ids=lambda path: path.name)
+@pytest.mark.parametrize("fixture", INGEST, ids=lambda path: path.name)
 def test_first_copies_and_totals_of_an_older_version_live_on(stack: Stack, fixture: Path) -> None:
     savepoint, fed = upgrade.unpack(fixture, stack.folder / "savepoints")
     # positions are of another stream: one that is not in the savepoint is read from its start
@@ -50,9 +55,7 @@ def test_first_copies_and_totals_of_an_older_version_live_on(stack: Stack, fixtu
     puts = [(put.partition_key, put.data) for put in (*before.puts, *new.puts)]
     assert sum(Stream(settings.stream_address).put(puts)) == len(puts)
 
-    program = ("-pyfs", job_zip.build(ROOT), "-py", RESTORE)
-    job = stack.flink.run(("-s", str(savepoint), *program), ("--config", stack.settings_path))
-    stack.flink.wait_until_running(job)
+    job = restored(stack, savepoint, "ingest")
     expected = continued(before.truth, new.truth)
     deadline = Deadline(SECONDS_TO_REST)
     while (found := counts(report.gather(settings))) != expected and not deadline.over:
@@ -60,6 +63,39 @@ def test_first_copies_and_totals_of_an_older_version_live_on(stack: Stack, fixtu
         time.sleep(1)
     assert found == expected
     stack.flink.cancel(job)
+
+
+@pytest.mark.parametrize("fixture", EXPORT, ids=lambda path: path.name)
+def test_what_an_older_version_has_sent_is_not_sent_again(stack: Stack, fixture: Path) -> None:
+    savepoint, fed = upgrade.unpack(fixture, stack.folder / "savepoints")
+    sections = stack.start_amplitude()
+    kinesis = {"endpoint": stack.kinesis_endpoint, "stream": savepoint.name, "shard_discovery_interval_ms": 1_000}
+    way_back = {**sections["export"], "stream": f"{savepoint.name}-export"}
+    own = {"region": stack.region, "endpoint": stack.dynamodb_endpoint, "table_prefix": f"{savepoint.name}-"}
+    settings = load(stack.write_settings(kinesis=kinesis, dynamodb=own, export=way_back))
+    create(settings, shards=1)
+    export.connect(settings, stack)
+    before = export.feed(settings, fed["records"], fed["seed"], datetime.fromisoformat(fed["now"]))
+    new = export.feed(settings, NEW_RECORDS, NEW_SEED, datetime.now(UTC))
+    job = restored(stack, savepoint, "export")
+    expected = export.wanted(new) + Counter(
+        kind for one in before for kind in [AGAIN.get(one.fate, DUPLICATE)] * len(one.puts)
+    )
+    assert export.at_rest(Lake(settings.lake_address), expected) == expected
+    taken = (stack.folder / "amplitude" / "taken.jsonl").read_text("utf-8").splitlines()
+    assert {json.loads(line)["insert_id"] for line in taken} == {one.event_id for one in new if one.fate == "fine"}
+    stack.flink.cancel(job)
+
+
+AGAIN = {"broken": "rejected", "elsewhere": "ignored"}
+
+
+def restored(stack: Stack, savepoint: Path, name: str) -> str:
+    """Submit a job from a savepoint, and wait until it runs."""
+    program = ("-pyfs", job_zip.build(ROOT), "-py", RESTORE)
+    job = stack.flink.run(("-s", str(savepoint), *program), (name, "--config", stack.settings_path))
+    stack.flink.wait_until_running(job)
+    return job
 
 
 def continued(before: Truth, new: Truth) -> dict[str, Any]:

@@ -27,7 +27,7 @@ MODULES = {
     "erase": modules(
         *("ops/maintenance/eras*.py", "ops/maintenance/leader.py", "ops/answers/erasures.py", "ops/cli/erase.py")
     ),
-    "maintenance": modules("ops/maintenance/keep*.py", "ops/maintenance/leader.py"),
+    "maintenance": modules("ops/maintenance/keep*.py", "ops/maintenance/settled.py", "ops/maintenance/leader.py"),
     "redeliver": modules("ops/maintenance/redeliver.py", "ops/maintenance/leader.py"),
 }
 ELSEWHERE = {path for role in MODULES.values() for path in role}

@@ -16,6 +16,10 @@ from udfs.model import TOTALS
 
 CHECKPOINT = b"\x49\x60\x67\x2d"
 """How every `_metadata` of Flink begins."""
+UIDS = {
+    "ingest": {"decode-records", "first-copy-deduplicate", "usage-sum", "event-store-committer"},
+    "export": {"render-records", "first-sent-deduplicate", "count-window", "outbox-committer"},
+}
 
 
 def test_a_revision_is_packaged_as_the_work_tree_is(tmp_path: Path) -> None:
@@ -42,7 +46,12 @@ def test_sums_keep_their_places() -> None:
     assert re.findall(r"SUM\((\w+)\)", counts.SUMS) == ["records", "first_copies"]
 
 
-@pytest.mark.parametrize("fixture", sorted(upgrade.FIXTURES.glob("*/fed.json")), ids=lambda path: path.parent.name)
+FIXTURES = {
+    f"{path.parents[1].name} {path.parent.name}": path for path in sorted(upgrade.FIXTURES.glob("*/*/fed.json"))
+}
+
+
+@pytest.mark.parametrize("fixture", FIXTURES.values(), ids=FIXTURES)
 def test_a_fixture_is_one_savepoint_small_enough_to_keep(fixture: Path, tmp_path: Path) -> None:
     assert (fixture.parent / "savepoint.xz.b64").stat().st_size < 100_000
     savepoint, fed = upgrade.unpack(fixture.parent, tmp_path)
@@ -50,5 +59,5 @@ def test_a_fixture_is_one_savepoint_small_enough_to_keep(fixture: Path, tmp_path
     assert fed == json.loads(fixture.read_text(encoding="utf-8"))
     # only a name as Flink gives it tells the job whose state it is
     assert savepoint.name.startswith("savepoint-")
-    assert {"decode-records", "first-copy-deduplicate", "usage-sum", "event-store-committer"} <= set(fed["uids"])
+    assert UIDS[fixture.parents[1].name] <= set(fed["uids"])
     assert "dirty" not in fed["commit"]
