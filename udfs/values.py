@@ -18,11 +18,12 @@ from udfs.text import BLANK, BOM, MAX_BYTES, MAX_DEPTH, TOO_DEEP, encoding, skip
 
 # of a line; each begins with a letter of its own, which `re` seeks many times as fast as a set of them
 _ENDS: Final = rb"\n|\r|\x0b|\x0c|\x1e|\xe2\x80\xa8|\xe2\x80\xa9|\xc2\x85"
-# none of what ends a line may also stand behind it: a row of them would be read anew for each of them
+# a row of ends is tried once, at its first; behind its last none may stand, or a row would be read anew for each
 _SEGMENT: Final = re.compile(
-    rb"(?:%b)(?P<indent>[ \t]*+)"
+    rb"(?<![\n\r\x0b\x0c\x1e])(?:%b)++(?P<indent>[ \t]*+)"
     rb"(?:[ \t,;|\0]++|%b)*+(?=[{\[]|\x1f\x8b\x08|PK\x03\x04|\xf3\x89\x9a\xc2)" % (_ENDS, BLANK)
 )
+_BEGINS: Final = (b"{", b"[", b"\x1f\x8b\x08", b"PK\x03\x04", b"\xf3\x89\x9a\xc2")  # what a segment may begin with
 _LINE_END: Final = re.compile(_ENDS)
 _WORD: Final = re.compile(rb"[^\s\0,;|\[\]{}\"]++")  # a number, true, null, or what should be one
 _BEHIND: Final = b" \t\r\n,;|\x1e\0"
@@ -122,6 +123,8 @@ class Text:
         self._arrays = self._lowest = self._levels = 0  # arrays open, the fewest ever, those to be held deep
         self._readable, self._deep = True, False
         self._begin = self._end = 0  # the segment at hand
+        # no segment begins behind this place, whatever number of lines there are
+        self._last = max(payload.rfind(mark) + len(mark) for mark in _BEGINS)
         self._spelled, self._ahead = "", _FAR
         # each is one piece, whatever in it looks like ends of lines
         self._encoded, self._compressed = encoding(payload) is not None, unread.named(payload) is not None
@@ -197,7 +200,7 @@ class Text:
         self.at += 1
         if self._levels > MAX_DEPTH:  # no more of this line
             self._deep, self._levels = True, 0
-            line = _SEGMENT.search(self.payload, self.at)
+            line = _SEGMENT.search(self.payload, self.at, self._last)
             self.at = line.start() if line else len(self.payload)
 
     def _span(self, at: int) -> Span:
@@ -285,7 +288,7 @@ class Text:
         before = self.payload[self._end : at]
         indent = len(before) - len(before.rstrip(b" \t["))
         self._end = len(self.payload)
-        for line in _SEGMENT.finditer(self.payload, at):
+        for line in _SEGMENT.finditer(self.payload, at, self._last):
             if len(line["indent"]) <= indent:
                 self._end = line.start()
                 return
