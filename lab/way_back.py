@@ -7,6 +7,7 @@ from typing import Final
 from rich.console import Console
 
 from lab.proofs import export
+from lab.proofs.rest import progress_bar
 from lab.stack import machine
 from lab.stack.local import Stack
 from ops.answers import export_ledger
@@ -21,9 +22,9 @@ MEMORY: Final = 5 * 10**9
 
 
 def shown(console: Console, settings: Settings, stack: Stack) -> bool:
-    """Start the export job beside the other, feed it, show what came of it; True when all numbers are right.
+    """Start the export job and `redeliver`, feed them, show what came of it; True when all numbers are right.
 
-    It needs a TaskManager of its own; where there is no memory for one, it says so.
+    The job needs a TaskManager of its own; where there is no memory for one, `make run` says so.
     """
     if (free := machine.free_memory()) < MEMORY:
         console.print(f"The way back is left out: {free / 10**9:.1f} GB of memory are free, of {MEMORY // 10**9}")
@@ -31,15 +32,21 @@ def shown(console: Console, settings: Settings, stack: Stack) -> bool:
     export.connect(settings, stack)
     stack.start_taskmanager()
     job = stack.submit(stack.settings_path, job="export")
+    stack.start_redeliver()
+    stack.point_prometheus()
     console.print(f"job {job} submitted: the way back, {EVENTS:,} message events to a stand-in of Amplitude")
     made = export.feed(settings, EVENTS, 1, datetime.now(UTC))
     return _concluded(console, Lake(settings.lake_address), stack, export.wanted(made))
 
 
 def _concluded(console: Console, lake: Lake, stack: Stack, expected: Counter[str]) -> bool:
-    found = export.at_rest(lake, expected)
+    with progress_bar(console) as progress:
+        # on a busy machine some wait at first: their answers come late, and they go again when they are due
+        task = progress.add_task("message events with their outcome", total=expected.total())
+        found, left = export.at_rest(
+            lake, expected, lambda seen: progress.update(task, completed=(seen & expected).total())
+        )
     console.print(sent_table(export_ledger.outcomes(lake)))
-    left = export_ledger.unbalanced(lake)
     taken = len((stack.folder / "amplitude" / "taken.jsonl").read_text("utf-8").splitlines())
     right = found == expected and taken == expected[Outcome.ACCEPTED] and not left
     words = f"{taken:,} events are in Amplitude, {len(left)} residuals of the export ledger"

@@ -4,7 +4,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -19,6 +19,7 @@ from lab.stack import amplitude
 from lab.stack.local import Stack
 from lab.stack.patience import Deadline, scaled
 from ops.answers import export_ledger
+from ops.answers.ledger import Residual
 from settings import Settings
 from stores.destinations import Destination, Destinations
 from stores.lake import Lake
@@ -88,14 +89,22 @@ def replay(stack: Stack, project_id: int) -> None:
     subprocess.run(command, timeout=scaled(60), check=True, capture_output=True)
 
 
-def at_rest(lake: Lake, expected: Counter[str]) -> Counter[str]:
-    """Wait until events have these outcomes and all is accounted for; the outcomes that there are then."""
+def at_rest(
+    lake: Lake, expected: Counter[str], told: Callable[[Counter[str]], object] = str
+) -> tuple[Counter[str], list[Residual]]:
+    """Wait until events have these outcomes and all is accounted for; outcomes and residuals of the last look.
+
+    `told` is given the outcomes of each look. A later look may find residuals again, for a moment: what waits is
+    sent again when it is due, and the tables are not committed in the same instant.
+    """
     deadline = Deadline(_SECONDS)
-    while (found := outcomes(lake)) != expected or export_ledger.unbalanced(lake):
-        if deadline.over:
-            break
+    while True:
+        found, over = outcomes(lake), deadline.over
+        told(found)
+        left = export_ledger.unbalanced(lake) if found == expected or over else []
+        if over or (found == expected and not left):
+            return found, left
         time.sleep(1)
-    return found
 
 
 def outcomes(lake: Lake) -> Counter[str]:

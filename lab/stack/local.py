@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -168,18 +169,26 @@ class Stack:
         """Start Prometheus on every process that runs now; its address, None when it is not installed."""
         if (installed := prometheus.program()) is None:
             return None
+        config, port = self._configure_prometheus(interval), free_port()
+        process = self._spawn("prometheus", prometheus.command(installed, config, port))
+        address = f"http://127.0.0.1:{port}"
+        process.wait_until(partial(prometheus.ready, address), seconds=60)
+        return address
+
+    def point_prometheus(self, interval: str = "5s") -> None:
+        """Let Prometheus, where it runs, read what was started after it too."""
+        if pid := self.pids().get("prometheus"):
+            self._configure_prometheus(interval)
+            os.kill(pid, signal.SIGHUP)  # it reads its configuration again
+
+    def _configure_prometheus(self, interval: str) -> Path:
         flink = [one for one in self._processes if one.running and one.name.startswith(("job", "taskm"))]
         ports = {
             "flink": [prometheus.reporter_port(one.log) for one in flink],
             "usage-watch": [self.ports.watch],
             "redeliver": [self._redeliver_port] if "redeliver" in self.pids() else [],
         }
-        config = prometheus.configure(self.folder / "prometheus", ports, interval)
-        port = free_port()
-        process = self._spawn("prometheus", prometheus.command(installed, config, port))
-        address = f"http://127.0.0.1:{port}"
-        process.wait_until(partial(prometheus.ready, address), seconds=60)
-        return address
+        return prometheus.configure(self.folder / "prometheus", ports, interval)
 
     def start_amplitude(self) -> dict[str, dict[str, str]]:
         """Start a stand-in of Amplitude with a project and a user; the sections that lead there."""
