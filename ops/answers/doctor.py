@@ -22,6 +22,7 @@ from ops.answers.connection import job_step, lag_step, stream_step, summary, tab
 from ops.answers.month import closes_at
 from ops.answers.steps import AWAY, State, Step, once, side_by_side
 from ops.answers.usage import unclaimed
+from ops.answers.waiting import Waiting, by_project, overdue, waiting
 from settings import Settings
 from stores.alerts import Alerts
 from stores.backfills import VALID, Backfills, Run
@@ -29,8 +30,8 @@ from stores.cohorts import CohortMembers, Cohorts
 from stores.destinations import Destination, Destinations
 from stores.errors import MissingError, StoreError
 from stores.flink import Checkpoint, Checkpoints, Flink
-from stores.lake import TABLES, Lake, Totals
-from stores.leases import MAINTAIN, Lease, Leases, killed
+from stores.lake import OUTBOX, TABLES, Lake, Totals
+from stores.leases import MAINTAIN, REDELIVER, Lease, Leases, killed
 from stores.profiles import Key, Profiles
 from stores.projects import Projects
 from stores.statements import Statements
@@ -54,7 +55,7 @@ _OVERDUE: Final = timedelta(hours=1)
 _MIB: Final = 2**20
 
 
-_IN_DYNAMODB: Final = ("tables", "job", "alerts", "months", "maintain", "backfills", "destinations")
+_IN_DYNAMODB: Final = ("tables", "job", "alerts", "months", "maintain", "backfills", "destinations", "redeliver")
 _SECTIONS: Final = dict.fromkeys(_IN_DYNAMODB, "dynamodb") | {
     "stream": "kinesis",
     "lake": "lake",
@@ -110,6 +111,7 @@ def examined(settings: Settings, place: Place) -> Health:
         "maintain": partial(_maintain, settings),
         "backfills": partial(_backfills, settings),
         "destinations": partial(_destinations, settings),
+        "redeliver": partial(_redeliver, settings),
     }
     return Health(tuple(once(side_by_side(questions, _SECONDS, _unanswered))))
 
@@ -410,6 +412,30 @@ def destinations_step(found: Sequence[Destination]) -> Step:
     states = Counter(one.state for one in found)
     if refused := [one for one in found if one.state in {"auth_error", "throttled"}]:
         named = (f"{one.project_id} is {one.state} since {one.since[:16]}: {one.words}" for one in refused)
-        return Step("destinations", "warning", ", ".join(named), "amplitude-bridge destinations test PROJECT_ID")
+        fix = "; ".join(f"amplitude-bridge destinations test {one.project_id}" for one in refused)
+        return Step("destinations", "warning", ", ".join(named), fix)
     words = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
     return Step("destinations", "ok", words or "none is set")
+
+
+def _redeliver(settings: Settings) -> Step:
+    at, lake = tables(settings), Lake(settings.lake_address)
+    states = {one.project_id: (one.state, one.words) for one in Destinations(at).list()}
+    if not states:
+        return Step("redeliver", "not checked", "no destination is set")
+    found = by_project(waiting(lake), states) if lake.exists(OUTBOX) else []
+    return redeliver_step(found, *Leases(at, name=REDELIVER).current())
+
+
+def redeliver_step(found: Sequence[Waiting], held: Lease | None, now: datetime) -> Step:
+    """Whether what waits for Amplitude goes when it is due; `held` is redeliver's lease, `now` DynamoDB's."""
+    late = overdue(found, now)
+    if not late:
+        return Step("redeliver", "ok", f"{sum(one.events for one in found):,} events wait, and none is overdue")
+    named = (f"{one.project_id} (the first of {one.events:,} since {one.due:%Y-%m-%dT%H:%M})" for one in late)
+    words = f"events that wait are overdue: of project {', '.join(named)}"
+    if held is None or held.left(now) < timedelta() or killed(held):
+        fix = "does `redeliver --watch` run? start it: amplitude-bridge redeliver --watch"
+        return Step("redeliver", "failed", f"{words}; no process has redeliver's lease", fix)
+    fix = "look at the log of `redeliver --watch`, and at the export job's lag and checkpoints"
+    return Step("redeliver", "warning", f"{words}; {held.job_id} looks after them", fix)

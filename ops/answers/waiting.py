@@ -1,9 +1,9 @@
 """Which events wait for their next attempt: the rows of `outbox` that no later attempt has settled."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 import pyarrow as pa
@@ -16,6 +16,8 @@ from udfs.export.sender import Outcome
 KEY: Final = ("project_id", "event_id", "attempt")
 ERASED: Final = "erased"
 """The outcome of a row of `outbox` that `erase` has emptied: its event is never sent."""
+_OVERDUE: Final = timedelta(minutes=10)
+"""The alert `RedeliverGone` has the same limit."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,11 @@ def projects(waits: pa.Table) -> list[int]:
     """The projects for which events wait."""
     ids: list[int] = pc.unique(waits["project_id"]).to_pylist()
     return sorted(ids)
+
+
+def overdue(found: Iterable[Waiting], now: datetime) -> list[Waiting]:
+    """Those of whom an event should have been put on the stream again minutes ago."""
+    return [one for one in found if one.due and now - one.due > _OVERDUE]
 
 
 def _rows(waits: pa.Table, project_id: int) -> pa.Table:

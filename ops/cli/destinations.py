@@ -16,7 +16,7 @@ from rich.table import Table
 
 from ops.answers.destination import tested
 from ops.answers.refused import conditions, refused
-from ops.answers.waiting import by_project
+from ops.answers.waiting import by_project, overdue
 from ops.answers.waiting import waiting as waits
 from ops.cli.key_file import sealed_key
 from ops.cli.terminal import PROJECT_ID, Commands, Whole, as_json_option, cell, example, waiting
@@ -186,6 +186,9 @@ def waiting_events(config: Path, /, project_id: int | None, *, as_json: bool) ->
         values = (one.project_id, f"{one.events:,}", f"{one.since:%Y-%m-%d %H:%M:%S}", one.state, one.why, due)
         shown.add_row(*map(cell, values))
     Console().print(shown)
+    if late := overdue(found, datetime.now(UTC)):
+        named = ", ".join(str(one.project_id) for one in late)
+        click.echo(f"events of {named} are due for more than 10 minutes: does `redeliver --watch` run?")
 
 
 @destinations.command(

@@ -19,6 +19,7 @@ from ops.maintenance.redeliver import Metrics, Redeliverer, redeliverer, watch
 from settings import Settings, load
 from stores.destinations import Destination, Destinations
 from stores.lake import DELIVERIES, EXPORT_DEAD_LETTERS, OUTBOX, Lake
+from stores.leases import Leases
 from stores.stream import Stream
 from udfs.export.redelivery import redelivered
 
@@ -165,6 +166,37 @@ def test_waiting_says_how_many_since_when_why_and_when_next(config: Path, settin
     shown = typed(config, "destinations", "waiting", str(PAUSED)).output
     assert "paused" in shown
     assert str(SHOP) not in shown
+
+
+def of_doctor(config: Path) -> dict[str, str]:
+    """What it says of redeliver."""
+    away = "http://127.0.0.1:9"
+    said = json.loads(typed(config, "doctor", "--flink", away, "--watch", away, "--json").stdout)
+    (found,) = [one for one in said["findings"] if one["name"] == "redeliver"]
+    return found  # type: ignore[no-any-return]  of JSON
+
+
+def test_what_is_overdue_is_told_by_doctor_and_waiting_until_it_has_gone(config: Path, settings: Settings) -> None:
+    hint = "does `redeliver --watch` run?"
+    Leases(settings.tables_address).create()
+    commit(
+        settings,
+        row(SHOP, "late", due=NOW - timedelta(minutes=11)),
+        row(PAUSED, "b", due=NOW - timedelta(days=1)),
+    )
+    told = f"events of {SHOP} are due for more than 10 minutes: {hint}\n"
+    assert typed(config, "destinations", "waiting").output.endswith(told)
+    assert of_doctor(config) | {"words": ""} == {
+        "name": "redeliver",
+        "state": "failed",
+        "words": "",
+        "fix": f"{hint} start it: amplitude-bridge redeliver --watch",
+    }
+    with redeliverer(settings):
+        assert of_doctor(config)["state"] == "warning"
+    commit(settings, settled(SHOP, "late", 1))
+    assert hint not in typed(config, "destinations", "waiting").output
+    assert of_doctor(config)["words"] == "1 events wait, and none is overdue"
 
 
 Rows = list[tuple[str, dict[str, Any]]]

@@ -17,9 +17,11 @@ from ops.answers.doctor import (
     disk_step,
     files_step,
     maintain_step,
+    redeliver_step,
     watch_step,
 )
 from ops.answers.steps import State, Step, side_by_side
+from ops.answers.waiting import Waiting
 from stores.backfills import Run
 from stores.destinations import Destination
 from stores.errors import StoreError
@@ -189,7 +191,40 @@ def test_a_destination_that_amplitude_refuses_is_named() -> None:
     assert destinations_step([]) == Step("destinations", "ok", "none is set")
     assert destinations_step(well) == Step("destinations", "ok", "1 ok, 1 paused")
     refused = Destination(3, "eu", b"", "abcd", "auth_error", "2026-03-15T10:00:00.000+00:00", "Invalid API key")
-    assert destinations_step([*well, refused]).words == "3 is auth_error since 2026-03-15T10:00: Invalid API key"
+    found = destinations_step([*well, refused])
+    assert found.words == "3 is auth_error since 2026-03-15T10:00: Invalid API key"
+    assert found.fix == "amplitude-bridge destinations test 3"
+
+
+def wait(project_id: int, due: float | None, events: int = 7) -> Waiting:
+    """Events of a project, the first of them due so many seconds ago."""
+    since = NOW - timedelta(hours=1)
+    return Waiting(
+        project_id, events, since, "ok", "HTTP 403", None if due is None else NOW - timedelta(seconds=due)
+    )
+
+
+def test_what_waits_and_is_not_overdue_is_well_whoever_runs() -> None:
+    found = [wait(1, 600), wait(2, None), wait(3, -3_600, events=1_000)]
+    assert redeliver_step(found, None, NOW) == Step("redeliver", "ok", "1,014 events wait, and none is overdue")
+
+
+@each(
+    ("seen", "state", "words", "fix"),
+    [
+        (None, "failed", "no process has redeliver's lease", "does `redeliver --watch` run? "),
+        (61, "failed", "no process has redeliver's lease", "does `redeliver --watch` run? "),
+        (5, "warning", "host:17 looks after them", "look at the log of `redeliver --watch`"),
+    ],
+)
+def test_what_is_overdue_has_nobody_who_redelivers_or_one_that_is_behind(
+    seen: float | None, state: State, words: str, fix: str
+) -> None:
+    held = None if seen is None else Lease("host:17", "", 60, (NOW - timedelta(seconds=seen)).isoformat())
+    found = redeliver_step([wait(1, 601), wait(2, 5)], held, NOW)
+    late = "events that wait are overdue: of project 1 (the first of 7 since 2026-03-15T11:49)"
+    assert (found.state, found.words) == (state, f"{late}; {words}")
+    assert found.fix.startswith(fix)
 
 
 def test_whose_process_on_this_machine_is_gone_need_not_run_out_first() -> None:
