@@ -1,9 +1,10 @@
 """The command line, `amplitude-bridge`: its contents by section; each command is in the module of its name.
 
 Exit codes: 0 done, 1 the answer is a bad one, 2 something is not as it must be (one line on
-stderr says what), as when a project is not registered.
+stderr says what), as when a project is not registered, 130 Ctrl-C.
 """
 
+import sys
 from importlib import import_module
 from typing import Final
 
@@ -69,6 +70,12 @@ class _Imported(Commands):
             return super().resolve_command(ctx, args)
         except click.exceptions.NoSuchCommand as error:  # which knows of those that were imported
             raise click.exceptions.NoSuchCommand(error.command_name, possibilities=COMMANDS, ctx=ctx) from None
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:  # click would make it `Aborted!` with 1
+            sys.exit(130)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         width = max(map(len, COMMANDS))

@@ -103,6 +103,22 @@ def link(config: Path, /, project_id: int, notifly_project: str | None, at: date
     click.echo(f"Amplitude project {project_id} is linked to {name}: uploads from {iso(since)} on are taken")
 
 
+@projects.command("extend-link", epilog=example("projects extend-link 434735 --linked-at 2026-01-01T00:00Z"))
+@click.argument("project_id", type=PROJECT_ID)
+@click.option("--linked-at", metavar="TIME", type=as_past_moment, required=True, help="ISO 8601 with its zone.")
+@click.pass_obj
+def extend_link(config: Path, /, project_id: int, linked_at: datetime) -> None:
+    """Let the first link of PROJECT_ID begin earlier, where it was registered too late.
+
+    What was refused as before_link does not come back: put it on the stream with `backfill`.
+    """
+    first = _registry(config).extend(project_id, linked_at).links[0]
+    click.echo(
+        f"Amplitude project {project_id} is linked to {first.notifly_project}: "
+        f"uploads from {iso(first.linked_at)} on are taken"
+    )
+
+
 @projects.command("unlink", epilog=example("projects unlink 434735 --at 2026-03-01T12:00Z"))
 @click.argument("project_id", type=PROJECT_ID)
 @_at

@@ -4,6 +4,8 @@ One front door: the stream. What is put is noted in table `replays` as soon as K
 it is put once; what is still not taken becomes a dead letter once more, which waits in its place. A replay that is
 killed in between leaves at most one request's records without a note: they are put again, and the job removes
 copies. Of letters with the same bytes one is put, for all of them.
+
+What the registry has no owner for, as it is now, is not put: most of that would come back without its bytes.
 """
 
 from collections import defaultdict, deque
@@ -14,21 +16,28 @@ from hashlib import blake2b
 from typing import Final, NamedTuple
 
 from ops.answers import replayed
+from ops.answers.record import Everyone
 from ops.answers.replayed import State
 from ops.maintenance.pace import paced
 from ops.maintenance.whoami import whoami
 from settings import Settings
+from stores.cohorts import Cohorts
 from stores.lake import DEAD_LETTERS, Condition, Lake
+from stores.projects import Projects
+from stores.registry import Registry, registered
 from stores.replays import Asked, Replay, Replays, letter_key
 from stores.stream import PUT_RECORDS_MAX, Place, Stream
-from udfs.decode import decode
-from udfs.model import DECODED, Kind, Reason
+from udfs import clock
+from udfs.decode import decode, leaves
+from udfs.model import DECODED, Kind, Reason, Row
 
 _COLUMNS: Final = (
     *("shard", "sequence", "sub_index", "project_id", "reason"),
     *("arrival", "payload", "payload_sha256"),
 )
 _LONGEST_NAME: Final = 1_000  # as the counts by name have it
+_AT: Final = {name: at for at, name in enumerate(DECODED)}
+_OWNERLESS: Final = {Reason.UNKNOWN_PROJECT, Reason.UNKNOWN_COHORT, Reason.BEFORE_LINK, Reason.UNLINKED}
 
 
 class Letter(NamedTuple):
@@ -49,6 +58,23 @@ class Letter(NamedTuple):
         return f"{letter_key(*self[:5])} {self.digest}"
 
 
+class Refusal(NamedTuple):
+    """What a letter would come back as."""
+
+    reason: str
+    project_id: int | None
+    """None of a cohort that nobody has registered"""
+
+
+@dataclass
+class Refused:
+    """Letters that would come back as the same."""
+
+    letters: int = 0
+    uploaded_from: datetime | None = None
+    """the earliest upload, naive UTC; None where no letter says one"""
+
+
 @dataclass
 class Tally:
     """What a replay comes to."""
@@ -61,6 +87,8 @@ class Tally:
     """letters whose payload is cut or not kept"""
     unregistered: int = 0
     """letters whose owner the registry did not know"""
+    refused: defaultdict[Refusal, Refused] = field(default_factory=lambda: defaultdict(Refused))
+    """letters that would not be taken, because the registry has no owner for them as it is now"""
     twins: defaultdict[str, list[Letter]] = field(default_factory=lambda: defaultdict(list))
     """by digest: the letters whose payload another one has already"""
 
@@ -71,9 +99,14 @@ _UNREGISTERED: Final = {reason.value for reason in Reason if reason.kind is Kind
 class Letters:
     """Dead letters that meet all conditions and are in a state."""
 
-    def __init__(self, settings: Settings, conditions: Sequence[Condition], state: State) -> None:
+    def __init__(
+        self, settings: Settings, conditions: Sequence[Condition], state: State, *, anyway: bool = False
+    ) -> None:
+        """Read who has an owner; `anyway`, those are among them too that have none. Raises StoreError."""
         self.lake, self.where, self.state = Lake(settings.lake_address), conditions, state
-        self._replayed = set(Replays(settings.tables_address).letters(*replayed.window(conditions)))
+        tables = settings.tables_address
+        self._replayed = set(Replays(tables).letters(*replayed.window(conditions)))
+        self._owners = Owners(Everyone() if anyway else registered(Projects(tables), Cohorts(tables)))
 
     def tally(self) -> Tally:
         """Look at all of them once. Raises StoreError."""
@@ -85,6 +118,8 @@ class Letters:
                 found.unkept += 1
             elif one.digest in seen:
                 found.twins[one.digest].append(one)
+            elif refusal := self._owners.refusal(payload):
+                self._owners.add(found.refused[refusal], payload)
             else:
                 seen.add(one.digest)
                 found.unregistered += one.reason in _UNREGISTERED
@@ -95,10 +130,11 @@ class Letters:
         """One of each payload with its bytes; `twins` are the digests of those that several have."""
         seen = set()
         for one, payload in self._all():
-            if payload is not None and self._wanted(one) and one.digest not in seen:
-                if one.digest in twins:
-                    seen.add(one.digest)
-                yield one, payload
+            if payload is None or not self._wanted(one) or one.digest in seen or self._owners.refusal(payload):
+                continue
+            if one.digest in twins:
+                seen.add(one.digest)
+            yield one, payload
 
     def _wanted(self, one: Letter) -> bool:
         return self.state == "all" or (one.letter in self._replayed) == (self.state == "replayed")
@@ -110,6 +146,31 @@ class Letters:
                 whole = payload if payload and cut is None else None
                 digest = blake2b(whole or b"", digest_size=16).hexdigest()
                 yield Letter._make((*head, digest)), whole
+
+
+class Owners:
+    """Whether records that are put now have an owner, by the job's own rule; each arrives anew."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry, self._now = registry, datetime.now(UTC).replace(tzinfo=None)
+
+    def refusal(self, payload: bytes) -> Refusal | None:
+        """What a record comes back as that no project takes; None where one takes it, or it fails otherwise."""
+        refusals = [_refusal(row) for _, row in leaves(payload, self._now, self._registry)]
+        return refusals[0] if refusals and all(refusals) else None
+
+    def add(self, refused: Refused, payload: bytes) -> None:
+        """Count a record, with its upload."""
+        refused.letters += 1
+        for _, row in leaves(payload, self._now, Everyone()):
+            uploaded = row[_AT["server_upload_time"]]
+            if uploaded is not None and not clock.implausible(uploaded, self._now):
+                refused.uploaded_from = min(refused.uploaded_from or uploaded, uploaded)
+
+
+def _refusal(row: Row) -> Refusal | None:
+    reason = row[_AT["reason"]]
+    return Refusal(reason, row[_AT["project_id"]]) if reason in _OWNERLESS else None
 
 
 def put(settings: Settings, letters: Letters, tally: Tally, rate: int, asked: str = "") -> Iterator[int]:
@@ -149,10 +210,9 @@ def _notes(place: Place, letter: Letter, name: str | None, twins: Mapping[str, l
 
 def _namer() -> Callable[[bytes, datetime], str | None]:
     """A function of payload and arrival: by which name the job has counted it, if by any."""
-    at = list(DECODED).index("name")
 
     def name_of(payload: bytes, arrival: datetime) -> str | None:
-        name: str | None = decode(payload, arrival.replace(tzinfo=None), {}, part=True)[at]
+        name: str | None = decode(payload, arrival.replace(tzinfo=None), {}, part=True)[_AT["name"]]
         return name and name[:_LONGEST_NAME]
 
     return name_of

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from jobs.sinks import COLUMNS
 from ops.cli.main import commands
 from settings import load
+from stores.cohorts import Cohorts
 from stores.lake import DEAD_LETTERS, EVENT_COUNTS, EVENT_STORE, Lake
 from stores.project import Project
 from stores.projects import Projects
@@ -115,7 +116,7 @@ def opened(tmp_path: Path, dynamodb_endpoint: str, kinesis_endpoint: str) -> Ite
     made.stream.create(2)
     for name, columns in COLUMNS.items():
         made.lake.create(name, columns, [])
-    for table in (Projects, UsageTable):
+    for table in (Projects, Cohorts, UsageTable):
         table(made.settings.tables_address).create()
     yield made
     made.lake.catalog.close()

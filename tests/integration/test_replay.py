@@ -6,12 +6,14 @@ A stream and tables as they are; the job's part is played by its own rule, calle
 import json
 import re
 from datetime import UTC, datetime
+from random import Random
 from typing import Any
 
 import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 
+from lab.sample.events import cohort_message
 from ops.cli.main import commands
 from stores.errors import StoreError
 from stores.lake import DEAD_LETTERS, EVENT_STORE
@@ -69,7 +71,7 @@ def test_what_fails_again_waits_once(bridge: Bridge) -> None:
     bridge.put(*events(2))
     bridge.judge()
     for times in (1, 2, 3):
-        assert bridge.replay("--project", str(PROJECT))[0] == "put on the stream again: 2"
+        assert bridge.replay("--project", str(PROJECT), "--anyway")[0] == "put on the stream again: 2"
         bridge.judge()
         assert bridge.stats() == {"unknown_project": 2}
         assert bridge.stats("--state", "replayed") == {"unknown_project": 2 * times}
@@ -83,6 +85,7 @@ def test_what_fails_again_waits_once(bridge: Bridge) -> None:
 def test_show_says_what_became_of_a_replay(bridge: Bridge) -> None:
     (payload,) = events(1)
     bridge.put(payload)
+    Projects(bridge.settings.tables_address).add(OWNER)
     bridge.judge()
     (waiting,) = bridge.letters()
     bridge.replay("--reason", "unknown_project")
@@ -102,6 +105,7 @@ def test_a_replay_that_dies_before_its_note_loses_and_doubles_nothing(
 ) -> None:
     bridge.put(*events(3))
     bridge.judge()
+    Projects(bridge.settings.tables_address).add(OWNER)
     with monkeypatch.context() as patch:
         patch.setattr(Replays, "add", _dies)
         done = CliRunner().invoke(
@@ -125,6 +129,7 @@ def _dies(*_: object) -> None:
 def test_a_replay_asked_for_again_is_a_copy(bridge: Bridge) -> None:
     bridge.put(*events(1))
     bridge.judge()
+    Projects(bridge.settings.tables_address).add(OWNER)
     bridge.replay("--project", str(PROJECT))
     bridge.judge(OWNER)
     assert bridge.replay("--project", str(PROJECT), "--state", "replayed") == ["put on the stream again: 1"]
@@ -141,6 +146,7 @@ def test_parts_are_told_apart_and_the_same_bytes_are_put_once(bridge: Bridge) ->
     foreign = encode(event(app=7, uuid="v"))
     bridge.put(b"\n".join((one, two, foreign)), three, three)
     bridge.judge()
+    Projects(bridge.settings.tables_address).add(OWNER)
     assert bridge.stats() == {"unknown_project": 5}
     assert bridge.replay("--project", str(PROJECT)) == [
         "put on the stream again: 3",
@@ -151,6 +157,78 @@ def test_parts_are_told_apart_and_the_same_bytes_are_put_once(bridge: Bridge) ->
     assert (left["project_id"], left["sub_index"], left["state"]) == (7, 2, "waiting")
     assert bridge.lake.rows(EVENT_STORE, ("identity",)).num_rows == 3
     assert len(bridge.letters("--state", "replayed")) == 4
+
+
+def test_what_no_project_would_take_is_left_out_and_said_until_it_has_an_owner(bridge: Bridge) -> None:
+    uploads = ("2024-05-02 00:00:00.000000", "2024-05-01 10:30:00.250000", "2024-06-01 00:00:00.000000")
+    early = [encode(event(uuid=f"u{n}", server_upload_time=at)) for n, at in enumerate(uploads)]
+    bridge.put(*early, early[0])
+    bridge.judge()
+    asked = ("--reason", "unknown_project")
+    whose = f"4 of project {PROJECT}, uploaded from 2024-05-01T10:30:00Z on"
+    assert left(bridge, *asked, "--dry-run") == [
+        "to be put on the stream again: 0",
+        f"left out, would come back as unknown_project: {whose}: "
+        f"projects add {PROJECT} NOTIFLY_PROJECT --linked-at 2024-05-01T10:30:00Z",
+    ]
+
+    registry = Projects(bridge.settings.tables_address)
+    registry.add(linked(PROJECT, "acme-shop", datetime.fromisoformat("2024-06-01")))
+    since = f"3 of project {PROJECT}, uploaded from 2024-05-01T10:30:00Z on"
+    remedy = f"projects extend-link {PROJECT} --linked-at 2024-05-01T10:30:00Z"
+    before_link = f"left out, would come back as before_link: {since}: {remedy}"
+    assert left(bridge, *asked, "--dry-run") == ["to be put on the stream again: 1", before_link]
+    assert left(bridge, *asked) == ["put on the stream again: 1", before_link]
+    assert bridge.stats() == {"unknown_project": 3}
+    told = json.loads("\n".join(left(bridge, *asked, "--dry-run", "--json")))
+    assert (told["records"], told["settled"], told["not_taken"]) == (
+        0,
+        1,
+        [
+            {
+                "reason": "before_link",
+                "project_id": PROJECT,
+                "letters": 3,
+                "uploaded_from": "2024-05-01T10:30:00Z",
+            }
+        ],
+    )
+
+    assert bridge.says(*remedy.split()) == (
+        f"Amplitude project {PROJECT} is linked to acme-shop: uploads from 2024-05-01T10:30:00Z on are taken\n"
+    )
+    assert bridge.replay(*asked) == [
+        "put on the stream again: 2",
+        "left out, replayed before (--state all takes them too): 1",
+        "put as one with another of the same bytes: 1",
+    ]
+    bridge.judge(registry.get(PROJECT))
+    assert bridge.stats() == {}
+    assert bridge.lake.rows(EVENT_STORE, ("identity",)).num_rows == 3
+
+
+def test_what_was_uploaded_in_a_gap_or_is_of_an_unknown_cohort_is_left_out(bridge: Bridge) -> None:
+    message = cohort_message(Random(3), "late01", datetime.now(UTC), 2)
+    bridge.put(encode(event(server_upload_time="2024-05-02 00:00:00.000000")), encode(message))
+    bridge.judge()
+    registry = Projects(bridge.settings.tables_address)
+    registry.add(linked(PROJECT, "acme-shop", datetime.fromisoformat("2024-04-01")))
+    registry.unlink(PROJECT, datetime.fromisoformat("2024-05-01"))
+    assert sorted(left(bridge, "--kind", "quarantined")) == [
+        "left out, would come back as unknown_cohort: 1; its detail in dead-letters list has the cohort's id: "
+        "cohorts add registers it",
+        f"left out, would come back as unlinked: 1 of project {PROJECT}, uploaded from 2024-05-02T00:00:00Z on: "
+        f"projects show {PROJECT} has the times in which it was linked",
+        "put on the stream again: 0",
+    ]
+
+
+def left(bridge: Bridge, *options: str) -> list[str]:
+    """What a replay says that leaves letters out, for the registry has no owner for them."""
+    words = ["dead-letters", "--config", str(bridge.config), "replay", *options]
+    done = CliRunner().invoke(commands, words)
+    assert done.exit_code == 1, done.output
+    return done.stdout.splitlines()
 
 
 def test_what_is_not_kept_is_left_out_and_goes_on_waiting(bridge: Bridge) -> None:
@@ -186,6 +264,7 @@ def test_replays_are_read_by_the_arrival_of_their_letters(bridge: Bridge) -> Non
 def test_replays_say_who_asked_for_what_and_what_came_of_it(bridge: Bridge) -> None:
     bridge.put(*events(5), b"{}")
     bridge.judge()
+    Projects(bridge.settings.tables_address).add(OWNER)
     assert bridge.says("dead-letters", "replays") == "no dead letter was replayed\n"
     bridge.replay("--reason", "unknown_project")
     bridge.replay("--reason", "foreign")

@@ -89,6 +89,17 @@ def test_a_command_that_is_nearly_one_is_suggested() -> None:
     )
 
 
+@each("words", ["backfill 434735 export.zip", "projects list"])
+def test_ctrl_c_ends_a_command_with_130(words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    name = next(name for name in LEAVES if words.startswith(f"{name} ") or words == name)
+    monkeypatch.setattr(LEAVES[name], "callback", interrupted)
+    done = CliRunner().invoke(commands, words.split())
+    assert (done.exit_code, done.output) == (130, "")
+
+
 def test_a_watch_takes_no_table() -> None:
     done = CliRunner().invoke(commands, ["maintain", "--watch", "--table", "events"])
     assert done.exit_code == 2
