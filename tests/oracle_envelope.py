@@ -13,7 +13,7 @@ from hashlib import md5
 from io import BytesIO
 from typing import TypeAlias
 
-from tests.oracle_pieces import BETWEEN, BLANKS, BOM, COMPRESSED, LINE_END, Fault, Text, plain
+from tests.oracle_pieces import BETWEEN, BLANKS, BOM, COMPRESSED, ENCODED, LINE_END, Fault, Text, plain
 
 MIB = 2**20
 LARGEST_RECORD = 10 * MIB
@@ -41,12 +41,12 @@ def _held(data: bytes, level: int) -> tuple[list[bytes], list[Fault]]:
     """Whatever stands in a row in the bytes; what is in one of these is a level deeper."""
     singles: list[bytes] = []
     faults: list[Fault] = []
-    text, at = Text(data, _is_packed), 0
+    text, at = Text(data, _is_packed, getattr(data, "seams", ())), 0
     while (at := BETWEEN.match(text.data, at).end()) < len(data):
         opener = _opener(data[at:])
         if opener:
             contents, wrong, behind = opener(data[at:])
-            at = len(data) - behind
+            at = text.behind_envelope(len(data) - behind) if behind else len(data)
             faults += [Fault("envelope_too_deep")] * (level == LEVELS)
             for content in contents if level < LEVELS else []:
                 more, worse = _held(content, level + 1)
@@ -112,8 +112,21 @@ def _inflated(data: bytes) -> Opened:
 def _with(texts: list[bytes], out: bytes) -> list[bytes]:
     """One more member: of its own if it is an envelope, or a text behind one; else the rest of the last text."""
     words = texts[-1].strip() and not re.search(rb"[{\[]", texts[-1])
-    alone = _begins(out) or ((words or _begins(texts[-1])) and _is_json(out))
-    return [*texts, out] if alone else [*texts[:-1], texts[-1] + out]
+    encoded = ENCODED.match(texts[-1]) and out.startswith(b'{"')
+    field = texts[-1] and out.startswith((b"data:", b"event:", b"id:", b"retry:"))
+    if _begins(out) or ((words or _begins(texts[-1])) and _is_json(out)) or encoded or field:
+        return [*texts, out]
+    return [*texts[:-1], Joined(texts[-1], out)]
+
+
+class Joined(bytes):
+    """Two texts that are one, with the places at which a value begins in the next."""
+
+    def __new__(cls, before: bytes, more: bytes) -> "Joined":
+        found = super().__new__(cls, before + more)
+        seams = getattr(before, "seams", ())
+        found.seams = (*seams, len(before)) if before and _is_json(more) else seams
+        return found
 
 
 def _begins(data: bytes) -> bool:

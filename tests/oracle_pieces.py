@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -33,7 +33,10 @@ LINE_END = "(?:[\n\r\x0b\x0c\x1e]|\xe2\x80[\xa8\xa9]|\xc2\x85)"
 NEXT_LINE = re.compile(
     LINE_END + "([ \t]*+)(?:[ \t,;|\0]|" + BLANK + ")*+([{[]|\x1f\x8b\x08|PK\x03\x04|\xf3\x89\x9a\xc2)"
 )
-SSE_REST = re.compile(rb"\A(?:event|id|retry)?:.*", re.DOTALL)
+SSE_REST = re.compile(
+    rb"\A(?:event|id|retry)?:"
+    rb"(?:[\t -~]|[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3})*\Z"
+)
 DECODER = json.JSONDecoder(parse_int=float, parse_float=float)
 Piece: TypeAlias = tuple[int, int, bool]
 
@@ -65,8 +68,8 @@ class Text:
     reading of it began.
     """
 
-    def __init__(self, data: bytes, is_packed: Callable[[bytes], bool]) -> None:
-        self.came, self.data, self.is_packed = data, plain(data), is_packed
+    def __init__(self, data: bytes, is_packed: Callable[[bytes], bool], seams: Sequence[int] = ()) -> None:
+        self.came, self.data, self.is_packed, self.seams = data, plain(data), is_packed, seams
         self.text = self.data.decode("latin-1")
         self.line_end = self.open = self.deep = 0
         self.uneven = self.too_deep = self.broken = False
@@ -75,6 +78,15 @@ class Text:
         if self.too_deep:
             return [Fault("too_deep")]
         return [Fault("invalid_json")] if (self.uneven or self.open) and not self.broken else []
+
+    def behind_envelope(self, at: int) -> int:
+        """What stands in its line is no field of server-sent events, but data; gives where that begins."""
+        if self.data[at : at + 1] != self.came[at : at + 1]:
+            line = re.compile(b"[^\n\r]*").match(self.came, at)
+            self.data = self.data[:at] + line[0] + self.data[line.end() :]
+            self.text, self.line_end = self.data.decode("latin-1"), at
+        field = re.compile(b"data:").match(self.came, BETWEEN.match(self.data, at).end())
+        return field.end() if field else at
 
     def pieces(self, at: int) -> tuple[list[Piece], int]:
         """Those from here on: begin, end, and whether it is a value; up to what is packed."""
@@ -115,7 +127,8 @@ class Text:
             before = text[self.line_end : at]
             inset = len(before) - len(before.rstrip(" \t["))
             following = (line.start() for line in NEXT_LINE.finditer(text, at) if len(line[1]) <= inset)
-            self.line_end = next(following, len(text))
+            seams = (seam for seam in self.seams if seam > at)
+            self.line_end = min(next(following, len(text)), next(seams, len(text)))
         if end := _end_of_value(text, at, in_array=self.open > 0):
             return end, True
         end = _end_of_broken(text, at, self.line_end) if text[at] == "{" else self.line_end

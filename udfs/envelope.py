@@ -6,9 +6,10 @@ can be read comes out as a part; what cannot is one more part for each reason, a
 tail never takes the good heads with it.
 """
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
 from enum import StrEnum
+from itertools import accumulate
 from typing import Final, NamedTuple, TypeAlias
 
 from udfs import inflate, kpl, tar, unread, values
@@ -58,6 +59,7 @@ class Part(NamedTuple):
 _SMALL: Final = 2**20  # what any envelope may hold, however well it is compressed
 _TRIES: Final = 1_000  # how often a record is read on behind what is damaged
 _AGAIN: Final = 4  # times its size may be read again, for what was taken for a part of something damaged
+_UNCOVERED: Final = 64  # lines; behind the last of them no more fields are passed over
 _OPENED: Final = 16  # steps that opening a member, a file or a record of an aggregate takes
 _FEW: Final = Limits(steps=1_000)
 
@@ -144,9 +146,11 @@ class _Opening:
 class _Row:
     """Envelopes and texts one behind the other in the same bytes: only what is in one is a level deeper."""
 
-    def __init__(self, payload: bytes, opening: _Opening, level: int) -> None:
-        self.payload, self.opening, self.level = payload, opening, level
+    def __init__(self, payload: bytes, opening: _Opening, level: int, seams: Sequence[int] = ()) -> None:
+        """Seams are where one text joins another, and a value begins."""
+        self.payload, self.opening, self.level, self.seams = payload, opening, level, seams
         self.plain = values.plain(payload)
+        self.uncovered = 0
         self.descriptors = inflate.Descriptors(payload)
         self.again = _AGAIN * len(payload)
 
@@ -154,12 +158,18 @@ class _Row:
         """Whatever the bytes hold; on a fault what was read until then, and the fault is noted."""
         opening = self.opening
         text = values.Text(
-            self.plain, lambda *places: _is_packed(self.payload, *places), opening.step, opening.patience
+            self.plain,
+            lambda *places: _is_packed(self.payload, *places),
+            opening.step,
+            opening.patience,
+            self.seams,
         )
         form, text.at = _begins(self.payload, self.plain)
         while text.at < len(self.payload):
             if form:
                 text.at = yield from self._packed(form, text.at)
+                if self.plain is not text.payload:
+                    text.become(self.plain)
             for begin, end, _, pieces, broken in text.spans():
                 opening.count(pieces)
                 yield Part(self.plain[begin:end], broken)
@@ -185,10 +195,16 @@ class _Row:
                 return (yield from self._files(tar.files(self.payload, at, self.opening.left()), at))
         return (yield from self._compressed(at))
 
-    def _inside(self, data: bytes) -> Iterator[Part]:
+    def _inside(self, data: bytes, seams: Sequence[int] = ()) -> Iterator[Part]:
         """What an envelope holds; nothing of one too deep, which is inflated only to find its end."""
         if self.level < self.opening.limits.levels:
-            yield from _Row(data, self.opening, self.level + 1).parts()
+            yield from _Row(data, self.opening, self.level + 1, seams).parts()
+
+    def _texts(self, texts: Sequence[bytes]) -> Iterator[Part]:
+        """What texts in a row hold. A value may go on in the next; what is broken ends where one begins."""
+        places = accumulate(map(len, texts))
+        seams = [place for place, text in zip(places, texts[1:], strict=False) if _is_json(text, 0)]
+        yield from self._inside(b"".join(texts), seams)
 
     def _compressed(self, at: int) -> "_Parts":
         """What the members of a gzip or the like hold: texts in a row are one, for a record may go on."""
@@ -201,17 +217,21 @@ class _Row:
                 for data in self.opening.taken(content):
                     plain = values.plain(data)
                     form = _begins(data, plain).form
-                    # an envelope, or a text behind one, or behind words of which no value can go on
-                    if joined and (form or ((before or words) and _is_json(plain, 0))):
+                    # an envelope, a field of server-sent events, JSON behind another encoding, or a text behind
+                    # an envelope, or behind words of which no value can go on
+                    own = (
+                        form or data.startswith(_FIELD) or (data[:2] == b'{"' and joined and encoding(joined[-1]))
+                    )
+                    if joined and (own or ((before or words) and _is_json(plain, 0))):
                         texts, joined = joined, []
-                        yield from self._inside(b"".join(texts))
+                        yield from self._texts(texts)
                     before = before if joined else form
                     words = (words if joined else plain.strip() != b"") and not (b"{" in plain or b"[" in plain)
                     joined.append(data)
         except _FullError:
-            yield from self._inside(b"".join(joined))
+            yield from self._texts(joined)
             raise
-        yield from self._inside(b"".join(joined))
+        yield from self._texts(joined)
         return self._behind(content, at)
 
     def _files(self, archive: Iterator[inflate.Content], at: int) -> "_Parts":
@@ -240,10 +260,13 @@ class _Row:
         """Where the next thing is behind what is compressed from `begin` on; the end, if none is found."""
         if content.fault:
             return self._behind_damage(content, begin)
+        self._uncover(content.end)
         form, at = _begins(self.payload, self.plain, content.end)
         other = unread.named(self.payload, at)
         if form or _is_json(self.plain, at) or (values.line_ends(self.plain, content.end, at) and not other):
             return at
+        if self.payload.startswith(_FIELD[0], at) and _is_json(self.plain, at + len(_FIELD[0])):
+            return at + len(_FIELD[0])
         goes_on = inflate.goes_on(self.payload, at) if self.opening.may_try() else len(self.payload)
         flaw = f"{content.name} has {goes_on - at:,} bytes behind its end, at byte {at:,}"
         if other:
@@ -251,6 +274,14 @@ class _Row:
         else:
             self.opening.note(Rejection(content.invalid, flaw))
         return goes_on
+
+    def _uncover(self, at: int) -> None:
+        """Behind an envelope the rest of its line is no field of server-sent events, whatever it holds."""
+        if self.plain is self.payload or self.plain[at : at + 1] == self.payload[at : at + 1]:
+            return
+        self.uncovered += 1
+        end = values.line_end(self.payload, at) if self.uncovered <= _UNCOVERED else len(self.payload)
+        self.plain = self.plain[:at] + self.payload[at:end] + self.plain[end:]
 
     def _behind_damage(self, content: inflate.Content, begin: int) -> int:
         """The same behind a fault; a gzip may begin in what was read as the rest of one that is cut."""
@@ -274,6 +305,7 @@ class _Begun(NamedTuple):
     at: int
 
 
+_FIELD: Final = (b"data:", b"event:", b"id:", b"retry:")
 _NESTED: Final = 8  # one in the other: some more than are opened, to be named
 _OWN_BLANKS: Final = 3  # bytes like blanks that bare deflate begins with itself: it may be any byte
 _MANY_BLANKS: Final = 16

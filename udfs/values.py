@@ -7,7 +7,8 @@ to the next segment. So what is bad takes no good one with it, and no byte is pa
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from bisect import bisect
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
@@ -30,7 +31,12 @@ _BEHIND: Final = b" \t\r\n,;|\x1e\0"
 _AFTER_BRACKETS: Final = b'"{}[] \t\r\n,'
 _BRACKETS: Final = {ord("["): 1, ord("]"): -1}
 _DATA: Final = {line + b"data:": line + b"     " for line in (b"\n", b"\r", BOM)}
-_FIELD: Final = rb"(?:event|id|retry)?+:[^\n\r]*+"
+# all of its line is text: bytes of an envelope may look like the beginning of a field
+_FIELD: Final = (
+    rb"(?:event|id|retry)?+:"
+    rb"(?:[\t -~]++|[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3})*+(?=[\n\r]|\Z)"
+)
+_FIELD_END: Final = re.compile(rb"[\n\r]")
 _FIELDS: Final = re.compile(rb"(?:\n|\r|%b)%b(?:[\n\r]++%b)*+" % (BOM, _FIELD, _FIELD))
 _MOST_FIELDS: Final = 300_000  # rows of them, and one more for each 128 bytes: more than the events that are taken
 _OBJECT: Final = re.compile(rb'\{[ \t\n\r]*+["}]')
@@ -105,6 +111,12 @@ def line_ends(payload: bytes, begin: int, end: int) -> bool:
     return _LINE_END.search(payload, begin, end) is not None
 
 
+def line_end(payload: bytes, at: int) -> int:
+    """Where the line ends that this place is in."""
+    found = _FIELD_END.search(payload, at)
+    return found.start() if found else len(payload)
+
+
 class Text:
     """A text while it is read: every object, every value of its arrays, and what stands between and is neither.
 
@@ -112,19 +124,23 @@ class Text:
     at its second place, or among the blanks from the first place on: then the reading pauses at the first, and
     goes on from where `at` is put. `payload` is what `plain` gives; `step` counts brackets. Beyond the `patience`
     broken values in a row are one span, and whole ones are sought where a line begins, or an object with the same
-    first key.
+    first key. What is broken also ends at each of the `seams`.
     """
 
     def __init__(
-        self, payload: bytes, packed: Callable[[int, int], bool], step: Callable[[], None], patience: Patience
+        self,
+        payload: bytes,
+        packed: Callable[[int, int], bool],
+        step: Callable[[], None],
+        patience: Patience,
+        seams: Sequence[int] = (),
     ) -> None:
-        self.payload, self.packed, self.step, self.patience = payload, packed, step, patience
+        self.payload, self.packed, self.step, self.patience, self.seams = payload, packed, step, patience, seams
         self.at = 0
         self._arrays = self._lowest = self._levels = 0  # arrays open, the fewest ever, those to be held deep
         self._readable, self._deep = True, False
         self._begin = self._end = 0  # the segment at hand
-        # no segment begins behind this place, whatever number of lines there are
-        self._last = max(payload.rfind(mark) + len(mark) for mark in _BEGINS)
+        self._last = _last(payload)
         self._spelled, self._ahead = "", _FAR
         # each is one piece, whatever in it looks like ends of lines
         self._encoded, self._compressed = encoding(payload) is not None, unread.named(payload) is not None
@@ -153,6 +169,12 @@ class Text:
                 else:
                     yield from self._joined(span)
             before, self.at = self.at, skip(self.payload, self.at)
+
+    def become(self, payload: bytes) -> None:
+        """Go on in other bytes of the same length, which are the same up to `at`."""
+        self.payload = payload
+        self._last = _last(payload)
+        self._spelled, self._end = "", self.at
 
     def fault(self) -> Rejection | None:
         """What is wrong with the brackets of all that was read; what stands between them is found for all that."""
@@ -287,11 +309,17 @@ class Text:
         """Begin a segment: it ends before the next line that begins a value, set in no further than this one."""
         before = self.payload[self._end : at]
         indent = len(before) - len(before.rstrip(b" \t["))
-        self._end = len(self.payload)
-        for line in _SEGMENT.finditer(self.payload, at, self._last):
+        seam = bisect(self.seams, at)
+        self._end = self.seams[seam] if seam < len(self.seams) else len(self.payload)
+        for line in _SEGMENT.finditer(self.payload, at, min(self._last, self._end)):
             if len(line["indent"]) <= indent:
                 self._end = line.start()
                 return
+
+
+def _last(payload: bytes) -> int:
+    """Where the last mark ends that a segment may begin with: no segment is sought behind it."""
+    return max(payload.rfind(mark) + len(mark) for mark in _BEGINS)
 
 
 def _is_one(line: bytes) -> bool:

@@ -54,6 +54,8 @@ class Summary:
     """what envelope the file is"""
     note: str | None = None
     """in which way the file as one record would fare otherwise"""
+    by_connector: bool = False
+    """whether the Kinesis connector opens it, before the job sees it"""
     outcomes: Counter[str] = field(default_factory=Counter)
     first: dict[str, int] = field(default_factory=dict)
     names: Counter[str] = field(default_factory=Counter)

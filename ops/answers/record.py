@@ -38,7 +38,9 @@ def summarise(
         handed = inside.records[: inside.handed_over]
         parts = [note(inside), *filter(None, dict.fromkeys(_as_one_record(one.data) for one in handed))]
         summary = _counted(
-            Summary(Form.KPL, " ".join(parts)), (row for one in handed for row in rows(one.data)), tell
+            Summary(Form.KPL, " ".join(parts), by_connector=True),
+            (row for one in handed for row in rows(one.data)),
+            tell,
         )
         summary.drop(len(inside.dropped))
         return summary

@@ -23,7 +23,6 @@ from stores.projects import Projects
 from stores.registry import registered
 from stores.rules import Rules
 from udfs import rules as applied
-from udfs.envelope import Form
 from udfs.model import EVENT_PREFIX, Kind, Repair
 
 _SHOWN: Final = 10  # of each on a terminal
@@ -127,12 +126,10 @@ def _print(summary: Summary, size: int) -> None:
     if summary.form is None:
         _print_one(summary)
         return
-    click.echo(
-        f"{summary.form}, {size:,} bytes: {_records(summary.records)}, {_NUMBERED[summary.form == Form.KPL]}"
-    )
+    click.echo(f"{summary.form}, {size:,} bytes: {_records(summary.records)}, {_NUMBERED[summary.by_connector]}")
     if summary.records:
         lost = f"Not taken: {summary.lost:,} of {summary.records:,}."
-        click.echo(click.style(lost if summary.lost else _TAKEN[summary.form == Form.KPL], bold=True))
+        click.echo(click.style(lost if summary.lost else _TAKEN[summary.by_connector], bold=True))
     if summary.note:
         click.echo(summary.note)
     if not summary.records:

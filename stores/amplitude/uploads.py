@@ -50,4 +50,5 @@ class Uploads:
             )
         except urllib3.exceptions.HTTPError:
             return Response(None)
-        return Response(answer.status, answer.data)
+        # Amplitude repeats a key that it refuses: its words go to tables and logs
+        return Response(answer.status, answer.data.replace(api_key.encode(), f"…{api_key[-4:]}".encode()))

@@ -71,6 +71,14 @@ def test_a_destination_is_set_tested_refused_and_well_again(config: Path, amplit
     assert states(config) == [("ok", "")]
 
 
+def test_a_key_that_amplitude_repeats_is_shown_to_nobody(config: Path) -> None:
+    wrong = "wrong" + "0" * 27
+    typed(config, "set", str(SHOP), "--api-key-file", "-", given=wrong)
+    shown = typed(config, "test", str(SHOP)).output + str(states(config))
+    assert "Invalid API key: …0000" in shown
+    assert wrong not in shown
+
+
 def test_a_paused_destination_stays_paused_whatever_a_test_says(config: Path) -> None:
     typed(config, "set", str(SHOP), "--api-key-file", "-", given=KEY)
     typed(config, "pause", str(SHOP), "--why", "they migrate")

@@ -45,3 +45,13 @@ def test_what_the_connector_drops_of_an_aggregate_is_said() -> None:
         3,
         {"accepted": 1, "dropped": 2},
     )  # fmt: skip
+
+
+def test_an_aggregate_that_reaches_the_job_whole_is_opened_by_the_job() -> None:
+    whole = aggregate_of(["k0"], [(0, None, A)])
+    for payload, records in ((whole + b"\n", 1), (whole + whole, 2)):
+        found = CliRunner().invoke(explain_record, ["-"], input=payload).stdout.splitlines()[0]
+        plural = "s" * (records > 1)
+        assert (
+            found == f"kpl, {len(payload):,} bytes: {records} record{plural}, numbered from 0 as in `sub_index`."
+        )

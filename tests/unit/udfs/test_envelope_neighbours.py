@@ -5,10 +5,12 @@ import io
 import json
 import zipfile
 import zlib
+from collections.abc import Callable
 
 import pytest
 
 from tests.cases import each
+from tests.kpl import aggregate_of
 from tests.leaves import opened
 from udfs import envelope, values
 from udfs.envelope import Limits
@@ -142,6 +144,57 @@ def test_values_that_go_on_behind_lines_like_beginnings_are_whole_however_many()
 @each("separator", [b"\r", b"\n", "\u2028".encode(), "\u0085".encode(), b"\x1e", b"\x0c"])
 def test_a_cut_value_takes_none_behind_the_next_separator_with_it(separator: bytes) -> None:
     assert opened(separator.join((A, B[:-1], C, A))) == ([A, B[:-1], C, A], [])
+
+
+CUT = b'{"u":"v","x":{"y'
+PRETTY = b'{\n  "a": 1,\n  "p": 2\n}\n'
+TOGETHER = {
+    "a cut one and another": ([CUT, B], [CUT, B]),
+    "a cut one between": ([A, CUT, B, C], [A, CUT, B, C]),
+    "a cut one and one of several lines": ([CUT, PRETTY], [CUT, PRETTY.strip()]),
+    "one of several lines, cut": ([PRETTY[:10] + b",\n", A], [PRETTY[:10], A]),
+    "a string and an object": ([b'"{}"', A], [b'"{}"', A]),
+    "an object and an event": ([A, b"data: " + C + b"\n\n"], [A, C]),
+    "events": ([b"data: " + A, b"id: 1\ndata: " + C + b"\n\n"], [A, C]),
+    "another encoding, then UTF-8": (['{"a":1}'.encode("utf-16-le"), B], ['{"a":1}'.encode("utf-16-le"), B]),
+    "an object that goes on": ([b'{"a":', b'{"b":1}}'], [b'{"a":{"b":1}}']),
+    "an array that goes on": ([b"[" + A + b",", C + b"]"], [A, C]),
+}
+
+
+@each("pack", [gzip.compress, zlib.compress])
+@each(("members", "texts"), TOGETHER.values(), ids=TOGETHER)
+def test_a_value_may_go_on_in_the_next_member_and_a_broken_one_ends_before_it(
+    pack: Callable[[bytes], bytes], members: list[bytes], texts: list[bytes]
+) -> None:
+    assert opened(b"".join(map(pack, members)))[0] == texts
+    assert opened(b"\n".join(map(pack, members)))[0] == texts
+
+
+def bare(data: bytes) -> bytes:
+    """Deflate, as it is and without an end of its own."""
+    deflate = zlib.compressobj(0, zlib.DEFLATED, -15)
+    return deflate.compress(data) + deflate.flush()
+
+
+LIKE_A_FIELD = {
+    "an aggregate whose key has 58 letters": (aggregate_of(["k" * 58], [(0, None, A)]), [A]),
+    "a text that ends so": (bare(A + b"\n: bye"), [A, b": bye"]),
+    "a gzip whose name does": (A_GZ[:3] + b"\x08" + A_GZ[4:10] + b"\n: name\0" + A_GZ[10:], [A]),
+}
+
+
+@each(("packed", "inside"), LIKE_A_FIELD.values(), ids=LIKE_A_FIELD)
+def test_bytes_of_an_envelope_that_look_like_a_field_of_an_event_take_no_text_with_them(
+    packed: bytes, inside: list[bytes]
+) -> None:
+    event = b"data: " + C + b"\n\n"
+    for texts, found in (
+        (packed + B + b"\n" + event, [*inside, B, C]),
+        (event + packed + B + b"\n", [C, *inside, B]),
+        (packed + event, [*inside, C]),
+    ):
+        assert opened(texts)[0] == found
 
 
 @each("separator", [b",", b",\n", b"\x1e", b"\0", b" "])
