@@ -40,6 +40,7 @@ _exact: Final = Context(
 
 
 _NO_NUMBER: Final = "no number"
+_SIZE: Final = 180  # bytes of `Current` and a place
 
 
 class RefusedError(ValueError):
@@ -75,6 +76,8 @@ class Current:
     one: of a value the list of that value, where the property is unset an empty list.
     """
 
+    __slots__ = ("_behind", "_elements", "_encoded", "_value")
+
     def __init__(self, value: Value, behind: Place = ()) -> None:
         """Take a value, and the place of the last operator that is a part of it."""
         self._value, self._behind = value, behind  # before the first operator that takes it as a list
@@ -96,9 +99,14 @@ class Current:
         return 0 if self._elements is None else self._elements.folded
 
     @property
+    def folded_text(self) -> int:
+        """Bytes of the operands that are folded, and of the list before them, also of what was removed since."""
+        return 0 if self._elements is None else self._elements.folded_text
+
+    @property
     def size(self) -> int:
-        """Bytes that it takes in memory beside texts, roughly."""
-        return 0 if self._elements is None else self._elements.size
+        """Bytes that it takes in memory beside the operands that are not folded, roughly."""
+        return _SIZE if self._elements is None else _SIZE + self._elements.size
 
     def takes(self, rank: int, place: Place) -> bool:
         """Whether an operator can still be applied at its place; else all must be applied anew, in their order."""

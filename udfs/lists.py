@@ -12,6 +12,7 @@ from bisect import insort_right
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from heapq import heappop, heappush
+from sys import getsizeof
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -30,6 +31,9 @@ _MINUS_ZERO: Final = re.compile(rb"(?<![^\[,:\s])-0(?![^,\]}\s])")
 _BLANKS: Final = (b" ", b"\n", b"\t", b"\r")
 _NOTHING: Final = Raw(b"[]")
 
+# bytes that CPython 3.11 takes, measured: tests/unit/udfs/test_lists.py holds them to what is allocated
+_OF_LIST, _OF_OPERATOR, _OF_TEXT, _OF_KEPT, _OF_HEAP = 250, 270, 33, 70, 88
+
 Canonical: TypeAlias = str | bytes
 """What equal elements have in common: of a string its characters, of all else one spelling of its JSON."""
 Place: TypeAlias = tuple[Any, ...]
@@ -42,13 +46,18 @@ Place: TypeAlias = tuple[Any, ...]
 class Part:
     """What a list began with, or an operator on it: the elements of its value or operand, or what is left of them.
 
-    With `before` they stand before the list; with `lacking` only those are put that it lacks.
+    With `before` they stand before the list; with `lacking` only those are put that it lacks. Its `size` are bytes
+    beside the operand, once the elements are joined.
     """
 
-    __slots__ = ("_joined", "_kept", "before", "lacking", "operand", "stale")
+    __slots__ = ("_joined", "_kept", "_of_kept", "before", "lacking", "names", "operand", "size", "stale")
 
-    def __init__(self, operand: Raw, *, before: bool = False, lacking: bool = False) -> None:
+    def __init__(
+        self, operand: Raw, *, before: bool = False, lacking: bool = False, names: Sequence[Canonical] = ()
+    ) -> None:
         self.operand, self.before, self.lacking = operand, before, lacking
+        self.names = names  # of a removal that is not folded: what it removes
+        self.size = self._of_kept = getsizeof(names) + _of_names(names) if names else 0
         self.stale = False  # whether elements that were left out have come back
         # by what equal ones have in common, from the second on with their number; None: all of them
         self._kept: dict[Canonical | tuple[Canonical, int], Raw] | None = None
@@ -60,12 +69,13 @@ class Part:
         if self._joined is None:
             kept = self._kept
             self._joined = _joined(self.operand) if kept is None else _encode(list(kept.values()))[1:-1]
+            self.size = self._of_kept + _OF_TEXT + len(self._joined) + (0 if kept is None else getsizeof(kept))
         return self._joined
 
     def keep(self, spelled: Sequence[Canonical], wanted: Iterable[Canonical]) -> None:
         """Leave the first of each of these, and no other; given the elements as they are compared."""
         firsts = dict(zip(reversed(spelled), reversed(_elements(self.operand)), strict=True)) if wanted else {}
-        self._kept = {one: firsts[one] for one in wanted}
+        self._keep({one: firsts[one] for one in wanted})
         self._joined, self.stale = None, False
 
     def drop(self, unwanted: Canonical) -> None:
@@ -73,11 +83,26 @@ class Part:
         if self.stale:
             return
         if self._kept is None:
-            self._kept = _numbered(compared(self.operand), _elements(self.operand))
-        if self._kept.pop(unwanted, None) is not None:
+            self._keep(_numbered(compared(self.operand), _elements(self.operand)))
+        kept = self._kept
+        if kept and kept.pop(unwanted, None) is not None:
             self._joined, number = None, 1
-            while not self.lacking and self._kept.pop((unwanted, number), None) is not None:
+            while not self.lacking and kept.pop((unwanted, number), None) is not None:
                 number += 1
+            self._of_kept -= number * _OF_KEPT + getsizeof(unwanted)
+            if not kept:
+                self._kept = {}  # one that was full keeps its room
+
+    def forget_names(self) -> int:
+        """Nothing comes any more before a removal: how many bytes that gives free."""
+        if not self.names:
+            return 0
+        free, self.names, self._of_kept = self._of_kept, (), 0
+        self.size -= free
+        return free
+
+    def _keep(self, kept: dict[Canonical | tuple[Canonical, int], Raw]) -> None:
+        self._kept, self._of_kept = kept, len(kept) * _OF_KEPT + _of_names(kept)
 
 
 _Entry: TypeAlias = list[Any]
@@ -94,6 +119,19 @@ class Elements:
     puts it into the list; so do those of the others that put not only what is lacking.
     """
 
+    __slots__ = (
+        "_as_it_came",
+        "_entries",
+        "_of_names",
+        "_of_parts",
+        "_put",
+        "_removed",
+        "_stale",
+        "_start",
+        "folded",
+        "folded_text",
+    )
+
     def __init__(self, value: Raw | None) -> None:
         """Take a value: a list; what is no list is a list of itself; None is an empty one."""
         self._start = Part(_NOTHING if value is None else value)
@@ -101,15 +139,18 @@ class Elements:
         self._entries: list[_Entry] = []
         self._stale: list[Part] = []
         self._put: dict[Canonical, _Heap] | None = None  # made for the first operator that compares
-        self._removed: dict[Canonical, _Entry] = {}
-        self._named = 0
+        self._removed: dict[Canonical, _Entry] = {}  # by those that are not folded
+        self._of_names = self._of_parts = 0
         self.folded = 0
         """How many operators are folded."""
+        self.folded_text = len(self._start.operand)
+        """Bytes of their operands and of the value that the list began with, also of what was removed since."""
 
     @property
     def size(self) -> int:
-        """Bytes that comparing takes: 100 to 250 for an element, and 8 for each operator that puts it."""
-        return 0 if self._put is None else 200 * (len(self._put) + len(self._removed)) + 8 * self._named
+        """Bytes that it takes in memory once it is encoded, beside the operands that are not folded."""
+        names = self._of_names + getsizeof(self._put) + getsizeof(self._removed)
+        return _OF_LIST + _OF_OPERATOR * len(self._entries) + self.folded_text + names + self._of_parts
 
     def begins(self, place: Place) -> bool:
         """Whether the first of the operators stands before this place."""
@@ -129,10 +170,11 @@ class Elements:
     def remove(self, place: Place, operand: Raw) -> bool:
         """Take out every instance of these; whether there was one."""
         put, wanted = self._compared(), set(compared(operand))
-        entry = self._insert(place, Part(_NOTHING))
-        if self._removed:
-            wanted = {one for one in wanted if one not in self._removed or self._removed[one] < entry}
-        self._removed.update(dict.fromkeys(wanted, entry))
+        entry = self._insert(place, Part(_NOTHING, names=tuple(wanted) if place else ()))
+        if place:  # before a folded one nothing comes
+            if self._removed:
+                wanted = {one for one in wanted if one not in self._removed or self._removed[one] < entry}
+            self._removed.update(dict.fromkeys(wanted, entry))
         removed = [one for one in wanted & put.keys() if self._take_out(put, entry, one)]
         self._as_it_came = self._as_it_came and not removed
         return bool(removed)
@@ -145,18 +187,25 @@ class Elements:
                 break
             entry[:-1] = _FOLDED, self.folded
             self.folded += 1
+            part: Part = entry[-1]
+            self.folded_text += len(part.operand)
+            for one in part.names:
+                if self._removed.get(one) is entry:
+                    del self._removed[one]
+            self._of_parts -= part.forget_names()
 
     def encoded(self) -> Raw:
         """The list as JSON: as it came until an operator finds something to do, then without blanks between."""
-        if self._as_it_came:
-            return self._start.operand
         for part in self._stale:
             self._put_back(part)
         self._stale.clear()
-        parts = [entry[-1] for entry in self._entries]
-        before = [part.joined for part in reversed(parts) if part.before]
-        behind = [part.joined for part in parts if not part.before]
-        return Raw(b"[%s]" % b",".join(filter(None, (*before, self._start.joined, *behind))))
+        encoded, parts = self._start.operand, [entry[-1] for entry in self._entries]
+        if not self._as_it_came:
+            before = [part.joined for part in reversed(parts) if part.before]
+            behind = [part.joined for part in parts if not part.before]
+            encoded = Raw(b"[%s]" % b",".join(filter(None, (*before, self._start.joined, *behind))))
+        self._of_parts = self._start.size + sum([part.size for part in parts])
+        return encoded
 
     def _insert(self, place: Place, part: Part) -> _Entry:
         if place:
@@ -166,12 +215,14 @@ class Elements:
             entry = [_FOLDED, self.folded, part]
             self._entries.append(entry)
             self.folded += 1
+            self.folded_text += len(part.operand)
         return entry
 
     def _compared(self) -> dict[Canonical, _Heap]:
         if self._put is None:
             spelled = compared(self._start.operand)
-            self._put, self._named = dict.fromkeys(spelled, ([_FOLDED, -1, self._start],)), len(spelled)
+            self._put = dict.fromkeys(spelled, ([_FOLDED, -1, self._start],))
+            self._of_names = _of_names(self._put)
             for entry in self._entries:
                 self._note(self._put, entry)
         return self._put
@@ -181,7 +232,6 @@ class Elements:
         part: Part = entry[-1]
         spelled, alone, removed, lost = compared(part.operand), (entry,), self._removed, []
         wanted = dict.fromkeys(spelled)
-        self._named += len(wanted)
         for one in wanted:
             if removed and one in removed and removed[one] > entry:
                 self._as_it_came = False  # what it puts does not outlast the removal
@@ -190,8 +240,10 @@ class Elements:
             known = put.get(one)
             if known is None:
                 put[one] = alone
+                self._of_names += getsizeof(one)
                 continue
             heap = put[one] = known if isinstance(known, list) else [*known]
+            self._of_names += 8 if heap is known else _OF_HEAP
             heappush(heap, entry)
             if heap[0] is not entry:
                 if part.lacking:
@@ -208,12 +260,17 @@ class Elements:
 
     def _take_out(self, put: dict[Canonical, _Heap], entry: _Entry, one: Canonical) -> bool:
         """Take out what was put before an operator; whether there was something."""
-        heap, gone = [*put.pop(one)], False
+        known, gone = put.pop(one), False
+        heap = [*known]
+        self._of_names -= _of_heap(known)
         while heap and heap[0] < entry:
             heappop(heap)[-1].drop(one)
             gone = True
-        if heap:
+        if not heap:
+            self._of_names -= getsizeof(one)
+        else:
             put[one] = heap
+            self._of_names += _of_heap(heap)
             part: Part = heap[0][-1]
             if gone and part.lacking:
                 part.stale = True
@@ -247,6 +304,14 @@ def _compared(value: Raw) -> Sequence[Canonical]:
         return [one if isinstance(one, str) else _sorted(one) for one in _spelled_alike(text)]
     except ValueError:
         return list(map(canonical, _list(value)))
+
+
+def _of_names(names: Iterable[Canonical | tuple[Canonical, int]]) -> int:
+    return sum(map(getsizeof, names))
+
+
+def _of_heap(heap: _Heap) -> int:
+    return _OF_HEAP + 8 * (len(heap) - 2) if isinstance(heap, list) else 0
 
 
 def is_list(value: Raw) -> bool:

@@ -31,6 +31,8 @@ _in_order: Final = itemgetter(0, 1)
 
 _MOST_FOLDED: Final = 512
 """List operators that are held in memory although they are folded; with more of them all is read anew."""
+_FOLDED_TEXT: Final = 2**16
+"""Bytes of them that are held whatever they put; beyond it no more than twice what is stored."""
 
 
 class Property:
@@ -77,7 +79,7 @@ class Property:
         """Puts an operator at its place."""
         if self._current is None and not self._anew:
             self._current = Current(self._value, _place(self.open[-1]) if self.open else ())
-        opened = (stamp, rank, operand)
+        opened = (stamp, rank, operand.copy())  # else all of the update would be held
         self.open.insert(bisect_left(self.open, opened[:2]), opened)
         self._fresh.append(opened)
 
@@ -124,11 +126,11 @@ class Property:
         self.by = _last_changed(current, self.open[:count], self.by)
         self.base = current.value
         current.fold(())
-        self._of_base = _unless_long(current)
         if self._current is not None:
             self._current.fold(_place(self.open[count - 1]))
-            self._current = _unless_long(self._current)
         self.open = self.open[count:]
+        stored = sum([len(operand) for _, _, operand in self.open]) + (0 if self.base is None else len(self.base))
+        self._of_base, self._current = _unless_long(current, stored), _unless_long(self._current, stored)
 
     def changed_by(self) -> Stamp | None:
         """The last update that changed the value."""
@@ -139,8 +141,11 @@ def _place(opened: Open) -> Place:
     return (*opened[0], opened[1])
 
 
-def _unless_long(current: Current) -> Current | None:
-    return current if current.folded <= _MOST_FOLDED else None
+def _unless_long(current: Current | None, stored: int) -> Current | None:
+    """What is worth its memory, where that many bytes are stored."""
+    if current is None or current.folded > _MOST_FOLDED or current.folded_text > _FOLDED_TEXT + 2 * stored:
+        return None
+    return current
 
 
 def _last_changed(current: Current, opened: Iterable[Open], by: Stamp | None) -> Stamp | None:
