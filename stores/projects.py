@@ -200,7 +200,8 @@ class Projects:
         failed, conflict = "ConditionalCheckFailed", "TransactionConflict"
         if on_registry["Code"] == failed and version == 0:
             there = self._project(on_registry["Item"]).project
-            remedy = "see projects show" if there.status == "linked" else "link it again with projects link"
+            is_linked = there.status == "linked"
+            remedy = "to begin earlier, projects extend-link" if is_linked else "link it again with projects link"
             return StoreError(
                 f"Amplitude project {there.project_id} is registered already, {_state(there)}: "
                 f"{remedy} {there.project_id}"

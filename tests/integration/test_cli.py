@@ -63,7 +63,7 @@ def test_a_project_is_added_once_and_listed(config: Path) -> None:
     )
     assert again == (
         "amplitude-bridge: Amplitude project 434735 is registered already, linked to acme-shop since "
-        f"{linked_at}: see projects show 434735\n"
+        f"{linked_at}: to begin earlier, projects extend-link 434735\n"
     )
     assert listed == {
         "project_id": 434735,

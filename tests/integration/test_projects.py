@@ -123,7 +123,8 @@ def test_a_project_is_linked_unlinked_and_linked_again(registry: Projects) -> No
 def test_an_id_is_registered_once(registry: Projects) -> None:
     registry.add(linked(1, "acme", JANUARY))
     assert refusal(lambda: registry.add(linked(1, "globex", MARCH))) == (
-        "Amplitude project 1 is registered already, linked to acme since 2026-01-01T00:00:00Z: see projects show 1"
+        "Amplitude project 1 is registered already, linked to acme since 2026-01-01T00:00:00Z: "
+        "to begin earlier, projects extend-link 1"
     )
     registry.unlink(1, FEBRUARY)
     assert refusal(lambda: registry.add(linked(1, "globex", MARCH))) == (
