@@ -6,6 +6,7 @@ arrives for an earlier place is taken at the end of the base, and short identiti
 """
 
 from collections import Counter
+from collections.abc import Iterable
 from operator import itemgetter
 from typing import Final, Literal, NamedTuple, Self
 
@@ -147,14 +148,17 @@ class Profile:
     def reduce(self, properties: str) -> None:
         """Takes current values, fewer or with less in them, in place of its own; operators behind others are done.
 
-        Clocks stay: an older update that comes again does not bring back what is gone.
+        Clocks stay, and what the operators were is remembered: an update that comes again does not bring back what
+        is gone.
         """
         self._settle()
-        values = _values(properties)
+        values, done = _values(properties), list[bytes]()
         for name, known in self._properties.items():
             value = values.get(name)
             if known.value is not None and known.value != value:
+                done += [stamp.identity for stamp, *_ in known.open]
                 self._properties[name] = Property(value, known.absolute, known.by, [], value)
+        self._remember(done)
 
     @property
     def size(self) -> int:
@@ -241,7 +245,11 @@ class Profile:
         folded = oldest_first[: max(excess, late)]
         for known, count in Counter(known for *_, known in folded).items():
             known.fold(count)
-        shorts = dict.fromkeys(stamp.identity[:_SHORT] for stamp, *_ in folded)
+        self._remember(stamp.identity for stamp, *_ in folded)
+
+    def _remember(self, identities: Iterable[bytes]) -> None:
+        """Notes updates whose operators are open no more, so that they are recognised when they come again."""
+        shorts = dict.fromkeys(identity[:_SHORT] for identity in identities)
         applied = self._applied + b"".join([short for short in shorts if not self._has_applied(short)])
         self._applied, self._identities = applied[-_SHORT * MAX_APPLIED :], None
 

@@ -265,3 +265,12 @@ def test_a_late_removal_before_what_adds_is_applied_in_its_place() -> None:
     late = update(2, {"$remove": {"l": 1}})
     assert properties(merged(start, removal, update(4, {"$append": {"l": 1}}), late)) == {"l": [1]}
     assert properties(merged(start, removal, late, update(5, {"$append": {"l": 2}}))) == {"l": [2]}
+
+
+def test_what_was_taken_out_does_not_come_back_with_its_operator() -> None:
+    update_ = update(1, {"$append": {"p": [{"x": 1, "y": 2}]}})
+    profile = merged(update_)
+    profile.reduce('{"p":[{"y":2}]}')
+    again = Profile.load(*profile.dump())
+    assert not again.apply(update_)
+    assert properties(again) == {"p": [{"y": 2}]}
