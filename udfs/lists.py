@@ -31,7 +31,7 @@ _MINUS_ZERO: Final = re.compile(rb"(?<![^\[,:\s])-0(?![^,\]}\s])")
 _BLANKS: Final = (b" ", b"\n", b"\t", b"\r")
 _NOTHING: Final = Raw(b"[]")
 
-# bytes that CPython 3.11 takes, measured: tests/unit/udfs/test_lists.py holds them to what is allocated
+# bytes that CPython 3.11 takes, measured: tests/properties/test_held.py holds them to what is allocated
 _OF_LIST, _OF_OPERATOR, _OF_TEXT, _OF_KEPT, _OF_HEAP = 250, 270, 33, 70, 88
 
 Canonical: TypeAlias = str | bytes
