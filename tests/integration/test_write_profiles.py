@@ -132,7 +132,7 @@ def test_what_is_known_is_bounded_by_its_characters_too() -> None:
 
 
 def test_lists_that_were_used_last_are_held_with_what_compares_their_elements() -> None:
-    known = Known(profiles=9, characters=10_000, lists=5_000)
+    known = Known(profiles=9, characters=10_000, lists=4_000)
     for number, user in enumerate("aba"):
         profile = known.use((1, user)).profile if (1, user) in known else Profile()
         elements = [f"{at}" for at in range(10 * number, 10 * number + 10)]
