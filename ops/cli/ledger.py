@@ -2,7 +2,8 @@
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +21,8 @@ from stores.lake import Lake
 from stores.stream import Stream
 
 _SHOWN: Final = 50
+_LOOKS: Final = 5
+_PAUSE: Final = 2.0  # seconds: a checkpoint's commits follow each other within one
 
 
 @click.group(cls=Commands)
@@ -82,8 +85,9 @@ def check(config: Path, /, *, stream: bool, as_json: bool) -> None:
     settings = load(config)
     with waiting("counting again"):
         export = Stream(settings.export_stream_address) if stream else None
-        counts = compared(settings, stream=stream) | export_ledger.compared(Lake(settings.lake_address), export)
-        found = [one for pair in counts.values() for one in residuals(*pair)]
+        counts, found = _at_rest(
+            lambda: compared(settings, stream=stream) | export_ledger.compared(Lake(settings.lake_address), export)
+        )
         dropped = missing(Stream(settings.stream_address)) if stream else []
         dropped += missing(export) if export and EXPORT_STREAM in counts else []
     if as_json:
@@ -116,6 +120,22 @@ def recover(config: Path, /, *, export: bool, dry_run: bool) -> None:
     if not dry_run:
         put_again(stream, found)
     click.echo(f"{'to be ' if dry_run else ''}put on the stream again: {records:,}")
+
+
+def _at_rest(look: Callable[[], Mapping[str, tuple[Counts, Counts]]]) -> tuple[Any, list[Residual]]:
+    """What is counted and the residuals, once two looks find the same or none is left; after some looks the last.
+
+    A checkpoint's rows come into one table after the other: a look in between finds residuals that are none.
+    """
+    before: list[Residual] | None = None
+    for _ in range(_LOOKS):
+        counts = look()
+        found = [one for pair in counts.values() for one in residuals(*pair)]
+        if not found or found == before:
+            break
+        before = found
+        time.sleep(_PAUSE)
+    return counts, found
 
 
 def _print(counts: Mapping[str, tuple[Counts, Counts]], found: Sequence[Residual]) -> None:
