@@ -84,11 +84,8 @@ def outcomes(lake: Lake) -> list[dict[str, Any]]:
     return [dict(zip(names, (*at, n), strict=True)) for at, n in sorted(counts.items(), key=str) if n]
 
 
-def compared(lake: Lake, stream: Stream | None = None) -> dict[str, tuple[Counts, Counts]]:
-    """By what is compared: what the export ledger says, and what is found. Raises StoreError.
-
-    With the stream of message events also what that still holds, but for events that were put there again.
-    """
+def compared(lake: Lake) -> dict[str, tuple[Counts, Counts]]:
+    """By what is compared: what the export ledger says, and what is found in the tables. Raises StoreError."""
     if not (rows := summed(lake)):
         return {}
     answered = [row for row in rows if row["outcome"] in set(Outcome)]
@@ -96,16 +93,23 @@ def compared(lake: Lake, stream: Stream | None = None) -> dict[str, tuple[Counts
     waiting = [row for row in answered if row["outcome"] == Outcome.WAITING]
     dead = [row for row in rows if row["outcome"] in {Kind.REJECTED, Outcome.REFUSED}]
     left = [{**row, "events": -row["events"]} for row in answered if row["redelivery"]]
-    pairs = {
+    return {
         ANSWERED: (_counts(first, ANSWERED), _counts(answered, ANSWERED)),
         DELIVERIES: (_counts(answered, DELIVERIES), _rows(lake, DELIVERIES)),
         WAITING: (_counts([*waiting, *left], WAITING), _unsettled(lake)),
         EXPORT_DEAD_LETTERS: (_reasons(dead, "hour"), _letters(lake)),
     }
-    if stream:
-        put = (one for one in stream.records() if not one.data.startswith(MARK))
-        pairs[EXPORT_STREAM] = (_records(rows), of_stream(put, EXPORT_STREAM))
-    return pairs
+
+
+def streamed(lake: Lake, stream: Stream) -> dict[str, tuple[Counts, Counts]]:
+    """Likewise what the stream of message events still holds, but for events that were put there again.
+
+    Nothing where no export job has counted. Raises StoreError.
+    """
+    if not (rows := summed(lake)):
+        return {}
+    put = (one for one in stream.records() if not one.data.startswith(MARK))
+    return {EXPORT_STREAM: (_records(rows), of_stream(put, EXPORT_STREAM))}
 
 
 def _records(rows: Iterable[Row]) -> Counts:

@@ -116,16 +116,20 @@ def outcomes(lake: Lake) -> list[dict[str, Any]]:
     return [{**row, "erased": gone[row["project_id"], row["reason"] or row["kind"]]} for row in rows]
 
 
-def compared(settings: Settings, *, stream: bool) -> dict[str, tuple[Counts, Counts]]:
-    """By what is compared: what the ledger says, and what is found. Raises StoreError."""
+def compared(settings: Settings) -> dict[str, tuple[Counts, Counts]]:
+    """By what is compared: what the ledger says, and what is found in the tables. Raises StoreError."""
     lake = Lake(settings.lake_address)
     rows = _counted(lake)
     pairs = _kept(lake, rows)
     totals = UsageTable(settings.tables_address).list()
     pairs |= {column: (_monthly(rows, column), _of_usage(totals, column)) for column in _USAGE}
-    if stream:
-        pairs[STREAM] = (of_records(rows), of_stream(Stream(settings.stream_address).records()))
     return pairs
+
+
+def streamed(settings: Settings) -> dict[str, tuple[Counts, Counts]]:
+    """Likewise what the stream still holds, all of which is read. Raises StoreError."""
+    rows = _counted(Lake(settings.lake_address))
+    return {STREAM: (of_records(rows), of_stream(Stream(settings.stream_address).records()))}
 
 
 def of_hour(lake: Lake, hour: datetime) -> list[Residual]:
@@ -165,7 +169,7 @@ def _kept(
 
 def unbalanced(settings: Settings) -> list[Residual]:
     """All residuals between ledger, tables and usage. Raises StoreError."""
-    return [one for pair in compared(settings, stream=False).values() for one in residuals(*pair)]
+    return [one for pair in compared(settings).values() for one in residuals(*pair)]
 
 
 def residuals(counted: Counts, found: Counts) -> list[Residual]:

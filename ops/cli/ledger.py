@@ -13,7 +13,18 @@ from rich.table import Table
 
 from ops.answers import export_ledger
 from ops.answers.aggregates import Dropped, missing
-from ops.answers.ledger import EXPORT_STREAM, STREAM, TAKEN, UNITS, Counts, Residual, compared, outcomes, residuals
+from ops.answers.ledger import (
+    EXPORT_STREAM,
+    STREAM,
+    TAKEN,
+    UNITS,
+    Counts,
+    Residual,
+    compared,
+    outcomes,
+    residuals,
+    streamed,
+)
 from ops.cli.terminal import Commands, as_json_option, cell, example, waiting
 from ops.maintenance.recover import put_again
 from settings import load
@@ -84,12 +95,15 @@ def check(config: Path, /, *, stream: bool, as_json: bool) -> None:
     """
     settings = load(config)
     with waiting("counting again"):
-        export = Stream(settings.export_stream_address) if stream else None
-        counts, found = _at_rest(
-            lambda: compared(settings, stream=stream) | export_ledger.compared(Lake(settings.lake_address), export)
-        )
-        dropped = missing(Stream(settings.stream_address)) if stream else []
-        dropped += missing(export) if export and EXPORT_STREAM in counts else []
+        lake = Lake(settings.lake_address)
+        counts = _at_rest(lambda: compared(settings) | export_ledger.compared(lake))
+        dropped: list[Dropped] = []
+        if stream:
+            export = Stream(settings.export_stream_address)
+            counts |= streamed(settings) | export_ledger.streamed(lake, export)
+            dropped += missing(Stream(settings.stream_address))
+            dropped += missing(export) if EXPORT_STREAM in counts else []
+        found = _residuals(counts)
     if as_json:
         rows = [{**one.account._asdict(), "counted": one.counted, "found": one.found} for one in found]
         totals = {name: counted.total() for name, (counted, _) in counts.items()}
@@ -122,20 +136,24 @@ def recover(config: Path, /, *, export: bool, dry_run: bool) -> None:
     click.echo(f"{'to be ' if dry_run else ''}put on the stream again: {records:,}")
 
 
-def _at_rest(look: Callable[[], Mapping[str, tuple[Counts, Counts]]]) -> tuple[Any, list[Residual]]:
-    """What is counted and the residuals, once two looks find the same or none is left; after some looks the last.
+def _at_rest(look: Callable[[], dict[str, tuple[Counts, Counts]]]) -> dict[str, tuple[Counts, Counts]]:
+    """What is counted, once no residual is left or two looks find the same ones; after some looks the last.
 
     A checkpoint's rows come into one table after the other: a look in between finds residuals that are none.
     """
-    before: list[Residual] | None = None
-    for _ in range(_LOOKS):
-        counts = look()
-        found = [one for pair in counts.values() for one in residuals(*pair)]
-        if not found or found == before:
+    counts = look()
+    for _ in range(_LOOKS - 1):
+        if not (before := _residuals(counts)):
             break
-        before = found
         time.sleep(_PAUSE)
-    return counts, found
+        counts = look()
+        if _residuals(counts) == before:
+            break
+    return counts
+
+
+def _residuals(counts: Mapping[str, tuple[Counts, Counts]]) -> list[Residual]:
+    return [one for pair in counts.values() for one in residuals(*pair)]
 
 
 def _print(counts: Mapping[str, tuple[Counts, Counts]], found: Sequence[Residual]) -> None:

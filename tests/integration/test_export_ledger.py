@@ -10,7 +10,7 @@ from typing import Any
 from click.testing import CliRunner
 
 from jobs.sinks import EXPORT_COLUMNS
-from ops.answers.export_ledger import compared, unbalanced
+from ops.answers.export_ledger import streamed, unbalanced
 from ops.answers.ledger import residuals
 from ops.cli.main import commands
 from settings import load
@@ -115,7 +115,7 @@ def test_the_stream_is_compared_but_for_what_was_put_there_again(tmp_path: Path,
         counted("due", 1, again=True),
     ]
     with lake(tmp_path, {**ROWS, EXPORT_LEDGER: [one | here for one in made]}) as config:
-        found = residuals(*compared(Lake(load(config).lake_address), stream)["export stream"])
+        found = residuals(*streamed(Lake(load(config).lake_address), stream)["export stream"])
     assert [(one.account.what, one.account.project, one.counted, one.found) for one in found] == [
         ("export stream", "", 3, 4)
     ]
