@@ -3,10 +3,7 @@
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError, EndpointConnectionError, SSLError
 
-from stores.dynamodb import TablesAddress
 from stores.errors import StoreError, explained
-from stores.replays import Replays
-from stores.stream import Stream, StreamAddress
 from tests.cases import each
 
 NOBODY = "http://127.0.0.1:9"
@@ -52,11 +49,3 @@ def test_a_service_that_is_away_is_named_and_not_the_table(
     error: BotoCoreError | ClientError, endpoint: str | None, line: str
 ) -> None:
     assert said(error, endpoint) == line
-
-
-def test_a_stopped_stack_is_told_of_by_every_store(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("time.sleep", lambda _: None)  # the pauses between attempts
-    with pytest.raises(StoreError, match=f"^DynamoDB cannot be reached: nothing answers at {NOBODY}: {START}$"):
-        list(Replays(TablesAddress("ap-northeast-2", NOBODY, "")).letters())
-    with pytest.raises(StoreError, match=f"^Kinesis cannot be reached: nothing answers at {NOBODY}: {START}$"):
-        list(Stream(StreamAddress("s", "ap-northeast-2", NOBODY)).records())

@@ -1,30 +1,13 @@
-"""What a list operator reads when each is a batch of its own: its operand, wherever it comes."""
+"""Which elements of lists are equal, and that ordinary ones are compared without being taken apart."""
 
-from collections.abc import Callable, Sequence
-from random import Random
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from msgspec import Raw
 
 from tests.cases import each
-from tests.unit.udfs.test_profile import properties, update
 from udfs import lists
-from udfs.profile import Profile
-
-LENGTH, OPEN, LATE, ELEMENTS = 200, 40, 20, 5
-OPERATORS = ("$append", "$prepend", "$preInsert", "$postInsert", "$remove")
-ORDERS: dict[str, Callable[[], Sequence[int]]] = {
-    "in order": lambda: range(OPEN * 100 + 1, OPEN * 100 + 1 + LATE),
-    "each pair swapped": lambda: [OPEN * 100 + 1 + (at ^ 1) for at in range(LATE)],
-    "reversed": lambda: range(99, 99 - LATE, -1),
-    "shuffled": lambda: [at * 100 + 50 for at in Random(1).sample(range(OPEN), LATE)],
-}
-OPERANDS: dict[str, Callable[[int], Any]] = {
-    "strings": lambda at: [f"{(at + number) % 997}" for number in range(ELEMENTS)],
-    "objects": lambda at: [{"k": (at + number) % 997} for number in range(ELEMENTS)],
-    "nested": lambda at: [[[[(at + number) % 97]]] for number in range(ELEMENTS)],
-}
 
 
 class Read:
@@ -42,33 +25,6 @@ class Read:
             return found
 
         return counting
-
-
-@each("operator", OPERATORS)
-@each("operand", OPERANDS.values(), ids=OPERANDS)
-@each("order", ORDERS.values(), ids=ORDERS)
-def test_a_late_operator_reads_its_operand_alone(
-    operator: str, operand: Callable[[int], Any], order: Callable[[], Sequence[int]]
-) -> None:
-    def asked(at: int) -> Any:
-        return update(at, {operator: {"l": operand(at)}})
-
-    known, straight = Profile(), Profile()
-    first = [update(0, {"l": operand(0) * (LENGTH // ELEMENTS)}), *[asked(at * 100) for at in range(1, OPEN + 1)]]
-    for one in first:
-        known.apply(one)
-    known.dump()
-    known.apply(asked(10_000_000))
-    known.dump()
-    with pytest.MonkeyPatch.context() as patch:
-        read = Read(patch, "compared", "_elements")
-        for at in order():
-            known.apply(asked(at))
-            known.dump()
-    assert read.elements <= 4 * ELEMENTS * LATE
-    for one in (*first, asked(10_000_000), *map(asked, order())):
-        straight.apply(one)
-    assert properties(known) == properties(straight)
 
 
 SAME = {

@@ -9,7 +9,6 @@ from typing import Any
 import msgspec
 import pytest
 
-from lab.stack.patience import wait_until
 from tests.cases import each
 from udfs.export import sender
 from udfs.export.answers import FAILED_SECONDS, QUOTA_SECONDS, Refused, State
@@ -37,18 +36,6 @@ class Project:
     def become(self, state: State, words: str) -> None:
         self.state, self.words = state, words
         self.told.append((state, words))
-
-
-class Hanging(Project):
-    """A target that answers when it is let go."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.let_go = threading.Event()
-
-    def post(self, events: Sequence[bytes], seconds: float) -> tuple[int | None, bytes]:
-        answer = super().post(events, seconds)
-        return answer if self.let_go.wait(seconds) else (None, b"")
 
 
 class Counting(Project):
@@ -170,23 +157,6 @@ def test_a_throttled_project_waits_then_one_batch_goes_first(clock: Clock) -> No
     clock.more += 61
     sending(rows(1))
     assert shop.told[1:] == [(State.OK, "")]
-
-
-def test_a_host_that_hangs_costs_one_deadline_until_one_event_has_had_an_answer(clock: Clock) -> None:
-    shop, other = Hanging(), Project()
-    sending = Sender(lambda: {SHOP: shop, OTHER: other}, deadline=0.5)
-    assert outcomes(sending.send(rows(2) + rows(1, OTHER))) == ["waiting failed"] * 2 + ["accepted"]
-    assert sending.closed == 1
-    for seconds in (0, 31):  # the second time one event goes beside the others
-        clock.more += seconds
-        begin = time.perf_counter()
-        assert outcomes(sending.send(rows(2) + rows(1, OTHER))) == ["waiting failed"] * 2 + ["accepted"]
-        assert time.perf_counter() - begin < 0.45  # less than the deadline
-    wait_until(lambda: len(shop.posted) == 2, 10)
-    assert list(map(len, shop.posted)) == [2, 1]
-    shop.let_go.set()
-    wait_until(lambda: sending.closed == 0, 10)
-    assert outcomes(sending.send(rows(2))) == ["accepted"] * 2
 
 
 def test_no_answer_that_comes_at_once_closes_nothing() -> None:
