@@ -120,6 +120,12 @@ class Export(_Section):
     timeout_seconds: Annotated[int, Field(ge=1, le=60)] = 10
 
 
+class Intake(_Section):
+    """The HTTP intake, and what the ingest job must know to believe it."""
+
+    mac_keys_file: str | None = None
+
+
 class AmplitudeProfiles(_Section):
     """Amplitude's User Profile API at the time of sending."""
 
@@ -150,6 +156,7 @@ class Settings(_Section):
     ingest: Ingest = Ingest()
     metering: Metering = Metering()
     export: Export = Export()
+    intake: Intake = Intake()
     amplitude_profiles: AmplitudeProfiles = AmplitudeProfiles()
     maintenance: Maintenance = Maintenance()
 

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from udfs import decode, envelope
 from udfs.attribute import Registry
 from udfs.envelope import Limits, Part
+from udfs.intake import MacKeys
 from udfs.model import DECODED, Rejection, Row
 
 
@@ -28,9 +29,14 @@ class Leaf(NamedTuple):
         return dict(zip(DECODED, self.row, strict=True))
 
 
-def leaves(payload: bytes, arrival: datetime, registry: Registry) -> list[Leaf]:
+def leaves(
+    payload: bytes,
+    arrival: datetime,
+    registry: Registry,
+    keys: MacKeys = MacKeys(None),  # noqa: B008
+) -> list[Leaf]:
     """One record's outcomes, none of them an envelope; `arrival` in naive UTC."""
-    return [Leaf(*leaf) for leaf in decode.leaves(payload, arrival, registry)]
+    return [Leaf(*leaf) for leaf in decode.leaves(payload, arrival, registry, keys)]
 
 
 def opened(payload: bytes, limits: Limits = Limits()) -> tuple[list[bytes], list[Rejection]]:  # noqa: B008

@@ -82,8 +82,13 @@ def owner(registry: Registry, app: int, at: datetime, clock: str = "uploaded") -
     """The Notifly project of a record that Amplitude uploaded at this time, or why it has none; see `link_at`."""
     project = registry.get(app)
     if project is None:
-        return Rejection(Reason.UNKNOWN_PROJECT, f"no project has registered app {app}")
+        return unknown(app)
     return link_at(project, app, at, clock)
+
+
+def unknown(app: int) -> Rejection:
+    """Why a record of this project belongs to nobody: nobody has registered it."""
+    return Rejection(Reason.UNKNOWN_PROJECT, f"no project has registered app {app}")
 
 
 def link_at(project: Project, app: int, at: datetime, clock: str) -> str | Rejection:

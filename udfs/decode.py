@@ -6,10 +6,12 @@
 from collections.abc import Iterator
 from datetime import datetime
 from hashlib import sha256
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from udfs import attribute, classify, clock, cohorts, envelope, events, parse, rules, users
+from udfs import attribute, classify, clock, cohorts, envelope, events, intake, parse, rules, users
 from udfs.attribute import Registry
+from udfs.envelope import Part
+from udfs.intake import MacKeys
 from udfs.model import (
     DECODED,
     EVENT_PREFIX,
@@ -21,19 +23,36 @@ from udfs.model import (
 )
 
 _NOTHING: Final[dict[str, Any]] = dict.fromkeys(DECODED)
+_NO_KEYS: Final = MacKeys(None)
+_REASON_AT: Final = list(DECODED).index("reason")
+_DETAIL_AT: Final = list(DECODED).index("detail")
 _PROJECT_AT: Final = list(DECODED).index("project_id")
 _NAME_AT: Final = list(DECODED).index("name")
 _UNKEPT: Final = {Kind.NOT_LINKED, Kind.FILTERED}
 
 
-def decode(payload: bytes, arrival: datetime, registry: Registry, *, part: bool = False) -> Row:
+class Opened(NamedTuple):
+    """A part of an envelope, the whole of it when there is a `fault`, and who brought it."""
+
+    payload: bytes
+    fault: Rejection | None = None
+    key_project: int | None = None
+    """the project of the access key that the intake has seen; None: it came on the stream"""
+    request_id: str | None = None
+    """of the intake"""
+
+
+def decode(
+    payload: bytes, arrival: datetime, registry: Registry, *, part: bool = False, key_project: int | None = None
+) -> Row:
     """The row of one record; `arrival` is the naive UTC time that Kinesis gave it. Raises MemoryError only.
 
     A `part` of an envelope that is an envelope itself is no object: `envelope` has opened what may be opened.
+    Without `app` a record belongs to `key_project`, if it came by that one's key.
     """
     try:
         if (parsed := parse.quick(payload)) is None:
-            return _careful(payload, arrival, registry, part)
+            return _careful(payload, arrival, registry, part, key_project)
         export = parsed[0]
         uploaded, says = export.server_upload_time, "uploaded"
         if uploaded is None or not clock.EARLIEST <= uploaded <= arrival:
@@ -52,22 +71,57 @@ def decode(payload: bytes, arrival: datetime, registry: Registry, *, part: bool 
         return dead_letter(Rejection(Reason.INTERNAL_ERROR, repr(error)[:500]), payload)
 
 
-def leaves(payload: bytes, arrival: datetime, registry: Registry) -> Iterator[tuple[bytes, Row]]:
+def leaves(
+    payload: bytes, arrival: datetime, registry: Registry, keys: MacKeys = _NO_KEYS
+) -> Iterator[tuple[bytes, Row]]:
     """What the operators together make of a record: its bytes and row, or those of each part; none an envelope."""
     row = decode(payload, arrival, registry)
     if row[0] != Kind.ENVELOPE:
         yield payload, row
         return
-    for part, fault in envelope.unpack(payload):
-        yield part, decode_part(part, fault, arrival, registry)
+    for part in opened(payload, keys):
+        yield part.payload, decode_part(part.payload, part.fault, arrival, registry, part.key_project)
 
 
-def decode_part(part: bytes, fault: Rejection | None, arrival: datetime, registry: Registry) -> Row:
+def opened(payload: bytes, keys: MacKeys) -> Iterator[Opened]:
+    """The parts of an envelope. One of the intake opens only here, outside of all others, and if its MAC holds."""
+    if not payload.startswith(intake.MAGIC):
+        yield from (Opened(*part) for part in envelope.unpack(payload))
+        return
+    found = intake.unwrap(payload, keys)
+    if isinstance(found, Rejection):
+        yield Opened(payload, found)
+        return
+    header, body = found
+    for part in envelope.unpack(body) if envelope.form(body) else [Part(body)]:
+        yield Opened(*part, header.project_id, header.request_id)
+
+
+def decode_part(
+    part: bytes, fault: Rejection | None, arrival: datetime, registry: Registry, key_project: int | None = None
+) -> Row:
     """The row of a part of an envelope; of the whole envelope when there is a fault in it."""
-    return dead_letter(fault, part) if fault else decode(part, arrival, registry, part=True)
+    if fault:
+        row = dead_letter(fault, part)
+    else:
+        row = decode(part, arrival, registry, part=True, key_project=key_project)
+    return row if key_project is None else _of_key(row, part, key_project, registry)
 
 
-def _careful(payload: bytes, arrival: datetime, registry: Registry, part: bool) -> Row:
+def _of_key(row: Row, part: bytes, key_project: int, registry: Registry) -> Row:
+    """The row of what came by a project's access key: it is that project's, whatever the record says."""
+    project_id = row[_PROJECT_AT]
+    if project_id == key_project:
+        return row
+    if project_id is None:
+        fault = Rejection(Reason(row[_REASON_AT]), row[_DETAIL_AT])
+    else:
+        detail = f"app is {project_id}, the access key is one of project {key_project}"
+        fault = Rejection(Reason.APP_MISMATCH, detail)
+    return dead_letter(fault, part, key_project, keep=_may_keep(registry, key_project))
+
+
+def _careful(payload: bytes, arrival: datetime, registry: Registry, part: bool, key_project: int | None) -> Row:
     found = parse.record(payload)
     if isinstance(found, Rejection):
         form = None if part else envelope.form(payload)
@@ -79,18 +133,24 @@ def _careful(payload: bytes, arrival: datetime, registry: Registry, part: bool) 
         app = attribute.project_id(found.fields.get("app"))
         return dead_letter(kind, payload, app, _name(found.fields), keep=_may_keep(registry, app))
     if kind is Kind.COHORT:
-        return _cohort(found, payload, arrival, registry)
+        return _cohort(found, payload, arrival, registry, key_project)
+    if key_project is not None and found.fields.get("app") is None:
+        found = found._replace(fields=found.fields | {"app": key_project})
     return _attributed(kind, found, payload, arrival, registry)
 
 
-def _cohort(found: parse.Record, payload: bytes, arrival: datetime, registry: Registry) -> Row:
-    """The row of a cohort message: the cohort's registration determines the owner."""
+def _cohort(
+    found: parse.Record, payload: bytes, arrival: datetime, registry: Registry, key_project: int | None
+) -> Row:
+    """The row of a cohort message: the cohort's registration determines the owner, or the access key does."""
     message = cohorts.message_of(found.fields, arrival)
     if isinstance(message, Rejection):
         cohort_id = found.fields.get("cohort_id")
         may_keep = _may_keep(registry, cohort_id if isinstance(cohort_id, str) else None)
         return dead_letter(message, payload, keep=may_keep)
-    project = registry.get(message.cohort_id)
+    project = registry.get(message.cohort_id if key_project is None else key_project)
+    if project is None and key_project is not None:
+        return dead_letter(attribute.unknown(key_project), payload, key_project)
     if project is None:
         detail = f"no project has registered cohort {parse.shown(message.cohort_id)}"
         return dead_letter(Rejection(Reason.UNKNOWN_COHORT, detail), payload)

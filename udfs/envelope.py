@@ -12,7 +12,7 @@ from enum import StrEnum
 from itertools import accumulate
 from typing import Final, NamedTuple, TypeAlias
 
-from udfs import inflate, kpl, tar, unread, values
+from udfs import inflate, intake, kpl, tar, unread, values
 from udfs.model import Reason, Rejection
 from udfs.text import BLANKS, BOM, encoding, skip
 
@@ -26,6 +26,7 @@ class Form(StrEnum):
     ZIP = "zip"
     TAR = "tar"
     KPL = "kpl"
+    INTAKE = "intake"
     ARRAY = "array"
     LINES = "lines"
     SEQUENCE = "sequence"
@@ -66,6 +67,8 @@ _FEW: Final = Limits(steps=1_000)
 
 def form(payload: bytes) -> Form | None:
     """What envelope the bytes are; None when they are one record or nothing readable."""
+    if payload.startswith(intake.MAGIC):
+        return Form.INTAKE
     plain = values.plain(payload)
     return _begins(payload, plain).form or _text(payload, plain)
 

@@ -60,6 +60,8 @@ class Reason(StrEnum):
     COMPRESSION_UNKNOWN = "compression_unknown"
     ENVELOPE_TOO_LARGE = "envelope_too_large"
     ENVELOPE_TOO_DEEP = "envelope_too_deep"
+    INTAKE_MAC_INVALID = "intake_mac_invalid"
+    APP_MISMATCH = "app_mismatch"
     INTERNAL_ERROR = "internal_error"
     UNKNOWN_PROJECT = "unknown_project"
     UNATTRIBUTED = "unattributed"

@@ -155,6 +155,18 @@ REASONS: Final[Mapping[str, Meaning]] = {
         "compressed over and over, or a decompression bomb",
         "ask the sender to compress once",
     ),
+    Reason.INTAKE_MAC_INVALID: Meaning(
+        "begins like an envelope of the intake, and its MAC does not prove that the intake wrote it; nothing of "
+        "it was taken",
+        "job and intake have other keys in `intake.mac_keys_file`, or somebody else writes to the stream",
+        "`detail` says which; give both the same keys, then put what waits on the stream again with "
+        "`amplitude-bridge dead-letters replay`; who made one up is found by shard and time",
+    ),
+    Reason.APP_MISMATCH: Meaning(
+        "came with an access key of one project, and its `app` is another one",
+        "the sender uses the key of another project, or sends the data of several with one key",
+        "the sender uses a key of the project that `app` names, or leaves `app` out",
+    ),
     Reason.INTERNAL_ERROR: Meaning(
         "a rule raised an error",
         "a bug of this product",

@@ -22,7 +22,10 @@ from udfs.model import Reason, Repair
 
 REGISTERED = {project.project_id for project in PROJECTS}
 # a bug of ours, and a link that has ended: no record of the sample has either
-NOT_IN_SAMPLE = {Reason.INTERNAL_ERROR, Reason.UNLINKED, Reason.FILTERED}
+NOT_IN_SAMPLE = {
+    *(Reason.INTERNAL_ERROR, Reason.UNLINKED, Reason.FILTERED),
+    *(Reason.INTAKE_MAC_INVALID, Reason.APP_MISMATCH),
+}
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ from tests.builders import (
     user_update,
 )
 from tests.cases import each
+from tests.intake import KEYS, enclosed
 from tests.leaves import leaves
 from udfs.attribute import Registry
 from udfs.model import DECODED, DOCUMENTED_COLUMNS, EVENT_COLUMNS, OUTCOME_COLUMNS, Reason, Row
@@ -78,6 +79,14 @@ EXAMPLES: dict[Reason, tuple[bytes, str]] = {
         reduce(lambda data, _: gzip.compress(data), range(5), b"1"),
         "more than 4 envelopes in each other",
     ),
+    Reason.INTAKE_MAC_INVALID: (
+        enclosed(PROJECT, encode(event()))[:-1],
+        "its MAC by key 630dcd29 is another: it was changed on the way, or made up",
+    ),
+    Reason.APP_MISMATCH: (
+        enclosed(PROJECT, encode(event(app=OTHER_PROJECT))),
+        "app is 100011471, the access key is one of project 434735",
+    ),
     Reason.INTERNAL_ERROR: (encode(event()), "KeyError('no such shelf')"),
     Reason.UNKNOWN_PROJECT: (encode(event(app=UNKNOWN_PROJECT)), "no project has registered app 203138"),
     Reason.UNATTRIBUTED: (encode(user_update(app=MISSING)), "a user update without app"),
@@ -102,7 +111,7 @@ EXAMPLES: dict[Reason, tuple[bytes, str]] = {
 
 def judged(payload: bytes, registry: Registry) -> Row:
     """The last row of a record, or of what it holds."""
-    return leaves(payload, ARRIVAL.replace(tzinfo=None), registry)[-1].row
+    return leaves(payload, ARRIVAL.replace(tzinfo=None), registry, KEYS)[-1].row
 
 
 @each("reason", Reason, ids=str)

@@ -1,0 +1,36 @@
+"""Records as the intake puts them on the stream."""
+
+import tempfile
+from base64 import b64encode
+from datetime import datetime
+from pathlib import Path
+
+from udfs import intake
+from udfs.intake import Header, MacKeys
+
+KEY, OTHER_KEY = bytes(range(32)), bytes(32)
+
+
+def keys_file(*keys: bytes, folder: Path | None = None) -> Path:
+    """A new file of MAC keys, the newest first."""
+    with tempfile.NamedTemporaryFile("wb", dir=folder, delete=False) as file:
+        file.write(b"".join(b64encode(key) + b"\n" for key in keys))
+    return Path(file.name)
+
+
+def mac_keys(*keys: bytes) -> MacKeys:
+    """These keys, as they are read from a file."""
+    file = keys_file(*keys)
+    try:
+        return MacKeys(str(file))
+    finally:
+        file.unlink()
+
+
+KEYS = mac_keys(KEY)
+
+
+def enclosed(project_id: int, body: bytes, keys: MacKeys = KEYS, request_id: str = "r-1") -> bytes:
+    """The record of a request that came by the access key of a project."""
+    at = datetime.fromisoformat("2026-03-15T09:30:33.250000")
+    return intake.wrap(Header(project_id, at, request_id, "amplitude"), body, keys)
