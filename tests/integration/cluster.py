@@ -60,13 +60,21 @@ def place(
     dynamodb_endpoint: str,
     registered: Sequence[Project],
     cohorts: Mapping[str, int] = MappingProxyType({}),
+    lake: Mapping[str, str] = MappingProxyType({}),
 ) -> Place:
-    """Fresh tables with these projects registered, and cohorts by id for their projects."""
+    """Fresh tables with these projects registered, and cohorts by id for their projects.
+
+    `lake` are settings of the warehouse, in place of a folder beside the records.
+    """
     (folder / "records").mkdir()
     tree = {
         "ingest": {"projects_refresh_seconds": 1},
         "dynamodb": {"endpoint": dynamodb_endpoint, "table_prefix": f"{folder.name}-"},
-        "lake": {"catalog_uri": f"sqlite:///{folder}/catalog.db", "warehouse": f"file://{folder}/warehouse"},
+        "lake": {
+            "catalog_uri": f"sqlite:///{folder}/catalog.db",
+            "warehouse": f"file://{folder}/warehouse",
+            **lake,
+        },
     }
     config = settings.parse(tree, source="test")
     submit.create_tables(config)
