@@ -233,11 +233,25 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Settings:
 
 def _instead() -> str:
     """What to do without settings; the default path is relative, and a stack may run from another folder."""
-    try:
-        running = json.loads(STACK.read_text(encoding="utf-8"))["settings"]
-    except (OSError, ValueError, KeyError):
+    running = _stack().get("settings")
+    if running is None:
         return "start a local stack with `make run`, or name the job's settings with --config"
     return f"for the local stack give --config {shlex.quote(running)}"
+
+
+def _stack() -> dict[str, str]:
+    """What the local stack says of itself; nothing where none runs."""
+    try:
+        described: dict[str, str] = json.loads(STACK.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return described
+
+
+def of_stack(config: Path, name: str) -> str | None:
+    """An address of the local stack, if one runs with these settings."""
+    running = _stack()
+    return running.get(name) if running.get("settings") == str(config.resolve()) else None
 
 
 def parse(tree: Mapping[str, Any], source: str) -> Settings:

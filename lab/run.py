@@ -58,6 +58,7 @@ def run(console: Console, ports: Ports, records: int, *, once: bool) -> bool:
         right = _conclude(console, stack, found, made.truth) & balanced(console, settings)
         right &= told(console, settings, made.truth.usage)
         right &= way_back.shown(console, settings, stack)
+        stack.write_description()
         _explain_what_is_missing(console, settings)
         if not once:
             _stay(console, stack, job)

@@ -36,6 +36,8 @@ class Erasure(NamedTuple):
     done_at: str | None = None
     query: str | None = None
     """of which the answer is 0 when no row is left"""
+    others: tuple[str, ...] = ()
+    """`subject_of` other ids by which rows went: of a user Amplitude's ids, of one of these the user ids"""
 
 
 def subject_of(project_id: int, user_id: str) -> str:

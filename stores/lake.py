@@ -6,7 +6,7 @@ must call it `CATALOG`.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
 from typing import Any, Final, Literal, NamedTuple, TypeVar
@@ -199,6 +199,12 @@ class Lake:
         said = current.summary.additional_properties if current and current.summary else {}
         wanted = ("total-data-files", "total-delete-files", "total-files-size")
         return Totals(*(int(said.get(name, 0)) for name in wanted))
+
+    def days(self, table: str) -> list[datetime]:
+        """The days, aware, that a table has rows of by its first partition field, newest first; no row is read."""
+        with self.readable():
+            numbers = {task.file.partition[0] for task in self.table(table).scan().plan_files()}
+        return [datetime.fromtimestamp(number * 86_400, UTC) for number in sorted(numbers, reverse=True)]
 
     def exists(self, name: str) -> bool:
         """Whether a table is there."""

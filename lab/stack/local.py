@@ -60,6 +60,7 @@ class Stack:
             raise StackError(msg)
         self.name, self.ports, self.folder = name, ports or Ports(), ROOT / "var" / name
         self._redeliver_port = 0
+        self._beside: dict[str, str] = {}  # addresses of what runs beside the job, by name
         self.stream, self.region = Kinesis().stream, Kinesis().region
         self.kinesis_endpoint = f"http://127.0.0.1:{self.ports.kinesis}"
         self.dynamodb_endpoint = f"http://127.0.0.1:{self.ports.dynamodb}"
@@ -153,13 +154,16 @@ class Stack:
         program = Path(sys.executable).parent / "amplitude-bridge"
         address = f"127.0.0.1:{self.ports.watch}"
         self._spawn("watch", [program, "usage", "--config", self.settings_path, "watch", "--listen", address])
+        self._beside["usage_watch"] = f"http://{address}"
 
     def start_redeliver(self) -> None:
         """Start `redeliver` for the settings of this stack; the export job's tables must be there."""
         program = Path(sys.executable).parent / "amplitude-bridge"
         self._redeliver_port = free_port()
-        listen = ("--watch", "--listen", f"127.0.0.1:{self._redeliver_port}")
+        address = f"127.0.0.1:{self._redeliver_port}"
+        listen = ("--watch", "--listen", address)
         self._spawn("redeliver", [program, "redeliver", "--config", self.settings_path, *listen])
+        self._beside["redeliver"] = f"http://{address}"
 
     def kill_redeliver(self) -> None:
         """End `redeliver` as a crash would."""
@@ -173,6 +177,7 @@ class Stack:
         process = self._spawn("prometheus", prometheus.command(installed, config, port))
         address = f"http://127.0.0.1:{port}"
         process.wait_until(partial(prometheus.ready, address), seconds=60)
+        self._beside["prometheus"] = address
         return address
 
     def point_prometheus(self, interval: str = "5s") -> None:
@@ -202,7 +207,8 @@ class Stack:
         command: list[str | Path] = [sys.executable, "-m", "lab.stack.amplitude", str(port), folder]
         process = self._spawn("amplitude", command, cwd=ROOT)
         process.wait_until(partial(answers, f"http://127.0.0.1:{port}/"), seconds=60)
-        endpoint = {"endpoint": f"http://127.0.0.1:{port}"}
+        self._beside["amplitude"] = f"http://127.0.0.1:{port}"
+        endpoint = {"endpoint": self._beside["amplitude"]}
         return {
             "export": endpoint | {"seal_keys_file": str(folder / "seal-keys")},
             "amplitude_profiles": endpoint,
@@ -266,7 +272,7 @@ class Stack:
         return self.settings_path
 
     def write_description(self, path: Path = STACK) -> Path:
-        """Write where everything is, for any tool that wants to join in; `stop` removes the file again."""
+        """Write where everything is by now, for any tool that wants to join in; `stop` removes the file again."""
         self._description = path
         description = {
             "kinesis_endpoint": self.kinesis_endpoint,
@@ -277,6 +283,7 @@ class Stack:
             "warehouse": self.warehouse,
             "flink_rest": self.flink.url,
             "settings": str(self.settings_path),
+            **self._beside,
         }
         path.write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
         return path

@@ -23,15 +23,26 @@ from stores.project import Project
 from udfs import clock
 from udfs.attribute import Registry
 from udfs.decode import decode
-from udfs.model import DECODED, Kind, Reason
+from udfs.model import DECODED, EVENT_PREFIX, Kind, Reason
 
-Outcome = Literal["stored", "before", "copy", "rejected", "left out", "missing"]
+Outcome = Literal["stored", "before", "copy", "rejected", "left out", "erased", "missing"]
 _HOURS_KEPT: Final = 30
 """How many hours' identities are in memory: rows of an archive are nearly in the order of their upload."""
 _HOUR: Final = timedelta(hours=1)
 _AT: Final = {name: at for at, name in enumerate(DECODED)}
 NO_EVENT: Final = {Kind.USER_UPDATE: "user_update", Kind.COHORT: "cohort"}
 """By kind: the word for what an archive of events has none of (docs/amplitude.md §6), and is left out."""
+
+
+class Whose(NamedTuple):
+    """What a row says by which an erasure finds it; None where it does not say that."""
+
+    user_id: str | None = None
+    amplitude_id: int | None = None
+    event: str | None = None
+    """Amplitude's name of it"""
+    uploaded: datetime | None = None
+    """aware, UTC"""
 
 
 class Row(NamedTuple):
@@ -47,7 +58,7 @@ class Row(NamedTuple):
     identity: str | None
     kept: bool = True
     """whether the job would keep its bytes, where it does not take it"""
-    user_id: str | None = None
+    whose: Whose = Whose()
 
 
 class Judged(NamedTuple):
@@ -144,26 +155,41 @@ def rows(member: Member, project: Project, now: datetime, longest: int, skip: in
                 "nothing of it was put"
             )
             raise WrongProjectError(msg)
-        uploaded, user_id = found[_AT["server_upload_time"]], found[_AT["user_id"]]
-        if reason:
-            uploaded, user_id = _said(data)
-        hour = _hour(uploaded) or (_of_name(member) if reason else None)
+        whose = _said(data) if reason else _whose(found)
+        hour = _hour(whose.uploaded) or (_of_name(member) if reason else None)
         kept = not reason or found[_AT["payload"]] is not None
-        yield Row(member, line, data, hour, kind, reason, found[_AT["identity"]], kept, user_id)
+        yield Row(member, line, data, hour, kind, reason, found[_AT["identity"]], kept, whose)
+
+
+def _whose(found: Sequence[Any]) -> Whose:
+    """The same of a row that is taken."""
+    user_id, amplitude_id, name, uploaded = (
+        found[_AT[column]] for column in ("user_id", "amplitude_id", "name", "server_upload_time")
+    )
+    event = name.removeprefix(EVENT_PREFIX) if name else None
+    return Whose(user_id, amplitude_id, event, uploaded and uploaded.replace(tzinfo=UTC))
 
 
 class _Said(msgspec.Struct):
     server_upload_time: Any = None
     user_id: Any = None
+    amplitude_id: Any = None
+    event_type: Any = None
 
 
-def _said(data: bytes) -> tuple[datetime | None, str | None]:
-    """The time of upload and the user that a row names which is not taken, if it can be read."""
+def _said(data: bytes) -> Whose:
+    """What a row says that is not taken, if it can be read."""
     try:
         said = msgspec.json.decode(data, type=_Said)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        return None, None
-    return clock.timestamp(said.server_upload_time), said.user_id if isinstance(said.user_id, str) else None
+        return Whose()
+    uploaded = clock.timestamp(said.server_upload_time)
+    return Whose(
+        said.user_id if isinstance(said.user_id, str) else None,
+        said.amplitude_id if isinstance(said.amplitude_id, int) else None,
+        said.event_type if isinstance(said.event_type, str) else None,
+        uploaded and uploaded.replace(tzinfo=UTC),
+    )
 
 
 def _of_name(member: Member) -> datetime | None:
@@ -176,7 +202,7 @@ def _of_name(member: Member) -> datetime | None:
 
 
 def _hour(uploaded: datetime | None) -> datetime | None:
-    return uploaded and uploaded.replace(minute=0, second=0, microsecond=0, tzinfo=UTC)
+    return uploaded and uploaded.replace(minute=0, second=0, microsecond=0)
 
 
 class Judge:
@@ -288,6 +314,7 @@ def accounts(comparison: Comparison) -> Iterator[Mapping[str, Any]]:
             "stored": one.outcomes["stored"],
             "duplicates": one.duplicates,
             "rejected": one.rejected,
+            "erased": one.outcomes["erased"],
             "missing": one.outcomes["missing"],
             "twice": one.twice,
         }

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Final, NamedTuple
 
-from ops.answers.reasons import REASONS
+from ops.answers.reasons import REASONS, REGISTER
 from stores.usage import Usage
 from udfs.model import Kind, Reason
 
@@ -107,8 +107,7 @@ def likely_cause(facts: Facts) -> Cause:
 
 def _not_linked(facts: Facts) -> Cause | None:
     words = {
-        None: "no project has registered this id: what arrives waits as unknown_project; register it with "
-        "`amplitude-bridge projects add`, then `amplitude-bridge dead-letters replay`",
+        None: f"no project has registered this id: what arrives waits as unknown_project; {REGISTER}",
         "unlinked": "the project is unlinked: what Amplitude uploads since then is counted and not stored; link "
         "it again with `amplitude-bridge projects link`",
     }.get(facts.status)

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, Final, NamedTuple
 
 from ops.answers.causes import meaning, minute
-from ops.answers.reasons import REASONS
+from ops.answers.reasons import ADD, REASONS
 from ops.answers.steps import AWAY, State, Step, once, side_by_side
 from settings import Settings
 from stores import aws, roles
@@ -82,7 +82,7 @@ def checked(settings: Settings, project_id: int, place: Place) -> Connection:
     return Connection(project_id, tuple(once(side_by_side(questions, _SECONDS, _unanswered))))
 
 
-_ADD: Final = "amplitude-bridge projects add PROJECT_ID NOTIFLY_PROJECT"
+_ADD: Final = f"{ADD}, the first upload that is to count"
 _MEND: Final = {
     "stream": "mend that first: Amplitude can put nothing there either",
     "registry": "mend that first: no record is taken without the registry",

@@ -22,7 +22,7 @@ from ops.answers.connection import job_step, lag_step, stream_step, summary, tab
 from ops.answers.month import closes_at
 from ops.answers.steps import AWAY, State, Step, once, side_by_side
 from ops.answers.usage import unclaimed
-from ops.answers.waiting import Waiting, by_project, overdue, waiting
+from ops.answers.waiting import Waiting, by_project, newest, overdue
 from settings import Settings
 from stores.alerts import Alerts
 from stores.backfills import VALID, Backfills, Run
@@ -39,6 +39,8 @@ from stores.usage import UsageTable
 
 _SECONDS: Final = 25.0
 _ATTEMPT: Final = 5.0
+_OUTBOX: Final = 8.0
+"""Seconds for what waits in the outbox, however much that is."""
 _SUBMIT: Final = "start the ingest job, which creates what is missing: amplitude-bridge submit"
 CHECKPOINT_AGE: Final = timedelta(minutes=5)
 """The alert `CheckpointsStopped` has the same limit; `CheckpointsSlow` the next."""
@@ -423,15 +425,24 @@ def _redeliver(settings: Settings) -> Step:
     states = {one.project_id: (one.state, one.words) for one in Destinations(at).list()}
     if not states:
         return Step("redeliver", "not checked", "no destination is set")
-    found = by_project(waiting(lake), states) if lake.exists(OUTBOX) else []
-    return redeliver_step(found, *Leases(at, name=REDELIVER).current())
+    waits, since = newest(lake, _OUTBOX) if lake.exists(OUTBOX) else (None, None)
+    found = by_project(waits, states) if waits else []
+    return redeliver_step(found, *Leases(at, name=REDELIVER).current(), since)
 
 
-def redeliver_step(found: Sequence[Waiting], held: Lease | None, now: datetime) -> Step:
-    """Whether what waits for Amplitude goes when it is due; `held` is redeliver's lease, `now` DynamoDB's."""
+def redeliver_step(
+    found: Sequence[Waiting], held: Lease | None, now: datetime, since: datetime | None = None
+) -> Step:
+    """Whether what waits for Amplitude goes when it is due; `held` is redeliver's lease, `now` DynamoDB's.
+
+    Where not all could be read, what was found arrived `since` then.
+    """
     late = overdue(found, now)
     if not late:
-        return Step("redeliver", "ok", f"{sum(one.events for one in found):,} events wait, and none is overdue")
+        part = f" of those that arrived since {since:%Y-%m-%d}; there are older ones" if since else ""
+        return Step(
+            "redeliver", "ok", f"{sum(one.events for one in found):,} events wait, and none is overdue{part}"
+        )
     named = (f"{one.project_id} (the first of {one.events:,} since {one.due:%Y-%m-%dT%H:%M})" for one in late)
     words = f"events that wait are overdue: of project {', '.join(named)}"
     if held is None or held.left(now) < timedelta() or killed(held):

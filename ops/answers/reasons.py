@@ -17,6 +17,10 @@ class Meaning(NamedTuple):
     remedy: str
 
 
+ADD: Final = "amplitude-bridge projects add PROJECT_ID NOTIFLY_PROJECT --linked-at UPLOAD"
+REGISTER: Final = f"`{ADD}`, then `dead-letters replay`; its `--dry-run` names UPLOAD"
+"""A link counts from the upload on: without that time, what waits would come back as before_link."""
+
 REASONS: Final[Mapping[str, Meaning]] = {
     Reason.EMPTY: Meaning(
         "no bytes, nothing but what may stand between values (blanks, commas, NULs, byte order marks …), or an "
@@ -175,7 +179,7 @@ REASONS: Final[Mapping[str, Meaning]] = {
     Reason.UNKNOWN_PROJECT: Meaning(
         "no project has registered this `app`",
         "not registered yet, or a wrong id",
-        "register it with `amplitude-bridge projects add`; replay what waits with `dead-letters replay`",
+        REGISTER,
     ),
     Reason.UNATTRIBUTED: Meaning(
         "a user update without `app`: nothing tells its owner",

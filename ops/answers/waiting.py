@@ -1,5 +1,6 @@
 """Which events wait for their next attempt: the rows of `outbox` that no later attempt has settled."""
 
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -36,15 +37,33 @@ class Waiting:
     """when the next one is to be sent; None while the destination is stopped"""
 
 
-def waiting(lake: Lake, since: datetime | None = None, outcome: str = Outcome.WAITING) -> pa.Table:
+def waiting(
+    lake: Lake, since: datetime | None = None, until: datetime | None = None, outcome: str = Outcome.WAITING
+) -> pa.Table:
     """The events that wait, the oldest first; with outcome `ERASED` those that waited when they were erased.
 
     Columns: `project_id`, `event_id`, `attempt` (the one that was made), `due`, `arrival`, `shard`, `words`. Only
-    events are looked at that arrived `since` then. Raises StoreError.
+    events are looked at that arrived `since` then, and before `until`. Raises StoreError.
     """
     columns = (*KEY, "outcome", "due", "arrival", "shard", "words")
-    rows = lake.rows(OUTBOX, columns, [Condition("arrival", ">=", since)] if since else ())
-    return unsettled(rows, outcome).drop_columns("outcome").sort_by("arrival")
+    where = [Condition("arrival", ">=", since)] if since else []
+    where += [Condition("arrival", "<", until)] if until else []
+    return unsettled(lake.rows(OUTBOX, columns, where), outcome).drop_columns("outcome").sort_by("arrival")
+
+
+def newest(lake: Lake, seconds: float) -> tuple[pa.Table, datetime | None]:
+    """What waits, as far as can be read in some seconds: a day of arrivals at a time, the newest first.
+
+    And the begin of what was read, None when that is all. Rows that settle an event have its arrival, so a day is
+    whole. Raises StoreError.
+    """
+    begin, found, since = time.monotonic(), list[pa.Table](), None
+    for day in lake.days(OUTBOX):
+        if found and time.monotonic() - begin > seconds:
+            return pa.concat_tables(found), since
+        since = day
+        found.insert(0, waiting(lake, day, day + timedelta(days=1)))
+    return pa.concat_tables(found) if found else waiting(lake), None
 
 
 def unsettled(rows: pa.Table, *outcomes: str) -> pa.Table:

@@ -16,9 +16,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from ops.answers.archived import Comparison, Judge, accounts, compared
-from ops.cli.terminal import PROJECT_ID, Whole, as_json_option, cell, config_option, example
+from ops.cli.terminal import PROJECT_ID, Whole, as_json_option, cell, config_option, example, wide
 from ops.cli.times import as_hour
-from ops.maintenance.backfill import Archives, Backfill, erased
+from ops.maintenance.backfill import Archives, Backfill
 from settings import Settings, https, load
 from stores.amplitude.export_api import URLS, ExportApi, hours
 from stores.amplitude.http import keys
@@ -119,8 +119,8 @@ def backfill(  # noqa: PLR0913  one of each option
     registry = Projects(settings.tables_address)
     project, stream = registry.get(project_id), Stream(settings.stream_address)
     given = _given(project_id, source, asked, bars)
-    files, gone = members(given.paths, settings.lake_address), erased(settings, project_id)
-    archives = Archives(settings, project, files, stream.summary().capacity, gone)
+    files = members(given.paths, settings.lake_address)
+    archives = Archives(settings, project, files, stream.summary().capacity)
     found = _look(archives, given.hours, bars)
     if source and not found.rows:
         msg = f"{source} holds no events: give a zip of Amplitude's Export API, or its .json.gz files"
@@ -272,6 +272,8 @@ def _print(found: Comparison, as_json: bool, put: int | None) -> None:
     before, copies = found.count("before"), found.count("copy")
     if before or copies:
         click.echo(f"duplicates: {before:,} were stored before, {copies:,} are copies in the archives")
+    if erased := found.count("erased"):
+        click.echo(f"erased: {erased:,} are of users or events that were erased since, and are left out")
     for one in why:
         click.echo(f"{one['outcome']}: {one['records']:,} {one['reason']}")
     if put is None:
@@ -283,18 +285,14 @@ def _print(found: Comparison, as_json: bool, put: int | None) -> None:
 
 
 def _table(found: Comparison, last: str) -> Table:
-    table = Table(
-        "hour (UTC)", title="Each hour's rows at Amplitude, and what became of them", title_justify="left"
-    )
-    names = ("amplitude", "stored", "duplicates", "rejected", "missing")
-    for name in names:
-        table.add_column(last if name == "missing" else name, justify="right")
+    names = ("amplitude", "stored", "duplicates", "rejected", "erased")
+    table = wide(["hour (UTC)"], (*names, last), title="Each hour's rows at Amplitude, and what became of them")
     lines = list(accounts(found))
     for one in lines[:_SHOWN]:
         hour = str(one["hour"])[:16].replace("T", " ") if one["hour"] else "none"
-        table.add_row(cell(hour), *(f"{one[name]:,}" for name in names))
+        table.add_row(cell(hour), *(f"{one[name]:,}" for name in (*names, "missing")))
     if len(lines) > _SHOWN:
         table.add_row(f"… {len(lines) - _SHOWN} more: --json")
     table.add_section()
-    table.add_row("all", *(f"{sum(int(one[name] or 0) for one in lines):,}" for name in names))
+    table.add_row("all", *(f"{sum(int(one[name] or 0) for one in lines):,}" for name in (*names, "missing")))
     return table

@@ -19,7 +19,7 @@ from ops.answers.refused import conditions, refused
 from ops.answers.waiting import by_project, overdue
 from ops.answers.waiting import waiting as waits
 from ops.cli.key_file import sealed_key
-from ops.cli.terminal import PROJECT_ID, Commands, Whole, as_json_option, cell, example, waiting
+from ops.cli.terminal import PROJECT_ID, Commands, Whole, as_json_option, cell, example, waiting, wide
 from ops.cli.times import as_moment, since_option
 from ops.maintenance.replay_refused import check, put
 from settings import load
@@ -96,11 +96,20 @@ def show(config: Path, /, project_id: int | None, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([_shown(one) for one in found], indent=2))
         return
-    shown = Table("project", "region", "key", "state", "since", "why", "personal fields")
+    Console().print(_table(found))
     for one in found:
-        values = _shown(one) | {"personal": ", ".join(f"{field}: {form}" for field, form in one.personal.items())}
-        shown.add_row(*map(cell, values.values()))
-    Console().print(shown)
+        if one.personal:
+            forms = ", ".join(f"{field} {form}" for field, form in sorted(one.personal.items()))
+            click.echo(f"personal fields that go to project {one.project_id}: {forms}")
+
+
+def _table(found: Sequence[Destination]) -> Table:
+    shown = wide(("project", "region", "key", "state", "since (UTC)"), texts=["why"])
+    for one in found:
+        since = one.since[:16].replace("T", " ")
+        values = (one.project_id, one.region, f"…{one.key_end}", one.state, since, one.words)
+        shown.add_row(*map(cell, values))
+    return shown
 
 
 def _shown(one: Destination) -> dict[str, Any]:
@@ -180,11 +189,11 @@ def waiting_events(config: Path, /, project_id: int | None, *, as_json: bool) ->
     if not found:
         click.echo("nothing waits")
         return
-    shown = Table("project", "events", "since", "state", "why", "next one due")
+    shown = wide(("project", "state", "since (UTC)"), ["events"], ("next one due", "why"))
     for one in found:
         due = f"{one.due:%Y-%m-%d %H:%M:%S}" if one.due else "when it is ok again"
-        values = (one.project_id, f"{one.events:,}", f"{one.since:%Y-%m-%d %H:%M:%S}", one.state, one.why, due)
-        shown.add_row(*map(cell, values))
+        since = f"{one.since:%Y-%m-%d %H:%M}"
+        shown.add_row(*map(cell, (one.project_id, one.state, since, f"{one.events:,}", due, one.why)))
     Console().print(shown)
     if late := overdue(found, datetime.now(UTC)):
         named = ", ".join(str(one.project_id) for one in late)

@@ -25,7 +25,7 @@ from ops.answers.ledger import (
     residuals,
     streamed,
 )
-from ops.cli.terminal import Commands, as_json_option, cell, example, waiting
+from ops.cli.terminal import Commands, as_json_option, cell, example, waiting, wide
 from ops.maintenance.recover import put_again
 from settings import load
 from stores.lake import Lake
@@ -55,7 +55,7 @@ def show(config: Path, /, *, export: bool, as_json: bool) -> None:
     elif export:
         Console().print(sent_table(counts))
     else:
-        _show(counts)
+        Console().print(_counts_table(counts))
 
 
 def sent_table(counts: Sequence[Mapping[str, Any]]) -> Table:
@@ -68,10 +68,8 @@ def sent_table(counts: Sequence[Mapping[str, Any]]) -> Table:
     return table
 
 
-def _show(counts: Sequence[Mapping[str, Any]]) -> None:
-    table = Table("project", "kind", "reason")
-    for name in ("records", "first copies", "duplicates", "erased"):
-        table.add_column(name, justify="right")
+def _counts_table(counts: Sequence[Mapping[str, Any]]) -> Table:
+    table = wide(("project", "kind", "reason"), ("records", "first copies", "duplicates", "erased"))
     for row in counts:
         project = "" if row["project_id"] is None else row["project_id"]
         again = f"{row['records'] - row['first_copies']:,}" if row["kind"] in TAKEN else ""
@@ -79,7 +77,7 @@ def _show(counts: Sequence[Mapping[str, Any]]) -> None:
         gone = f"{row['erased']:,}" if row["erased"] else ""
         numbers = (f"{row['records']:,}", first, again, gone)
         table.add_row(*map(cell, (project, row["kind"], row["reason"], *numbers)))
-    Console().print(table)
+    return table
 
 
 @ledger.command("check", epilog=example("ledger check --stream"))

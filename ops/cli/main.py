@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 the answer is a bad one, 2 something is not as it must be 
 stderr says what), as when a project is not registered, 130 Ctrl-C.
 """
 
+import logging
 import sys
 from importlib import import_module
 from typing import Final
@@ -86,6 +87,8 @@ class _Imported(Commands):
 
 def main() -> None:
     """Run the command; a person's mistake is one line, never a stack trace."""
+    # Iceberg tells of a commit that met another one and is repeated: nobody has to do anything
+    logging.getLogger("pyiceberg").setLevel(logging.ERROR)
     with one_line_errors("amplitude-bridge"):
         commands()
 

@@ -14,7 +14,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from ops.cli.submit import flink
-from ops.cli.terminal import ForFlink, as_json_option, cell, config_option, example, watching_with
+from ops.cli.terminal import ForFlink, as_json_option, cell, config_option, example, watching_with, wide
 from ops.maintenance.keep import Run, Upkeep, carry_out, done, planned
 from ops.maintenance.keeper import log, maintainer, watch
 from ops.release import job_zip
@@ -126,9 +126,21 @@ def _show(found: Sequence[Upkeep], *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([_plain(one) for one in found], indent=2))
         return
-    table = Table("table")
-    for name in ("data files", "too small", "manifests", "snapshots", "to expire", "orphans", "kept for restores"):
-        table.add_column(name, justify="right")
+    Console().print(_table(found))
+    for one in found:
+        if one.holding:
+            count = _change(one.holding, one.holding_left if one.after else None)
+            click.echo(f"{one.table}: {count} snapshots hold rows that were erased since")
+    if held := sorted({name for one in found for name in one.held_for}):
+        click.echo(
+            f"kept with erased rows in them: {', '.join(held)}: "
+            "delete these checkpoints and savepoints, and repeat this, if the rows are to go sooner"
+        )
+
+
+def _table(found: Sequence[Upkeep]) -> Table:
+    numbers = ("data files", "too small", "manifests", "snapshots", "to expire", "orphans", "kept")
+    table = wide(["table"], numbers)
     for one in found:
         after = one.after
         table.add_row(
@@ -141,16 +153,7 @@ def _show(found: Sequence[Upkeep], *, as_json: bool) -> None:
             _change(one.orphans, one.orphans_left if after else None),
             f"{len(set(one.keep.values())):,}",
         )
-    Console().print(table)
-    for one in found:
-        if one.holding:
-            count = _change(one.holding, one.holding_left if one.after else None)
-            click.echo(f"{one.table}: {count} snapshots hold rows that were erased since")
-    if held := sorted({name for one in found for name in one.held_for}):
-        click.echo(
-            f"kept with erased rows in them: {', '.join(held)}: "
-            "delete these checkpoints and savepoints, and repeat this, if the rows are to go sooner"
-        )
+    return table
 
 
 def _change(before: int, after: int | None) -> str:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -10,8 +11,11 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
+from ops.answers.causes import minute
 from ops.cli.terminal import PROJECT_ID, Commands, as_json_option, cell, echo_fields, example, printable
 from settings import load
+from stores.dynamodb import TablesAddress
+from stores.erasures import Erasures, subject_of
 from stores.errors import StoreError
 from stores.profiles import Key, Profiles, StoredProfile
 from stores.project import iso
@@ -38,10 +42,8 @@ def show(config: Path, /, project_id: int, user_id: str, *, as_json: bool) -> No
     (found,) = Profiles(tables).of_users([Key(project_id, user_id)]).values()
     if not found.version:
         Projects(tables).get(project_id)
-        msg = (
-            f"project {project_id} has no profile of user {printable(user_id)}: nothing of this user has changed "
-            "one yet, or the id is spelled otherwise"
-        )
+        why = _why(tables, project_id, user_id)
+        msg = f"project {project_id} has no profile of user {printable(user_id)}: {why}"
         raise StoreError(msg)
     try:
         properties = Profile.load(found.properties, found.merge).explained()
@@ -54,6 +56,20 @@ def show(config: Path, /, project_id: int, user_id: str, *, as_json: bool) -> No
         click.echo(_json(found, properties))
     else:
         _print(found, properties)
+
+
+def _why(tables: TablesAddress, project_id: int, user_id: str) -> str:
+    """Why there is no profile: the newest receipt of the user's erasure, if there is one."""
+    receipts = Erasures(tables).of_project(project_id)
+    subject = subject_of(project_id, user_id)
+    newest = next((one for one in receipts[::-1] if subject in {one.subject, *one.others}), None)
+    if newest is None:
+        return "nothing of this user has changed one yet, or the id is spelled otherwise"
+    before = minute(datetime.fromisoformat(newest.before))
+    return (
+        f"the erasure of what arrived before {before} is {newest.status}, and nothing has come since: "
+        "`erase show` has the receipt"
+    )
 
 
 def _print(found: StoredProfile, properties: Sequence[Explained]) -> None:

@@ -20,6 +20,8 @@ from rich.text import Text
 from errors import OneLineError, is_full
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from ops.answers.steps import Step
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -61,6 +63,10 @@ def _innermost(context: click.Context, _: click.Parameter, config: Path | None) 
     return chosen
 
 
+FLINK: Final = "http://127.0.0.1:8081"
+"""Where Flink answers, unless `--flink` or the local stack says something else."""
+
+
 def as_http(text: str) -> str:
     """An address as an option takes it."""
     if not text.startswith(("http://", "https://")):
@@ -79,8 +85,8 @@ config_option: Final = click.option(
 
 
 flink_option: Final = click.option(
-    "--flink", metavar="URL", type=as_http, default="http://127.0.0.1:8081", show_default=True,
-    help="Flink's REST address.",
+    "--flink", metavar="URL", type=as_http,
+    help=f"Flink's REST address.  [default: {FLINK}, or that of `make run`]",
 )  # fmt: skip
 
 
@@ -265,6 +271,31 @@ def cell(text: object) -> Text:
     return Text("" if text is None else printable(str(text)))
 
 
+def wide(whole: Sequence[str], numbers: Sequence[str] = (), texts: Sequence[str] = (), title: str = "") -> "Table":
+    """A table of more columns than 80 characters hold between lines, in this order; nothing is cut off.
+
+    The first are never broken, so that they can be copied; headings of numbers and texts wrap at blanks.
+    """
+    from rich import box  # noqa: PLC0415  a page of help needs none
+    from rich.table import Table  # noqa: PLC0415
+
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+        title=title or None,
+        title_justify="left",
+    )
+    for name in whole:
+        table.add_column(name, no_wrap=True)
+    for name in numbers:
+        table.add_column(name, justify="right", overflow="fold", no_wrap=" " not in name)
+    for name in texts:
+        table.add_column(name, overflow="fold")
+    return table
+
+
 def echo_fields(fields: Sequence[tuple[str, str]]) -> None:
     """Print names and values in two columns."""
     width = max((len(name) for name, _ in fields), default=0)
@@ -275,9 +306,9 @@ def echo_fields(fields: Sequence[tuple[str, str]]) -> None:
 _COLOURS: Final = {"ok": "green", "warning": "yellow", "failed": "red", "not checked": "cyan"}
 
 
-def echo_steps(steps: "Sequence[Step]") -> None:
-    """Print what was looked at, a line each, and what to do below it."""
-    width = max((len(step.name) for step in steps), default=0)
+def echo_steps(steps: "Sequence[Step]", beside: "Sequence[Step]" = ()) -> None:
+    """Print what was looked at, a line each, and what to do below it; in columns with those `beside` them."""
+    width = max((len(step.name) for step in (*steps, *beside)), default=0)
     for step in steps:
         state = click.style(step.state.ljust(11), fg=_COLOURS[step.state])
         click.echo(f"{state}  {step.name.ljust(width)}  {printable(step.words)}")

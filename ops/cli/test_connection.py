@@ -9,9 +9,18 @@ from pathlib import Path
 import click
 
 from ops.answers.connection import Place, awaited, checked
-from ops.cli.terminal import PROJECT_ID, as_json_option, config_option, echo_steps, example, flink_option, waiting
+from ops.cli.terminal import (
+    FLINK,
+    PROJECT_ID,
+    as_json_option,
+    config_option,
+    echo_steps,
+    example,
+    flink_option,
+    waiting,
+)
 from ops.cli.times import as_seconds
-from settings import load
+from settings import load, of_stack
 from stores.projects import Projects
 
 
@@ -27,7 +36,7 @@ from stores.projects import Projects
 @flink_option
 @as_json_option
 def test_connection(  # noqa: PLR0913  options, by name
-    config: Path, project_id: int, *, role: str | None, wait: int, flink: str, as_json: bool
+    config: Path, project_id: int, *, role: str | None, wait: int, flink: str | None, as_json: bool
 ) -> None:
     """Say whether what PROJECT_ID sends from Amplitude arrives, step by step, and what to mend.
 
@@ -36,7 +45,8 @@ def test_connection(  # noqa: PLR0913  options, by name
     """
     settings, begun = load(config), datetime.now(UTC)
     with waiting("looking at stream, role, registry and job"):
-        found = checked(settings, project_id, Place(flink, role))
+        place = Place(flink or of_stack(config, "flink_rest") or FLINK, role)
+        found = checked(settings, project_id, place)
     if not as_json:
         echo_steps(found.steps)
     with waiting(f"waiting for a record of project {project_id}: test the destination in Amplitude now"):
@@ -45,7 +55,7 @@ def test_connection(  # noqa: PLR0913  options, by name
     if as_json:
         click.echo(json.dumps(found.described(), indent=2))
     else:
-        echo_steps([last])
+        echo_steps([last], found.steps)
     if not found.registered:
         Projects(settings.tables_address).get(project_id)
     if found.failed:

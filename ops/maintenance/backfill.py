@@ -8,14 +8,14 @@ killed in between puts at most one call's records again, and the job removes the
 
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Final
 
-from ops.answers.archived import Judge, Judged, rows
+from ops.answers.archived import Judge, Judged, Whose, rows
 from ops.maintenance.whoami import whoami
 from settings import Settings
 from stores.archives import Member
@@ -40,34 +40,46 @@ class Archives:
     project: Project
     members: Sequence[Member]
     capacity: Capacity
-    erased: Mapping[str, str]
-    """by `subject_of` a user who was erased: before when; ISO 8601, UTC"""
 
     def judged(self, judge: Judge, file: int = 0, line: int = 0) -> Iterator[tuple[int, Judged]]:
         """Each row behind these files and lines, judged, and the number of its file. Raises StoreError."""
         now = datetime.now(UTC)
         for number, member in enumerate(self.members[file:], file):
+            erased = Erased(self.settings, self.project.project_id)  # one may have begun since the last file
             for row in rows(member, self.project, now, self.capacity.record_bytes - _KEY_BYTES, line):
                 one = judge(row)
-                yield number, Judged(row, "left out", "erased") if self._is_erased(one) else one
+                gone = one.outcome == "missing" and erased.knows(row.whose)
+                yield number, Judged(row, "erased") if gone else one
             line = 0
-
-    def _is_erased(self, one: Judged) -> bool:
-        """Whether a row that is missing is so because its user was erased."""
-        row = one.row
-        if not self.erased or one.outcome != "missing" or row.user_id is None:
-            return False
-        before = self.erased.get(subject_of(self.project.project_id, row.user_id))
-        return before is not None and (row.hour is None or row.hour < datetime.fromisoformat(before))
 
 
 _KEY_BYTES: Final = 64
 """Of a partition key, which counts against the largest record: a SHA-256 in hexadecimal."""
 
 
-def erased(settings: Settings, project_id: int) -> dict[str, str]:
-    """By `subject_of` each user of a project who was erased: before when, the last time. Raises StoreError."""
-    return {one.subject: one.before for one in Erasures(settings.tables_address).of_project(project_id)}
+class Erased:
+    """What was erased of a project, by its receipts: no archive brings it back. Raises StoreError."""
+
+    def __init__(self, settings: Settings, project_id: int) -> None:
+        self._project_id = project_id
+        receipts = Erasures(settings.tables_address).of_project(project_id)
+        self._subjects = {one.subject: datetime.fromisoformat(one.before) for one in receipts}
+        self._others = {other: datetime.fromisoformat(one.before) for one in receipts for other in one.others}
+
+    def knows(self, whose: Whose) -> bool:
+        """Whether a row was uploaded before what it is of was erased; one that says no time was."""
+        return any(whose.uploaded is None or whose.uploaded < before for before in self._before(whose))
+
+    def _before(self, whose: Whose) -> Iterator[datetime]:
+        if not self._subjects:
+            return
+        user = whose.user_id and subject_of(self._project_id, whose.user_id)
+        number = whose.amplitude_id and subject_of(self._project_id, f"amplitude {whose.amplitude_id}")
+        wanted = ((self._subjects, user), (self._subjects, number), (self._subjects, f"event {whose.event}"))
+        # Amplitude's id of a user who was erased by user id tells of rows without one alone
+        for known, name in (*wanted, (self._others, user or number)):
+            if name in known:
+                yield known[name]
 
 
 class Backfill:

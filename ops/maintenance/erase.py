@@ -197,11 +197,19 @@ class Erasing:
             tuple(run for one in before for run in (*one.continues, one.erasure)),
             sum(one.profiles for one in before),
             sum(one.members for one in before),
+            others=tuple({*self._others(subject), *(other for one in before for other in one.others)}),
         )
         self.receipts.write(receipt)
         for one in before:
             self.receipts.remove(one)
         return receipt
+
+    def _others(self, subject: str) -> Iterator[str]:
+        """The subject's other ids, hashed as it is."""
+        users = (user for user, of in self.target.users.items() if of == subject)
+        numbers = (f"amplitude {number}" for number, of in self.target.nameless.items() if of == subject)
+        hashes = (subject_of(self.project_id, one) for one in (*users, *numbers))
+        return (one for one in hashes if one != subject)
 
     def _all_files(self, part: Part, leader: Leader) -> Generator[Step, None, bool]:
         """Exchange the files that hold such rows; False when another has exchanged some of them meanwhile."""

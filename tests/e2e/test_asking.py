@@ -114,7 +114,7 @@ def test_amplitudes_test_record_is_seen_and_so_is_what_is_not_taken(
     assert steps(done)["registry"]["fix"] == f"amplitude-bridge projects link {SILENT}"
     done = typed(stack, "test-connection", str(NOBODYS))
     assert done.returncode == 2
-    assert "fix: amplitude-bridge projects add PROJECT_ID NOTIFLY_PROJECT\n" in done.stdout
+    assert "fix: amplitude-bridge projects add PROJECT_ID NOTIFLY_PROJECT --linked-at UPLOAD, " in done.stdout
     assert done.stderr == (
         f"amplitude-bridge: Amplitude project {NOBODYS} is not registered: projects add registers it\n"
     )

@@ -185,7 +185,8 @@ quarantined: unknown_project
   state    waiting
   meaning  no project has registered this `app`
   cause    not registered yet, or a wrong id
-  remedy   register it with `amplitude-bridge projects add`; replay what waits with `dead-letters replay`
+  remedy   `amplitude-bridge projects add PROJECT_ID NOTIFLY_PROJECT --linked-at UPLOAD`, then \
+`dead-letters replay`; its `--dry-run` names UPLOAD
 
 {
   "app": 5,
@@ -274,7 +275,8 @@ def test_json_holds_the_payload_in_base64(config: Path) -> None:
         "state": "waiting",
         "meaning": "no project has registered this `app`",
         "cause": "not registered yet, or a wrong id",
-        "remedy": "register it with `amplitude-bridge projects add`; replay what waits with `dead-letters replay`",
+        "remedy": "`amplitude-bridge projects add PROJECT_ID NOTIFLY_PROJECT --linked-at UPLOAD`, then "
+        "`dead-letters replay`; its `--dry-run` names UPLOAD",
     }
 
 

@@ -260,8 +260,9 @@ def test_nothing_known_is_said_shortly(config: Path) -> None:
         "  delay         unknown\n"
         "  duplicates    unknown\n"
         "  no project    2 dead letters of all senders name none, and may be of this one\n"
-        "Likely cause: no project has registered this id: what arrives waits as unknown_project; register it with "
-        "`amplitude-bridge projects add`, then `amplitude-bridge dead-letters replay`\n"
+        "Likely cause: no project has registered this id: what arrives waits as unknown_project; "
+        "`amplitude-bridge projects add PROJECT_ID NOTIFLY_PROJECT --linked-at UPLOAD`, then "
+        "`dead-letters replay`; its `--dry-run` names UPLOAD\n"
     )
 
 

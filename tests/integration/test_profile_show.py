@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 
 from ops.cli.profile import profile
 from stores.dynamodb import TablesAddress
+from stores.erasures import Erasure, Erasures, subject_of
 from stores.errors import StoreError
 from stores.profiles import Profiles, StoredProfile
 from stores.project import linked
@@ -98,5 +99,25 @@ def test_what_cannot_be_shown_is_one_line(profiles: Profiles) -> None:
         r"project 1 has no profile of user u\x1b[2J: nothing of this user has changed one yet, or the id is "
         "spelled otherwise"
     )
+
     assert str(newer).startswith("project 1, user v: the merge text of a profile is of no known layout: ")
     assert str(newer).endswith("; use the job's own version")
+
+
+def test_of_an_erased_user_it_says_when_that_was(profiles: Profiles) -> None:
+    at, erasures = profiles.table.address, Erasures(profiles.table.address)
+    Projects(at).create()
+    Projects(at).add(linked(1, "acme"))
+    erasures.create()
+    receipts = (("u", "1", "2026-03-01T10:30:00+00:00", "done"), ("u", "2", "2026-03-02T11:00:00+00:00", "begun"))
+    for user_id, name, before, status in (*receipts, ("amplitude 77", "3", "2026-03-03T12:00:00+00:00", "done")):
+        others = (subject_of(1, "known-by-number"),) if user_id == "amplitude 77" else ()
+        erasures.write(Erasure(1, name, subject_of(1, user_id), status, before, "lena", others=others))
+    for user_id, when in (
+        ("u", "2026-03-02 11:00 UTC is begun"),
+        ("known-by-number", "2026-03-03 12:00 UTC is done"),
+    ):
+        assert str(run(profiles, "1", user_id).exception) == (
+            f"project 1 has no profile of user {user_id}: the erasure of what arrived before {when}, and nothing "
+            "has come since: `erase show` has the receipt"
+        )

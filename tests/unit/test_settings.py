@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from lab.stack.local import Stack
-from settings import Settings, SettingsError, load
+from settings import Settings, SettingsError, load, of_stack
 from tests.cases import each
 
 LAKE = """
@@ -147,6 +147,9 @@ def test_a_missing_file_is_refused_in_one_line(tmp_path: Path, monkeypatch: pyte
     there = Stack("elsewhere")
     there.write_description(stack)
     assert refusal(path) == f"{path}: no such file: for the local stack give --config {there.settings_path}"
+    assert of_stack(there.settings_path, "flink_rest") == there.flink.url
+    assert of_stack(path, "flink_rest") is None
+    assert of_stack(there.settings_path, "prometheus") is None  # it does not run
 
 
 def test_a_file_that_is_not_text_is_refused_in_one_line(job: Path) -> None:

@@ -207,6 +207,8 @@ def wait(project_id: int, due: float | None, events: int = 7) -> Waiting:
 def test_what_waits_and_is_not_overdue_is_well_whoever_runs() -> None:
     found = [wait(1, 600), wait(2, None), wait(3, -3_600, events=1_000)]
     assert redeliver_step(found, None, NOW) == Step("redeliver", "ok", "1,014 events wait, and none is overdue")
+    part = "1,014 events wait, and none is overdue of those that arrived since 2026-03-15; there are older ones"
+    assert redeliver_step(found, None, NOW, NOW) == Step("redeliver", "ok", part)
 
 
 @each(

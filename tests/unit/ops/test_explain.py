@@ -87,7 +87,8 @@ quarantined: unknown_project
   detail   no project has registered app 203138
   meaning  no project has registered this `app`
   cause    not registered yet, or a wrong id
-  remedy   register it with `amplitude-bridge projects add`; replay what waits with `dead-letters replay`
+  remedy   `amplitude-bridge projects add PROJECT_ID NOTIFLY_PROJECT --linked-at UPLOAD`, then \
+`dead-letters replay`; its `--dry-run` names UPLOAD
 """,
         ),
         (
@@ -218,8 +219,8 @@ def test_an_export_archive_as_json() -> None:
             "records": 1,
             "meaning": "no project has registered this `app`",
             "cause": "not registered yet, or a wrong id",
-            "remedy": "register it with `amplitude-bridge projects add`; replay what waits with "
-            "`dead-letters replay`",
+            "remedy": "`amplitude-bridge projects add PROJECT_ID NOTIFLY_PROJECT --linked-at UPLOAD`, then "
+            "`dead-letters replay`; its `--dry-run` names UPLOAD",
         },
         {
             "kind": "rejected",
