@@ -24,6 +24,7 @@ SECTIONS: Final = {
         "projects": "Which Notifly project an Amplitude project is linked to.",
         "test-connection": "Whether what a customer sends arrives.",
         "cohorts": "Which project a cohort belongs to, and who is in it.",
+        "keys": "With which access keys a project's senders come in.",
         "usage": "What each project has used of its monthly limit.",
     },
     "The way back": {

@@ -19,12 +19,12 @@ def as_month(text: str) -> str:
 
 
 def as_seconds(text: str) -> int:
-    """A time span such as 30s, 5m or 1h in seconds; 0 needs no unit."""
-    found = fullmatch(r"(\d{1,5})([smh])|0", text)
+    """A time span such as 30s, 5m, 1h or 90d in seconds; 0 needs no unit."""
+    found = fullmatch(r"(\d{1,5})([smhd])|0", text)
     if found is None:
-        msg = f"{text!r} is no time span: write it like 30s, 5m, 1h or 0"
+        msg = f"{text!r} is no time span: write it like 30s, 5m, 1h, 90d or 0"
         raise click.BadParameter(msg)
-    return int(found[1] or 0) * {"s": 1, "m": 60, "h": 3600, None: 0}[found[2]]
+    return int(found[1] or 0) * {"s": 1, "m": 60, "h": 3600, "d": 86_400, None: 0}[found[2]]
 
 
 def as_moment(text: str) -> datetime:

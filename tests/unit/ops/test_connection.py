@@ -121,6 +121,6 @@ def test_an_answer_is_plain_data() -> None:
     }
 
 
-@each(("text", "seconds"), [("0", 0), ("30s", 30), ("5m", 300), ("1h", 3600)])
+@each(("text", "seconds"), [("0", 0), ("30s", 30), ("5m", 300), ("1h", 3600), ("90d", 7_776_000)])
 def test_a_span_is_read(text: str, seconds: int) -> None:
     assert as_seconds(text) == seconds
