@@ -124,6 +124,11 @@ class Intake(_Section):
     """The HTTP intake, and what the ingest job must know to believe it."""
 
     mac_keys_file: str | None = None
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65_535)] = 8090
+    workers: Annotated[int, Field(ge=0, le=64)] = 0
+    connections: Annotated[int, Field(ge=1, le=100_000)] = 800
+    requests_per_minute: Annotated[int, Field(ge=1, le=10_000_000)] = 60_000
 
 
 class AmplitudeProfiles(_Section):

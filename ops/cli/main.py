@@ -16,6 +16,7 @@ from ops.cli.terminal import Commands, one_line_errors
 SECTIONS: Final = {
     "Run the job": {
         "submit": "Submit the ingest job to a Flink cluster.",
+        "intake": "Take events over HTTP and put them on the stream.",
         "doctor": "Whether the installation is well, and what to do.",
         "maintain": "Keep the tables in few files, without what nobody needs.",
         "rewind": "Set the tables back to an older checkpoint.",

@@ -29,6 +29,7 @@ MODULES = {
     ),
     "maintenance": modules("ops/maintenance/keep*.py", "ops/maintenance/settled.py", "ops/maintenance/leader.py"),
     "redeliver": modules("ops/maintenance/redeliver.py", "ops/maintenance/leader.py"),
+    "intake": modules("ops/intake/*.py"),
 }
 ELSEWHERE = {path for role in MODULES.values() for path in role}
 MODULES["sender"] = modules("ops/answers/amplitude_profiles.py")  # `amplitude-profile` asks by it as well
@@ -111,6 +112,7 @@ OBJECTS = {
     "watch": {"warehouse": {"s3:GetObject"}},
     "redeliver": {"warehouse": {"s3:GetObject"}},
     "sender": {},
+    "intake": {},
     "maintenance": {**{key: {"s3:GetObject"} for key in CHECKPOINTS}, "warehouse": WRITE},
     "operator": {key: {"s3:GetObject"} for key in ("warehouse", "exports")},
     "erase": {"warehouse": WRITE},
