@@ -4,7 +4,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterable
-from http.client import HTTPConnection
+from http.client import HTTPConnection, IncompleteRead
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from random import Random
 from types import TracebackType
@@ -119,7 +119,10 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self.upstream.request(self.command, self.path, body, _passed_on(self.headers.items()))
         found = self.upstream.getresponse()
-        content = found.read()
+        try:
+            content = found.read()
+        except IncompleteRead as cut:  # is passed on as it is
+            content, self.close_connection = cut.partial, True
         self._answer(found.status, _passed_on(found.getheaders()), content)
 
     do_GET = do_PUT = do_HEAD = do_DELETE = do_POST  # noqa: N815  an object store's requests

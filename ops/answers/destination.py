@@ -48,4 +48,5 @@ def tested(post: Post, now: datetime) -> Tested:
     if found.accepted:
         return Tested(True, State.OK, "", "")
     fix = _FIXES.get(found.state, "" if found.refused else _NO_ANSWER)
-    return Tested(False, found.state, found.words, fix or "report this: the test event itself was refused")
+    why = found.refused.get(0) or found.later[0]
+    return Tested(False, found.state, why.words, fix or "report this: the test event itself was refused")

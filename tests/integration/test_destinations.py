@@ -161,4 +161,4 @@ def event(at: int, kind: str) -> dict[str, Any]:
 def test_nobody_there_is_no_answer_and_all_wait() -> None:
     uploads = Uploads(f"http://127.0.0.1:{free_port()}")
     found = deliver([b"{}"], partial(uploads.post, "us", KEY, seconds=1), lambda: False)
-    assert (found.later, found.words) == ({0: 10.0}, "no answer")
+    assert found.later == {0: (10.0, "no answer")}

@@ -49,8 +49,8 @@ def test_each_event_ends_once_and_as_it_deserves(fates: list[str], names_all: bo
     found = deliver(events, amplitude.post, lambda: False)
     ends = {
         "fine": found.accepted,
-        "rate": {at for at, seconds in found.later.items() if seconds < 3600},
-        "quota": {at for at, seconds in found.later.items() if seconds >= 3600},
+        "rate": {at for at, wait in found.later.items() if wait.seconds < 3600},
+        "quota": {at for at, wait in found.later.items() if wait.seconds >= 3600},
         "named": {at for at, why in found.refused.items() if why.reason is Refused.INVALID_FIELD},
         "hidden": {at for at, why in found.refused.items() if why.reason is Refused.REFUSED},
         "blocked": {at for at, why in found.refused.items() if why.reason is Refused.BLOCKED},

@@ -330,10 +330,9 @@ def _answer(at: int, found: Delivered) -> Answer:
         return Answer(Outcome.ACCEPTED)
     if why := found.refused.get(at):
         return Answer(Outcome.REFUSED, why.reason, why.words)
-    if found.state == State.AUTH_ERROR:
-        return Answer(Outcome.WAITING, Waits.AUTH_ERROR, found.words)
-    seconds = found.later[at] or FAILED_SECONDS
-    return Answer(Outcome.WAITING, _REASONS.get(seconds, Waits.FAILED), found.words, seconds)
+    seconds, words = found.later[at]
+    reason = _REASONS.get(seconds, Waits.FAILED)
+    return Answer(Outcome.WAITING, reason, words, 0.0 if reason == Waits.AUTH_ERROR else seconds)
 
 
 def _backed_off(answer: Answer, attempt: int) -> Answer:

@@ -180,6 +180,38 @@ def test_a_daily_quota_is_a_day_at_each_attempt(clock: Clock) -> None:
     assert outcomes(answers[1:]) == ["accepted"]
 
 
+TOO_FAST = 429, b'{"error":"Too many requests for some users","throttled_users":{"434735-0":31}}'
+SILENCED = 400, b'{"silenced_events":[0]}'
+OVER = 429, b'{"error":"Beyond the quota","exceeded_daily_quota_users":{"434735-0":500001}}'
+
+
+@each(
+    ("answers", "expected"),
+    [
+        ((TOO_FAST, (500, b"")), [("throttled", "Too many requests for some users"), ("failed", "HTTP 500")]),
+        ((OVER, TOO_MUCH), [("quota", "Beyond the quota"), ("throttled", "Too many requests")]),
+        ((OVER, WRONG_KEY), [("quota", "Beyond the quota"), ("auth_error", "Invalid API key: 1")]),
+        ((TOO_FAST, OK), [("throttled", "Too many requests for some users"), ("", "")]),
+        ((SILENCED, (None, b"")), [("silenced", "silenced_events"), ("failed", "no answer")]),
+    ],
+)
+def test_each_event_of_a_batch_has_the_words_that_concern_it(
+    clock: Clock, answers: Sequence[tuple[int, bytes]], expected: list[tuple[str, str]]
+) -> None:
+    found = Sender(lambda: {SHOP: Project(*answers)}).send(rows(2))
+    assert [(one.reason, one.words) for one in found] == expected
+
+
+def test_what_no_time_was_left_for_has_no_words_of_amplitude(clock: Clock) -> None:
+    class Slow(Project):
+        def post(self, events: Sequence[bytes], seconds: float) -> tuple[int | None, bytes]:
+            clock.more += 2
+            return super().post(events, seconds)
+
+    found = Sender(lambda: {SHOP: Slow((403, b""), OK)}).send(rows(2))
+    assert found == [Answer(Outcome.WAITING, Waits.FAILED, "not sent in time", FAILED_SECONDS)] * 2
+
+
 def test_not_all_that_wait_are_due_at_the_same_time() -> None:
     seconds = [one.seconds for one in Sender(lambda: {SHOP: Project((500, b""))}).send(rows(50))]
     assert len(set(seconds)) == 50
