@@ -46,6 +46,8 @@ from udfs.export.sender import Outcome
 EVENTS, PER_SECOND = 1_500, 40
 _AWAY: Final = timedelta(days=3)
 _SECONDS_TO_REST: Final = 420
+_QUIET: Final = 10
+"""Looks in a row, over three checkpoints, after which nothing is on its way any more."""
 
 
 class Ground(NamedTuple):
@@ -169,16 +171,19 @@ def _mended(ground: Ground, line: Line, made: Sequence[Message]) -> None:
         export.replay(ground.stack, one.project_id)
     _until(lake, lambda: _outcomes(lake) == wanted, deadline)
     ground.stack.kill_redeliver()
-    _until(lake, lambda: True, deadline)
+    # what it put last is on its way for a moment in which the tables still agree
+    _until(lake, lambda: _outcomes(lake) == wanted, deadline, looks=_QUIET)
     _compare(ground, line, made, wanted - _outcomes(lake), _outcomes(lake) - wanted)
     removed = remove_settled(lake)
     line.residual += sum(abs(one.counted - one.found) for one in export_ledger.unbalanced(lake))
     line.wrong += [] if removed else ["no settled row was taken out"]
 
 
-def _until(lake: Lake, reached: Callable[[], bool], deadline: Deadline) -> None:
-    """Return when it is so and all is accounted for, or there is no more time."""
-    while not (deadline.over or (reached() and not export_ledger.unbalanced(lake))):
+def _until(lake: Lake, reached: Callable[[], bool], deadline: Deadline, looks: int = 1) -> None:
+    """Return when it was so and all accounted for in so many looks, one a second, or there is no more time."""
+    left = looks
+    while left and not deadline.over:
+        left = left - 1 if reached() and not export_ledger.unbalanced(lake) else looks
         time.sleep(1)
 
 
