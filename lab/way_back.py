@@ -36,18 +36,21 @@ def shown(console: Console, settings: Settings, stack: Stack) -> bool:
     stack.point_prometheus()
     console.print(f"job {job} submitted: the way back, {EVENTS:,} message events to a stand-in of Amplitude")
     made = export.feed(settings, EVENTS, 1, datetime.now(UTC))
-    return _concluded(console, Lake(settings.lake_address), stack, export.wanted(made))
+    return _concluded(console, Lake(settings.lake_address), stack, job, export.wanted(made))
 
 
-def _concluded(console: Console, lake: Lake, stack: Stack, expected: Counter[str]) -> bool:
+def _concluded(console: Console, lake: Lake, stack: Stack, job: str, expected: Counter[str]) -> bool:
     with progress_bar(console) as progress:
         # on a busy machine some wait at first: their answers come late, and they go again when they are due
         task = progress.add_task("message events with their outcome", total=expected.total())
-        found, left = export.at_rest(
-            lake, expected, lambda seen: progress.update(task, completed=(seen & expected).total())
-        )
+
+        def told(seen: Counter[str]) -> None:
+            progress.update(task, completed=(seen & expected).total())
+            stack.flink.living(job)
+
+        found, left = export.at_rest(lake, expected, told)
     console.print(sent_table(export_ledger.outcomes(lake)))
-    taken = len((stack.folder / "amplitude" / "taken.jsonl").read_text("utf-8").splitlines())
+    taken = export.taken(stack).total()
     right = found == expected and taken == expected[Outcome.ACCEPTED] and not left
     words = f"{taken:,} events are in Amplitude, {len(left)} residuals of the export ledger"
     console.print(f"[green]RIGHT[/] {words}" if right else f"[red]WRONG[/] {words}; wanted {dict(expected)}")

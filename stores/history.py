@@ -12,12 +12,14 @@ from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.refs import MAIN_BRANCH
 from pyiceberg.table.snapshots import Snapshot
+from pyiceberg.table.update.snapshot import ManageSnapshots
 
 from stores.errors import StoreError
 from stores.lake import Lake
 from stores.rewrite import ATTEMPT
 
 _LOOKS: Final = 5
+_SET_BACK: Final = "amplitude-bridge.set-back"
 KEEP: Final = "keep-"
 """How the names of tags begin that keep what a checkpoint or savepoint needs."""
 
@@ -126,27 +128,34 @@ def committed_at(lake: Lake, table: str) -> datetime | None:
     return max((commit.at for commit in history_of(lake, table) if commit.job), default=None)
 
 
+def times_set_back(lake: Lake, table: str) -> int:
+    """How often a table has been set back. Raises StoreError."""
+    with lake.readable():
+        return int(lake.table(table).properties.get(_SET_BACK, 0))
+
+
 def set_back(lake: Lake, table: str, current: Commit, back_to: Commit | None) -> None:
     """Set a table back from its current commit to one before it; None: to when it had none.
 
-    Tags on what is taken out go with it. Raises StoreError when another one is current.
+    Tags on what is taken out go with it, and it is counted. Raises StoreError when another one is current.
     """
     meanwhile = f"table {lake.address.namespace}.{table} was written to meanwhile: stop the job first"
     with lake.readable():
         found = lake.table(table)
         if found.metadata.current_snapshot_id != current.snapshot:
             raise StoreError(meanwhile)
-        change = found.manage_snapshots()
         times = {snapshot.snapshot_id: snapshot.timestamp_ms for snapshot in found.metadata.snapshots}
         last = times[back_to.snapshot] if back_to else 0
-        for name, snapshot in _kept(found.metadata).items():
-            if times[snapshot] > last:
-                change.remove_tag(name)
+        gone = [name for name, snapshot in _kept(found.metadata).items() if times[snapshot] > last]
         try:
-            if back_to is None:
-                change.remove_branch(MAIN_BRANCH).commit()
-            else:
-                # by its id: a snapshot that a tag has kept is no ancestor any more
-                change.set_current_snapshot(back_to.snapshot).commit()
+            with found.transaction() as both, ManageSnapshots(both) as change:
+                for name in gone:
+                    change.remove_tag(name)
+                if back_to is None:
+                    change.remove_branch(MAIN_BRANCH)
+                else:
+                    # by its id: a snapshot that a tag has kept is no ancestor any more
+                    change.set_current_snapshot(back_to.snapshot)
+                both.set_properties({_SET_BACK: str(int(found.properties.get(_SET_BACK, 0)) + 1)})
         except CommitFailedException:
             raise StoreError(meanwhile) from None

@@ -8,7 +8,8 @@ from pyflink.table import StreamTableEnvironment, Table
 
 from jobs import sinks
 from settings import Settings
-from stores.lake import DELIVERIES, EXPORT_DEAD_LETTERS, EXPORT_LEDGER, OUTBOX
+from stores.history import times_set_back
+from stores.lake import DELIVERIES, EXPORT_DEAD_LETTERS, EXPORT_LEDGER, OUTBOX, Lake
 from stores.leases import Lease
 from stores.outgoing import Sending
 from stores.routes import open_routes
@@ -32,6 +33,8 @@ class Ends(NamedTuple):
     """table of what will never be in Amplitude"""
     ledger: str
     """table of the counts of all events by outcome"""
+    set_back: int
+    """how often the tables have been set back"""
 
 
 def production(
@@ -50,4 +53,6 @@ def production(
         outbox=sinks.lake_table(lake, OUTBOX),
         dead_letters=sinks.lake_table(lake, EXPORT_DEAD_LETTERS),
         ledger=sinks.lake_table(lake, EXPORT_LEDGER),
+        # every event is counted there: it goes back whenever another one does
+        set_back=times_set_back(Lake(lake), EXPORT_LEDGER),
     )

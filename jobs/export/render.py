@@ -23,7 +23,7 @@ SENT: Final = (*_SENT, "refused_for")
 
 def render(tables: StreamTableEnvironment, ends: Ends) -> Table:
     """Each event of each record as a row of its own; a record without one is a row too."""
-    function = udf(Render(ends.open_routes), result_type=row_type(RENDERED), func_type="pandas")
+    function = udf(Render(ends.open_routes, ends.set_back), result_type=row_type(RENDERED), func_type="pandas")
     tables.create_temporary_function("render_record", function)
     columns = ", ".join(f"r.`{name}` AS `{name}`" for name in RENDERED)
     return tables.sql_query(f"""
@@ -43,7 +43,7 @@ def first_sent(tables: StreamTableEnvironment, rendered: Table) -> Table:
         SELECT {", ".join(SENT)}
         FROM (
             SELECT *, ROW_NUMBER() OVER (PARTITION BY project_id, event_id, attempt ORDER BY seen ASC) AS copy
-            FROM (SELECT {due}, PROCTIME() AS seen FROM {rendered} WHERE kind = '{Kind.DUE}')
+            FROM (SELECT {due}, PROCTIME() AS seen FROM {rendered} WHERE kind = '{Kind.DUE}' AND detail IS NULL)
         )
         WHERE copy = 1
     """)  # noqa: S608

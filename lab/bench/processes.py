@@ -18,7 +18,8 @@ from typing import NamedTuple, Self
 from lab.stack.machine import java
 
 INTERVAL_SECONDS = 0.5
-_TICKS = os.sysconf("SC_CLK_TCK")
+TICKS = os.sysconf("SC_CLK_TCK")
+"""Of the kernel's clock a second."""
 
 
 class Cost(NamedTuple):
@@ -132,7 +133,7 @@ def _is_python(pid: int) -> bool:
 def cpu_seconds(pid: int) -> float | None:
     """What a process has used, user and system; None when it is gone."""
     stat = _stat(pid)
-    return (int(stat[11]) + int(stat[12])) / _TICKS if stat else None
+    return (int(stat[11]) + int(stat[12])) / TICKS if stat else None
 
 
 def _stat(pid: int) -> list[str] | None:

@@ -31,7 +31,6 @@ from lab.bench.events import DUPLICATES, PROJECTS, SEED, events, originals, regi
 from lab.bench.figures import Figure, show
 from lab.bench.growth import Sample, grown, memory
 from lab.bench.processes import machine
-from lab.stack.flink_client import FINAL_STATES
 from lab.stack.local import ROOT, Stack
 from lab.stack.machine import Ports
 from lab.stack.process import StackError
@@ -95,9 +94,7 @@ class Bench(NamedTuple):
         """Raise StackError when the job has ended, OSError when the feed has failed."""
         if self.feeding.done():
             self.feeding.result()
-        if (state := self.stack.flink.job_state(self.job)) in FINAL_STATES:
-            msg = f"job {self.job} is {state}: {self.stack.flink.root_cause(self.job)}"
-            raise StackError(msg)
+        self.stack.flink.living(self.job)
 
     def column(self, name: str) -> np.ndarray[Any, Any]:
         """Of all rows of the event store."""

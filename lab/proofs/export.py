@@ -1,5 +1,6 @@
 """The export job fed with message events, and what must become of them."""
 
+import json
 import subprocess
 import sys
 import time
@@ -105,6 +106,12 @@ def at_rest(
         if over or (found == expected and not left):
             return found, left
         time.sleep(1)
+
+
+def taken(stack: Stack) -> Counter[str]:
+    """By insert_id how often the stand-in of Amplitude has taken an event."""
+    lines = (stack.folder / "amplitude" / "taken.jsonl").read_text("utf-8").splitlines()
+    return Counter(json.loads(line)["insert_id"] for line in lines)
 
 
 def outcomes(lake: Lake) -> Counter[str]:

@@ -24,11 +24,9 @@ from lab.sample.feed import Feed
 from lab.sample.generator import Put
 from lab.sample.others import PROJECTS
 from lab.sample.registry import create
-from lab.stack.flink_client import FINAL_STATES
 from lab.stack.local import Stack
 from lab.stack.machine import Ports
 from lab.stack.patience import Deadline
-from lab.stack.process import StackError
 from ops.answers import export_ledger
 from ops.cli.terminal import one_line_errors, stop_on_signals
 from settings import Settings, load
@@ -164,9 +162,7 @@ def looped(stack: Stack, seconds: float, per_second: int) -> list[str]:
 
 def _turn(stack: Stack, jobs: Sequence[str], loop: Loop) -> None:
     for job in jobs:
-        if (state := stack.flink.job_state(job)) in FINAL_STATES:
-            msg = f"job {job} is {state}: {stack.flink.root_cause(job)}"
-            raise StackError(msg)
+        stack.flink.living(job)
     loop.turn()
     time.sleep(_PAUSE)
 

@@ -8,10 +8,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from lab.proofs import report, verdict
 from lab.proofs.report import Report
-from lab.stack.flink_client import FINAL_STATES
 from lab.stack.local import Stack
 from lab.stack.patience import Deadline
-from lab.stack.process import StackError
 from settings import Settings
 
 _SECONDS_TO_REST: Final = 180
@@ -27,11 +25,7 @@ def at_rest(console: Console, settings: Settings, stack: Stack, job: str, outcom
             progress.update(task, completed=found.records)
             if (found.records >= outcomes and found.at_rest) or deadline.over:
                 return found
-            state = stack.flink.job_state(job)
-            if state in FINAL_STATES:
-                msg = f"job {job} is {state}: {stack.flink.root_cause(job)}"
-                raise StackError(msg)
-            if state == "RESTARTING":
+            if stack.flink.living(job) == "RESTARTING":
                 progress.console.print(f"[yellow]restarting[/] {stack.flink.root_cause(job)}", highlight=False)
             time.sleep(1)
 

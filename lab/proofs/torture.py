@@ -31,7 +31,6 @@ from lab.proofs.target import Disks, Target
 from lab.sample import generator, worst
 from lab.sample.feed import Feed
 from lab.sample.registry import create
-from lab.stack.flink_client import FINAL_STATES
 from lab.stack.local import ROOT, Stack
 from lab.stack.machine import Ports
 from lab.stack.patience import Deadline
@@ -227,10 +226,7 @@ def _fed(target: Target, planned: Sequence[Strike], line: Line) -> None:
         residual = unbalanced(settings) if late or not wrong else []
         if not (wrong or residual) or late:
             break
-        flink = target.stack.flink
-        if (state := flink.job_state(target.job)) in FINAL_STATES:
-            msg = f"the job is {state}: {flink.root_cause(target.job)}"
-            raise StackError(msg)
+        target.stack.flink.living(target.job)
         time.sleep(1)
     line.records = found.records
     line.wrong = [str(one) for one in wrong[:10]]

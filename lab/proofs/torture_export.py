@@ -7,7 +7,6 @@ Amplitude's store, the tables and the ledger are compared with what was fed; the
 rows are taken out of the outbox.
 """
 
-import json
 import sys
 import time
 from collections import Counter
@@ -197,8 +196,7 @@ def _outcomes(lake: Lake) -> Counter[str]:
 def _compare(ground: Ground, line: Line, made: Sequence[Message], fewer: Counter[str], more: Counter[str]) -> None:
     """Note what the ledger says too little or too much of, and what Amplitude has not, or not once."""
     fine = Counter(one.event_id for one in made if one.fate == "fine")
-    lines = (ground.stack.folder / "amplitude" / "taken.jsonl").read_text("utf-8").splitlines()
-    taken = Counter(json.loads(text)["insert_id"] for text in lines)
+    taken = export.taken(ground.stack)
     line.records = len(made)
     line.missing = fewer.total() + (fine - taken).total()
     line.extra = more.total() + (taken - fine).total()

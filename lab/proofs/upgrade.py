@@ -11,6 +11,8 @@ import lzma
 import re
 import subprocess
 import sys
+from collections import Counter
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -24,6 +26,7 @@ from lab.proofs import export, verdict
 from lab.proofs.rest import at_rest, balanced
 from lab.sample import generator
 from lab.sample.feed import Feed
+from lab.sample.generator import Put
 from lab.sample.registry import create
 from lab.stack.local import ROOT, Stack
 from lab.stack.machine import Ports
@@ -50,22 +53,47 @@ def upgrade(stack: Stack, base: str, seed: int) -> list[str]:
 
     Raises StackError with Flink's reason when the older state cannot be restored.
     """
-    archive = packaged(base, stack.folder / "base.zip")
     settings = load(stack.write_settings())
     create(settings, _SHARDS)
-    job = stack.flink.run(("-pyfs", archive, "-pym", "jobs.ingest"), ("--config", stack.settings_path))
-    stack.flink.wait_until_running(job)
     made = generator.generate(_RECORDS, seed)
-    feed = Feed(Stream(settings.stream_address), made.puts, _PER_SECOND)
-    feed.start()
-    feed.wait_for(_STOP_AFTER)
-    savepoint = stack.flink.stop(job)
-    job = stack.submit(stack.settings_path, "-s", savepoint)
-    wait_until_restored(stack, job)
-    feed.finish(seconds=300)
+    job = _upgraded(stack, "ingest", base, Stream(settings.stream_address), made.puts)
     found = at_rest(_QUIET, settings, stack, job, made.truth.outcomes)
     wrong = verdict.differences(found, made.truth)
     return wrong + [str(one) for one in verdict.residuals(settings)]
+
+
+def upgrade_export(stack: Stack, base: str, seed: int) -> list[str]:
+    """The same of the export job, fed with message events."""
+    settings = load(stack.write_settings(**stack.start_amplitude()))
+    create(settings, _SHARDS)
+    export.connect(settings, stack)
+    made, puts = export.sample(_RECORDS, seed, datetime.now(UTC))
+    _upgraded(stack, "export", base, Stream(settings.export_stream_address), puts)
+    wanted = export.wanted(made)
+    found, left = export.at_rest(Lake(settings.lake_address), wanted)
+    wrong = [f"outcomes: {dict(found)}, fed {dict(wanted)}"] * (found != wanted)
+    once = Counter(one.event_id for one in made if one.fate == "fine")
+    wrong += ["some events are in Amplitude twice, or not at all"] * (export.taken(stack) != once)
+    return wrong + [str(one) for one in left]
+
+
+UPGRADES: Final = {"ingest": upgrade, "export": upgrade_export}
+"""By job."""
+
+
+def _upgraded(stack: Stack, name: str, base: str, stream: Stream, puts: Sequence[Put]) -> str:
+    """Stop the code of `base` in the middle of a feed, and restore its savepoint with this work tree's: its id."""
+    archive = packaged(base, stack.folder / "base.zip")
+    job = stack.flink.run(("-pyfs", archive, "-pym", f"jobs.{name}"), ("--config", stack.settings_path))
+    stack.flink.wait_until_running(job)
+    feed = Feed(stream, puts, _PER_SECOND)
+    feed.start()
+    feed.wait_for(_STOP_AFTER)
+    savepoint = stack.flink.stop(job)
+    job = stack.submit(stack.settings_path, "-s", savepoint, job=name)
+    wait_until_restored(stack, job)
+    feed.finish(seconds=300)
+    return job
 
 
 def packaged(revision: str, target: Path) -> Path:
@@ -187,19 +215,23 @@ def main() -> None:
     "the last that changed that code]",
 )
 @click.option("--seed", default=1, help="Of the sample that is fed.")
-def test(base: str | None, seed: int) -> None:
+@click.option("--job", "jobs", type=click.Choice(list(UPGRADES)), multiple=True, default=list(UPGRADES))
+def test(base: str | None, seed: int, jobs: Sequence[str]) -> None:
     """Stop the code of BASE in mid-feed, restore its savepoint with this work tree's code, compare the tables.
 
     Exit code 0: every number is right; 1: some are not; 2: the older code does not run, or its state is refused.
     """
+    wrong = list[str]()
     with one_line_errors("upgrade"):
         base = base or default_base()
-        with Stack("upgrade", Ports.free(), flink_options=OPTIONS, brief=True) as stack:
-            wrong = upgrade(stack, base, seed)
+        for job in jobs:
+            with Stack("upgrade", Ports.free(), flink_options=OPTIONS, brief=True) as stack:
+                wrong += [f"{job}: {one}" for one in UPGRADES[job](stack, base, seed)]
     for one in wrong[:10]:
         click.echo(f"WRONG {one}")
     verdict = f"WRONG upgrade from {base}: {len(wrong)} numbers" if wrong else f"RIGHT upgrade from {base}"
-    click.echo(f"{verdict}; {_RECORDS} records, restored after {_STOP_AFTER * 100:.0f} % of them")
+    restored = f"{_RECORDS} records each, restored after {_STOP_AFTER * 100:.0f} % of them"
+    click.echo(f"{verdict}; {' and '.join(jobs)}, {restored}")
     sys.exit(1 if wrong else 0)
 
 

@@ -83,6 +83,13 @@ class FlinkClient:
         """RUNNING, RESTARTING, FAILED …; a RUNNING job may still be deploying its tasks."""
         return str(self.rest(f"/jobs/{job_id}")["state"])
 
+    def living(self, job_id: str) -> str:
+        """The same of a job that is to go on. Raises StackError with the root cause when it has ended."""
+        if (state := self.job_state(job_id)) in FINAL_STATES:
+            msg = f"job {job_id} is {state}: {self.root_cause(job_id)}"
+            raise StackError(msg)
+        return state
+
     def wait_until_running(self, job_id: str, seconds: float = 120) -> None:
         """Return once every task of the job runs; raise StackError with the root cause if it ends before."""
         self.wait_until(job_id, lambda job: statuses(job) == {"RUNNING"}, Deadline(seconds))

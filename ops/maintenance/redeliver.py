@@ -22,8 +22,8 @@ from ops.maintenance.due import Key, Memory, chosen
 from ops.maintenance.leader import Leader, stand_by
 from settings import Settings
 from stores.destinations import Destinations
-from stores.history import history_of
-from stores.lake import OUTBOX, Condition, Lake
+from stores.history import history_of, times_set_back
+from stores.lake import EXPORT_LEDGER, OUTBOX, Condition, Lake
 from stores.leases import REDELIVER
 from stores.stream import PUT_RECORDS_MAX, Stream
 from udfs.export.answers import State
@@ -85,12 +85,13 @@ class Redeliverer:
         self.destinations, self.metrics = Destinations(settings.tables_address), metrics
         self.memory = Memory()
         self._waits: pa.Table | None = None
-        self._snapshot = 0
+        self._snapshot = self._set_back = 0
         self._since: datetime | None = None
 
     def look(self, stopped: Callable[[], bool] = lambda: False) -> Counter[int]:
         """Put what is due now; how many events of each project. Raises StoreError."""
         now = datetime.now(UTC)
+        self._forget_what_was_set_back()
         waits, states = self._current(now), {one.project_id: one.state for one in self.destinations.list()}
         self.metrics.looked(waits, states, now)
         due = chosen(waits, states, self.memory, now, max(0, _UNSETTLED - self.memory.unsettled(now)))
@@ -107,6 +108,11 @@ class Redeliverer:
             if stopped():
                 break
         return put
+
+    def _forget_what_was_set_back(self) -> None:
+        """Begin anew where the tables were set back: the job sends nothing of what was put before."""
+        if (set_back := times_set_back(self.lake, EXPORT_LEDGER)) != self._set_back:
+            self.memory, self._waits, self._since, self._set_back = Memory(), None, None, set_back
 
     def _current(self, now: datetime) -> pa.Table:
         """What waits as of the table's newest snapshot."""
@@ -136,7 +142,7 @@ class Redeliverer:
                 key = Key(row["project_id"], row["event_id"], row["attempt"])
                 if key in wanted:
                     wanted.discard(key)
-                    yield key, again(row, row["event"], key.attempt + 1)
+                    yield key, again(row, row["event"], key.attempt + 1, set_back=self._set_back)
 
 
 def redeliverer(settings: Settings) -> Leader:

@@ -15,7 +15,8 @@ from ops.maintenance.pace import paced
 from settings import Settings
 from stores.destinations import Destination
 from stores.errors import StoreError
-from stores.lake import EXPORT_DEAD_LETTERS, Condition, Lake
+from stores.history import times_set_back
+from stores.lake import EXPORT_DEAD_LETTERS, EXPORT_LEDGER, Condition, Lake
 from stores.stream import PUT_RECORDS_MAX, Stream
 from udfs.export.answers import State
 from udfs.export.redelivery import again
@@ -47,7 +48,7 @@ def put(settings: Settings, where: list[Condition], found: Mapping[str, Refusal]
 
 def records(lake: Lake, where: list[Condition], found: Mapping[str, Refusal]) -> Iterator[tuple[str, bytes]]:
     """Partition key and bytes of the record that puts each of these events again; none of one that was erased."""
-    left = dict(found)
+    left, set_back = dict(found), times_set_back(lake, EXPORT_LEDGER)
     columns = ("project_id", "event_id", "payload", "arrival", "shard", "sequence")
     for piece in lake.pieces(
         EXPORT_DEAD_LETTERS, columns, [*where, Condition("kind", "=", Outcome.REFUSED.value)]
@@ -55,4 +56,4 @@ def records(lake: Lake, where: list[Condition], found: Mapping[str, Refusal]) ->
         wanted = pc.is_in(piece["event_id"], pa.array(left, pa.large_string()))
         for row in piece.filter(pc.and_(wanted, pc.is_valid(piece["payload"]))).to_pylist():
             if one := left.pop(row["event_id"], None):
-                yield row["event_id"], again(row, row["payload"], one.attempt + 1, one.reason)
+                yield row["event_id"], again(row, row["payload"], one.attempt + 1, one.reason, set_back)

@@ -3,7 +3,6 @@
 Nothing but the fixture can tell of what was fed before: its events are known as copies, its totals go on.
 """
 
-import json
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -82,8 +81,7 @@ def test_what_an_older_version_has_sent_is_not_sent_again(stack: Stack, fixture:
         kind for one in before for kind in [AGAIN.get(one.fate, DUPLICATE)] * len(one.puts)
     )
     assert export.at_rest(Lake(settings.lake_address), expected) == (expected, [])
-    taken = (stack.folder / "amplitude" / "taken.jsonl").read_text("utf-8").splitlines()
-    assert {json.loads(line)["insert_id"] for line in taken} == {one.event_id for one in new if one.fate == "fine"}
+    assert export.taken(stack) == Counter(one.event_id for one in new if one.fate == "fine")
     stack.flink.cancel(job)
 
 

@@ -18,7 +18,8 @@ from ops.cli.main import commands
 from ops.maintenance.redeliver import Metrics, Redeliverer, redeliverer, watch
 from settings import Settings, load
 from stores.destinations import Destination, Destinations
-from stores.lake import DELIVERIES, EXPORT_DEAD_LETTERS, OUTBOX, Lake
+from stores.history import history_of, set_back
+from stores.lake import DELIVERIES, EXPORT_DEAD_LETTERS, EXPORT_LEDGER, OUTBOX, Lake
 from stores.leases import Leases
 from stores.stream import Stream
 from udfs.export.redelivery import redelivered
@@ -45,7 +46,8 @@ def config(tmp_path: Path, dynamodb_endpoint: str, kinesis_endpoint: str) -> Ite
             Destination(project_id, "us", b"sealed", "cdef", state, words="" if state == "ok" else state)
         )
     lake = Lake(settings.lake_address)
-    lake.create(OUTBOX, EXPORT_COLUMNS[OUTBOX], [])
+    for table in (OUTBOX, EXPORT_LEDGER):
+        lake.create(table, EXPORT_COLUMNS[table], [])
     yield path
     lake.catalog.close()
 
@@ -123,6 +125,21 @@ def test_one_process_puts_an_attempt_once_and_a_wrong_key_is_tried_with_one_even
     commit(settings, row(REVOKED, "b0", 1))  # the probe, settled
     assert one.look() == Counter({REVOKED: 3})
     assert len(on_stream(settings)) == len(set(on_stream(settings))) == 705
+
+
+def test_where_tables_were_set_back_all_that_waits_is_put_anew(settings: Settings) -> None:
+    commit(settings, row(SHOP, "a", arrival=NOW - timedelta(days=30)))
+    one, lake = Redeliverer(settings, Metrics()), Lake(settings.lake_address)
+    assert (one.look(), one.look()) == (Counter({SHOP: 1}), Counter())
+    for table, done in ((OUTBOX, settled(SHOP, "a", 1)), (EXPORT_LEDGER, {"events": 1})):
+        commit(settings, done, table=table)
+    assert one.look() == Counter()
+    for table in (OUTBOX, EXPORT_LEDGER):
+        current, *before = history_of(lake, table)
+        set_back(lake, table, current, before[0] if before else None)
+    assert one.look() == Counter({SHOP: 1})
+    found = [redelivered(record.data) for record in Stream(settings.export_stream_address).records()]
+    assert sorted((again.attempt, again.set_back) for again in found) == [(1, 0), (1, 1)]
 
 
 def test_a_watch_leads_alone_and_tells_what_waits(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:

@@ -15,7 +15,7 @@ from settings import load
 from stores import erased
 from stores.checkpoints import checkpoint_id
 from stores.errors import StoreError
-from stores.history import committed_at, history_of, keep, set_back, tag
+from stores.history import committed_at, history_of, keep, set_back, tag, times_set_back
 from stores.lake import EVENT_COUNTS, EXPORT_LEDGER, EXPORT_TABLES, OUTBOX, TABLES, Lake
 from stores.rewind import planned
 from stores.rewrite import Attempt, Rewriting
@@ -51,6 +51,7 @@ def test_a_table_that_was_set_back_knows_nothing_of_what_was_taken_out(lake: Lak
     set_back(lake, EVENT_COUNTS, step.current, step.back_to)
     assert (stored(lake), committed(lake)) == ([3], 3)
     assert committed_at(lake, EVENT_COUNTS) == step.back_to.at
+    assert times_set_back(lake, EVENT_COUNTS) == 1
 
     commit(lake, B, 4, 1)
     assert (stored(lake), committed(lake)) == ([3, 4], 4)
@@ -62,6 +63,7 @@ def test_a_table_goes_back_to_before_its_first_rows(lake: Lake) -> None:
     commit(lake, A, 5, 2)
     (only,) = history_of(lake, EVENT_COUNTS)
     set_back(lake, EVENT_COUNTS, only, None)
+    assert times_set_back(lake, EVENT_COUNTS) == 1
     assert (stored(lake), history_of(lake, EVENT_COUNTS), committed_at(lake, EVENT_COUNTS)) == ([], [], None)
     commit(lake, B, 5, 1)
     assert (stored(lake), [one.first for one in history_of(lake, EVENT_COUNTS)]) == ([5], [True])

@@ -28,11 +28,11 @@ class LiveRoutes(Protocol):
 class Render(ScalarFunction):  # type: ignore[misc]
     """`render` over an Arrow batch: (payload: bytes, arrival: timestamp) columns → Series of `RENDERED` structs.
 
-    `open_routes` is called once on the worker.
+    `open_routes` is called once on the worker; `set_back` is how often the tables have been set back.
     """
 
-    def __init__(self, open_routes: Callable[[], LiveRoutes]) -> None:
-        self.open_routes = open_routes
+    def __init__(self, open_routes: Callable[[], LiveRoutes], set_back: int = 0) -> None:
+        self.open_routes, self.set_back = open_routes, set_back
 
     def open(self, function_context: FunctionContext) -> None:
         worker.end_with_taskmanager()
@@ -47,7 +47,7 @@ class Render(ScalarFunction):  # type: ignore[misc]
     def eval(self, payload: "pd.Series[Any]", arrival: "pd.Series[Any]") -> "pd.Series[Any]":
         routes, records = self.routes(), zip(payload, times(arrival), strict=True)
         with uncollected():
-            return self._counted([render(data, at, routes) for data, at in records])
+            return self._counted([render(data, at, routes, self.set_back) for data, at in records])
 
     def _counted(self, rows: Sequence[Row]) -> "pd.Series[Any]":
         seen = Counter(row.kind for row in rows)

@@ -28,6 +28,8 @@ class Redelivery(msgspec.Struct, kw_only=True, frozen=True, gc=False):
     sequence: str
     refused: Refused | None = None
     """why Amplitude refused the attempt before; None where that waited"""
+    set_back: int = 0
+    """how often the export job's tables had been set back when it was put: what it is of may be gone since"""
 
 
 class _Frozen(msgspec.Struct, gc=False):
@@ -45,11 +47,13 @@ def record(redelivery: Redelivery) -> bytes:
     return msgspec.json.encode(redelivery)
 
 
-def again(row: Mapping[str, Any], event: bytes, attempt: int, refused: str | None = None) -> bytes:
+def again(
+    row: Mapping[str, Any], event: bytes, attempt: int, refused: str | None = None, set_back: int = 0
+) -> bytes:
     """The record for an attempt to send a frozen event; a `row` of the lake has its project and place."""
     place = {name: row[name] for name in ("project_id", "arrival", "shard", "sequence")}
-    why = refused and Refused(refused)
-    return record(Redelivery(**place, attempt=attempt, event=msgspec.Raw(event), refused=why or None))
+    why, frozen = Refused(refused) if refused else None, msgspec.Raw(event)
+    return record(Redelivery(**place, attempt=attempt, event=frozen, refused=why, set_back=set_back))
 
 
 def redelivered(payload: bytes) -> Redelivery:

@@ -53,6 +53,8 @@ class Route(Protocol):
 
 FURTHER: Final = "further_project"
 """The reason of an event that is `due` for another project than the first of its record."""
+OUTDATED: Final = "put before the tables were set back"
+"""The detail of a redelivery that is `due` and is not sent."""
 _LONGEST_DETAIL: Final = 500
 _encode: Final = msgspec.json.Encoder().encode
 Routes = Mapping[str, Sequence[Route]]
@@ -95,14 +97,15 @@ class Row(NamedTuple):
     first_sequence: str | None = None
 
 
-def render(payload: bytes, arrival: datetime, routes: Routes) -> Row:
+def render(payload: bytes, arrival: datetime, routes: Routes, set_back: int = 0) -> Row:
     """The events that a record asks to be sent. One that is wrong is `rejected`: rules never stop the job.
 
-    `arrival` is naive UTC: the event goes to the projects that were linked then.
+    `arrival` is naive UTC: the event goes to the projects that were linked then. `set_back` is how often the
+    tables have been set back.
     """
     try:
         if payload.startswith(redelivery.MARK):
-            return _again(redelivery.redelivered(payload))
+            return _again(redelivery.redelivered(payload), set_back)
         return _fanned_out(message_event(payload), arrival, routes)
     except MemoryError:
         raise
@@ -148,12 +151,16 @@ def _is_linked(route: Route, event: MessageEvent, arrival: datetime) -> bool:
     )
 
 
-def _again(due: redelivery.Redelivery) -> Row:
-    """An event that waited or was refused, as it was frozen; whether it can be sent is the sender's to say."""
+def _again(due: redelivery.Redelivery, set_back: int) -> Row:
+    """An event that waited or was refused, as it was frozen; whether it can be sent is the sender's to say.
+
+    Where the tables have been set back since, the attempt before may never have been; what waits is put anew.
+    """
     event = bytes(due.event)
     return Row(
         Kind.DUE,
         due.refused,
+        OUTDATED if due.set_back != set_back else None,
         project_ids=[due.project_id],
         events=[event],
         event_id=redelivery.event_id(event),

@@ -23,9 +23,11 @@ def test_events_are_those_of_the_shop_and_have_their_number() -> None:
 
 
 def test_a_blast_lasts_until_all_of_it_is_put_and_a_host_hangs_for_its_time() -> None:
-    assert list(phases(("blast", "hang"), 180, 1_000_000, 5_000)) == [
-        Phase("warm-up", 5_000, 40),
+    assert list(phases(("blast", "hang"), 180, 1_000_000, (4_000, 5_000))) == [
+        Phase("warm-up", 4_000, 40),
         Phase("nothing", 10, 50),
+        Phase("blast", 4_000, 250),
+        Phase("pause", 10, 10),
         Phase("blast", 5_000, 200),
         Phase("pause", 10, 10),
         Phase("hang", 100, 180),

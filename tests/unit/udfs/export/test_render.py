@@ -10,7 +10,7 @@ from stores.project import Link
 from tests.cases import each
 from udfs.export.answers import Refused
 from udfs.export.redelivery import again
-from udfs.export.render import Kind, Row, Unsent, render
+from udfs.export.render import OUTDATED, Kind, Row, Unsent, render
 from udfs.export.taxonomy import Personal
 
 AT = datetime(2026, 3, 15, 9, 30)  # noqa: DTZ001  naive UTC
@@ -110,6 +110,11 @@ def test_a_redelivery_is_sent_as_it_was_frozen() -> None:
     assert (row.kind, list(row.project_ids), list(row.events), row.event_id) == (Kind.DUE, [7], [frozen], "e9")
     assert (row.attempt, row.first_arrival, row.first_shard, row.first_sequence) == (3, AT, "s", "8")
     assert row.reason is None
+
+
+def test_a_redelivery_from_before_the_tables_were_set_back_is_marked() -> None:
+    found = [render(redelivery(b'{"insert_id":"e9"}'), AT, ROUTES, set_back) for set_back in (0, 1)]
+    assert [(row.kind, row.detail) for row in found] == [(Kind.DUE, None), (Kind.DUE, OUTDATED)]
 
 
 def test_an_event_that_was_refused_goes_again_with_the_reason_why() -> None:
