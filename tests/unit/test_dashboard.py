@@ -63,6 +63,6 @@ def test_a_panel_has_a_unit_and_asks_for_documented_metrics(panel: dict[str, Any
     letters = [target["refId"] for target in panel["targets"]]
     assert len(set(letters)) == len(letters)
     for target in panel["targets"]:
-        asked = set(re.findall(r"\b(?:flink|usage_watch)_\w+", re.sub(r'"[^"]*"', "", target["expr"])))
+        asked = set(re.findall(r"\b(?:flink|usage_watch|redeliver)_\w+", re.sub(r'"[^"]*"', "", target["expr"])))
         assert asked or "ALERTS" in target["expr"] or "__name__=~" in target["expr"]
         assert asked <= documented().keys()
