@@ -184,7 +184,8 @@ def _lake(settings: Settings) -> Step:
             if "does not exist" not in str(error):
                 raise
     if missing := [table for table in TABLES if table not in found]:
-        return Step("lake", "failed", f"the catalog has no {', '.join(missing)}", _SUBMIT)
+        fix = f"if they were there before, look at lake.catalog_uri; else {_SUBMIT}"
+        return Step("lake", "failed", f"the catalog has no {', '.join(missing)}", fix)
     return files_step(found)
 
 

@@ -69,6 +69,9 @@ def users(
     statements stay as they are. The job may run. New events of the user are taken.
     """
     wanted = list(dict.fromkeys((*user_ids, *_lines(more["users_from"]))))
+    if more["users_from"] and not wanted:
+        msg = f"{more['users_from'].name} holds no user id: write one a line"
+        raise click.UsageError(msg)
     if (bool(wanted), bool(more["event"]), bool(more["path"]), more["from_amplitude"]).count(True) != 1:
         msg = "name users, by USER_ID... or --users-from FILE, or give --from-amplitude, --event or --property"
         raise click.UsageError(msg)
@@ -85,10 +88,7 @@ def users(
         click.echo("nothing to do: whom Amplitude has deleted was erased")
         return
     if not yes:
-        with waiting("counting what there is"):
-            found = erasing.tally()
-        _print("Of them there are", found)
-        click.echo("nothing is done yet: repeat this with --yes")
+        _preview(erasing)
         return
     steps = erasing.carry_out(by or f"{getpass.getuser()}@{socket.gethostname()}")
     first = next(steps, ("", 0, 0))  # a refusal comes with it, and is one line
@@ -100,6 +100,16 @@ def users(
         if receipt.erasure.erasure == erasing.name:
             _show(receipt)
     click.echo("what was on its way meanwhile may come yet: repeat this after two checkpoints")
+
+
+def _preview(erasing: Erasing) -> None:
+    with waiting("counting what there is"):
+        found = erasing.tally()
+    if found:
+        _print("Of them there are", found)
+        click.echo("nothing is done yet: repeat this with --yes")
+    else:
+        click.echo("nothing is kept of them; repeat this with --yes for a receipt that says so")
 
 
 def _deleted(project_id: int, today: date, asked: Mapping[str, Any]) -> dict[int, date]:
@@ -136,16 +146,23 @@ def _show(receipt: Receipt) -> None:
     state = f"done {one.done_at}" if one.done_at else f"{one.status}: repeat the command that began it"
     click.echo(f"erasure {one.erasure} by {printable(one.requested_by)}: {state}")
     click.echo(f"subject {one.subject}, what arrived before {one.before}")
+    if receipt.found:
+        Console().print(_found(receipt))
+    else:
+        click.echo("nothing was found")
+    if one.query:
+        click.echo(f"proof, 0 expected: {one.query}")
+        click.echo(f"bytes: {_bytes(receipt)}")
+
+
+def _found(receipt: Receipt) -> Table:
     table = Table("table")
     for name in ("removed", "cut", "snapshots of before"):
         table.add_column(name, justify="right")
     for name, changes in receipt.found.items():
         numbers = (changes.get("removed", 0), changes.get("cut", 0), receipt.held.get(name, 0))
         table.add_row(cell(name), *(f"{number:,}" for number in numbers))
-    Console().print(table)
-    if one.query:
-        click.echo(f"proof, 0 expected: {one.query}")
-        click.echo(f"bytes: {_bytes(receipt)}")
+    return table
 
 
 def _bytes(receipt: Receipt) -> str:

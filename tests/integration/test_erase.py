@@ -230,6 +230,22 @@ def test_the_receipt_says_what_was_found_and_holds_no_id(where: Place) -> None:
     assert subject_of(PROJECT, MINA) in says(where, "show", str(PROJECT)).stdout
 
 
+def test_of_who_is_not_there_it_says_so(where: Place, job: Any) -> None:
+    """Behind the tests above."""
+    dry = says(where, str(PROJECT), "nobody@example.com")
+    words = "nothing is kept of them; repeat this with --yes for a receipt that says so\n"
+    assert (dry.exit_code, dry.stdout) == (0, words)
+    done = says(where, str(PROJECT), "nobody@example.com", "--yes")
+    assert done.exit_code == 0
+    assert "\nnothing was found\n" in done.stdout
+    nameless = where.records.parent / "ids.txt"
+    nameless.touch()
+    assert (
+        f"{nameless} holds no user id: write one a line"
+        in says(where, str(PROJECT), "--users-from", str(nameless), "--yes").stderr
+    )
+
+
 def answered(settings: Settings, query: str) -> int:
     """What Flink SQL answers, in its own words."""
     tables = TableEnvironment.create(EnvironmentSettings.in_batch_mode())
