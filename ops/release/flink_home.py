@@ -11,6 +11,8 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+from errors import OneLineError
+
 ROOT = Path(__file__).resolve().parents[2]
 COPIED = ("bin", "plugins", "opt")
 LOGS = "log"
@@ -42,13 +44,23 @@ def installed_jars(root: Path = ROOT) -> set[str]:
 def _build(root: Path, package: Path, home: Path) -> None:
     shutil.rmtree(home, ignore_errors=True)
     for folder in COPIED:
-        shutil.copytree(package / folder, home / folder)
+        _copy(package / folder, home / folder)
     for script in (home / "bin").iterdir():  # wheels carry no executable bits
         script.chmod(0o755)
     _link(home / "lib", _libraries(root, package))
     _link(home / "plugins" / "s3-fs-hadoop", sorted((root / "jars" / "flink-s3").glob("*.jar")))
     (home / "conf").symlink_to(root / "flink-conf")
     (home / LOGS).mkdir()
+
+
+def _copy(folder: Path, to: Path) -> None:
+    """Copy a folder. Raises OneLineError, by the first of the files that cannot be written."""
+    try:
+        shutil.copytree(folder, to)
+    except shutil.Error as error:
+        _, file, why = error.args[0][0]
+        msg = f"{file} cannot be written: {why}: make room, then repeat this"
+        raise OneLineError(msg) from None
 
 
 def _pyflink() -> Path:

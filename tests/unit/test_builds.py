@@ -1,5 +1,6 @@
 """What stacks that start at once build side by side: FLINK_HOME is built by one of them, job.zip by each."""
 
+import resource
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -7,6 +8,7 @@ from threading import Barrier
 
 import pytest
 
+from errors import OneLineError
 from ops.release import flink_home, job_zip
 
 STARTERS = 4
@@ -38,6 +40,26 @@ def test_of_many_that_find_flink_home_stale_one_builds_it(tmp_path: Path, monkey
     (pyflink / "lib" / "another.jar").touch()
     flink_home.build(tmp_path)
     assert built == [home, home]
+
+
+def test_where_there_is_no_room_for_flinks_home_one_line_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pyflink = tmp_path / "pyflink"
+    for folder in (*flink_home.COPIED, "lib"):
+        (pyflink / folder).mkdir(parents=True)
+    (pyflink / "bin" / "flink").write_text("#" * 100, encoding="utf-8")
+    monkeypatch.setattr(flink_home, "_pyflink", lambda: pyflink)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, hard))
+    try:
+        with pytest.raises(
+            OneLineError, match=r"bin/flink cannot be written: \[Errno 27\] File too large: .*: make room"
+        ):
+            flink_home.build(tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert flink_home.build(tmp_path).is_dir()
 
 
 def test_many_package_at_once_and_each_finds_a_whole_archive(tmp_path: Path) -> None:
