@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 TABLE: Final = "cohorts"
 MEMBERS_TABLE: Final = "cohort_members"
+EVERYBODY: Final = ""
+"""In place of a user id: whoever was in the cohort until then has left."""
 _LONGEST_ID: Final = 1000  # bytes of a user id in a sort key, of the 1024 that DynamoDB allows
 _THREADS: Final = 16
 _FAR_AHEAD: Final = 2 * 86_400
@@ -83,18 +85,21 @@ class Cohorts:
         """All registered cohorts by id."""
         return sorted(map(_cohort, self.table.scan()))
 
-    def rename(self, cohort_id: str, name: str, computed_time: int) -> None:
+    def rename(self, cohort_id: str, project_id: int, name: str, computed_time: int) -> None:
         """Keep the name that a message gives, in microseconds since 1970; ignored unless it is the newest's.
 
-        Ignored too when the cohort is not registered.
+        Ignored too when the cohort is not registered for this project.
         """
         item = {"cohort_id": {"S": cohort_id}, "name": {"S": name}, "named_at": _seconds(computed_time)}
-        condition = f"attribute_exists(cohort_id) AND ({_newest('named_at')})"
-        self.table.update(item, condition, ahead=_ahead())
+        condition = f"project_id = :project AND ({_newest('named_at')})"
+        self.table.update(item, condition, ahead=_ahead(), project=project_id)
 
 
 class CohortMembers:
-    """The table of members, those who have left included."""
+    """The table of members, those who have left included.
+
+    A member whose id is `EVERYBODY` says when the cohort was last reset: who has entered before has left.
+    """
 
     def __init__(self, address: dynamodb.TablesAddress, client: "DynamoDBClient | None" = None) -> None:
         self.table = Table(address, MEMBERS_TABLE, {"cohort": "S", "member": "S"}, client)
@@ -130,14 +135,27 @@ class CohortMembers:
 
     def members(self, project_id: int, cohort_id: str, limit: int | None = None) -> Iterator[Member]:
         """The members of a cohort by user id, no more than `limit`. Raises StoreError while it is gone through."""
-        found = self.table.query(**_in_cohort(project_id, cohort_id))
+        found = self.table.query(**self._in_cohort(project_id, cohort_id))
         for item in islice(found, limit):
             computed = int(Decimal(item["computed_time"]["N"]).scaleb(6))
             yield Member(project_id, cohort_id, item["user_id"]["S"], True, computed)
 
     def count(self, project_id: int, cohort_id: str) -> int:
         """The number of a cohort's members. Raises StoreError."""
-        return self.table.count(**_in_cohort(project_id, cohort_id))
+        return self.table.count(**self._in_cohort(project_id, cohort_id))
+
+    def _in_cohort(self, project_id: int, cohort_id: str) -> dict[str, Any]:
+        """The query for a cohort's members: who is in it, and has entered since it was last reset."""
+        reset = self.table.get(cohort=f"{project_id}:{cohort_id}", member=_sort_key(EVERYBODY))
+        return {
+            "KeyConditionExpression": "cohort = :cohort",
+            "FilterExpression": "in_cohort = :in AND computed_time > :since",
+            "ExpressionAttributeValues": {
+                ":cohort": {"S": f"{project_id}:{cohort_id}"},
+                ":in": {"BOOL": True},
+                ":since": reset["computed_time"] if reset else {"N": "-1"},
+            },
+        }
 
     def remove(self, project_id: int, cohort_id: str, user_id: str) -> bool:
         """Take away what is known of a user in a cohort, its clock too; whether there was something."""
@@ -196,15 +214,6 @@ def _newest(attribute: str) -> str:
 
 def _key(member: Member) -> tuple[int, str, str]:
     return member.project_id, member.cohort_id, member.user_id
-
-
-def _in_cohort(project_id: int, cohort_id: str) -> dict[str, Any]:
-    """The query for a cohort's members."""
-    return {
-        "KeyConditionExpression": "cohort = :cohort",
-        "FilterExpression": "in_cohort = :in",
-        "ExpressionAttributeValues": {":cohort": {"S": f"{project_id}:{cohort_id}"}, ":in": {"BOOL": True}},
-    }
 
 
 def _cohort(item: Mapping[str, Any]) -> Cohort:

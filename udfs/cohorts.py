@@ -23,6 +23,8 @@ _NUMBER: Final = re.compile(r"[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?")  # float() t
 
 GROUP: Final = 25
 """Users in line together: as many statements as a request of DynamoDB takes."""
+EVERYBODY: Final = ""
+"""In place of a user id: whoever was in the cohort until then has left. No user has it."""
 LONGEST_NAME: Final = 1_000
 """Characters of a cohort's name that are kept; DynamoDB would refuse an item of 400 KB."""
 
@@ -44,6 +46,10 @@ class Entry(NamedTuple):
     user_id: str | None
     user_properties: str | None
     entry: str | None = None
+
+
+RESET: Final = Entry(None, None, '{"reset":true}')
+"""What a message that resets its cohort has before its users: it is a list anew (ops/intake/cohorts.py)."""
 
 
 def message_of(fields: Mapping[str, Any], arrival: datetime) -> Message | Rejection:
@@ -118,18 +124,23 @@ def identify(message: Message, payload: bytes) -> Identity:
 
 
 def entries(payload: bytes, arrival: datetime) -> Iterator[tuple[Message, Entry]]:
-    """The users of a message that `message_of` has accepted, in their order."""
+    """The users of a message that `message_of` has accepted, in their order, behind `RESET` where it is one."""
     found = parse.record(payload)
     message = found if isinstance(found, Rejection) else message_of(found.fields, arrival)
     if isinstance(found, Rejection) or isinstance(message, Rejection):
         return
+    if found.fields.get("reset") is True and not message.in_cohort:
+        yield message, RESET
     for user in found.fields["users"]:
         yield message, _entry(user)
 
 
 def groups(payload: bytes, arrival: datetime) -> Iterator[tuple[Message, list[str]]]:
-    """The users of such a message who have an id, up to `GROUP` at a time."""
-    named = ((message, entry.user_id) for message, entry in entries(payload, arrival) if entry.user_id)
+    """The users of such a message who have an id, up to `GROUP` at a time; `EVERYBODY` for `RESET`."""
+    every = (
+        (message, EVERYBODY if entry is RESET else entry.user_id) for message, entry in entries(payload, arrival)
+    )
+    named = ((message, user_id) for message, user_id in every if user_id is not None)
     while group := list(islice(named, GROUP)):
         yield group[0][0], [user_id for _, user_id in group]
 

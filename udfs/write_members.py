@@ -36,7 +36,7 @@ class WriteMembers(ScalarFunction):  # type: ignore[misc]
     def open(self, function_context: FunctionContext) -> None:
         self.members, self.cohorts = CohortMembers(self.address), Cohorts(self.address)
         self.throttles = self.members.table.throttles()
-        self.names: dict[str, _Name] = {}
+        self.names: dict[tuple[int, str], _Name] = {}
         metrics = function_context.get_metric_group()
         self.ties, self.slow = metrics.counter("members_tied"), metrics.counter("slow_cohorts")
         self.throttled = metrics.counter("throttled_requests")
@@ -62,7 +62,7 @@ class WriteMembers(ScalarFunction):  # type: ignore[misc]
         self.ties.inc(self.members.write(members))
         self.throttled.inc(self.throttles.take())
         self.slow.inc(0)  # a series that begins at 0 shows an alarm its first cohort
-        self._rename((cohort, _Name(at, known)) for _, cohort, known, _, _, at in groups if known)
+        self._rename(((project, cohort), _Name(at, known)) for project, cohort, known, _, _, at in groups if known)
         if (took := time.monotonic() - begin) > SLOW:
             self._tell_slow(members, took)
         return project_id
@@ -75,15 +75,16 @@ class WriteMembers(ScalarFunction):  # type: ignore[misc]
         log.warning(words, cohort_id, project_id, most, len(members), took)
         self.slow.inc()
 
-    def _rename(self, names: Iterable[tuple[str, _Name]]) -> None:
+    def _rename(self, names: Iterable[tuple[tuple[int, str], _Name]]) -> None:
         """Keep the newest name of each cohort, unless it is the one that this worker has written last."""
-        newest: dict[str, _Name] = {}
-        for cohort_id, name in names:
-            newest[cohort_id] = max(newest.get(cohort_id, name), name)
-        for cohort_id, name in newest.items():
-            if cohort_id not in self.names or self.names[cohort_id] < name:
-                self.cohorts.rename(cohort_id, name.name, name.computed_time)
-                self.names[cohort_id] = name
+        newest: dict[tuple[int, str], _Name] = {}
+        for cohort, name in names:
+            newest[cohort] = max(newest.get(cohort, name), name)
+        for cohort, name in newest.items():
+            if cohort not in self.names or self.names[cohort] < name:
+                project_id, cohort_id = cohort
+                self.cohorts.rename(cohort_id, project_id, name.name, name.computed_time)
+                self.names[cohort] = name
 
     def is_deterministic(self) -> bool:
         return False  # it writes: the planner must neither repeat nor drop a call

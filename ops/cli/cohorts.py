@@ -10,7 +10,7 @@ from rich.table import Table
 
 from ops.cli.terminal import PROJECT_ID, Commands, Whole, as_json_option, cell, example, printable
 from settings import load
-from stores.cohorts import CohortMembers, Cohorts
+from stores.cohorts import EVERYBODY, CohortMembers, Cohorts
 from stores.errors import StoreError
 from stores.projects import Projects
 
@@ -28,7 +28,8 @@ def _as_cohort_id(text: str) -> str:
 def cohorts() -> None:
     """Amplitude's cohorts: which project each belongs to, and who is in it.
 
-    Amplitude's cohort messages name no project. So a cohort id is registered, for one project only.
+    Amplitude's cohort messages name no project. So a cohort id is registered, for one project only. Cohorts that
+    come by HTTP belong to the project of the access key, and need no registration.
     """
 
 
@@ -72,11 +73,12 @@ def members(config: Path, /, project_id: int, cohort_id: str, limit: int | None,
     """Show who is in COHORT_ID of PROJECT_ID: a user id a line, and how many there are."""
     address = load(config).tables_address
     Projects(address).get(project_id)
-    owner = Cohorts(address).get(cohort_id).project_id
-    if owner != project_id:
-        msg = f"cohort {cohort_id} belongs to project {owner}, not to {project_id}: cohorts list shows all"
-        raise StoreError(msg)
     table = CohortMembers(address)
+    if not table.knows(project_id, cohort_id, EVERYBODY):  # what comes by an access key is registered nowhere
+        owner = Cohorts(address).get(cohort_id).project_id
+        if owner != project_id:
+            msg = f"cohort {cohort_id} belongs to project {owner}, not to {project_id}: cohorts list shows all"
+            raise StoreError(msg)
     shown = (member.user_id for member in table.members(project_id, cohort_id, limit))
     if as_json:
         user_ids = list(shown)

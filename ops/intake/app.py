@@ -10,12 +10,15 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from ops.intake import events, limits, metrics
+from ops.intake import dialects, events, limits, metrics
 from ops.intake.endpoint import Endpoint, Intake, Served
 from ops.intake.errors import IntakeError, answer
 from settings import Settings
 
-ENDPOINTS: Final = (Endpoint("/amplitude/v1/events", "events", "amplitude", events.amplitude),)
+ENDPOINTS: Final = (
+    Endpoint("/amplitude/v1/events", "events", "amplitude", events.amplitude),
+    *dialects.ENDPOINTS,
+)
 
 
 def application(settings: Settings, endpoints: Sequence[Endpoint] = ENDPOINTS) -> Starlette:

@@ -59,6 +59,8 @@ class Outcome(NamedTuple):
     status: int
     answer: dict[str, Any]
     records: Sequence[bytes] = ()
+    user: bytes = b""
+    """whom all records are about, if that is one"""
 
 
 class _Request(msgspec.Struct):
@@ -97,7 +99,7 @@ def track(body: bytes, sender: Sender, limits: Limits = TRACK) -> Outcome:
     if max(lengths, default=0) > limits.array or sum(lengths) > limits.request:
         return refusal(400, _TOO_MANY)
     taken, errors = _taken(arrays, sender)
-    users = Counter(msgspec.json.encode(one.who) for one in taken)
+    users = Counter(_spelled(one.who) for one in taken)
     if max(users.values(), default=0) > limits.user:
         return refusal(400, _TOO_MANY)
     if not taken:
@@ -108,7 +110,14 @@ def track(body: bytes, sender: Sender, limits: Limits = TRACK) -> Outcome:
     else:
         processed = Counter(one.array for one in taken)
         answer |= {f"{array}_processed": processed[array] for array in arrays if processed[array]}
-    return Outcome(201, answer | ({"errors": errors} if errors else {}), [one.record for one in taken])
+    answer |= {"errors": errors} if errors else {}
+    return Outcome(201, answer, [one.record for one in taken], next(iter(users)) if len(users) == 1 else b"")
+
+
+def _spelled(who: dict[str, Any]) -> bytes:
+    """Whom an object is about: the id itself where it is the user id of Amplitude's events."""
+    external_id = who.get("external_id")
+    return external_id.encode() if external_id else msgspec.json.encode(who)
 
 
 def _arrays(body: bytes) -> dict[str, list[Raw]]:

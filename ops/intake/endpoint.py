@@ -99,6 +99,12 @@ class Intake:
         await self.batcher.put(partition_key, record)
 
 
+def bearer(authorization: str, _body: bytes = b"") -> str:
+    """The access key of the header `Authorization`; empty when it has none."""
+    scheme, _, token = authorization.partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
 class Endpoint(NamedTuple):
     """What is served at a path, by POST."""
 
@@ -110,6 +116,10 @@ class Endpoint(NamedTuple):
     handle: Callable[[Intake, Asked], Awaitable[Response]]
     refused: Callable[[IntakeError, str], Response] = IntakeError.response
     """how an error is told, with the request's id"""
+    key: Callable[[str, bytes], str] = bearer
+    """the access key, of the header `Authorization`; without that header of the body, unless it is `bearer`"""
+    body_bytes: int = limits.BODY_BYTES
+    """of a body, as it comes"""
 
 
 def partition_key(asked: Asked) -> str:
@@ -119,8 +129,13 @@ def partition_key(asked: Asked) -> str:
     """
     begin = asked.body[:_LOOKED_AT].lstrip()
     if begin.startswith(b"{") and (found := _USER.search(begin)):
-        return blake2b(b"%d:%b" % (asked.header.project_id, found[1]), digest_size=16).hexdigest()
+        return user_key(asked.header.project_id, found[1])
     return asked.header.request_id
+
+
+def user_key(project_id: int, user: bytes) -> str:
+    """The partition key of a project's user."""
+    return blake2b(b"%d:%b" % (project_id, user), digest_size=16).hexdigest()
 
 
 class Served:
@@ -133,17 +148,18 @@ class Served:
         """Answer a request, whatever becomes of it."""
         began, request = time.monotonic(), Request(scope, receive)
         intake: Intake = scope["state"]["intake"]
-        request_id, headers = limits.request_id(request.headers), dict[str, str]()
+        request_id, headers = limits.request_id(request.headers), intake.bucket("").headers()
         taken = 0
         try:
-            key = await intake.key_of(_token(request))
+            token, body = await self._shown(request)
+            key = await intake.key_of(token)
             bucket = intake.bucket(key.prefix)
             allowed = bucket.take()
             headers |= bucket.headers()
             if not allowed:
                 words = f"more requests than access key {key.prefix} may send: wait {bucket.wait} s"
                 raise IntakeError(429, "rate_limited", words, retry_after=bucket.wait)
-            asked = await self._asked(request, key, request_id)
+            asked = await self._asked(request, key, request_id, body)
             response = await self.endpoint.handle(intake, asked)
             taken = len(asked.body)
         except IntakeError as refusal:
@@ -158,20 +174,23 @@ class Served:
         intake.metrics.answered(self.endpoint.path, response.status_code, time.monotonic() - began, taken)
         await response(scope, receive, send)
 
-    async def _asked(self, request: Request, key: AccessKey, request_id: str) -> Asked:
+    async def _shown(self, request: Request) -> tuple[str, bytes]:
+        """The access key of a request, and the body if that had to be read for it. Raises IntakeError."""
+        authorization, body = request.headers.get("authorization", ""), b""
+        if not authorization and self.endpoint.key is not bearer:
+            body = await limits.body_of(request, self.endpoint.body_bytes)
+        token = self.endpoint.key(authorization, body)
+        if not token:
+            raise _denied("key_missing", "send the access key in this header: Authorization: Bearer ntfy_…")
+        return token, body
+
+    async def _asked(self, request: Request, key: AccessKey, request_id: str, body: bytes) -> Asked:
         if self.endpoint.scope not in key.scopes:
             words = f"access key {key.prefix} is not for {self.endpoint.scope}: ask for one with that scope"
             raise IntakeError(403, "scope_missing", words, "Authorization")
-        body = await limits.body_of(request)
+        body = body or await limits.body_of(request, self.endpoint.body_bytes)
         header = Header(key.project_id, datetime.now(UTC).replace(tzinfo=None), request_id, self.endpoint.source)
         return Asked(header, key, body, request.path_params, request.headers.get("content-encoding", ""))
-
-
-def _token(request: Request) -> str:
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token:
-        raise _denied("key_missing", "send the access key in this header: Authorization: Bearer ntfy_…")
-    return token.strip()
 
 
 def _denied(code: str, words: str) -> IntakeError:

@@ -3,6 +3,7 @@
 import math
 import re
 import time
+import zlib
 from typing import Final
 from uuid import uuid4
 
@@ -15,6 +16,8 @@ BODY_BYTES: Final = 2**20
 """Of a request's body, as it came."""
 HEAD_BYTES: Final = 16 * 2**10
 """Of a request's line and headers."""
+INFLATED_BYTES: Final = 10 * 2**20
+"""Of a body that is read here, once it is inflated."""
 SEND_SECONDS: Final = 10.0
 """From a request's first byte to its last."""
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{8,64}")
@@ -37,6 +40,25 @@ async def body_of(request: Request, most: int = BODY_BYTES) -> bytes:
         if len(body) > most:
             raise _too_long(most)
     return bytes(body)
+
+
+def inflated(body: bytes, encoding: str) -> bytes:
+    """A body that came with this `Content-Encoding`, as it was before. Raises IntakeError."""
+    if encoding in {"", "identity"}:
+        return body
+    if encoding != "gzip":
+        raise IntakeError(415, "encoding_unknown", "send the body as it is, or as gzip", "Content-Encoding")
+    inflater = zlib.decompressobj(wbits=31)
+    try:
+        plain = inflater.decompress(body, INFLATED_BYTES)
+    except zlib.error:
+        plain = b""
+    if inflater.unconsumed_tail:
+        message = f"the body inflates to more than {INFLATED_BYTES:,} bytes: send less in a request"
+        raise IntakeError(413, "body_too_large", message)
+    if not inflater.eof or inflater.unused_data:
+        raise IntakeError(400, "gzip_invalid", "the body is not one whole member of gzip", "Content-Encoding")
+    return plain
 
 
 def _too_long(most: int) -> IntakeError:

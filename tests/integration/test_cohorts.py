@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from ops.cli.cohorts import cohorts
-from stores.cohorts import Cohort, CohortMembers, Cohorts, Member
+from stores.cohorts import EVERYBODY, Cohort, CohortMembers, Cohorts, Member
 from stores.dynamodb import TablesAddress
 from stores.errors import StoreError
 from stores.project import linked
@@ -68,6 +68,10 @@ def leaves(user_id: str, at: int, project_id: int = 1, cohort_id: str = "c") -> 
     return Member(project_id, cohort_id, user_id, False, JANUARY + at)
 
 
+def resets(at: int) -> Member:
+    return leaves(EVERYBODY, at)
+
+
 def who(table: CohortMembers, project_id: int = 1, cohort_id: str = "c") -> list[str]:
     return [member.user_id for member in table.members(project_id, cohort_id)]
 
@@ -118,7 +122,7 @@ def test_the_newest_message_gives_the_name(registry: Cohorts) -> None:
     registry.add("c", 1)
     names = []
     for name, at in (("one", 1), ("two", 3), ("older", 2), ("same time", 3), ("three", 4)):
-        registry.rename("c", name, JANUARY + at)
+        registry.rename("c", 1, name, JANUARY + at)
         names.append(registry.get("c").name)
     assert names == ["one", "two", "two", "two", "three"]
     (item,) = items(registry)
@@ -132,19 +136,38 @@ def test_the_newest_message_gives_the_name(registry: Cohorts) -> None:
 
 
 def test_a_name_registers_nothing(registry: Cohorts) -> None:
-    registry.rename("c", "name", JANUARY)
+    registry.rename("c", 1, "name", JANUARY)
     assert registry.list() == []
 
 
 def test_a_name_of_a_time_far_ahead_gives_way(registry: Cohorts) -> None:
     registry.add("c", 1)
-    registry.rename("c", "of an older version", FAR_AHEAD)
-    registry.rename("c", "today's", JANUARY)
-    registry.rename("c", "older", JANUARY - 1)
+    registry.rename("c", 1, "of an older version", FAR_AHEAD)
+    registry.rename("c", 1, "today's", JANUARY)
+    registry.rename("c", 1, "older", JANUARY - 1)
     assert registry.get("c").name == "today's"
 
 
+def test_a_cohort_of_that_id_in_another_project_does_not_name_it(registry: Cohorts) -> None:
+    registry.add("c", 1)
+    registry.rename("c", 2, "another project's", JANUARY)
+    assert registry.get("c").name is None
+
+
 # Who is in it
+
+
+def test_a_reset_lets_everybody_leave_who_entered_before(members: CohortMembers) -> None:
+    members.write([joins("a", 1), joins("b", 3)])
+    assert members.write([resets(2)]) == 0
+    members.write([joins("c", 4)])
+    assert [member.user_id for member in members.members(1, "c")] == ["b", "c"]
+    assert members.count(1, "c") == 2
+    members.write([joins("a", 5), resets(1)])
+    assert [member.user_id for member in members.members(1, "c", 1)] == ["a"]
+    assert members.count(1, "c") == 3
+    members.write([resets(4)])
+    assert [member.user_id for member in members.members(1, "c")] == ["a"]
 
 
 def test_what_stands_in_the_table(members: CohortMembers) -> None:
@@ -246,7 +269,7 @@ def test_tenants_and_cohorts_have_each_their_own(members: CohortMembers) -> None
 
 def test_user_ids_are_kept_apart_however_long(members: CohortMembers) -> None:
     digest = sha256(LONG.encode()).hexdigest()
-    ids = ["", "#", "U", "a" * 1000, "a" * 1001, LONG, LONG + "x", digest, f"#{digest}", "u"]
+    ids = ["#", "U", "a" * 1000, "a" * 1001, LONG, LONG + "x", digest, f"#{digest}", "u"]
     assert members.write(joins(name, n) for n, name in enumerate(ids)) == 0
     assert members.write([leaves(f"#{digest}", 100)]) == 0
     found = {member.user_id: member.computed_time - JANUARY for member in members.members(1, "c")}
@@ -301,7 +324,7 @@ def test_cohorts_are_added_and_listed(config: Path, address: TablesAddress) -> N
     assert printed(config, "add", "c", "1") == "cohort c is registered for project 1\n"
     assert said(config, "add", "c", "2").startswith("cohort c is registered for project 1 already: its messages")
     printed(config, "add", "b", "2")
-    Cohorts(address).rename("c", "[red]\x1b[2J", JANUARY)
+    Cohorts(address).rename("c", 1, "[red]\x1b[2J", JANUARY)
     assert json.loads(printed(config, "list", "--json")) == [
         {"cohort_id": "b", "project_id": 2, "name": None},
         {"cohort_id": "c", "project_id": 1, "name": "[red]\x1b[2J"},
@@ -327,6 +350,15 @@ def test_members_are_listed_with_their_number(config: Path, address: TablesAddre
     listed = {"project_id": 1, "cohort_id": "c", "members": 3, "user_ids": ["a", "b\x1b[2J"]}
     assert json.loads(printed(config, "members", "1", "c", "--limit", "2", "--json")) == listed
     assert said(config, "members", "2", "c") == ("cohort c belongs to project 1, not to 2: cohorts list shows all")
+
+
+def test_members_of_a_cohort_that_came_by_http_are_listed_without_a_registration(
+    config: Path, address: TablesAddress
+) -> None:
+    printed(config, "add", "c", "2")
+    CohortMembers(address).write([resets(0), joins("a", 1)])
+    assert printed(config, "members", "1", "c") == "a\n1 member\n"
+    assert printed(config, "members", "2", "c") == "0 members\n"
 
 
 @pytest.mark.parametrize("text", ["", " c", "c\n", "c" * 1001], ids=["empty", "blank", "line", "long"])
