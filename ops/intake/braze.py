@@ -14,9 +14,9 @@ import msgspec
 from msgspec import Raw
 
 from ops.intake import braze_objects
+from ops.intake.body import BodyError, decoded
 from ops.intake.braze_objects import InvalidError, Read
 from udfs import classify, lists, text
-from udfs.model import Rejection
 
 ARRAYS: Final[dict[str, Callable[[Raw, Collection[str]], Read]]] = {
     "attributes": braze_objects.attributes,
@@ -79,8 +79,8 @@ class _Taken(NamedTuple):
 def api_key(body: bytes) -> str | None:
     """The key in the body, where Braze had it before it was a header; None when there is none."""
     try:
-        return msgspec.json.decode(_request(body).api_key, type=str)
-    except (msgspec.MsgspecError, InvalidError):
+        return decoded(bytes(_request(body).api_key), str)
+    except (BodyError, InvalidError):
         return None
 
 
@@ -129,14 +129,10 @@ def _arrays(body: bytes) -> dict[str, list[Raw]]:
 
 def _request(body: bytes) -> _Request:
     try:
-        body.decode()  # msgspec passes over the text of what it keeps as bytes
-        return msgspec.json.decode(body, type=_Request)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        found = text.fields(body)  # it mends half an emoji and NaN, and says where damage is
-        if isinstance(found, Rejection):
-            msg = f"Bad Request: the body is no JSON object: {found.detail}"
-            raise InvalidError(msg) from None
-        return msgspec.json.decode(msgspec.json.encode(dict(found.pairs)), type=_Request)
+        return decoded(body, _Request)
+    except BodyError as error:
+        msg = f"Bad Request: the body is no JSON object: {error}"
+        raise InvalidError(msg) from None
 
 
 def _objects(array: str, spelled: Raw) -> list[Raw]:

@@ -17,10 +17,10 @@ from typing import Any, Final, NamedTuple
 import msgspec
 from msgspec import Raw
 
+from ops.intake.body import BodyError, decoded
 from ops.intake.errors import IntakeError
-from udfs import clock, text
+from udfs import clock
 from udfs.intake import Header
-from udfs.model import Rejection
 
 MOST_USERS: Final = 10_000
 """Of a call: the batch that Amplitude advises, and its default."""
@@ -76,8 +76,8 @@ def access_key(authorization: str, body: bytes) -> str:
         except ValueError:
             return ""
     try:
-        found = msgspec.json.decode(body, type=Credentials)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        found = decoded(body, Credentials)
+    except BodyError:
         return ""
     return _joined(found.access_key, found.secret_key)
 
@@ -120,22 +120,14 @@ def _joined(key: str, secret: str = "") -> str:
 
 def _read(body: bytes, kind: type[Any], header: Header) -> Any:
     try:
-        body.decode()  # msgspec passes over the text of what it keeps as bytes
-        found = msgspec.json.decode(body, type=kind)
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        message = f"The body is not the JSON object that is expected here: {_why(body, error)}."
+        found = decoded(body, kind)
+    except BodyError as error:
+        message = f"The body is not the JSON object that is expected here: {error}."
         raise IntakeError(400, "body_invalid", message) from None
     if found.project_id is not None and str(found.project_id) != str(header.project_id):
         message = f"The access key is one of project {header.project_id}, not of {str(found.project_id)[:40]!r}."
         raise IntakeError(403, "project_mismatch", message, "project_id")
     return found
-
-
-def _why(body: bytes, error: Exception) -> str:
-    if isinstance(error, msgspec.ValidationError):
-        return str(error)
-    found = text.fields(body)
-    return found.detail if isinstance(found, Rejection) else "it has half a character, or numbers beyond any range"
 
 
 def _head(

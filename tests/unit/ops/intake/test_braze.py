@@ -56,7 +56,7 @@ def test_a_request_of_brazes_pages(name: str) -> None:
     ("body", "message"),
     [
         (b"", "Bad Request: the body is no JSON object: 0 bytes"),
-        (b"[]", "Bad Request: the body is no JSON object: starts with '[]'"),
+        (b"[]", "Bad Request: the body is no JSON object: Expected `object`, got `array`"),
         (b'{"events": [', "Bad Request: the body is no JSON object: Expecting value: line 1 column 13 (char 12)"),
         (b'{"events": ["\xff"]}', "Bad Request: the body is no JSON object: invalid start byte at byte 13"),
         (b'{"a":' * 5_000, "Bad Request: the body is no JSON object: nested deeper than 64 levels"),
