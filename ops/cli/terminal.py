@@ -267,8 +267,8 @@ def in_percent(share: float) -> str:
 
 
 def cell(text: object) -> Text:
-    """A cell of a table: rich takes plain strings for markup."""
-    return Text("" if text is None else printable(str(text)))
+    """A cell of a table: rich takes plain strings for markup, and cuts those that are too long."""
+    return Text("" if text is None else printable(str(text)), overflow="fold")
 
 
 def wide(whole: Sequence[str], numbers: Sequence[str] = (), texts: Sequence[str] = (), title: str = "") -> "Table":

@@ -113,7 +113,7 @@ class Closer:
 
 def waits_for(settings: Settings, month: str) -> str:
     """What a month that is due waits for, as far as one look tells. Raises StoreError."""
-    return (
-        Closer(settings, timedelta(0)).unsettled(month)
-        or "the next look of `amplitude-bridge usage watch`, which closes it"
+    return Closer(settings, timedelta(0)).unsettled(month) or (
+        "`amplitude-bridge usage watch`, which closes it once it has seen the job commit for "
+        f"{SETTLE.total_seconds():.0f} s"
     )

@@ -222,7 +222,8 @@ def test_without_a_commit_of_the_job_nothing_closes(books: Books) -> None:
     assert row["waits_for"] == "the job to read the stream up to the close"
     books.pass_close()
     row = next(row for row in asked(books, "usage", "show") if row["month"] == MONTH)
-    assert row["waits_for"] == "the next look of `amplitude-bridge usage watch`, which closes it"
+    words = "`amplitude-bridge usage watch`, which closes it once it has seen the job commit for 120 s"
+    assert row["waits_for"] == words
 
 
 hours = st.integers(-40, 40).map(lambda n: CLOSE + timedelta(hours=n))
