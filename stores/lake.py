@@ -189,7 +189,11 @@ class Lake:
         try:
             return self.catalog.load_table((self.address.namespace, name))
         except NoSuchTableError:
-            msg = f"table {self.address.namespace}.{name} does not exist: start the ingest job, which creates it"
+            job = "export" if name in EXPORT_TABLES else "ingest"
+            msg = (
+                f"table {self.address.namespace}.{name} does not exist in {self._place}: start the {job} job, "
+                "which creates it; if it was there before, look at lake.catalog_uri"
+            )
             raise StoreError(msg) from None
 
     def totals(self, table: str) -> Totals:
@@ -266,8 +270,13 @@ class Lake:
         except SQLAlchemyError as error:
             raise StoreError(self._unusable(error)) from None
 
-    def _unusable(self, error: Exception) -> str:
+    @property
+    def _place(self) -> str:
+        """The catalog's address without a user and a password."""
         uri = urlsplit(self.address.catalog_uri)
         place = f"//{uri.path}" if uri.scheme == "sqlite" else f"{uri.hostname}:{uri.port}{uri.path}"
+        return f"{uri.scheme}:{place}"
+
+    def _unusable(self, error: Exception) -> str:
         reason = " ".join(str(error.__cause__ or error).split())
-        return f"Iceberg catalog {uri.scheme}:{place} cannot be used: {reason}: look at lake.catalog_uri"
+        return f"Iceberg catalog {self._place} cannot be used: {reason}: look at lake.catalog_uri"

@@ -10,7 +10,8 @@ import pytest
 
 from jobs.sinks import EXPORT_COLUMNS
 from ops.answers import waiting
-from stores.lake import OUTBOX, Condition, Lake, Partition
+from stores.errors import StoreError
+from stores.lake import EVENT_STORE, OUTBOX, Condition, Lake, Partition
 from stores.lake_address import LakeAddress
 from tests.integration.test_settled import out
 
@@ -61,3 +62,16 @@ def test_nothing_waits_in_a_table_without_rows(tmp_path: Path) -> None:
     made.create(OUTBOX, EXPORT_COLUMNS[OUTBOX], [Partition("arrival", "day")])
     found, since = waiting.newest(made, 60)
     assert (len(found), since) == (0, None)
+
+
+@pytest.mark.parametrize(("table", "job"), [(OUTBOX, "export"), (EVENT_STORE, "ingest")])
+def test_a_table_that_is_not_there_names_the_catalog_and_who_creates_it(
+    tmp_path: Path, table: str, job: str
+) -> None:
+    made = Lake(LakeAddress(f"sqlite:///{tmp_path}/c.db", f"file://{tmp_path}/w", "a", None, "-"))
+    with pytest.raises(StoreError) as refused:
+        made.rows(table)
+    assert str(refused.value) == (
+        f"table a.{table} does not exist in sqlite:///{tmp_path}/c.db: start the {job} job, which creates it; "
+        "if it was there before, look at lake.catalog_uri"
+    )
