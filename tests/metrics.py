@@ -34,6 +34,12 @@ def documented() -> dict[str, Metric]:
     return {name: Metric(unit, _labels(cell), says) for row, unit, cell, says in rows for name in _names(row)}
 
 
+def of_the_way_back() -> set[str]:
+    """Those that the export job alone has."""
+    page = (ROOT / "docs" / "data.md").read_text(encoding="utf-8").partition("\n`render: python` and `deliver")[2]
+    return set(re.findall(r"^\| `(flink_[^`]+)` \|", page.partition("\n`amplitude-bridge")[0], re.MULTILINE))
+
+
 def _names(row: str) -> Iterator[str]:
     code = next((code for code in CODES if code in row), None)
     yield from [row.replace(code, one) for one in CODES[code]] if code else [row]

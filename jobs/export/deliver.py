@@ -27,7 +27,8 @@ def deliver(tables: StreamTableEnvironment, line: Table, ends: Ends) -> Table:
     columns = ", ".join(f"r.`{name}` AS `{name}`" for name in DELIVERED)
     names = ", ".join(SENT)
     return tables.sql_query(f"""
-        SELECT {names}, {columns} FROM (SELECT {names}, send_event(project_id, event, attempt) AS r FROM {line})
+        SELECT {names}, {columns}
+        FROM (SELECT {names}, send_event(project_id, event, attempt, arrival) AS r FROM {line})
     """)  # noqa: S608
 
 

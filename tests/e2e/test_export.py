@@ -7,8 +7,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from lab.proofs import export
 from lab.sample import messages
@@ -17,6 +19,7 @@ from lab.sample.messages import EAGER, Message
 from lab.stack.local import Stack
 from lab.stack.machine import Ports
 from lab.stack.patience import wait_until
+from lab.stack.prometheus import reporter_port
 from ops.answers.export_ledger import summed, unbalanced
 from ops.answers.refused import Refusal, conditions, refused
 from ops.maintenance.replay_refused import put
@@ -30,6 +33,7 @@ from stores.projects import Projects
 from stores.seal import Seal
 from stores.stream import Stream
 from tests.e2e.crash import OPTIONS, crash
+from tests.metrics import of_the_way_back
 
 EVENTS, PER_SECOND = 5_000, 250
 PROJECTS = {1_001 + n: f"shop-{n}" for n in range(20)}
@@ -125,6 +129,19 @@ def test_amplitude_has_each_event_once_and_each_other_has_its_reason(
     settled(stack, lake, made)
     assert remove_settled(lake) > 0
     assert (unbalanced(lake), waits(lake).keys()) == ([], eager)
+
+
+def test_the_export_job_has_the_metrics_that_are_documented(stack: Stack, job: str) -> None:
+    """Behind the test above."""
+    (alive,) = (name for name in stack.pids() if name.startswith("taskmanager"))
+
+    def missing() -> set[str]:
+        with urlopen(f"http://127.0.0.1:{reporter_port(stack.folder / 'log' / f'{alive}.log')}/metrics") as answer:
+            families = text_string_to_metric_families(answer.read().decode())
+        return of_the_way_back() - {sample.name for family in families for sample in family.samples}
+
+    assert len(of_the_way_back()) == 8
+    wait_until(lambda: not missing(), 60, missing, pause=1)
 
 
 def still_refused(lake: Lake) -> dict[str, Refusal]:

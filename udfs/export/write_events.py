@@ -10,7 +10,7 @@ from pyflink.table import FunctionContext, ScalarFunction
 
 from stores.outgoing import Sending, open_targets
 from udfs.export.sender import LIMITS, Answer, Due, Outcome, Sender
-from udfs.functions import as_series, fields
+from udfs.functions import as_series, fields, times
 
 DELIVERED: Final[dict[str, type]] = {
     "outcome": str,
@@ -29,24 +29,33 @@ def open_sender(sending: Sending) -> Sender:
 
 
 class WriteEvents(ScalarFunction):  # type: ignore[misc]
-    """(project_id, event, attempt) columns → Series of `DELIVERED` structs; a worker calls `open_sender` once."""
+    """(project_id, event, attempt, arrival) columns → Series of `DELIVERED` structs.
+
+    A worker calls `open_sender` once.
+    """
 
     def __init__(self, open_sender: Callable[[], Sender]) -> None:
         self.open_sender = open_sender
 
     def open(self, function_context: FunctionContext) -> None:
-        self.sender, self.counted = self.open_sender(), 0
+        self.sender, self.counted, self.took = self.open_sender(), 0, timedelta()
         metrics = function_context.get_metric_group()
         self.counters = {outcome: metrics.counter(outcome) for outcome in Outcome}
         self.requests = metrics.counter("amplitude_requests")
         metrics.gauge("closed_projects", lambda: self.sender.closed)
+        metrics.gauge("sent_after_ms", lambda: self.took // timedelta(milliseconds=1))
 
     def eval(
-        self, project_id: "pd.Series[int]", event: "pd.Series[Any]", attempt: "pd.Series[int]"
+        self,
+        project_id: "pd.Series[int]",
+        event: "pd.Series[Any]",
+        attempt: "pd.Series[int]",
+        arrival: "pd.Series[Any]",
     ) -> "pd.Series[Any]":
         columns = (column.tolist() for column in (project_id, event, attempt))
         answers = self.sender.send([Due(*row) for row in zip(*columns, strict=True)])
         now = datetime.now(UTC).replace(tzinfo=None)
+        self.took = max((now - at for at in times(arrival[attempt == 0])), default=self.took)
         self._count(Counter(answer.outcome for answer in answers))
         return as_series([_row(answer, now) for answer in answers], _FIELDS)
 
