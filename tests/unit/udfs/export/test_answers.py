@@ -105,3 +105,37 @@ def test_an_answer_of_another_form_names_nobody(body: bytes) -> None:
 def test_places_that_are_none_are_passed_over() -> None:
     verdict = judged(400, count=2, events_with_invalid_fields={"time": [True, -1, 2, "0", 1]})
     assert (verdict.refused, verdict.again) == ({1: INVALID}, ((0,),))
+
+
+SENT, KEPT, LOST = "sent", "kept", "lost"
+
+
+@each(
+    ("status", "said", "sdk"),
+    [
+        (200, {}, [SENT, SENT, SENT]),
+        (408, {}, [KEPT, KEPT, KEPT]),
+        (500, {}, [KEPT, KEPT, KEPT]),
+        (503, {}, [KEPT, KEPT, KEPT]),
+        (413, {}, [KEPT, KEPT, KEPT]),
+        (403, {}, [LOST, LOST, LOST]),
+        (302, {}, [LOST, LOST, LOST]),
+        (400, {"error": "Invalid API key: 0a1b"}, [LOST, LOST, LOST]),
+        (400, {"missing_field": "events"}, [LOST, LOST, LOST]),
+        (400, {"events_with_invalid_fields": {"time": [0]}}, [LOST, KEPT, KEPT]),
+        (400, {"events_with_missing_fields": {"user_id": [1]}}, [KEPT, LOST, KEPT]),
+        (400, {"silenced_events": [2]}, [KEPT, KEPT, LOST]),
+        (400, {}, [KEPT, KEPT, KEPT]),
+        (429, {}, [KEPT, KEPT, KEPT]),
+        (429, {"throttled_events": [0], "throttled_users": {"u0": 31}}, [KEPT, KEPT, KEPT]),
+        (429, {"throttled_events": [0], "exceeded_daily_quota_users": {"u0": 9}}, [LOST, KEPT, KEPT]),
+    ],
+)
+def test_nothing_is_lost_that_amplitudes_own_sdk_keeps(status: int, said: dict[str, Any], sdk: list[str]) -> None:
+    """`sdk`: what Amplitude-Python at 0cd9732 (`processor.py`) makes of three events."""
+    verdict = judged(status, count=3, **said)
+    fates = dict.fromkeys(verdict.accepted, SENT) | dict.fromkeys(verdict.refused, LOST)
+    fates |= dict.fromkeys([*verdict.later, *(at for some in verdict.again for at in some)], KEPT)
+    assert len(fates) == 3
+    for at, fate in enumerate(sdk):
+        assert fate == fates[at] or (fate == LOST and fates[at] == KEPT)
