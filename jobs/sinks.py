@@ -54,6 +54,7 @@ COLUMNS: Final[dict[str, dict[str, type]]] = {
         "payload_length": int,
         "payload_sha256": str,
         **_LINEAGE,
+        "request_id": str,
     },
     LEDGER: LEDGER_COLUMNS,
     EVENT_COUNTS: EVENT_COUNT_COLUMNS,

@@ -1,9 +1,12 @@
 """Records as the intake puts them on the stream."""
 
+import json
 import tempfile
 from base64 import b64encode
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from udfs import intake
 from udfs.intake import Header, MacKeys
@@ -34,3 +37,23 @@ def enclosed(project_id: int, body: bytes, keys: MacKeys = KEYS, request_id: str
     """The record of a request that came by the access key of a project."""
     at = datetime.fromisoformat("2026-03-15T09:30:33.250000")
     return intake.wrap(Header(project_id, at, request_id, "amplitude"), body, keys)
+
+
+SPOOFED: tuple[str, ...] = (
+    *("app", "App", "APP", r"\u0061pp", "app_id", "project_id", "notifly_project", "key_project", "request_id"),
+    *("cohort_id", "users", "tenant", "api_key", "owner", "kind", "sub_index", "payload"),
+)
+"""Names of fields beside Amplitude's own by which a record might claim to be another project's."""
+
+
+def spoofs(record: dict[str, Any], project_id: int, names: Iterable[str]) -> Iterator[bytes]:
+    """The record with each of these fields set to another project's id, in every form that JSON has for it."""
+    for name in names:
+        for value in (project_id, str(project_id), float(project_id), [project_id], {"app": project_id}, True):
+            spelled = json.dumps(record | {"marked name": value}).replace("marked name", name)
+            yield spelled.encode()
+            yield b'{"%s":%d,%s' % (
+                name.encode(),
+                project_id,
+                json.dumps(record).encode()[1:],
+            )  # which one counts?

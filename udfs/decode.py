@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from udfs import attribute, classify, clock, cohorts, envelope, events, intake, parse, rules, users
 from udfs.attribute import Registry
-from udfs.envelope import Part
+from udfs.envelope import Limits, Part
 from udfs.intake import MacKeys
 from udfs.model import (
     DECODED,
@@ -83,17 +83,17 @@ def leaves(
         yield part.payload, decode_part(part.payload, part.fault, arrival, registry, part.key_project)
 
 
-def opened(payload: bytes, keys: MacKeys) -> Iterator[Opened]:
+def opened(payload: bytes, keys: MacKeys, limits: Limits = Limits()) -> Iterator[Opened]:  # noqa: B008
     """The parts of an envelope. One of the intake opens only here, outside of all others, and if its MAC holds."""
     if not payload.startswith(intake.MAGIC):
-        yield from (Opened(*part) for part in envelope.unpack(payload))
+        yield from (Opened(*part) for part in envelope.unpack(payload, limits))
         return
     found = intake.unwrap(payload, keys)
     if isinstance(found, Rejection):
         yield Opened(payload, found)
         return
     header, body = found
-    for part in envelope.unpack(body) if envelope.form(body) else [Part(body)]:
+    for part in envelope.unpack(body, limits) if envelope.form(body) else [Part(body)]:
         yield Opened(*part, header.project_id, header.request_id)
 
 

@@ -18,9 +18,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyflink.table import FunctionContext, ScalarFunction, TableFunction
 
-from udfs import cohorts, envelope, worker
+from udfs import cohorts, worker
 from udfs.attribute import LiveRegistry
-from udfs.decode import decode, decode_part
+from udfs.decode import decode, decode_part, opened
+from udfs.intake import MacKeys
 from udfs.model import DECODED, Kind, Reason, Rejection, Repair, Row
 
 _ARROW_TYPES: Final[dict[type, pa.DataType]] = {
@@ -90,7 +91,7 @@ class Decode(ScalarFunction):  # type: ignore[misc]
 
 
 class DecodePart(Decode):
-    """`decode` over the parts of envelopes: (payload, arrival, reason, detail); a reason is a fault in opening."""
+    """`decode` over the parts of envelopes: `OPENED` without its place and request, arrival second."""
 
     def eval(  # type: ignore[override]
         self,
@@ -98,27 +99,38 @@ class DecodePart(Decode):
         arrival: "pd.Series[Any]",
         reason: "pd.Series[Any]",
         detail: "pd.Series[Any]",
+        key_project: "pd.Series[Any]",
     ) -> "pd.Series[Any]":
         registry = self.registry()
-        parts = zip(payload, times(arrival), reason, detail, strict=True)
+        parts = zip(payload, times(arrival), reason, detail, key_project, strict=True)
         return self._counted(
-            decode_part(data, Rejection(Reason(fault), words) if fault else None, at, registry)
-            for data, at, fault, words in parts
+            decode_part(
+                data, Rejection(Reason(fault), words) if fault else None, at, registry, int(key) if key else None
+            )
+            for data, at, fault, words, key in parts
         )
 
 
 class Open(TableFunction):  # type: ignore[misc]
-    """payload → (sub_index, payload, reason, detail) of each part of an envelope, see `envelope.unpack`."""
+    """payload → `OPENED` of each part of an envelope, see `decode.opened`."""
 
-    def eval(self, payload: bytes) -> Iterator[tuple[int, bytes, str | None, str | None]]:
+    def __init__(self, open_keys: Callable[[], MacKeys]) -> None:
+        """`open_keys` is called once on the worker: by these keys the intake's envelopes are believed."""
+        self.open_keys = open_keys
+
+    def open(self, function_context: FunctionContext) -> None:
+        self.keys = self.open_keys()
+
+    def eval(self, payload: bytes) -> Iterator[tuple[Any, ...]]:
         number = 0
         try:
-            for number, (data, fault) in enumerate(envelope.unpack(payload)):
-                yield (number, data, fault.reason.value, fault.detail) if fault else (number, data, None, None)
+            for number, (data, fault, key_project, request_id) in enumerate(opened(payload, self.keys)):
+                told = (fault.reason.value, fault.detail) if fault else (None, None)
+                yield number, data, *told, None if key_project is None else str(key_project), request_id
         except MemoryError:
             raise
         except Exception as error:
-            yield number + 1, payload, Reason.INTERNAL_ERROR.value, repr(error)[:500]
+            yield number + 1, payload, Reason.INTERNAL_ERROR.value, repr(error)[:500], None, None
 
 
 class CohortChanges(TableFunction):  # type: ignore[misc]

@@ -240,8 +240,19 @@ EVENT_COUNT_COLUMNS: Final[dict[str, type]] = {
 }
 """The same by the name of the event, without the shard."""
 
-OPENED: Final[dict[str, type]] = {"sub_index": int, "payload": bytes, "reason": str, "detail": str}
-"""A part of an envelope: its place, its bytes, and if not all could be read, why."""
+OPENED: Final[dict[str, type]] = {
+    "sub_index": int,
+    "payload": bytes,
+    "reason": str,
+    "detail": str,
+    "key_project": str,
+    "request_id": str,
+}
+"""A part of an envelope: its place, its bytes, and if not all could be read, why.
+
+If the intake has put it there: the project of the access key in digits, because pandas would make a float of a
+number that may be null, and the request.
+"""
 
 Row = tuple[Any, ...]
 """Values of `DECODED`, in its order."""

@@ -29,7 +29,8 @@ def decode(tables: StreamTableEnvironment, ends: Ends) -> Table:
     function = udf(Decode(ends.open_registry, ends.gap_shards), result_type=row_type(DECODED), func_type="pandas")
     tables.create_temporary_function("decode_record", function)
     return tables.sql_query(f"""
-        SELECT {_COLUMNS}, arrival, shard, sequence, CAST(NULL AS BIGINT) AS sub_index
+        SELECT {_COLUMNS}, arrival, shard, sequence, CAST(NULL AS BIGINT) AS sub_index,
+            CAST(NULL AS STRING) AS request_id
         FROM (SELECT decode_record(payload, arrival) AS r, arrival, shard, sequence FROM {ends.records})
     """)  # noqa: S608
 
@@ -37,16 +38,18 @@ def decode(tables: StreamTableEnvironment, ends: Ends) -> Table:
 def opened(tables: StreamTableEnvironment, ends: Ends, decoded: Table) -> Table:
     """The parts of envelopes, each as one row of `model.DECODED` with its place in the envelope."""
     part = DataTypes.ROW([DataTypes.FIELD(name, data_type(kind)) for name, kind in OPENED.items()])
-    tables.create_temporary_function("open_envelope", udtf(Open(), result_types=part.field_types()))
+    tables.create_temporary_function(
+        "open_envelope", udtf(Open(ends.open_mac_keys), result_types=part.field_types())
+    )
     function = udf(DecodePart(ends.open_registry), result_type=row_type(DECODED), func_type="pandas")
     tables.create_temporary_function("decode_part", function)
     return tables.sql_query(f"""
-        SELECT {_COLUMNS}, arrival, shard, sequence, sub_index
+        SELECT {_COLUMNS}, arrival, shard, sequence, sub_index, request_id
         FROM (
-            SELECT decode_part(part.payload, arrival, part.reason, part.detail) AS r,
-                arrival, shard, sequence, part.sub_index AS sub_index
+            SELECT decode_part(part.payload, arrival, part.reason, part.detail, part.key_project) AS r,
+                arrival, shard, sequence, part.sub_index AS sub_index, part.request_id AS request_id
             FROM {decoded} AS envelope,
-                LATERAL TABLE(open_envelope(envelope.payload)) AS part(sub_index, payload, reason, detail)
+                LATERAL TABLE(open_envelope(envelope.payload)) AS part({", ".join(OPENED)})
             WHERE envelope.kind = '{Kind.ENVELOPE}'
         )
     """)  # noqa: S608

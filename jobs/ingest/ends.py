@@ -19,6 +19,7 @@ from stores.lake import (
     USER_UPDATES,
 )
 from stores.leases import Lease
+from udfs.intake import MacKeys
 from udfs.write_members import WriteMembers
 from udfs.write_profiles import WriteProfiles
 from udfs.write_usage import WriteUsage
@@ -53,6 +54,8 @@ class Ends(NamedTuple):
     """vectorised function of `GROUP_COLUMNS`"""
     written: Callable[[str], str]
     """a table that takes what a writer of this name returns"""
+    open_mac_keys: Callable[[], MacKeys]
+    """opens the keys that check the intake's MACs on a worker"""
     gap_shards: int = 0
     """the number of shards of which records may have expired before this start"""
 
@@ -77,4 +80,5 @@ def production(
         write_profiles=WriteProfiles(dynamodb),
         write_members=WriteMembers(dynamodb),
         written=partial(sinks.discard, tables),
+        open_mac_keys=partial(MacKeys, config.intake.mac_keys_file),
     )

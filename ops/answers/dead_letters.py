@@ -18,7 +18,7 @@ from stores.replays import Replay, Replays, letter_key
 
 LIGHT: Final = (
     *("arrival", "kind", "reason", "project_id", "payload_length"),
-    *("shard", "sequence", "sub_index", "detail"),
+    *("shard", "sequence", "sub_index", "request_id", "detail"),
 )
 """All columns but the payload and its hash."""
 BY: Final = {"kind": "kind", "project": "project_id", "reason": "reason", "hour": "arrival"}

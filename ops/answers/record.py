@@ -12,31 +12,40 @@ from ops.answers.aggregates import note
 from ops.answers.outcomes import Row, Summary
 from stores.project import Project, linked
 from stores.rules import Rules
-from udfs import envelope, kpl, model, text
+from udfs import kpl, model, text
 from udfs.attribute import Registry
-from udfs.decode import dead_letter, decode
-from udfs.envelope import Form, Limits, Part
+from udfs.decode import Opened, decode, decode_part, opened
+from udfs.envelope import Form, Limits
+from udfs.intake import MacKeys
 from udfs.model import DECODED, Kind, Reason, Rejection
 
 _UUID_BYTES: Final = 16
+_NO_KEYS: Final = MacKeys(None)
 
 
 def summarise(
-    payload: bytes, arrival: datetime, registry: Registry, tell: Callable[[int], None] = lambda _: None
+    payload: bytes,
+    arrival: datetime,
+    registry: Registry,
+    tell: Callable[[int], None] = lambda _: None,
+    keys: MacKeys = _NO_KEYS,
 ) -> Summary:
-    """What the job would do with these bytes, had they arrived then; `tell` hears how many records are done."""
+    """What the job would do with these bytes, had they arrived then; `tell` hears how many records are done.
+
+    By the `keys` an envelope of the intake is believed.
+    """
 
     def rows(record: bytes) -> Iterator[Row]:
         whole = _named(decode(record, arrival, registry))
         if whole["kind"] != Kind.ENVELOPE:
             yield whole
             return
-        for data, fault in _parts(record, _of_archive(len(record))):
-            yield _named(dead_letter(fault, b"") if fault else decode(data, arrival, registry, part=True))
+        for data, fault, key_project, _ in _parts(record, keys, _of_archive(len(record))):
+            yield _named(decode_part(b"" if fault else data, fault, arrival, registry, key_project))
 
     if inside := kpl.opened(payload):  # the connector opens it: each record is handed over as if it stood alone
         handed = inside.records[: inside.handed_over]
-        parts = [note(inside), *filter(None, dict.fromkeys(_as_one_record(one.data) for one in handed))]
+        parts = [note(inside), *filter(None, dict.fromkeys(_as_one_record(one.data, keys) for one in handed))]
         summary = _counted(
             Summary(Form.KPL, " ".join(parts), by_connector=True),
             (row for one in handed for row in rows(one.data)),
@@ -47,7 +56,7 @@ def summarise(
     whole = _named(decode(payload, arrival, registry))
     if whole["kind"] != Kind.ENVELOPE:
         return _counted(Summary(), rows(payload), tell)
-    return _counted(Summary(whole["detail"], _as_one_record(payload)), rows(payload), tell)
+    return _counted(Summary(whole["detail"], _as_one_record(payload, keys)), rows(payload), tell)
 
 
 def _of_archive(size: int) -> Limits:
@@ -62,12 +71,12 @@ def _named(row: model.Row) -> Row:
     return dict(zip(DECODED, row, strict=True))
 
 
-def _parts(payload: bytes, limits: Limits) -> Iterator[Part]:
+def _parts(payload: bytes, keys: MacKeys, limits: Limits) -> Iterator[Opened]:
     try:
-        yield from envelope.unpack(payload, limits)
+        yield from opened(payload, keys, limits)
     except Exception as error:
         # a rule that raises is our bug, and goes the way it goes in the job
-        yield Part(payload, Rejection(Reason.INTERNAL_ERROR, repr(error)))
+        yield Opened(payload, Rejection(Reason.INTERNAL_ERROR, repr(error)))
 
 
 def _counted(summary: Summary, rows: Iterable[Row], tell: Callable[[int], None]) -> Summary:
@@ -82,12 +91,13 @@ def _counted(summary: Summary, rows: Iterable[Row], tell: Callable[[int], None])
     return summary
 
 
-def _as_one_record(payload: bytes) -> str | None:
+def _as_one_record(payload: bytes, keys: MacKeys) -> str | None:
     if len(payload) > text.MAX_BYTES:
         return "As one record it does not fit on the stream: its records are judged as if each had come alone."
-    for _, fault in _parts(payload, Limits()):
-        if fault and fault.reason is Reason.ENVELOPE_TOO_LARGE:
-            return f"As one record the job would open it in part only ({fault.detail}): send it in smaller parts."
+    for part in _parts(payload, keys, Limits()):
+        if part.fault and part.fault.reason is Reason.ENVELOPE_TOO_LARGE:
+            why = part.fault.detail
+            return f"As one record the job would open it in part only ({why}): send it in smaller parts."
     return None
 
 

@@ -206,6 +206,7 @@ def _explain(handle: Handle, letter: Letter, state: Mapping[str, str]) -> None:
         ("arrival", f"{letter['arrival']:%Y-%m-%d %H:%M:%S.%f} UTC"),
         ("record", str(handle) + (" (a part of an envelope)" if handle.sub_index is not None else "")),
         ("project", "none" if letter["project_id"] is None else str(letter["project_id"])),
+        *([("request", f"{letter['request_id']}, by the intake")] if letter["request_id"] else []),
         ("size", _bytes(letter) + cut),
         ("detail", letter["detail"] or ""),
         ("state", _in_words(state) + (f", as {state['replayed_as']}" if "replayed_as" in state else "")),

@@ -23,6 +23,7 @@ from stores.projects import Projects
 from stores.registry import registered
 from stores.rules import Rules
 from udfs import rules as applied
+from udfs.intake import MAGIC, MacKeys
 from udfs.model import EVENT_PREFIX, Kind, Repair
 
 _SHOWN: Final = 10  # of each on a terminal
@@ -56,6 +57,8 @@ def explain_record(  # noqa: PLR0913  one argument per option
 ) -> None:
     """Say what the job would do with the record, or the archive of records, in FILE (- for stdin).
 
+    An envelope of the intake is checked with the keys that --config names.
+
     Exit code 0: all are taken; 1: some are rejected, quarantined or not linked; 2: the file cannot be read.
     """
     registry: Mapping[int | str, Project] = Everyone()
@@ -78,7 +81,10 @@ def explain_record(  # noqa: PLR0913  one argument per option
     payload = file.read()
     with Console(stderr=True).status("opening") as status:
         arrival = datetime.now(UTC).replace(tzinfo=None)
-        summary = summarise(payload, arrival, registry, lambda records: status.update(f"{records:,} records"))
+        keys = MacKeys(load(config).intake.mac_keys_file if payload.startswith(MAGIC) else None)
+        summary = summarise(
+            payload, arrival, registry, lambda records: status.update(f"{records:,} records"), keys
+        )
     if as_json:
         told = {"bytes": len(payload), "registry": source, **_tree(summary), "rules": _met(summary, rules)}
         click.echo(json.dumps(told, indent=2))

@@ -9,7 +9,7 @@ What the registry has no owner for, as it is now, is not put: most of that would
 """
 
 from collections import defaultdict, deque
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import blake2b
@@ -27,13 +27,14 @@ from stores.projects import Projects
 from stores.registry import Registry, registered
 from stores.replays import Asked, Replay, Replays, letter_key
 from stores.stream import PUT_RECORDS_MAX, Place, Stream
-from udfs import clock
-from udfs.decode import decode, leaves
+from udfs import clock, intake
+from udfs.decode import decode_part, leaves
+from udfs.intake import Header, MacKeys
 from udfs.model import DECODED, Kind, Reason, Row
 
 _COLUMNS: Final = (
     *("shard", "sequence", "sub_index", "project_id", "reason"),
-    *("arrival", "payload", "payload_sha256"),
+    *("arrival", "request_id", "payload", "payload_sha256"),
 )
 _LONGEST_NAME: Final = 1_000  # as the counts by name have it
 _AT: Final = {name: at for at, name in enumerate(DECODED)}
@@ -49,8 +50,15 @@ class Letter(NamedTuple):
     project_id: int | None
     reason: str
     arrival: datetime
+    request_id: str | None
+    """of the intake, if that has brought it"""
     digest: str
-    """of the payload, should it be kept whole"""
+    """of the payload, should it be kept whole, and of the project whose access key has brought it"""
+
+    @property
+    def key_project(self) -> int | None:
+        """The project whose access key has brought it."""
+        return self.project_id if self.request_id else None
 
     @property
     def letter(self) -> str:
@@ -106,7 +114,8 @@ class Letters:
         self.lake, self.where, self.state = Lake(settings.lake_address), conditions, state
         tables = settings.tables_address
         self._replayed = set(Replays(tables).letters(*replayed.window(conditions)))
-        self._owners = Owners(Everyone() if anyway else registered(Projects(tables), Cohorts(tables)))
+        self._keys = MacKeys(settings.intake.mac_keys_file)
+        self._owners = Owners(Everyone() if anyway else registered(Projects(tables), Cohorts(tables)), self._keys)
 
     def tally(self) -> Tally:
         """Look at all of them once. Raises StoreError."""
@@ -118,8 +127,8 @@ class Letters:
                 found.unkept += 1
             elif one.digest in seen:
                 found.twins[one.digest].append(one)
-            elif refusal := self._owners.refusal(payload):
-                self._owners.add(found.refused[refusal], payload)
+            elif refusal := self._owners.refusal(self.record(one, payload)):
+                self._owners.add(found.refused[refusal], self.record(one, payload))
             else:
                 seen.add(one.digest)
                 found.unregistered += one.reason in _UNREGISTERED
@@ -130,11 +139,23 @@ class Letters:
         """One of each payload with its bytes; `twins` are the digests of those that several have."""
         seen = set()
         for one, payload in self._all():
-            if payload is None or not self._wanted(one) or one.digest in seen or self._owners.refusal(payload):
+            if payload is None or not self._wanted(one) or one.digest in seen:
+                continue
+            if self._owners.refusal(self.record(one, payload)):
                 continue
             if one.digest in twins:
                 seen.add(one.digest)
             yield one, payload
+
+    def record(self, one: Letter, payload: bytes) -> bytes:
+        """What is put: the payload, and around it what the intake puts around it, if that has brought it.
+
+        Raises MacKeysError without the intake's keys.
+        """
+        if one.key_project is None or one.request_id is None:
+            return payload
+        at = one.arrival.astimezone(UTC).replace(tzinfo=None)
+        return intake.wrap(Header(one.key_project, at, one.request_id, "replay"), payload, self._keys)
 
     def _wanted(self, one: Letter) -> bool:
         return self.state == "all" or (one.letter in self._replayed) == (self.state == "replayed")
@@ -144,25 +165,26 @@ class Letters:
         for piece in self.lake.pieces(DEAD_LETTERS, _COLUMNS, self.where):
             for *head, payload, cut in zip(*(piece[name].to_pylist() for name in _COLUMNS), strict=True):
                 whole = payload if payload and cut is None else None
-                digest = blake2b(whole or b"", digest_size=16).hexdigest()
-                yield Letter._make((*head, digest)), whole
+                letter = Letter._make((*head, ""))
+                owned = b"" if letter.key_project is None else b"%d:" % letter.key_project
+                yield letter._replace(digest=blake2b(owned + (whole or b""), digest_size=16).hexdigest()), whole
 
 
 class Owners:
     """Whether records that are put now have an owner, by the job's own rule; each arrives anew."""
 
-    def __init__(self, registry: Registry) -> None:
-        self._registry, self._now = registry, datetime.now(UTC).replace(tzinfo=None)
+    def __init__(self, registry: Registry, keys: MacKeys) -> None:
+        self._registry, self._keys, self._now = registry, keys, datetime.now(UTC).replace(tzinfo=None)
 
-    def refusal(self, payload: bytes) -> Refusal | None:
+    def refusal(self, record: bytes) -> Refusal | None:
         """What a record comes back as that no project takes; None where one takes it, or it fails otherwise."""
-        refusals = [_refusal(row) for _, row in leaves(payload, self._now, self._registry)]
+        refusals = [_refusal(row) for _, row in leaves(record, self._now, self._registry, self._keys)]
         return refusals[0] if refusals and all(refusals) else None
 
-    def add(self, refused: Refused, payload: bytes) -> None:
+    def add(self, refused: Refused, record: bytes) -> None:
         """Count a record, with its upload."""
         refused.letters += 1
-        for _, row in leaves(payload, self._now, Everyone()):
+        for _, row in leaves(record, self._now, Everyone(), self._keys):
             uploaded = row[_AT["server_upload_time"]]
             if uploaded is not None and not clock.implausible(uploaded, self._now):
                 refused.uploaded_from = min(refused.uploaded_from or uploaded, uploaded)
@@ -181,13 +203,12 @@ def put(settings: Settings, letters: Letters, tally: Tally, rate: int, asked: st
     replays, stream = Replays(settings.tables_address), Stream(settings.stream_address)
     replays.create()
     given: deque[tuple[Letter, str | None]] = deque()
-    name_of = _namer()
     run = Asked(datetime.now(UTC).isoformat(timespec="milliseconds"), whoami(), asked)
 
     def records() -> Iterator[tuple[str, bytes]]:
         for one, payload in letters.distinct(tally.twins):
-            given.append((one, name_of(payload, one.arrival)))
-            yield f"{one.sequence[-40:]}-{one.sub_index or 0}", payload
+            given.append((one, _name_of(payload, one)))
+            yield f"{one.sequence[-40:]}-{one.sub_index or 0}", letters.record(one, payload)
 
     def noted() -> Iterator[int]:
         for places in stream.placed(records(), min(rate, PUT_RECORDS_MAX)):
@@ -208,11 +229,8 @@ def _notes(place: Place, letter: Letter, name: str | None, twins: Mapping[str, l
         yield Replay(one.letter, arrival, one.project_id, one.reason, name, *place, at)
 
 
-def _namer() -> Callable[[bytes, datetime], str | None]:
-    """A function of payload and arrival: by which name the job has counted it, if by any."""
-
-    def name_of(payload: bytes, arrival: datetime) -> str | None:
-        name: str | None = decode(payload, arrival.replace(tzinfo=None), {}, part=True)[_AT["name"]]
-        return name and name[:_LONGEST_NAME]
-
-    return name_of
+def _name_of(payload: bytes, letter: Letter) -> str | None:
+    """By which name the job has counted it, if by any."""
+    arrival = letter.arrival.replace(tzinfo=None)
+    name: str | None = decode_part(payload, None, arrival, {}, letter.key_project)[_AT["name"]]
+    return name and name[:_LONGEST_NAME]

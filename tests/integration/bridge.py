@@ -19,7 +19,10 @@ from stores.projects import Projects
 from stores.stream import Stream
 from stores.usage import UsageTable
 from tests.builders import PROJECT
+from tests.intake import KEY, KEYS, keys_file
+from udfs import decode
 from udfs.decode import leaves
+from udfs.intake import MAGIC
 from udfs.model import DECODED
 
 
@@ -30,7 +33,7 @@ class Bridge:
         self.config, self.settings = config, load(config)
         self.stream, self.lake = Stream(self.settings.stream_address), Lake(self.settings.lake_address)
         self._seen: set[tuple[str, str]] = set()
-        self._identities: set[str] = set()
+        self._identities: set[tuple[int, str]] = set()
 
     @property
     def records(self) -> int:
@@ -45,10 +48,12 @@ class Bridge:
         registry = {project.project_id: project for project in registered}
         rows: dict[str, list[dict[str, Any]]] = {EVENT_STORE: [], DEAD_LETTERS: [], EVENT_COUNTS: []}
         for shard, sequence, arrival, data in self._unread():
-            parts = list(leaves(data, arrival.replace(tzinfo=None), registry))
+            parts = list(leaves(data, arrival.replace(tzinfo=None), registry, KEYS))
+            request_id = next(decode.opened(data, KEYS)).request_id if data.startswith(MAGIC) else None
             for at, (payload, found) in enumerate(parts):
                 row = dict(zip(DECODED, found, strict=True)) | {"arrival": arrival}
                 row |= {"shard": shard, "sequence": sequence, "sub_index": at if len(parts) > 1 else None}
+                row |= {"request_id": request_id}
                 self._judged(rows, row, payload)
         for table, judged in rows.items():
             there = self.lake.table(table)
@@ -60,8 +65,9 @@ class Bridge:
         self._identities.clear()
 
     def _judged(self, rows: dict[str, list[dict[str, Any]]], row: dict[str, Any], payload: bytes) -> None:
-        first = not row["reason"] and row["identity"] not in self._identities
-        self._identities |= {row["identity"]} if first else set()
+        key = row["project_id"], row["identity"]
+        first = not row["reason"] and key not in self._identities
+        self._identities |= {key} if first else set()
         hour = row["arrival"].replace(minute=0, second=0, microsecond=0)
         rows[EVENT_COUNTS].append({**row, "hour": hour, "records": 1, "first_copies": int(first)})
         if row["reason"]:
@@ -111,6 +117,7 @@ def opened(tmp_path: Path, dynamodb_endpoint: str, kinesis_endpoint: str) -> Ite
         f'[kinesis]\nendpoint = "{kinesis_endpoint}"\nstream = "{tmp_path.name}"\n'
         f'[lake]\ncatalog_uri = "sqlite:///{tmp_path}/catalog.db"\nwarehouse = "file://{tmp_path}/warehouse"\n'
         "[ingest]\nprojects_refresh_seconds = 1\n"
+        f'[intake]\nmac_keys_file = "{keys_file(KEY, folder=tmp_path)}"\n'
     )
     made = Bridge(path)
     made.stream.create(2)

@@ -272,6 +272,7 @@ def test_json_holds_the_payload_in_base64(config: Path) -> None:
         "shard": SHARD,
         "sequence": "102",
         "sub_index": 3,
+        "request_id": None,
         "state": "waiting",
         "meaning": "no project has registered this `app`",
         "cause": "not registered yet, or a wrong id",

@@ -20,8 +20,10 @@ from stores.lake import DEAD_LETTERS, EVENT_STORE
 from stores.project import linked
 from stores.projects import Projects
 from stores.replays import Replay, Replays
-from tests.builders import PROJECT, encode, event
+from tests.builders import MISSING, OTHER_PROJECT, PROJECT, encode, event
+from tests.intake import KEYS, OTHER_KEY, enclosed, mac_keys
 from tests.integration.bridge import Bridge
+from udfs import intake
 
 OWNER = linked(PROJECT, "acme-shop")
 
@@ -276,3 +278,70 @@ def test_replays_say_who_asked_for_what_and_what_came_of_it(bridge: Bridge) -> N
     assert re.fullmatch(r".+ on .+, process \d+", unknown["asked"]["asked_by"])
     assert unknown["asked"]["asked_at"] <= unknown["first"] <= unknown["last"] <= foreign["first"]
     assert "5 event" in bridge.says("dead-letters", "replays")
+
+
+# By the intake
+
+
+def put_by(project_id: int, *bodies: bytes) -> list[bytes]:
+    return [enclosed(project_id, body, request_id=f"r-{n}") for n, body in enumerate(bodies)]
+
+
+def test_what_came_by_an_access_key_is_put_for_its_project_again(bridge: Bridge) -> None:
+    nameless = [encode(event(uuid=f"u{n}", app=MISSING)) for n in range(3)]
+    bridge.put(*put_by(PROJECT, *nameless))
+    bridge.judge()
+    assert bridge.stats() == {"unknown_project": 3}
+    assert {one["project_id"] for one in bridge.letters()} == {PROJECT}
+    assert {one["request_id"] for one in bridge.letters()} == {"r-0", "r-1", "r-2"}
+    Projects(bridge.settings.tables_address).add(OWNER)
+    assert bridge.replay("--reason", "unknown_project") == ["put on the stream again: 3"]
+    bridge.judge(OWNER)
+    assert bridge.stats() == {}
+    stored = bridge.lake.rows(EVENT_STORE, ("uuid", "project_id")).to_pylist()
+    assert sorted((one["uuid"], one["project_id"]) for one in stored) == [(f"u{n}", PROJECT) for n in range(3)]
+
+
+def test_the_same_bytes_by_two_keys_are_put_for_both(bridge: Bridge) -> None:
+    body, other = encode(event(uuid="u", app=MISSING)), linked(OTHER_PROJECT, "globex")
+    bridge.put(*put_by(PROJECT, body, body), *put_by(OTHER_PROJECT, body))
+    bridge.judge()
+    for owner in (OWNER, other):
+        Projects(bridge.settings.tables_address).add(owner)
+    assert bridge.replay("--reason", "unknown_project") == [
+        "put on the stream again: 2",
+        "put as one with another of the same bytes: 1",
+    ]
+    bridge.judge(OWNER, other)
+    assert sorted(bridge.lake.rows(EVENT_STORE, ("project_id",))["project_id"].to_pylist()) == [
+        PROJECT,
+        OTHER_PROJECT,
+    ]
+
+
+def test_what_was_not_believed_is_put_as_it_came(bridge: Bridge) -> None:
+    """It is believed once the job knows the key that it was made with."""
+    unknown = enclosed(PROJECT, encode(event(uuid="u", app=MISSING)), mac_keys(OTHER_KEY))
+    bridge.put(unknown)
+    bridge.judge(OWNER)
+    Projects(bridge.settings.tables_address).add(OWNER)
+    assert bridge.replay("--reason", "intake_mac_invalid") == ["put on the stream again: 1"]
+    (handed,) = {data for *_, data in bridge._unread()}
+    assert handed == unknown
+
+
+def test_without_the_keys_what_came_by_one_is_not_put(bridge: Bridge) -> None:
+    bridge.put(*put_by(PROJECT, b'{"app":'), b'{"app":')
+    bridge.judge()
+    text = bridge.config.read_text()
+    bridge.config.write_text(text.partition("[intake]")[0])
+    refused = CliRunner().invoke(
+        commands, ["dead-letters", "--config", str(bridge.config), "replay", "--reason", "invalid_json"]
+    )
+    assert isinstance(refused.exception, intake.MacKeysError)
+    assert str(refused.exception).startswith("intake.mac_keys_file is not set")
+    bridge.config.write_text(text)
+    assert bridge.replay("--reason", "invalid_json")[0] == "put on the stream again: 2"
+    records = [data for *_, data in bridge._unread()]
+    assert {intake.unwrap(one, KEYS)[1] for one in records if one.startswith(intake.MAGIC)} == {b'{"app":'}
+    assert len(records) == 2

@@ -106,7 +106,8 @@ def test_nothing_secret_travels_to_the_workers(settings: Settings) -> None:
     given = ends.production(tables, settings, sources.kinesis_records(tables, settings.kinesis))
     given.written("usage")
     functions = (
-        *(Decode(given.open_registry), DecodePart(given.open_registry), Open(), CohortChanges(), MemberGroups()),
+        *(Decode(given.open_registry), DecodePart(given.open_registry), Open(given.open_mac_keys)),
+        *(CohortChanges(), MemberGroups()),
         *(given.write_usage, given.write_profiles, given.write_members),
     )
     assert [leaked(cloudpickle.dumps(function)) for function in functions] == [[]] * len(functions)

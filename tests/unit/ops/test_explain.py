@@ -18,8 +18,10 @@ from ops.cli.main import main
 from stores.project import linked
 from tests.builders import EVENT_A, EVENT_B, EVENT_C, encode
 from tests.cases import each
+from tests.intake import KEY, enclosed, keys_file
 from udfs import envelope, text
 from udfs.envelope import Limits, Part
+from udfs.intake import MacKeys
 
 A, B, APP = encode(EVENT_A), encode(EVENT_B), EVENT_A["app"]
 EVERYONE = "No registry was asked: every project counts as linked since ever (see --registry, --project).\n"
@@ -357,10 +359,10 @@ def test_an_archive_that_no_record_can_hold_is_judged_by_its_records(monkeypatch
 
 def test_an_archive_that_the_job_would_not_open_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(record, "Limits", lambda: Limits(parts=1_000))
-    assert record._as_one_record(b"{}\n" * 1_001) == (
+    assert record._as_one_record(b"{}\n" * 1_001, MacKeys(None)) == (
         "As one record the job would open it in part only (more than 1,000 records): send it in smaller parts."
     )
-    assert record._as_one_record(b"{}\n" * 3) is None
+    assert record._as_one_record(b"{}\n" * 3, MacKeys(None)) is None
 
 
 def test_a_rule_that_raises_is_explained_as_the_job_records_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -427,3 +429,17 @@ def test_what_cannot_be_read_ends_with_two(
         main()
     assert ended.value.code == 2
     assert message in capsys.readouterr().err
+
+
+def test_an_envelope_of_the_intake_is_its_keys_projects(tmp_path: Path) -> None:
+    config = tmp_path / "job.toml"
+    lake = 'catalog_uri = "sqlite:////c.db"\nwarehouse = "file:///w"\n'
+    config.write_text(f'[lake]\n{lake}[intake]\nmac_keys_file = "{keys_file(KEY, folder=tmp_path)}"\n')
+    body = encode([EVENT_A, EVENT_A | {"app": 1, "uuid": "b"}])
+    found = as_json(enclosed(APP, body), "--config", str(config))
+    assert (found["form"], found["records"], found["taken"]) == ("intake", 2, 1)
+    (problem,) = found["problems"]
+    assert (problem["reason"], problem["project_id"]) == ("app_mismatch", APP)
+    config.write_text(f"[lake]\n{lake}")
+    (problem,) = as_json(enclosed(APP, body), "--config", str(config))["problems"]
+    assert (problem["reason"], problem["project_id"]) == ("intake_mac_invalid", None)

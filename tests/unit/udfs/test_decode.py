@@ -32,6 +32,7 @@ from tests.builders import (
     user_update,
 )
 from tests.cases import each
+from tests.intake import KEYS, enclosed
 from udfs import envelope, identity, parse
 from udfs.attribute import Registry
 from udfs.classify import USER_UPDATE_TYPES
@@ -271,37 +272,63 @@ def test_how_old_the_registry_is_and_whether_records_had_expired() -> None:
 
 def test_parts_are_decoded_and_faults_become_dead_letters() -> None:
     part, whole = encode(event()), b"the whole envelope"
-    payload, arrival = batch(part, whole, b"[]")
-    faults = pd.Series([None, "gzip_invalid", None], dtype=object), pd.Series([None, "cut", None], dtype=object)
-    found = rows(opened(Metrics(), DecodePart).eval(payload, arrival, *faults))
+    payload, arrival = batch(part, whole, b"[]", part)
+    told = [
+        pd.Series(column, dtype=object)
+        for column in ([None, "gzip_invalid", *[None] * 2], [None, "cut", *[None] * 2], [*[None] * 3, "7"])
+    ]
+    found = rows(opened(Metrics(), DecodePart).eval(payload, arrival, *told))
     assert found == [
         decode(part, ARRIVAL.replace(tzinfo=None), WITHOUT_UNKNOWN),
         dead_letter(Rejection(Reason.GZIP_INVALID, "cut"), whole),
         dead_letter(Rejection(Reason.NOT_AN_OBJECT, "starts with '[]'"), b"[]"),
+        dead_letter(
+            Rejection(Reason.APP_MISMATCH, f"app is {PROJECT}, the access key is one of project 7"), part, 7
+        ),
     ]
+
+
+NOTHING = (None,) * 4
+"""Of a part without a fault that no request has brought."""
+
+
+def envelopes() -> Open:
+    operator = Open(lambda: KEYS)
+    operator.open(None)
+    return operator
 
 
 def test_an_envelope_opens_into_numbered_parts_and_its_fault() -> None:
     payload = b'{"a":1}\n{"b":2}\n{"c"'
-    assert list(Open().eval(payload)) == [
-        (0, b'{"a":1}', None, None),
-        (1, b'{"b":2}', None, None),
-        (2, b'{"c"', None, None),
+    assert list(envelopes().eval(payload)) == [
+        (0, b'{"a":1}', *NOTHING),
+        (1, b'{"b":2}', *NOTHING),
+        (2, b'{"c"', *NOTHING),
     ]
     cut = gzip.compress(payload)[:-8]
-    assert list(Open().eval(cut)) == [
-        *Open().eval(payload),
-        (3, cut, "gzip_invalid", f"the gzip breaks off at byte {len(cut)}"),
+    assert list(envelopes().eval(cut)) == [
+        *envelopes().eval(payload),
+        (3, cut, "gzip_invalid", f"the gzip breaks off at byte {len(cut)}", None, None),
+    ]
+    by_key = enclosed(PROJECT, cut)
+    assert list(envelopes().eval(by_key)) == [
+        (0, b'{"a":1}', None, None, str(PROJECT), "r-1"),
+        (1, b'{"b":2}', None, None, str(PROJECT), "r-1"),
+        (2, b'{"c"', None, None, str(PROJECT), "r-1"),
+        (3, cut, "gzip_invalid", f"the gzip breaks off at byte {len(cut)}", str(PROJECT), "r-1"),
     ]
 
 
 def test_an_error_in_opening_is_a_part_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(_: bytes) -> Iterator[envelope.Part]:
+    def broken(*_: object) -> Iterator[envelope.Part]:
         yield envelope.Part(b"1")
         raise ValueError("torn")  # noqa: EM101
 
     monkeypatch.setattr(envelope, "unpack", broken)
-    assert list(Open().eval(b"x")) == [(0, b"1", None, None), (1, b"x", "internal_error", "ValueError('torn')")]
+    assert list(envelopes().eval(b"x")) == [
+        (0, b"1", *NOTHING),
+        (1, b"x", "internal_error", "ValueError('torn')", None, None),
+    ]
 
 
 def test_no_record_is_blamed_when_the_worker_has_no_more_memory(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -313,7 +340,7 @@ def test_no_record_is_blamed_when_the_worker_has_no_more_memory(monkeypatch: pyt
         decode(encode(event()), ARRIVAL, REGISTRY)
     monkeypatch.setattr(envelope, "unpack", full)
     with pytest.raises(MemoryError):
-        list(Open().eval(b"x"))
+        list(envelopes().eval(b"x"))
 
 
 def test_the_registry_is_asked_anew_for_each_batch() -> None:
