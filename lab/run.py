@@ -20,7 +20,7 @@ from lab.proofs.rest import at_rest, balanced, progress_bar
 from lab.sample import generator
 from lab.sample.generator import Sample, Truth
 from lab.sample.others import MISSING, PROJECTS
-from lab.sample.registry import create
+from lab.sample.registry import create, new_access_key
 from lab.stack.flink_client import FINAL_STATES
 from lab.stack.local import Stack
 from lab.stack.machine import Ports
@@ -46,6 +46,7 @@ def run(console: Console, ports: Ports, records: int, *, once: bool) -> bool:
         settings = load(stack.write_settings(**stack.start_amplitude()))
         console.print(f"started: {', '.join(f'{name} {s} s' for name, s in stack.ready_after.items())}")
         create(settings)
+        (stack.folder / "access-key").write_text(new_access_key(settings).text, encoding="ascii")
         job = stack.submit(stack.settings_path)
         stack.start_watch()
         stack.write_description()

@@ -3,7 +3,7 @@
 Whoever may write to the stream writes what they like, so the project of the access key stands in a line of its own
 before the body, with a MAC that only the intake and the job can make. Bytes of a record, in their order: `MAGIC`;
 a line of key id, MAC in hexadecimal and header in JSON, with a blank between them; the body as it came. The MAC is
-HMAC-SHA256 over magic, header, the end of the line and body (docs/decisions/0035).
+HMAC-SHA256 over magic, header, the end of the line and body (docs/decisions/0036).
 """
 
 import hmac

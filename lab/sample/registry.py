@@ -4,6 +4,7 @@ from typing import Final
 
 from lab.sample.others import COHORTS, PROJECTS
 from settings import Settings
+from stores.access_keys import AccessKeys, Given, Scope
 from stores.cohorts import Cohorts
 from stores.projects import Projects
 from stores.stream import Stream
@@ -21,3 +22,10 @@ def create(settings: Settings, shards: int = SHARDS) -> None:
         projects.add(one)
     for cohort_id, project_id in COHORTS.items():
         cohorts.add(cohort_id, project_id)
+
+
+def new_access_key(settings: Settings) -> Given:
+    """A key with which whoever tries the intake is the sample's first project."""
+    keys = AccessKeys(settings.tables_address)
+    keys.create()
+    return keys.add(PROJECTS[0].project_id, [*Scope], "make run", name="sample")

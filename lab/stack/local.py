@@ -11,6 +11,7 @@ import shutil
 import signal
 import sys
 import time
+from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -28,6 +29,7 @@ from lab.stack.process import Process, StackError, answers, free_port
 from ops.release import flink_home, job_zip
 from settings import STACK, Kinesis, load
 from stores import seal
+from udfs.intake import KEY_BYTES
 
 ROOT = Path(__file__).resolve().parents[2]
 INHERITED = ("PATH", "HOME", "USER", "LANG", "TMPDIR", "JAVA_HOME")
@@ -261,6 +263,7 @@ class Stack:
             # for somebody who waits
             "ingest": {"usage_interval_seconds": 1, "projects_refresh_seconds": 2},
             "metering": {"watch_interval_seconds": 1},
+            "intake": {"mac_keys_file": str(self._mac_keys())},
             **more,
         }  # fmt: skip
         lines = [
@@ -270,6 +273,13 @@ class Stack:
         self.settings_path.write_text("\n".join(lines), encoding="utf-8")
         load(self.settings_path)
         return self.settings_path
+
+    def _mac_keys(self) -> Path:
+        """The file of the key that job and intake share, made once."""
+        file = self.folder / "intake-mac-keys"
+        if not file.exists():
+            file.write_bytes(b64encode(os.urandom(KEY_BYTES)) + b"\n")
+        return file
 
     def write_description(self, path: Path = STACK) -> Path:
         """Write where everything is by now, for any tool that wants to join in; `stop` removes the file again."""
