@@ -8,18 +8,11 @@ from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 from lab.stack.patience import scaled
-from ops.answers.doctor import (
-    Health,
-    backfills_step,
-    checkpoints_step,
-    clocks_step,
-    destinations_step,
-    disk_step,
-    files_step,
-    maintain_step,
-    redeliver_step,
-    watch_step,
-)
+from ops.answers.doctor import Health
+from ops.answers.doctor.beside import backfills_step, destinations_step, maintain_step, redeliver_step, watch_step
+from ops.answers.doctor.cluster import checkpoints_step
+from ops.answers.doctor.here import clocks_step, disk_step
+from ops.answers.doctor.tables import files_step
 from ops.answers.steps import State, Step, side_by_side
 from ops.answers.waiting import Waiting
 from stores.backfills import Run
