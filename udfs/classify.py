@@ -29,6 +29,8 @@ Record = Mapping[str, Any]
 
 def classify(record: Record) -> Kind | Rejection:
     """The first rule that holds names the kind, or the reason why the record is none that we take."""
+    if _NAMES.isdisjoint(record):
+        return _FOREIGN
     return next(outcome for holds, outcome in _RULES if holds(record))
 
 
@@ -99,6 +101,7 @@ def _warehouse_row(record: Record) -> bool:
     return "EVENT_TYPE" in record and not _WAREHOUSE.isdisjoint(record)
 
 
+_FOREIGN: Final = Rejection(Reason.FOREIGN, "neither an event, a user update nor a cohort message")
 _RULES: Final[list[tuple[Callable[[Record], bool], Kind | Rejection]]] = [
     (_cohort, Kind.COHORT),
     (_test, Rejection(Reason.TEST_RECORD, "Amplitude's test of the connection")),
@@ -117,5 +120,10 @@ _RULES: Final[list[tuple[Callable[[Record], bool], Kind | Rejection]]] = [
         lambda record: record.get("app") is not None,
         Rejection(Reason.EVENT_TYPE_MISSING, "no event_type, or null"),
     ),
-    (lambda _: True, Rejection(Reason.FOREIGN, "neither an event, a user update nor a cohort message")),
+    (lambda _: True, _FOREIGN),
 ]
+_NAMES: Final = frozenset(
+    {"cohort_id", "in_cohort", "event_type", "app", "user_id", "device_id", *_GROUP_IDENTIFY, *_TEST_MARKS}
+    | {"api_key", "user_ids", "amplitude_id", "amplitude_ids", "requester", "EVENT_TYPE", "AMPLITUDE_ID"}
+)
+"""Every rule but the last needs one of these: a hundred thousand objects of other kinds are told at once."""

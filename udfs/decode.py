@@ -3,14 +3,14 @@
 `decode` is the rule and never raises, whatever the bytes; udfs/functions.py calls it for whole batches.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from hashlib import sha256
 from typing import Any, Final, NamedTuple
 
 from udfs import attribute, classify, clock, cohorts, envelope, events, intake, parse, rules, users
 from udfs.attribute import Registry
-from udfs.envelope import Limits, Part
+from udfs.envelope import Limits, Part, Spent
 from udfs.intake import MacKeys
 from udfs.model import (
     DECODED,
@@ -83,17 +83,22 @@ def leaves(
         yield part.payload, decode_part(part.payload, part.fault, arrival, registry, part.key_project)
 
 
-def opened(payload: bytes, keys: MacKeys, limits: Limits = Limits()) -> Iterator[Opened]:  # noqa: B008
+def opened(
+    payload: bytes,
+    keys: MacKeys,
+    limits: Limits = Limits(),  # noqa: B008
+    tell: Callable[[Spent], None] = lambda _: None,
+) -> Iterator[Opened]:
     """The parts of an envelope. One of the intake opens only here, outside of all others, and if its MAC holds."""
     if not payload.startswith(intake.MAGIC):
-        yield from (Opened(*part) for part in envelope.unpack(payload, limits))
+        yield from (Opened(*part) for part in envelope.unpack(payload, limits, tell))
         return
     found = intake.unwrap(payload, keys)
     if isinstance(found, Rejection):
         yield Opened(payload, found)
         return
     header, body = found
-    for part in envelope.unpack(body, limits) if envelope.form(body) else [Part(body)]:
+    for part in envelope.unpack(body, limits, tell) if envelope.form(body) else [Part(body)]:
         yield Opened(*part, header.project_id, header.request_id)
 
 

@@ -6,7 +6,7 @@ can be read comes out as a part; what cannot is one more part for each reason, a
 tail never takes the good heads with it.
 """
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 from enum import StrEnum
 from itertools import accumulate
@@ -36,6 +36,7 @@ class Limits(NamedTuple):
     """How far one record is opened: bytes in all, bytes for each one compressed, parts, levels, steps.
 
     A step is about a microsecond: a bracket, a field of an aggregate. One more for each two bytes of the record.
+    What inflates, or is tried whether it does, takes several.
     So many `broken` values have a part each; beyond them those in a row are one part.
     """
 
@@ -62,6 +63,7 @@ _TRIES: Final = 1_000  # how often a record is read on behind what is damaged
 _AGAIN: Final = 4  # times its size may be read again, for what was taken for a part of something damaged
 _UNCOVERED: Final = 64  # lines; behind the last of them no more fields are passed over
 _OPENED: Final = 16  # steps that opening a member, a file or a record of an aggregate takes
+_TRIED: Final = 8  # steps that it takes to see whether what is no text inflates
 _FEW: Final = Limits(steps=1_000)
 
 
@@ -73,8 +75,32 @@ def form(payload: bytes) -> Form | None:
     return _begins(payload, plain).form or _text(payload, plain)
 
 
-def unpack(payload: bytes, limits: Limits = Limits()) -> Iterator[Part]:  # noqa: B008
-    """The parts of an envelope in their order, never none; lazily, so that few lie in memory at a time."""
+class Spent(NamedTuple):
+    """What it took to open a record: bytes that came out, parts and steps."""
+
+    opened_bytes: int
+    parts: int
+    steps: int
+
+    def beyond(self, limits: Limits, size: int) -> str | None:
+        """Which of the limits a record of this size has met."""
+        if self.parts > limits.parts:
+            return f"more than {limits.parts:,} records"
+        if self.opened_bytes > limits.opened_bytes:
+            return f"holds more than {limits.opened_bytes:,} bytes"
+        steps = _steps(limits, size)
+        return f"{_OF_STEPS} beyond {steps:,} steps, for its size" if self.steps > steps else None
+
+
+def unpack(
+    payload: bytes,
+    limits: Limits = Limits(),  # noqa: B008
+    tell: Callable[[Spent], None] = lambda _: None,
+) -> Iterator[Part]:
+    """The parts of an envelope in their order, never none; lazily, so that few lie in memory at a time.
+
+    `tell` hears at the end what it took.
+    """
     opening = _Opening(limits, len(payload))
     found = False
     with suppress(_FullError):
@@ -83,8 +109,16 @@ def unpack(payload: bytes, limits: Limits = Limits()) -> Iterator[Part]:  # noqa
             yield part
     if not found and not opening.faults:
         opening.note(Rejection(Reason.EMPTY, f"{form(payload)} that holds nothing"))
+    tell(opening.spent())
     for reason, (detail, times) in opening.faults.items():
         yield Part(payload, Rejection(reason, detail if times == 1 else f"{detail}; {times - 1:,} more like it"))
+
+
+_OF_STEPS: Final = "brackets, members and fields of aggregates"
+
+
+def _steps(limits: Limits, size: int) -> int:
+    return limits.steps + size // 2
 
 
 class _FullError(Exception):
@@ -96,11 +130,15 @@ class _Opening:
 
     def __init__(self, limits: Limits, size: int) -> None:
         self.limits, self.parts_left = limits, limits.parts
-        self.room = min(limits.opened_bytes, max(_SMALL, size * limits.ratio))
-        self.steps = self.steps_left = limits.steps + size // 2
+        self.room = self.all_room = min(limits.opened_bytes, max(_SMALL, size * limits.ratio))
+        self.steps = self.steps_left = _steps(limits, size)
         self.tries = _TRIES
         self.patience = values.Patience(limits.broken)
         self.faults: dict[Reason, tuple[str, int]] = {}  # the first one's detail, and how many there are
+
+    def spent(self) -> Spent:
+        """What was taken of the limits."""
+        return Spent(self.all_room - self.room, self.limits.parts - self.parts_left, self.steps - self.steps_left)
 
     def note(self, fault: Rejection) -> None:
         """Remember what went wrong: one fault for each reason, for an envelope may hold thousands."""
@@ -123,8 +161,8 @@ class _Opening:
         """Count what may hold nothing: no other limit counts that. Raises _FullError."""
         self.steps_left -= steps
         if self.steps_left < 0 <= self.steps_left + steps:
-            what = "brackets, members and fields of aggregates"
-            self.note(Rejection(Reason.ENVELOPE_TOO_LARGE, f"{what} beyond {self.steps:,} steps, for its size"))
+            detail = f"{_OF_STEPS} beyond {self.steps:,} steps, for its size"
+            self.note(Rejection(Reason.ENVELOPE_TOO_LARGE, detail))
         if self.steps_left < 0:
             raise _FullError
 
@@ -149,10 +187,13 @@ class _Opening:
 class _Row:
     """Envelopes and texts one behind the other in the same bytes: only what is in one is a level deeper."""
 
-    def __init__(self, payload: bytes, opening: _Opening, level: int, seams: Sequence[int] = ()) -> None:
+    def __init__(
+        self, payload: bytes, opening: _Opening, level: int, seams: Sequence[int] = (), plain: bytes | None = None
+    ) -> None:
         """Seams are where one text joins another, and a value begins."""
         self.payload, self.opening, self.level, self.seams = payload, opening, level, seams
-        self.plain = values.plain(payload)
+        self.plain = values.plain(payload) if plain is None else plain
+        self.begun: tuple[int, _Begun] = -1, _Begun(None, -1)  # what was found last, and from which place on
         self.uncovered = 0
         self.descriptors = inflate.Descriptors(payload)
         self.again = _AGAIN * len(payload)
@@ -160,14 +201,8 @@ class _Row:
     def parts(self) -> Iterator[Part]:
         """Whatever the bytes hold; on a fault what was read until then, and the fault is noted."""
         opening = self.opening
-        text = values.Text(
-            self.plain,
-            lambda *places: _is_packed(self.payload, *places),
-            opening.step,
-            opening.patience,
-            self.seams,
-        )
-        form, text.at = _begins(self.payload, self.plain)
+        text = values.Text(self.plain, self._is_packed, opening.step, opening.patience, self.seams)
+        form, text.at = self._begins(0)
         while text.at < len(self.payload):
             if form:
                 text.at = yield from self._packed(form, text.at)
@@ -176,9 +211,23 @@ class _Row:
             for begin, end, _, pieces, broken in text.spans():
                 opening.count(pieces)
                 yield Part(self.plain[begin:end], broken)
-            form, text.at = _begins(self.payload, self.plain, text.at)
+            form, text.at = self._begins(text.at)
         if fault := text.fault():
             opening.note(fault)
+
+    def _begins(self, at: int) -> "_Begun":
+        """What begins here, behind what may stand before it; of each place it is asked once."""
+        if at not in (self.begun[0], self.begun[1].at):
+            self.begun = at, _begins(self.payload, self.plain, at, self.opening.step)
+        return self.begun[1]
+
+    def _is_packed(self, at: int, lead: int) -> bool:
+        if at not in (self.begun[0], self.begun[1].at):
+            found = _surely(self.payload, at, lead, self.opening.step)
+            if not found.form:
+                return False
+            self.begun = at, found
+        return self.begun[1].form is not None
 
     def _packed(self, form: Form, at: int) -> "_Parts":
         """The parts of the envelope that begins here; then gives the place of what stands behind it."""
@@ -198,10 +247,10 @@ class _Row:
                 return (yield from self._files(tar.files(self.payload, at, self.opening.left()), at))
         return (yield from self._compressed(at))
 
-    def _inside(self, data: bytes, seams: Sequence[int] = ()) -> Iterator[Part]:
+    def _inside(self, data: bytes, seams: Sequence[int] = (), plain: bytes | None = None) -> Iterator[Part]:
         """What an envelope holds; nothing of one too deep, which is inflated only to find its end."""
-        if self.level < self.opening.limits.levels:
-            yield from _Row(data, self.opening, self.level + 1, seams).parts()
+        if data and self.level < self.opening.limits.levels:
+            yield from _Row(data, self.opening, self.level + 1, seams, plain).parts()
 
     def _texts(self, texts: Sequence[bytes]) -> Iterator[Part]:
         """What texts in a row hold. A value may go on in the next; what is broken ends where one begins."""
@@ -264,9 +313,11 @@ class _Row:
         if content.fault:
             return self._behind_damage(content, begin)
         self._uncover(content.end)
-        form, at = _begins(self.payload, self.plain, content.end)
+        form, at = self._begins(content.end)
+        if form or _is_json(self.plain, at):
+            return at
         other = unread.named(self.payload, at)
-        if form or _is_json(self.plain, at) or (values.line_ends(self.plain, content.end, at) and not other):
+        if values.line_ends(self.plain, content.end, at) and not other:
             return at
         if self.payload.startswith(_FIELD[0], at) and _is_json(self.plain, at + len(_FIELD[0])):
             return at + len(_FIELD[0])
@@ -317,20 +368,22 @@ _MAGIC: Final = {
     Form.ZIP: (inflate.FILE, inflate.END, *inflate.SPLIT),
     Form.KPL: (kpl.MAGIC,),
 }
+_MAGICS: Final = tuple(magic for magics in _MAGIC.values() for magic in magics)
 
 
-def _begins(payload: bytes, plain: bytes, at: int = 0) -> _Begun:
+def _begins(payload: bytes, plain: bytes, at: int = 0, step: Callable[[int], None] = lambda _: None) -> _Begun:
     """What begins here, behind what may stand before it."""
     lead = skip(plain, at)
-    begun = _surely(payload, at, lead)
+    begun = _surely(payload, at, lead, step)
     return begun if begun.form else _Begun(Form.ZLIB if inflate.is_zlib(payload, lead) else None, lead)
 
 
-def _surely(payload: bytes, at: int, lead: int, nested: int = _NESTED) -> _Begun:
+def _surely(
+    payload: bytes, at: int, lead: int, step: Callable[[int], None] = lambda _: None, nested: int = _NESTED
+) -> _Begun:
     """What begins behind these blanks that no text can be: it is also found in the middle of one."""
-    for form, magics in _MAGIC.items():
-        if payload.startswith(magics, lead):
-            return _Begun(form, lead)
+    if payload.startswith(_MAGICS, lead):
+        return _Begun(next(form for form, magics in _MAGIC.items() if payload.startswith(magics, lead)), lead)
     if tar.begins(payload, lead):
         return _Begun(Form.TAR, lead)
     if inflate.is_text(payload, lead):
@@ -338,12 +391,13 @@ def _surely(payload: bytes, at: int, lead: int, nested: int = _NESTED) -> _Begun
     if inflate.is_zlib(payload, lead, sure=True):
         return _Begun(Form.ZLIB, lead)
     for own in range(lead, max(at, lead - _OWN_BLANKS) - 1, -1):
-        if _is_deflate(payload, own, nested):
+        step(_TRIED)
+        if _is_deflate(payload, own, step, nested):
             return _Begun(Form.DEFLATE, own)
     return _Begun(None, lead)
 
 
-def _is_deflate(payload: bytes, at: int, nested: int) -> bool:
+def _is_deflate(payload: bytes, at: int, step: Callable[[int], None], nested: int) -> bool:
     """Whether this, which is no text, inflates to what has a name here: bare deflate has no mark of its own."""
     if not nested:
         return False
@@ -354,12 +408,8 @@ def _is_deflate(payload: bytes, at: int, nested: int) -> bool:
     return (
         inflate.is_readable(head, whole=whole)
         or bool(unread.named(head) or encoding(head) or unread.encoded_twice(head))
-        or _surely(head, 0, lead, nested - 1).form is not None
+        or _surely(head, 0, lead, step, nested - 1).form is not None
     )
-
-
-def _is_packed(payload: bytes, at: int, lead: int) -> bool:
-    return _surely(payload, at, lead).form is not None
 
 
 def _is_json(plain: bytes, at: int) -> bool:
@@ -373,7 +423,8 @@ def _text(payload: bytes, plain: bytes) -> Form | None:
     if plain.startswith(b"[", skip(plain)):
         return Form.ARRAY
     opening = _Opening(_FEW, 0)
-    text = values.Text(plain, lambda *places: _is_packed(payload, *places), opening.step, opening.patience)
+    row = _Row(payload, opening, 0, plain=plain)
+    text = values.Text(plain, row._is_packed, opening.step, opening.patience)
     found = text.spans()
     try:
         first, second = next(found, None), next(found, None)

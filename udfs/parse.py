@@ -127,6 +127,7 @@ def _once(seen: set[type]) -> Callable[[type, Any], Any]:
 
 
 _quick: Final = _Quick()
+_SHORT: Final = 256
 # \u00xx may spell a key in disguise, half an emoji has no UTF-8: both need the careful way. A low half is whole
 # only behind a high one, and that only if no backslash stands before it
 _ODD_ESCAPE: Final = re.compile(
@@ -138,7 +139,13 @@ def quick(payload: bytes) -> Parsed | None:
     """A plain event; None for all else, which the careful way finds again and names."""
     export: Any
     try:
-        if len(payload) > text.MAX_BYTES or (b"\\" in payload and _ODD_ESCAPE.search(payload)):
+        if (
+            (
+                len(payload) < _SHORT and b'"event_type"' not in payload
+            )  # a long one is hardly anything but an event
+            or len(payload) > text.MAX_BYTES
+            or (b"\\" in payload and _ODD_ESCAPE.search(payload))
+        ):
             return None
         if text.may_be_deep(payload) and text.deep(payload):
             return None

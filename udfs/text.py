@@ -6,6 +6,7 @@ become null. Slower than `msgspec`, for records that its strict ways refuse.
 
 import json
 import re
+import threading
 from itertools import accumulate
 from math import isfinite
 from typing import Any, Final, NamedTuple
@@ -127,27 +128,34 @@ _NO_SHAPE: Final = bytes(sorted(set(range(256)) - set(b'{[]}"')))
 
 def _parse(text: str, repairs: set[str]) -> tuple[Any, list[tuple[str, Any]]]:
     """The value, and the pairs of the outermost object. Raises ValueError and RecursionError as `json` does."""
-    last: list[tuple[str, Any]] = []
+    if text.startswith("\ufeff"):
+        msg = "Unexpected byte order mark"
+        raise json.JSONDecodeError(msg, text, 0)
+    reading = _reading
+    reading.last, reading.repairs = [], repairs
+    value = reading.decode(_with_whole_characters(text, repairs))
+    return value, reading.last
 
-    def keep(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        nonlocal last
-        last = pairs  # objects end inside out: the last one is the outermost
+
+class _Reading(threading.local):
+    """A decoder for each thread, which is long in the making: what it has met in the record at hand."""
+
+    def __init__(self) -> None:
+        self.last: list[tuple[str, Any]] = []
+        self.repairs: set[str] = set()
+        self.decode = json.JSONDecoder(
+            object_pairs_hook=self._keep, parse_int=_integer, parse_float=raw, parse_constant=self._no_number
+        ).decode
+
+    def _keep(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        self.last = pairs  # objects end inside out: the last one is the outermost
         known = dict(pairs)
         if len(known) < len(pairs):
-            repairs.add(Repair.DUPLICATE_FIELD)
+            self.repairs.add(Repair.DUPLICATE_FIELD)
         return known
 
-    def no_number(_: str) -> None:
-        repairs.add(Repair.NAN_TO_NULL)
-
-    value = json.loads(
-        _with_whole_characters(text, repairs),
-        object_pairs_hook=keep,
-        parse_int=_integer,
-        parse_float=raw,
-        parse_constant=no_number,
-    )
-    return value, last
+    def _no_number(self, _: str) -> None:
+        self.repairs.add(Repair.NAN_TO_NULL)
 
 
 def _integer(digits: str) -> int | msgspec.Raw:
@@ -159,6 +167,9 @@ def _integer(digits: str) -> int | msgspec.Raw:
 def raw(number: str) -> msgspec.Raw:
     """A number by its spelling."""
     return msgspec.Raw(number.encode())
+
+
+_reading: Final = _Reading()
 
 
 def finite(number: msgspec.Raw) -> float | None:

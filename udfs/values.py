@@ -17,16 +17,22 @@ from udfs import unread
 from udfs.model import MAX_PAYLOAD_BYTES, Reason, Rejection
 from udfs.text import BLANK, BOM, MAX_BYTES, MAX_DEPTH, TOO_DEEP, encoding, skip
 
-# of a line; each begins with a letter of its own, which `re` seeks many times as fast as a set of them
-_ENDS: Final = rb"\n|\r|\x0b|\x0c|\x1e|\xe2\x80\xa8|\xe2\x80\xa9|\xc2\x85"
-# a row of ends is tried once, at its first; behind its last none may stand, or a row would be read anew for each
+_ENDS: Final = rb"\n|\r|\x0b|\x0c|\x1e|\xe2\x80\xa8|\xe2\x80\xa9|\xc2\x85"  # of a line
+# a row of ends is tried once, at its first; behind its last none may stand, or a row would be read anew for each.
+# Each alternative begins with a letter, which `re` seeks six times as fast as what looks back first
+_FIRST_END: Final = b"|".join(
+    end + (rb"(?<![\n\r\x0b\x0c\x1e]%b)" % end if len(end) < 5 else b"") for end in _ENDS.split(b"|")
+)
 _SEGMENT: Final = re.compile(
-    rb"(?<![\n\r\x0b\x0c\x1e])(?:%b)++(?P<indent>[ \t]*+)"
-    rb"(?:[ \t,;|\0]++|%b)*+(?=[{\[]|\x1f\x8b\x08|PK\x03\x04|\xf3\x89\x9a\xc2)" % (_ENDS, BLANK)
+    rb"(?:%b)(?:%b)*+(?P<indent>[ \t]*+)"
+    rb"(?:[ \t,;|\0]++|%b)*+(?=[{\[]|\x1f\x8b\x08|PK\x03\x04|\xf3\x89\x9a\xc2)" % (_FIRST_END, _ENDS, BLANK)
 )
 _BEGINS: Final = (b"{", b"[", b"\x1f\x8b\x08", b"PK\x03\x04", b"\xf3\x89\x9a\xc2")  # what a segment may begin with
 _LINE_END: Final = re.compile(_ENDS)
 _WORD: Final = re.compile(rb"[^\s\0,;|\[\]{}\"]++")  # a number, true, null, or what should be one
+# words in an array, none of which can be packed
+_ROW: Final = re.compile(rb"(?:[!#-+\--:<-Z^-z~]++[ \t\n\r,;|]++)++")
+_TO_BLANKS: Final = bytes.maketrans(b",;|", b"   ")
 _BEHIND: Final = b" \t\r\n,;|\x1e\0"
 _AFTER_BRACKETS: Final = b'"{}[] \t\r\n,'
 _BRACKETS: Final = {ord("["): 1, ord("]"): -1}
@@ -73,7 +79,7 @@ class Span(NamedTuple):
 
 
 class Patience:
-    """How many more broken values of one record are told apart; a long one counts as several."""
+    """How many more values of a record that are broken, or no objects, are told apart; a long one is several."""
 
     def __init__(self, values: int) -> None:
         self.left = values * _BROKEN
@@ -164,7 +170,7 @@ class Text:
                 span = self._span(self.at)
                 self._readable = self._readable and span.whole
                 self.at = span.end
-                if span.whole or self.patience.left >= 0:
+                if self.patience.left >= 0 or self._is_object(span):
                     yield span
                 else:
                     yield from self._joined(span)
@@ -193,24 +199,29 @@ class Text:
         return not is_json and self.packed(begin, at)
 
     def _joined(self, first: Span) -> Iterator[Span]:
-        """What cannot be read here and right behind it, as one span; then the value that ends it, if one does."""
-        end, pieces, whole = first.end, 1, None
+        """What is no object here and right behind it, as one span; then the object that ends it, if one does."""
+        end, pieces, words, whole = first.end, 1, int(first.whole), None
         while pieces < _MOST_PIECES and end - first.begin < _LONGEST:
             at = skip(self.payload, end)
+            if self._arrays > 0 and (row := _ROW.match(self.payload, at, min(at + _SHORT, self._end))):
+                inside = len(row[0].translate(_TO_BLANKS).split())
+                end, pieces, words = at + len(row[0].rstrip(_BEHIND)), pieces + inside, words + inside
+                continue
             if at == len(self.payload) or self.payload[at] in _BRACKETS or self._is_packed(end, at):
                 break
             span = self._span(at)
-            if span.whole:
+            if self._is_object(span):
                 whole = span
                 break
-            end, pieces = span.end, pieces + 1
-        broken = f"{pieces:,} broken value{'s' * (pieces > 1)} in {end - first.begin:,} bytes"
-        detail = f"{broken}: the record has too many for a dead letter each"
-        yield Span(first.begin, end, False, pieces, Rejection(Reason.INVALID_JSON, detail))
+            end, pieces, words = span.end, pieces + 1, words + span.whole
+        yield Span(first.begin, end, False, pieces, _together(pieces, words, end - first.begin))
         self.at = end
         if whole:
             self.at = whole.end
             yield whole
+
+    def _is_object(self, span: Span) -> bool:
+        return span.whole and self.payload.startswith(b"{", span.begin)
 
     def _bracket(self, step: int, before: int) -> None:
         """Pass a bracket. One that begins a line begins the levels anew: arrays of earlier lines may be cut."""
@@ -234,6 +245,8 @@ class Text:
                 return Span(at, at + len(line), True)
             self._begin, self._spelled = at, ""
         if end := self._value_end(at, in_array=self._arrays > 0):
+            if not self.payload.startswith(b"{", at):
+                self.patience.lose(1, end - at)
             return Span(at, end, True)
         end, brackets = self._broken_end(at) if self.payload.startswith(b"{", at) else (self._end, 0)
         self.patience.lose(brackets, end - at)
@@ -315,6 +328,14 @@ class Text:
             if len(line["indent"]) <= indent:
                 self._end = line.start()
                 return
+
+
+def _together(pieces: int, words: int, size: int) -> Rejection:
+    """What is wrong with values in a row, of which some may be whole, but no objects."""
+    what = "broken value" if not words else "word or broken value"
+    detail = f"{pieces:,} {what}{'s' * (pieces > 1)} in {size:,} bytes"
+    reason = Reason.NOT_AN_OBJECT if words == pieces else Reason.INVALID_JSON
+    return Rejection(reason, f"{detail}: the record has too many for a dead letter each")
 
 
 def _last(payload: bytes) -> int:

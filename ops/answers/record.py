@@ -15,7 +15,7 @@ from stores.rules import Rules
 from udfs import kpl, model, text
 from udfs.attribute import Registry
 from udfs.decode import Opened, decode, decode_part, opened
-from udfs.envelope import Form, Limits
+from udfs.envelope import Form, Limits, Spent
 from udfs.intake import MacKeys
 from udfs.model import DECODED, Kind, Reason, Rejection
 
@@ -35,28 +35,28 @@ def summarise(
     By the `keys` an envelope of the intake is believed.
     """
 
+    summary, notes = Summary(), dict[str, None]()
+
     def rows(record: bytes) -> Iterator[Row]:
         whole = _named(decode(record, arrival, registry))
         if whole["kind"] != Kind.ENVELOPE:
             yield whole
             return
-        for data, fault, key_project, _ in _parts(record, keys, _of_archive(len(record))):
+        summary.form = summary.form or whole["detail"]
+        found = _parts(record, keys, lambda spent: notes.update(_as_one_record(len(record), spent)))
+        for data, fault, key_project, _ in found:
             yield _named(decode_part(b"" if fault else data, fault, arrival, registry, key_project))
 
     if inside := kpl.opened(payload):  # the connector opens it: each record is handed over as if it stood alone
+        summary.form, summary.by_connector = Form.KPL, True
+        notes[note(inside)] = None
         handed = inside.records[: inside.handed_over]
-        parts = [note(inside), *filter(None, dict.fromkeys(_as_one_record(one.data, keys) for one in handed))]
-        summary = _counted(
-            Summary(Form.KPL, " ".join(parts), by_connector=True),
-            (row for one in handed for row in rows(one.data)),
-            tell,
-        )
+        _count(summary, (row for one in handed for row in rows(one.data)), tell)
         summary.drop(len(inside.dropped))
-        return summary
-    whole = _named(decode(payload, arrival, registry))
-    if whole["kind"] != Kind.ENVELOPE:
-        return _counted(Summary(), rows(payload), tell)
-    return _counted(Summary(whole["detail"], _as_one_record(payload, keys)), rows(payload), tell)
+    else:
+        _count(summary, rows(payload), tell)
+    summary.note = " ".join(notes) or None
+    return summary
 
 
 def _of_archive(size: int) -> Limits:
@@ -64,22 +64,23 @@ def _of_archive(size: int) -> Limits:
 
     The ratio of all records stays: it stops decompression bombs.
     """
-    return Limits(opened_bytes=2**40, parts=Limits().parts + size // _UUID_BYTES, steps=10**6 + 2 * size)
+    parts = Limits().parts + size // _UUID_BYTES
+    return Limits(opened_bytes=2**40, parts=parts, steps=Limits().steps + size // 2)
 
 
 def _named(row: model.Row) -> Row:
     return dict(zip(DECODED, row, strict=True))
 
 
-def _parts(payload: bytes, keys: MacKeys, limits: Limits) -> Iterator[Opened]:
+def _parts(payload: bytes, keys: MacKeys, tell: Callable[[Spent], None]) -> Iterator[Opened]:
     try:
-        yield from opened(payload, keys, limits)
+        yield from opened(payload, keys, _of_archive(len(payload)), tell)
     except Exception as error:
         # a rule that raises is our bug, and goes the way it goes in the job
         yield Opened(payload, Rejection(Reason.INTERNAL_ERROR, repr(error)))
 
 
-def _counted(summary: Summary, rows: Iterable[Row], tell: Callable[[int], None]) -> Summary:
+def _count(summary: Summary, rows: Iterable[Row], tell: Callable[[int], None]) -> None:
     seen = set[tuple[int, bytes]]()
     for row in rows:
         key = (row["project_id"], row["identity_hash"])
@@ -88,17 +89,17 @@ def _counted(summary: Summary, rows: Iterable[Row], tell: Callable[[int], None])
             seen.add(key)
         if summary.records % 1000 == 0:
             tell(summary.records)
-    return summary
 
 
-def _as_one_record(payload: bytes, keys: MacKeys) -> str | None:
-    if len(payload) > text.MAX_BYTES:
-        return "As one record it does not fit on the stream: its records are judged as if each had come alone."
-    for part in _parts(payload, keys, Limits()):
-        if part.fault and part.fault.reason is Reason.ENVELOPE_TOO_LARGE:
-            why = part.fault.detail
-            return f"As one record the job would open it in part only ({why}): send it in smaller parts."
-    return None
+def _as_one_record(size: int, spent: Spent) -> dict[str, None]:
+    """In which way the job would open less of it, were it one record of the stream."""
+    if size > text.MAX_BYTES:
+        return {
+            "As one record it does not fit on the stream: its records are judged as if each had come alone.": None
+        }
+    if detail := spent.beyond(Limits(), size):
+        return {f"As one record the job would open it in part only ({detail}): send it in smaller parts.": None}
+    return {}
 
 
 class UnderRules(Mapping[int | str, Project]):

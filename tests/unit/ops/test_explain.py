@@ -4,6 +4,7 @@ import gzip
 import json
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,6 @@ from tests.cases import each
 from tests.intake import KEY, enclosed, keys_file
 from udfs import envelope, text
 from udfs.envelope import Limits, Part
-from udfs.intake import MacKeys
 
 A, B, APP = encode(EVENT_A), encode(EVENT_B), EVENT_A["app"]
 EVERYONE = "No registry was asked: every project counts as linked since ever (see --registry, --project).\n"
@@ -358,15 +358,18 @@ def test_an_archive_that_no_record_can_hold_is_judged_by_its_records(monkeypatch
 
 
 def test_an_archive_that_the_job_would_not_open_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(record, "Limits", lambda: Limits(parts=1_000))
-    assert record._as_one_record(b"{}\n" * 1_001, MacKeys(None)) == (
-        "As one record the job would open it in part only (more than 1,000 records): send it in smaller parts."
-    )
-    assert record._as_one_record(b"{}\n" * 3, MacKeys(None)) is None
+    monkeypatch.setattr(record, "Limits", partial(Limits, parts=1_000, steps=100))
+    note = "As one record the job would open it in part only ({}): send it in smaller parts."
+    assert as_json(b"{}\n" * 1_001)["note"] == note.format("more than 1,000 records")
+    payload = b"[]" * 100
+    beyond = "brackets, members and fields of aggregates beyond 200 steps, for its size"
+    assert as_json(payload + b"[]")["note"] == note.format(beyond.replace("200", "201"))
+    assert as_json(payload)["note"] is None
+    assert as_json(b"{}\n" * 3)["note"] is None
 
 
 def test_a_rule_that_raises_is_explained_as_the_job_records_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(_: bytes, __: Limits) -> Iterator[Part]:
+    def broken(*_: object) -> Iterator[Part]:
         yield Part(A)
         raise NotImplementedError("zip file version 18.3")  # noqa: EM101
 

@@ -17,10 +17,11 @@ FEW = Limits(broken=4)
 PRETTY = [json.dumps({"a": [number]}, indent=2).encode() for number in range(3)]
 
 
-def together(pieces: int, data: bytes) -> Part:
-    broken = f"{pieces} broken value{'s' if pieces > 1 else ''} in {len(data):,} bytes"
-    detail = f"{broken}: the record has too many for a dead letter each"
-    return Part(data, Rejection(Reason.INVALID_JSON, detail))
+def together(pieces: int, data: bytes, words: int = 0) -> Part:
+    what = "word or broken value" if words else "broken value"
+    detail = f"{pieces} {what}{'s' if pieces > 1 else ''} in {len(data):,} bytes"
+    reason = Reason.NOT_AN_OBJECT if words == pieces else Reason.INVALID_JSON
+    return Part(data, Rejection(reason, f"{detail}: the record has too many for a dead letter each"))
 
 
 BROKEN_PRETTY = PRETTY[0].replace(b"0", b"x")
@@ -55,6 +56,11 @@ MANY: dict[str, tuple[bytes, bytes, list[Part]]] = {
         BAD,
         (b"%b\n" % BAD) * 3 + gzip.compress(gzip.compress((b"%b\n" % BAD) * 2), mtime=0) + b"\n" + A,
         [together(2, BAD + b"\n" + BAD), Part(A)],
+    ),
+    "words in an array": (
+        b"1",
+        b"[" + b"1," * 7 + A + b", 1\n]" + B,
+        [together(4, b"1,1,1,1", 4), Part(A), together(1, b"1", 1), Part(B)],
     ),
     "with objects inside, cut": (CUT, CUT * 5 + A, [together(2, CUT * 2), Part(A)]),
 }

@@ -92,7 +92,7 @@ REFUSED = {
     "two marks": (
         BOM + BOM + b"{}",
         Reason.INVALID_JSON,
-        "Unexpected UTF-8 BOM (decode using utf-8-sig): line 1 column 1 (char 0)",
+        "Unexpected byte order mark: line 1 column 1 (char 0)",
     ),
     "cut off": (b'{"app":1', Reason.INVALID_JSON, "Expecting ',' delimiter: line 1 column 9 (char 8)"),
     "a word": (b"PK", Reason.INVALID_JSON, "Expecting value: line 1 column 1 (char 0)"),
