@@ -37,8 +37,9 @@ def stack() -> Iterator[Stack]:
         yield running
 
 
+@pytest.fixture(scope="module")
 def history() -> list[Record]:
-    """Events of three hours, of half a year ago."""
+    """Events of three hours, of half a year ago, all of one user."""
     begin = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(days=180)
     times = (begin + timedelta(hours=3) * n / ROWS for n in range(ROWS))
     return [
@@ -54,17 +55,16 @@ def begun(stack: Stack, name: str, *options: str) -> "subprocess.Popen[str]":
 
 
 def test_a_backfill_that_is_killed_goes_on_and_accounts_for_each_row(
-    stack: Stack, settings: Settings, job: str, tmp_path: Path
+    stack: Stack, settings: Settings, job: str, history: list[Record], tmp_path: Path
 ) -> None:
     Projects(settings.tables_address).add(linked(PROJECT, "backfilled-shop", datetime(2020, 1, 1)))  # noqa: DTZ001
     time.sleep(scaled(settings.ingest.projects_refresh_seconds + 1))
-    rows = history()
-    streamed = [(str(n), encode(row)) for n, row in enumerate(rows[:STREAMED])]
+    streamed = [(str(n), encode(row)) for n, row in enumerate(history[:STREAMED])]
     assert sum(Stream(settings.stream_address).put(streamed)) == STREAMED
     stored = Lake(settings.lake_address)
     count = lambda: stored.rows(EVENT_STORE, ("uuid",)).num_rows  # noqa: E731
     wait_until(lambda: count() == STREAMED, 120, lambda: f"{count()} rows")
-    backfill = ("backfill", str(PROJECT), str(archive(tmp_path / "export.zip", rows)))
+    backfill = ("backfill", str(PROJECT), str(archive(tmp_path / "export.zip", history)))
 
     first = begun(stack, *backfill, "--share", SHARE)
     table = UsageTable(settings.tables_address)
@@ -91,9 +91,28 @@ def test_a_backfill_that_is_killed_goes_on_and_accounts_for_each_row(
     assert [hour["amplitude"] for hour in found["hours"]] == [ROWS // 3] * 3
 
     uuids = stored.rows(EVENT_STORE, ("uuid",))["uuid"].to_pylist()
-    assert sorted(uuids) == sorted(row["uuid"] for row in rows)
+    assert sorted(uuids) == sorted(row["uuid"] for row in history)
     wait_until(lambda: not unbalanced(settings), 60, lambda: str(unbalanced(settings)))
     assert received() <= ROWS + 500  # of one call to Kinesis
+
+
+@pytest.mark.usefixtures("job")
+def test_what_was_erased_since_stays_out(
+    stack: Stack, settings: Settings, history: list[Record], tmp_path: Path
+) -> None:
+    """Behind the test above."""
+    erase = begun(stack, "erase", str(PROJECT), history[0]["user_id"], "--yes")
+    _, trouble = erase.communicate(timeout=scaled(120))
+    assert erase.returncode == 0, trouble
+    again = begun(stack, "backfill", str(PROJECT), str(archive(tmp_path / "export.zip", history)), "--json")
+    out, said = again.communicate(timeout=scaled(120))
+    assert again.returncode == 0, (out, said)
+    found = json.loads(out)
+    assert (found["put"], found["residual"]) == (0, 0)
+    assert sum(hour["erased"] for hour in found["hours"]) == ROWS
+    mine = [Condition("project_id", "=", PROJECT)]
+    assert Lake(settings.lake_address).rows(EVENT_STORE, ("uuid",), mine).num_rows == 0
+    wait_until(lambda: not unbalanced(settings), 60, lambda: str(unbalanced(settings)))
 
 
 def test_a_replay_that_is_killed_goes_on_and_says_what_came_of_it(
