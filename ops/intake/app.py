@@ -7,16 +7,17 @@ from typing import Final
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from ops.intake import dialects, events, limits, metrics
+from ops.intake import dialects, events, limits, metrics, openapi
 from ops.intake.endpoint import Endpoint, Intake, Served
 from ops.intake.errors import IntakeError, answer
 from settings import Settings
 
 ENDPOINTS: Final = (
     Endpoint("/amplitude/v1/events", "events", "amplitude", events.amplitude),
+    Endpoint("/v1/batch", "events", "batch", events.batch),
     *dialects.ENDPOINTS,
 )
 
@@ -35,6 +36,8 @@ def application(settings: Settings, endpoints: Sequence[Endpoint] = ENDPOINTS) -
         Route("/health/live", _live),
         Route("/health/ready", _ready),
         Route("/metrics", _metrics),
+        Route("/openapi.json", _document),
+        Route("/docs", _page),
     ]
     return Starlette(routes=routes, lifespan=lifespan, exception_handlers={HTTPException: _unknown})
 
@@ -46,6 +49,14 @@ async def _live(_: Request) -> Response:
 async def _ready(request: Request) -> Response:
     trouble = request.state.intake.batcher.trouble()
     return PlainTextResponse(f"{trouble or 'ok'}\n", 503 if trouble else 200)
+
+
+async def _document(_: Request) -> Response:
+    return answer(openapi.document())
+
+
+async def _page(_: Request) -> Response:
+    return HTMLResponse(openapi.page())
 
 
 async def _metrics(_: Request) -> Response:

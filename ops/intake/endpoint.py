@@ -25,7 +25,9 @@ from ops.intake.errors import IntakeError, away, throttled
 from settings import Settings
 from stores.access_keys import AccessKey, AccessKeys, KnownKeys, State, given
 from stores.errors import StoreError
+from stores.projects import Projects
 from stores.put_records import PutRecords
+from stores.registry import CachedRegistry, Registry
 from udfs.intake import Header, MacKeys, wrap
 
 RECORD_BYTES: Final = 2**20
@@ -61,6 +63,8 @@ class Intake:
         self._opened: set[str] = set()  # prefixes of keys that have opened here
         self._strangers = limits.Bucket(_STRANGERS)
         self._macs = MacKeys(settings.intake.mac_keys_file)
+        self._settings = settings
+        self._registry: CachedRegistry[Registry] | None = None
         self.bucket = cache(lambda _prefix: limits.Bucket(settings.intake.requests_per_minute))
 
     async def key_of(self, token: str) -> AccessKey:
@@ -88,6 +92,16 @@ class Intake:
             log.warning("%s", error)
             raise away("access keys cannot be looked up at the moment: send it again") from None
 
+    async def registry(self) -> Registry:
+        """The projects as they were registered 15 s ago at most; who asks first waits. Raises IntakeError."""
+        if self._registry is None:
+            try:
+                self._registry = await asyncio.to_thread(_registry, self._settings)
+            except StoreError as error:
+                log.warning("%s", error)
+                raise away("projects cannot be looked up at the moment: send it again") from None
+        return self._registry()
+
     async def put(self, header: Header, body: bytes, partition_key: str) -> None:
         """Return once Kinesis has the body, in an envelope of its project. Raises IntakeError."""
         record = wrap(header, body, self._macs)
@@ -97,6 +111,14 @@ class Intake:
         if len(record) + len(partition_key) > RECORD_BYTES:
             raise IntakeError(413, "body_too_large", "the body is too long for a record: send it in two requests")
         await self.batcher.put(partition_key, record)
+
+
+def _registry(settings: Settings) -> CachedRegistry[Registry]:
+    """The registry without cohorts: those that come by a key are its project's."""
+    projects = Projects(settings.tables_address)
+    registry = CachedRegistry[Registry](lambda: {one.project_id: one for one in projects.list()})
+    registry.refresh_every(settings.ingest.projects_refresh_seconds)
+    return registry
 
 
 def bearer(authorization: str, _body: bytes = b"") -> str:

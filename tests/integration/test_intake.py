@@ -11,7 +11,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 from urllib3 import BaseHTTPResponse, HTTPConnectionPool
 
@@ -20,8 +23,11 @@ from lab.stack.patience import scaled, wait_until
 from lab.stack.process import Process, free_port
 from lab.stack.proxy import Proxy
 from ops.intake.limits import BODY_BYTES
+from ops.intake.openapi import DESCRIBED, Refused
 from settings import load
 from stores.access_keys import AccessKeys
+from stores.project import linked
+from stores.projects import Projects
 from stores.stream import Stream
 from tests.cases import each
 from udfs.intake import Header, MacKeys, unwrap
@@ -75,6 +81,9 @@ def door(
         )
         settings = load(config)
         Stream(settings.stream_address).create(2)
+        projects = Projects(settings.tables_address)
+        projects.create()
+        projects.add(linked(SHOP, "acme"))
         table = AccessKeys(settings.tables_address)
         table.create()
         keys = {scope: table.add(SHOP, [scope], "a test").text for scope in ("events", "cohorts")}
@@ -132,6 +141,54 @@ def test_what_is_not_served_says_so(door: Door) -> None:
     assert (door.get("/nothing").status, door.get(EVENTS).status) == (404, 405)
     assert door.get("/nothing").json()["error"]["code"] == "not_found"
     assert door.get("/health/live").data == b"ok\n"
+
+
+def test_each_event_of_a_batch_is_told_what_becomes_of_it(door: Door) -> None:
+    events = [EVENT, EVENT, json.dumps({"event_type": "stop", "$insert_id": "i1"}).encode(), b'{"app": 1, "event_']
+    got = door.post(b"[" + b",".join(events), "/v1/batch", request_id="batch-one")
+    assert got.status == 200
+    assert got.json()["request_id"] == "batch-one"
+    told = [(one["index"], one["id"], one["verdict"], one.get("reason")) for one in got.json()["results"]]
+    assert told == [
+        (0, "6c1ff3a2", "ok", None),
+        (1, "6c1ff3a2", "duplicate", None),
+        (2, "i1", "ok", None),
+        (3, None, "dead_letter", "invalid_json"),
+    ]
+    assert door.on_stream()["batch-one"][1] == b"[" + b",".join(events)
+    nothing = door.post(events[3], "/v1/batch", request_id="batch-two")
+    assert (nothing.status, nothing.json()["error"]["code"]) == (400, "nothing_taken")
+    assert nothing.json()["results"][0]["reason"] == "invalid_json"
+    assert "batch-two" not in door.on_stream()
+    bomb = door.post(gzip.compress(b"{}" * 2**20), "/v1/batch")
+    assert (bomb.status, bomb.json()["error"]["code"]) == (413, "body_too_large")
+
+
+NAMES = st.sampled_from(["app", "event_type", "user_id", "uuid", "$insert_id", "cohort_id", "users", "event_time"])
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from([SHOP, "play"]),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(NAMES | st.text(), inner, max_size=6),
+    max_leaves=20,
+)
+BODIES = JSON.map(lambda one: json.dumps(one).encode()) | st.binary() | st.sampled_from([EVENT, b""])
+HEADERS = st.dictionaries(
+    st.sampled_from(["Content-Encoding", "Content-Type", "Request-Id", "Authorization", "Expect", "X-\x7f"]),
+    st.text(st.characters(min_codepoint=32, max_codepoint=126)),
+    max_size=3,
+)
+
+
+@given(st.sampled_from(sorted(DESCRIBED)), st.lists(BODIES, max_size=3), st.booleans(), HEADERS)
+def test_no_request_fails_whatever_it_is(
+    door: Door, path: str, parts: list[bytes], packed: bool, headers: dict[str, str]
+) -> None:
+    body, key = b"\n".join(parts), "cohorts" if "cohorts" in path else "events"
+    got = door.post(gzip.compress(body) if packed else body, path, key, **headers)
+    assert got.status < 500, got.data
+    described = DESCRIBED[path]
+    own = described.answers.get(got.status, described.refuses or Refused)
+    # what is no HTTP belongs to no path
+    assert msgspec.json.decode(got.data, type=Refused if b"invalid_http" in got.data else own)
 
 
 def said(door: Door, *parts: bytes) -> bytes:
