@@ -4,6 +4,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterable
+from http import HTTPStatus
 from http.client import HTTPConnection, IncompleteRead
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from random import Random
@@ -30,8 +31,14 @@ class Request(NamedTuple):
 class Proxy:
     """Passes requests on to a port of this machine, or fails a share of them. A context manager."""
 
-    def __init__(self, port: int, watch: Callable[[Request], None] | None = None) -> None:
-        self.port, self._watch = port, watch
+    def __init__(
+        self,
+        port: int,
+        watch: Callable[[Request], None] | None = None,
+        answered: Callable[[Request, bytes], None] | None = None,
+    ) -> None:
+        """`watch` hears of each request, `answered` of the good answer to one, before the client has it."""
+        self.port, self._watch, self._answered = port, watch, answered
         self._failure: Failure | None = None
         self._only, self._share, self._rng = b"", 1.0, Random(1)  # noqa: S311  the same failures each time
         handler = type("Handler", (_Handler,), {"proxy": self})
@@ -56,6 +63,11 @@ class Proxy:
     def mend(self) -> None:
         """Pass everything on again."""
         self._failure = None
+
+    def answer(self, request: Request, status: int, content: bytes) -> None:
+        """Note an answer."""
+        if self._answered and status == HTTPStatus.OK:
+            self._answered(request, content)
 
     def take(self, request: Request) -> Failure | None:
         """Note a request; how it fails, if it does."""
@@ -110,7 +122,8 @@ class _Handler(BaseHTTPRequestHandler):
         """Pass a request on, and its answer back."""
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         operation = self.headers.get("X-Amz-Target", "").rpartition(".")[2] or self.command
-        failure = self.proxy.take(Request(time.time(), operation, body))
+        request = Request(time.time(), operation, body)
+        failure = self.proxy.take(request)
         if failure == "down":
             self.close_connection = True
             return
@@ -123,6 +136,8 @@ class _Handler(BaseHTTPRequestHandler):
             content = found.read()
         except IncompleteRead as cut:  # is passed on as it is
             content, self.close_connection = cut.partial, True
+        else:
+            self.proxy.answer(request, found.status, content)
         self._answer(found.status, _passed_on(found.getheaders()), content)
 
     do_GET = do_PUT = do_HEAD = do_DELETE = do_POST  # noqa: N815  an object store's requests
