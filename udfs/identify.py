@@ -1,16 +1,20 @@
 """The operators of docs/amplitude.md §2.3 as functions on JSON values, and the reading of an update.
 
 A value is JSON text as it was sent, or None where the property is unset; null is a value like any other.
-What no arithmetic touches keeps its spelling; `lists` says which elements are equal.
+What no arithmetic touches keeps its spelling; `lists` says which elements are equal. An `$add` is refused where
+it means nothing for the value: of what is no number, to what is none, or of too many digits; the value stays.
 
 Within one update they apply in this order: `$clearAll`, `$unset`, plain properties, `$set`, then `NAMES`.
 """
 
+from bisect import bisect_left, insort
+from collections.abc import Iterable
 from decimal import (
     MAX_EMAX,
     MIN_EMIN,
     Clamped,
     Context,
+    Decimal,
     Inexact,
     InvalidOperation,
     Overflow,
@@ -39,24 +43,15 @@ _exact: Final = Context(
 )
 
 
-_NO_NUMBER: Final = "no number"
-_SIZE: Final = 180  # bytes of `Current` and a place
+_SIZE, _OF_TERM = 350, 200  # bytes of `Current` and a place; of a term
 
 
-class RefusedError(ValueError):
-    """The operator means nothing for this value and operand: the value stays."""
-
-
-def add(value: Value, operand: Raw) -> Raw:
-    """`$add`: the exact sum, from 0 where unset. RefusedError if one is no number, or it is too long."""
-    if not (is_number(operand) and (value is None or is_number(value))):
-        raise RefusedError(_NO_NUMBER)
-    terms = ("0" if value is None else bytes(value).decode(), bytes(operand).decode())
+def number(value: Raw) -> Decimal | None:
+    """The number that a JSON text spells, exactly; None: it is another value, or longer than `MAX_DIGITS`."""
     try:
-        return Raw(str(_exact.add(*map(_exact.create_decimal, terms))).encode())
-    except ArithmeticError as error:
-        msg = f"more than {MAX_DIGITS} digits"
-        raise RefusedError(msg) from error
+        return _exact.create_decimal(bytes(value).decode()) if is_number(value) else None
+    except ArithmeticError:
+        return None
 
 
 NAMES: Final = ("$setOnce", "$add", "$append", "$prepend", "$preInsert", "$postInsert", "$remove")
@@ -68,30 +63,86 @@ _BEFORE: Final = frozenset({_PREPEND, _PRE_INSERT})
 _LACKING: Final = frozenset({_PRE_INSERT, _POST_INSERT})
 
 
-class Current:
-    """The value of a property while operators are applied to it.
+def _is_list(value: Value) -> bool:
+    return value is not None and lists.is_list(value)
 
-    An operator may name its place among the others, see `takes`; without one it is the last of them. It takes its
-    operand as the update spells it. A value is no list until one of the four operators that grow a list makes it
-    one: of a value the list of that value, where the property is unset an empty list.
+
+_Term: TypeAlias = tuple[Place, Raw | Decimal | None]
+"""The operand of a `$setOnce`, or the number of an `$add`, at its place; None is a number that is too long."""
+
+
+class _Plain:
+    """A value while `$setOnce` and `$add` are applied to it in their order, until it is a list."""
+
+    __slots__ = ("_sum", "_summed", "_value", "refused", "since")
+
+    def __init__(self, value: Value) -> None:
+        self._set(value, ())
+        self.refused: set[Place] = set()
+        """The places of those that meant nothing for the value."""
+
+    def _set(self, value: Value, place: Place) -> None:
+        self._value, self._summed = value, False
+        self._sum = Decimal() if value is None else number(value)
+        self.since = place if _is_list(value) else None
+        """Where it has become a list, if it has."""
+
+    @property
+    def value(self) -> Value:
+        """What all come to."""
+        if self._summed:
+            self._value, self._summed = Raw(str(self._sum).encode()), False
+        return self._value
+
+    def apply(self, place: Place, operand: Raw | Decimal | None, first: Place | None) -> None:
+        """Apply one of them; given the place of the first operator that grows a list."""
+        is_list = self.since is not None or (first is not None and first < place)
+        if isinstance(operand, Raw):
+            if not is_list and self._value is None and not self._summed:
+                self._set(operand, place)
+        elif is_list or operand is None or self._sum is None:
+            self.refused.add(place)
+        else:
+            try:
+                self._sum = _exact.add(self._sum, operand)
+                self._summed = True
+            except ArithmeticError:
+                self.refused.add(place)
+
+
+class Current:
+    """The value of a property while operators are put at their places, in any order.
+
+    It takes operands as updates spell them. A value is no list until one of the four operators that grow a list
+    makes it one: of a value the list of that value, where the property is unset an empty list.
     """
 
-    __slots__ = ("_behind", "_elements", "_encoded", "_value")
+    __slots__ = ("_base", "_elements", "_encoded", "_plain", "_terms")
 
-    def __init__(self, value: Value, behind: Place = ()) -> None:
-        """Take a value, and the place of the last operator that is a part of it."""
-        self._value, self._behind = value, behind  # before the first operator that takes it as a list
-        self._elements: Elements | None = None  # from that operator on
+    def __init__(self, base: Value) -> None:
+        """Take the value before all operators."""
+        self._base = base
+        self._terms: list[_Term] = []
+        self._plain: _Plain | None = _Plain(base)  # behind all terms; None: to be made
+        self._elements: Elements | None = None  # from the first operator on a list
         self._encoded: Value = None
 
     @property
     def value(self) -> Value:
         """The value behind all operators so far."""
-        if self._elements is None:
-            return self._value
+        plain = self._made()
+        since = self._first if plain.since is None else plain.since
+        if self._elements is None or since is None:
+            return plain.value
         if self._encoded is None:
+            self._elements.begin(plain.value, since)
             self._encoded = self._elements.encoded()
         return self._encoded
+
+    @property
+    def refused(self) -> set[Place]:
+        """The places of operators that mean nothing for the value that they meet."""
+        return self._made().refused
 
     @property
     def folded(self) -> int:
@@ -106,55 +157,81 @@ class Current:
     @property
     def size(self) -> int:
         """Bytes that it takes in memory beside the operands that are not folded, roughly."""
-        return _SIZE if self._elements is None else _SIZE + self._elements.size
+        return _SIZE + _OF_TERM * len(self._terms) + (0 if self._elements is None else self._elements.size)
 
-    def takes(self, rank: int, place: Place) -> bool:
-        """Whether an operator can still be applied at its place; else all must be applied anew, in their order."""
-        if self._is_list(place):
-            return place > self._behind
-        if rank == REMOVE:
-            return True
-        return place > self._behind and (self._elements is None or rank in _GROWING)
-
-    def apply(self, rank: int, operand: Raw, place: Place = ()) -> bool:
-        """Apply an operator by its rank in `NAMES`; whether the value changed. RefusedError: it stays."""
-        is_list = self._is_list(place)
+    def put(self, rank: int, operand: Raw, place: Place) -> None:
+        """Put an operator, by its rank in `NAMES`, at its place among the others."""
+        self._encoded = None
         if rank in _GROWING:
-            grown = self._list().add(place, operand, before=rank in _BEFORE, lacking=rank in _LACKING)
-            return grown or not is_list
+            first = self._first
+            self._list().add(place, operand, before=rank in _BEFORE, lacking=rank in _LACKING)
+            if first is None or place < first:
+                self._plain = None
+        elif rank == REMOVE:
+            self._list().remove(place, operand)
+        else:
+            term = place, number(operand) if rank == _ADD else operand
+            insort(self._terms, term)
+            if self._terms[-1] is not term:
+                self._plain = None
+            elif self._plain is not None:
+                self._plain.apply(*term, self._first)
+
+    def apply(self, rank: int, operand: Raw) -> bool | None:
+        """Apply an operator behind all others, for good; whether the value changed, None where it is refused."""
+        is_list = self._first is not None or _is_list(self._base)
+        self._encoded = None
+        if rank in _GROWING:
+            if not is_list:
+                self._list().begin(self._base, ())
+            return self._list().add((), operand, before=rank in _BEFORE, lacking=rank in _LACKING) or not is_list
+        if rank == REMOVE:
+            return is_list and self._list().remove((), operand)
         if is_list:
-            return self._apply_to_list(rank, operand, place)
-        self._behind = max(self._behind, place)
-        before = self._value
-        if rank == _ADD:
-            self._value = add(before, operand)
-        elif rank == _SET_ONCE and before is None:
-            self._value = operand
-        return self._value != before
+            return None if rank == _ADD else False
+        before, self._plain = self._base, _Plain(self._base)
+        self._plain.apply((), number(operand) if rank == _ADD else operand, None)
+        self._base = self._plain.value
+        return None if self._plain.refused else self._base != before
+
+    def drop(self, base: Value, place: Place) -> None:
+        """Take another value before all operators, and make it as if none had been before this place."""
+        self._base, self._plain, self._encoded = base, None, None
+        self._terms = self._terms[bisect_left(self._terms, (place,)) :]
+        if self._elements is not None:
+            self._elements.drop(place)
 
     def fold(self, place: Place) -> None:
         """Nothing comes any more before the operators up to this place."""
-        if self._behind <= place:
-            self._behind = ()
+        if at := bisect_left(self._terms, ((*place, 0),)):
+            self._base = self._behind(self._terms[:at]).value
+            del self._terms[:at]
+            if self._plain is not None and self._plain.since is not None and self._plain.since <= place:
+                self._plain.since = ()
         if self._elements is not None:
             self._elements.fold(place)
 
-    def _apply_to_list(self, rank: int, operand: Raw, place: Place) -> bool:
-        if rank == _ADD:
-            raise RefusedError(_NO_NUMBER)
-        return rank == REMOVE and self._list().remove(place, operand)
+    def _made(self) -> _Plain:
+        if self._plain is None:
+            self._plain = self._behind(self._terms)
+        return self._plain
 
-    def _is_list(self, place: Place) -> bool:
-        """Whether the value is a list before the operator at this place."""
-        if self._elements is not None and self._elements.begins(place):
-            return True
-        return self._value is not None and lists.is_list(self._value)
+    def _behind(self, terms: Iterable[_Term]) -> _Plain:
+        plain, first = _Plain(self._base), self._first
+        for place, operand in terms:
+            plain.apply(place, operand, first)
+        return plain
+
+    @property
+    def _first(self) -> Place | None:
+        """The place of the first operator that grows a list."""
+        return None if self._elements is None else self._elements.first
 
     def _list(self) -> Elements:
-        """The elements, which are about to change."""
         if self._elements is None:
-            self._elements = Elements(self._value)
-        self._encoded = None
+            self._elements = Elements()
+            if _is_list(self._base):  # else it becomes one at a place that is not known yet
+                self._elements.begin(self._base, ())
         return self._elements
 
 

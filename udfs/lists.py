@@ -8,10 +8,10 @@ what its own operand does, whatever stands behind it and however long the list i
 """
 
 import re
-from bisect import insort_right
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from heapq import heappop, heappush
+from bisect import bisect_left, insort_right
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from itertools import count
 from sys import getsizeof
 from typing import Any, Final, TypeAlias
 
@@ -32,7 +32,7 @@ _BLANKS: Final = (b" ", b"\n", b"\t", b"\r")
 _NOTHING: Final = Raw(b"[]")
 
 # bytes that CPython 3.11 takes, measured: tests/properties/test_held.py holds them to what is allocated
-_OF_LIST, _OF_OPERATOR, _OF_TEXT, _OF_KEPT, _OF_HEAP = 250, 270, 33, 70, 88
+_OF_LIST, _OF_OPERATOR, _OF_ENTRIES, _OF_ELEMENT, _OF_NUMBER = 350, 330, 88, 56, 32
 
 Canonical: TypeAlias = str | bytes
 """What equal elements have in common: of a string its characters, of all else one spelling of its JSON."""
@@ -44,168 +44,254 @@ Place: TypeAlias = tuple[Any, ...]
 
 
 class Part:
-    """What a list began with, or an operator on it: the elements of its value or operand, or what is left of them.
+    """The elements of an operand, or of the value that a list began with: all, or those that are in the list.
 
-    With `before` they stand before the list; with `lacking` only those are put that it lacks. Its `size` are bytes
-    beside the operand, once the elements are joined.
+    With `before` they stand before the list; with `lacking` only those are put that it lacks.
     """
 
-    __slots__ = ("_joined", "_kept", "_of_kept", "before", "lacking", "names", "operand", "size", "stale")
+    __slots__ = ("_elements", "_inside", "_joined", "_numbers", "_spelled", "before", "lacking", "operand", "size")
 
-    def __init__(
-        self, operand: Raw, *, before: bool = False, lacking: bool = False, names: Sequence[Canonical] = ()
-    ) -> None:
+    def __init__(self, operand: Raw, *, before: bool = False, lacking: bool = False) -> None:
         self.operand, self.before, self.lacking = operand, before, lacking
-        self.names = names  # of a removal that is not folded: what it removes
-        self.size = self._of_kept = getsizeof(names) + _of_names(names) if names else 0
-        self.stale = False  # whether elements that were left out have come back
-        # by what equal ones have in common, from the second on with their number; None: all of them
-        self._kept: dict[Canonical | tuple[Canonical, int], Raw] | None = None
+        self._spelled: Sequence[Canonical] | None = None
+        self._elements: Sequence[Raw] = ()
+        self._numbers: dict[Canonical, int | list[int]] = {}  # by what elements have in common, once asked for
+        self._inside: set[int] | None = None  # numbers of elements; None: all of them
         self._joined: bytes | None = None
+        self.size = 0
+        """Bytes in memory beside the operand."""
+
+    @property
+    def spelled(self) -> Sequence[Canonical]:
+        """All elements as they are compared."""
+        if self._spelled is None:
+            self._spelled = compared(self.operand)
+            self.size += getsizeof(self._spelled) + sum(map(getsizeof, self._spelled))
+        return self._spelled
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether no element was taken out of the list."""
+        return self._inside is None
 
     @property
     def joined(self) -> bytes:
-        """The elements that are left, with commas between them."""
+        """The elements that are in the list, with commas between them."""
         if self._joined is None:
-            kept = self._kept
-            self._joined = _joined(self.operand) if kept is None else _encode(list(kept.values()))[1:-1]
-            self.size = self._of_kept + _OF_TEXT + len(self._joined) + (0 if kept is None else getsizeof(kept))
+            if self._inside is None:
+                self._joined = _joined(self.operand)
+            elif self._inside:
+                self._joined = _encode([*map(self._found.__getitem__, sorted(self._inside))])[1:-1]
+            else:
+                self._joined = b""
+            self.size += getsizeof(self._joined)
         return self._joined
 
-    def keep(self, spelled: Sequence[Canonical], wanted: Iterable[Canonical]) -> None:
-        """Leave the first of each of these, and no other; given the elements as they are compared."""
-        firsts = dict(zip(reversed(spelled), reversed(_elements(self.operand)), strict=True)) if wanted else {}
-        self._keep({one: firsts[one] for one in wanted})
-        self._joined, self.stale = None, False
+    def take_all(self) -> None:
+        """Put all elements into the list."""
+        self._show(None)
 
-    def drop(self, unwanted: Canonical) -> None:
-        """Leave out all that equal this one, if there are any."""
-        if self.stale:
-            return
-        if self._kept is None:
-            self._keep(_numbered(compared(self.operand), _elements(self.operand)))
-        kept = self._kept
-        if kept and kept.pop(unwanted, None) is not None:
-            self._joined, number = None, 1
-            while not self.lacking and kept.pop((unwanted, number), None) is not None:
-                number += 1
-            self._of_kept -= number * _OF_KEPT + getsizeof(unwanted)
-            if not kept:
-                self._kept = {}  # one that was full keeps its room
+    def keep(self, wanted: Collection[Canonical]) -> None:
+        """Leave the first of each of these in the list, and no other."""
+        self._show({self._where(one)[0] for one in wanted})
 
-    def forget_names(self) -> int:
-        """Nothing comes any more before a removal: how many bytes that gives free."""
-        if not self.names:
-            return 0
-        free, self.names, self._of_kept = self._of_kept, (), 0
-        self.size -= free
-        return free
+    def take_out(self, one: Canonical) -> None:
+        """Take all elements that equal this one out of the list."""
+        inside = set(range(len(self.spelled))) if self._inside is None else self._inside
+        if inside:
+            inside.difference_update(self._where(one))
+            self._show(inside or set())  # one that was full keeps its room
 
-    def _keep(self, kept: dict[Canonical | tuple[Canonical, int], Raw]) -> None:
-        self._kept, self._of_kept = kept, len(kept) * _OF_KEPT + _of_names(kept)
+    def put_in(self, one: Canonical) -> None:
+        """Put the first of the elements that equal this one into the list."""
+        if self._inside is not None:
+            self._inside.add(self._where(one)[0])
+            self._show(self._inside)
+
+    def _show(self, inside: set[int] | None) -> None:
+        if inside is not self._inside:
+            self.size += (0 if inside is None else getsizeof(inside)) - (
+                0 if self._inside is None else getsizeof(self._inside)
+            )
+        self.size -= 0 if self._joined is None else getsizeof(self._joined)
+        self._inside, self._joined = inside, None
+
+    @property
+    def _found(self) -> Sequence[Raw]:
+        if not self._elements:
+            self._elements = _list(self.operand) if is_list(self.operand) else (self.operand,)
+            self.size += _OF_ELEMENT * len(self._elements)
+        return self._elements
+
+    def _where(self, one: Canonical) -> Sequence[int]:
+        """The numbers of the elements that equal this one, of which there are some."""
+        if not self._numbers:
+            self._numbers = dict(zip(self.spelled, count(), strict=False))
+            if len(self._numbers) < len(self.spelled):
+                self._numbers = _numbers(self.spelled)
+            self.size += _OF_NUMBER * len(self.spelled) + getsizeof(self._numbers)
+        found = self._numbers[one]
+        return (found,) if isinstance(found, int) else found
+
+
+def _numbers(spelled: Sequence[Canonical]) -> dict[Canonical, int | list[int]]:
+    found = defaultdict[Canonical, list[int]](list)
+    for number, one in enumerate(spelled):
+        found[one].append(number)
+    return dict(found)
 
 
 _Entry: TypeAlias = list[Any]
-"""A part behind the numbers of its place, so that entries sort as operators apply; folded ones come first."""
-_Heap: TypeAlias = Sequence[_Entry]
-"""A tuple of one, which many elements share, or a heap of its own."""
+"""The numbers of a place and behind them a part, or the names that a removal takes out.
+
+Entries sort as operators apply; folded ones come first.
+"""
+_Entries: TypeAlias = Sequence[_Entry]
+"""In their order: a tuple of one, which many elements share, or a list of its own."""
 _FOLDED: Final = float("-inf")
+_BEHIND: Final[_Entry] = [float("inf")]
 
 
 class Elements:
-    """The elements of one list.
+    """The elements of one list: what it began with, and operators on it at their places.
 
     For each element it is known which operators have put an equal one since the last removal. The first of them
-    puts it into the list; so do those of the others that put not only what is lacking.
+    puts it into the list, unless the list began with it; so do those of the others that put not only what is
+    lacking.
     """
 
     __slots__ = (
-        "_as_it_came",
+        "_began",
+        "_begun",
+        "_changed",
         "_entries",
-        "_of_names",
+        "_folded_text",
+        "_of_entries",
         "_of_parts",
+        "_of_removals",
         "_put",
+        "_removals",
         "_removed",
-        "_stale",
+        "_since",
         "_start",
         "folded",
-        "folded_text",
     )
 
-    def __init__(self, value: Raw | None) -> None:
-        """Take a value: a list; what is no list is a list of itself; None is an empty one."""
-        self._start = Part(_NOTHING if value is None else value)
-        self._as_it_came = value is not None and is_list(value)  # no operator has found something to do
-        self._entries: list[_Entry] = []
-        self._stale: list[Part] = []
-        self._put: dict[Canonical, _Heap] | None = None  # made for the first operator that compares
-        self._removed: dict[Canonical, _Entry] = {}  # by those that are not folded
-        self._of_names = self._of_parts = 0
+    def __init__(self) -> None:
+        self._start, self._since = Part(_NOTHING), _BEHIND
+        self._begun = False  # for good: nothing comes any more before the start
+        self._began: dict[Canonical, None] = {}  # what of the start is in the list, once anything is compared
+        self._entries: list[_Entry] = []  # that put something
+        self._put: dict[Canonical, _Entries] | None = None  # made for the first operator that compares
+        self._removals: list[_Entry] = []  # not the folded ones
+        self._removed: dict[Canonical, _Entry] = {}  # by the last of these that names the element
+        self._changed: _Entry | None = None  # the last operator of which a removal took something
+        self._of_entries = self._of_removals = self._of_parts = 0
         self.folded = 0
-        """How many operators are folded."""
-        self.folded_text = len(self._start.operand)
-        """Bytes of their operands and of the value that the list began with, also of what was removed since."""
+        """How many operators that put something are folded."""
+        self._folded_text = 0
+
+    @property
+    def first(self) -> Place | None:
+        """The place of the first operator that puts something."""
+        return tuple(self._entries[0][:-1]) if self._entries else None
+
+    @property
+    def folded_text(self) -> int:
+        """Bytes of the operands that are folded, and of what the list began with, removed or not."""
+        return len(self._start.operand) + self._folded_text
 
     @property
     def size(self) -> int:
-        """Bytes that it takes in memory once it is encoded, beside the operands that are not folded."""
-        names = self._of_names + getsizeof(self._put) + getsizeof(self._removed)
-        return _OF_LIST + _OF_OPERATOR * len(self._entries) + self.folded_text + names + self._of_parts
+        """Bytes that it takes in memory beside the operands that are not folded."""
+        found = sum(map(getsizeof, (self._put, self._removed, self._began)))
+        found += self._of_entries + self._of_removals + self._of_parts
+        operators = _OF_OPERATOR * (len(self._entries) + len(self._removals))
+        return _OF_LIST + operators + self.folded_text + found
 
-    def begins(self, place: Place) -> bool:
-        """Whether the first of the operators stands before this place."""
-        return not place or self._entries[0] < [*place]
+    def begin(self, value: Raw | None, since: Place) -> None:
+        """Take a value for what the list began with at a place, () before all others.
+
+        What is no list is a list of itself.
+        """
+        value = _NOTHING if value is None else value
+        if self._begun or (value is self._start.operand and self._since == [*since]):
+            return
+        self._start, self._since = Part(value), [*since]
+        if self._put is not None:
+            before, self._began = self._began, self._beginning()
+            put = self._put.keys()
+            for one in (put & before) ^ (put & self._began.keys()):
+                _show(self._put[one][0][-1], one, shown=one not in self._began)
 
     def add(self, place: Place, operand: Raw, *, before: bool, lacking: bool) -> bool:
-        """Put elements before or behind the list, all or those that it lacks; whether there were some to put."""
+        """Put elements before or behind the list, all or those that it lacks; whether there are some to put."""
         put = self._compared() if lacking else self._put
         part = Part(operand, before=before, lacking=lacking)
         entry = self._insert(place, part)
         if put is not None:
             self._note(put, entry)
-        added = bool(part.joined)
-        self._as_it_came = self._as_it_came and not added
-        return added
+        return bool(part.joined)
 
     def remove(self, place: Place, operand: Raw) -> bool:
         """Take out every instance of these; whether there was one."""
-        put, wanted = self._compared(), set(compared(operand))
-        entry = self._insert(place, Part(_NOTHING, names=tuple(wanted) if place else ()))
+        put, wanted = self._compared(), dict.fromkeys(compared(operand))
+        removal: _Entry = _BEHIND
         if place:  # before a folded one nothing comes
-            if self._removed:
-                wanted = {one for one in wanted if one not in self._removed or self._removed[one] < entry}
-            self._removed.update(dict.fromkeys(wanted, entry))
-        removed = [one for one in wanted & put.keys() if self._take_out(put, entry, one)]
-        self._as_it_came = self._as_it_came and not removed
-        return bool(removed)
+            removal, removed = [*place, tuple(wanted)], self._removed
+            insort_right(self._removals, removal)
+            self._of_removals += sum(map(getsizeof, wanted))
+            wanted = {one: None for one in wanted if one not in removed or removed[one] < removal}
+            removed.update(dict.fromkeys(wanted, removal))
+        return bool([one for one in wanted if self._take_out(put, removal, one)])
 
     def fold(self, place: Place) -> None:
         """Nothing comes any more before the operators up to this place."""
         last = [*place]
+        if self._since <= last:
+            self._begun, self._since = True, []
+        self._forget_removals([*place[:-1], place[-1] + 0.5])
         for entry in self._entries[self.folded :]:
             if entry[:-1] > last:
                 break
             entry[:-1] = _FOLDED, self.folded
             self.folded += 1
-            part: Part = entry[-1]
-            self.folded_text += len(part.operand)
-            for one in part.names:
-                if self._removed.get(one) is entry:
-                    del self._removed[one]
-            self._of_parts -= part.forget_names()
+            self._folded_text += len(entry[-1].operand)
+
+    def drop(self, place: Place) -> None:
+        """Make it as if nothing had been before this place; what the list then begins with comes next."""
+        first = [*place]
+        self._forget_removals(first)
+        at = bisect_left(self._entries, first)
+        dropped, self._entries = self._entries[:at], self._entries[at:]
+        if self._changed is not None and self._changed < first:
+            self._changed = None
+        self._begun, self._since = False, _BEHIND
+        self.folded = self._folded_text = 0
+        put = self._put
+        if put is None:
+            return
+        if at > len(self._entries):
+            self._put, self._began, self._of_entries = None, {}, 0
+            self._start = Part(_NOTHING)
+            for entry in self._entries:
+                entry[-1].take_all()
+            if any(entry[-1].lacking for entry in self._entries) or self._removals:
+                self._compared()
+            return
+        for one in {one for entry in dropped for one in entry[-1].spelled} & put.keys():
+            self._cut(put, one, bisect_left(put[one], first))
 
     def encoded(self) -> Raw:
-        """The list as JSON: as it came until an operator finds something to do, then without blanks between."""
-        for part in self._stale:
-            self._put_back(part)
-        self._stale.clear()
-        encoded, parts = self._start.operand, [entry[-1] for entry in self._entries]
-        if not self._as_it_came:
-            before = [part.joined for part in reversed(parts) if part.before]
-            behind = [part.joined for part in parts if not part.before]
-            encoded = Raw(b"[%s]" % b",".join(filter(None, (*before, self._start.joined, *behind))))
+        """The list as JSON: as it came unless an operator finds something to do, then without blanks between."""
+        parts: list[Part] = [entry[-1] for entry in self._entries]
+        before = [part.joined for part in reversed(parts) if part.before]
+        behind = [part.joined for part in parts if not part.before]
         self._of_parts = self._start.size + sum([part.size for part in parts])
-        return encoded
+        is_changed = self._changed is not None or not self._start.is_whole or any(before) or any(behind)
+        if is_list(self._start.operand) and not is_changed:
+            return self._start.operand
+        return Raw(b"[%s]" % b",".join(filter(None, (*before, self._start.joined, *behind))))
 
     def _insert(self, place: Place, part: Part) -> _Entry:
         if place:
@@ -214,75 +300,109 @@ class Elements:
         else:
             entry = [_FOLDED, self.folded, part]
             self._entries.append(entry)
+            self._begun = True
             self.folded += 1
-            self.folded_text += len(part.operand)
+            self._folded_text += len(part.operand)
         return entry
 
-    def _compared(self) -> dict[Canonical, _Heap]:
+    def _compared(self) -> dict[Canonical, _Entries]:
         if self._put is None:
-            spelled = compared(self._start.operand)
-            self._put = dict.fromkeys(spelled, ([_FOLDED, -1, self._start],))
-            self._of_names = _of_names(self._put)
+            self._put, self._began = {}, self._beginning()
             for entry in self._entries:
                 self._note(self._put, entry)
         return self._put
 
-    def _note(self, put: dict[Canonical, _Heap], entry: _Entry) -> None:
+    def _beginning(self) -> dict[Canonical, None]:
+        """What of the start no removal has taken."""
+        began = dict.fromkeys(self._start.spelled)
+        for one in self._removed.keys() & began.keys():
+            if self._removed[one] > self._since:
+                del began[one]
+                self._start.take_out(one)
+        return began
+
+    def _note(self, put: dict[Canonical, _Entries], entry: _Entry) -> None:
         """Note which elements an operator puts, and leave out those that do not come into the list."""
         part: Part = entry[-1]
-        spelled, alone, removed, lost = compared(part.operand), (entry,), self._removed, []
+        spelled, alone, removed, began, lost = part.spelled, (entry,), self._removed, self._began, []
         wanted = dict.fromkeys(spelled)
         for one in wanted:
             if removed and one in removed and removed[one] > entry:
-                self._as_it_came = False  # what it puts does not outlast the removal
+                self._change(entry)
                 lost.append(one)
                 continue
             known = put.get(one)
             if known is None:
                 put[one] = alone
-                self._of_names += getsizeof(one)
+                if part.lacking and one in began:
+                    lost.append(one)
                 continue
-            heap = put[one] = known if isinstance(known, list) else [*known]
-            self._of_names += 8 if heap is known else _OF_HEAP
-            heappush(heap, entry)
-            if heap[0] is not entry:
+            entries = put[one] = known if isinstance(known, list) else [*known]
+            self._of_entries += 8 if entries is known else _OF_ENTRIES
+            insort_right(entries, entry)
+            if entries[0] is not entry or one in began:
                 if part.lacking:
                     lost.append(one)
-            elif (second := min(heap[1:3])[-1]).lacking:
-                second.drop(one)
+            elif (second := entries[1][-1]).lacking:
+                second.take_out(one)
         if part.lacking and (lost or len(wanted) < len(spelled)):
             for one in lost:
                 del wanted[one]
-            part.keep(spelled, wanted)
+            part.keep(wanted)
         else:
             for one in lost:
-                part.drop(one)
+                part.take_out(one)
 
-    def _take_out(self, put: dict[Canonical, _Heap], entry: _Entry, one: Canonical) -> bool:
-        """Take out what was put before an operator; whether there was something."""
-        known, gone = put.pop(one), False
-        heap = [*known]
-        self._of_names -= _of_heap(known)
-        while heap and heap[0] < entry:
-            heappop(heap)[-1].drop(one)
-            gone = True
-        if not heap:
-            self._of_names -= getsizeof(one)
-        else:
-            put[one] = heap
-            self._of_names += _of_heap(heap)
-            part: Part = heap[0][-1]
-            if gone and part.lacking:
-                part.stale = True
-                self._stale.append(part)
-        return gone
+    def _take_out(self, put: dict[Canonical, _Entries], removal: _Entry, one: Canonical) -> bool:
+        """Take out what was put before a removal; whether there was something."""
+        began = one in self._began and self._since < removal
+        if began:
+            del self._began[one]
+            self._start.take_out(one)
+        if one not in put:
+            return began
+        known = put[one]
+        at = bisect_left(known, removal)
+        for entry in known[:at]:
+            if not entry[-1].lacking or entry is known[0]:
+                entry[-1].take_out(one)
+        if at:
+            self._change(known[at - 1])
+        if at or began:
+            self._cut(put, one, at)
+        return began or at > 0
 
-    def _put_back(self, part: Part) -> None:
-        """Find out anew which elements an operator puts where the list lacks them."""
-        if part.stale and self._put is not None:
-            spelled = compared(part.operand)
-            heaps = {one: self._put.get(one) for one in spelled}
-            part.keep(spelled, [one for one, heap in heaps.items() if heap and heap[0][-1] is part])
+    def _cut(self, put: dict[Canonical, _Entries], one: Canonical, at: int) -> None:
+        """Forget the first of those that have put an element, so that the next puts it."""
+        known = put[one]
+        self._of_entries -= _of_entries(known)
+        if at == len(known):
+            del put[one]
+            return
+        put[one] = rest = [*known[at:]]
+        self._of_entries += _of_entries(rest)
+        if one not in self._began:
+            _show(rest[0][-1], one, shown=True)
+
+    def _change(self, entry: _Entry) -> None:
+        if self._changed is None or self._changed < entry:
+            self._changed = entry
+
+    def _forget_removals(self, first: _Entry) -> None:
+        """Forget those before a place."""
+        at = bisect_left(self._removals, first)
+        for removal in self._removals[:at]:
+            for one in removal[-1]:
+                self._of_removals -= getsizeof(one)
+                if self._removed.get(one) is removal:
+                    del self._removed[one]
+        del self._removals[:at]
+
+
+def _show(part: Part, one: Canonical, *, shown: bool) -> None:
+    """Of the first operator that puts an element: whether it is the first that has it in the list."""
+    if part.lacking:
+        (part.put_in if shown else part.take_out)(one)
 
 
 def compared(value: Raw) -> Sequence[Canonical]:
@@ -306,12 +426,8 @@ def _compared(value: Raw) -> Sequence[Canonical]:
         return list(map(canonical, _list(value)))
 
 
-def _of_names(names: Iterable[Canonical | tuple[Canonical, int]]) -> int:
-    return sum(map(getsizeof, names))
-
-
-def _of_heap(heap: _Heap) -> int:
-    return _OF_HEAP + 8 * (len(heap) - 2) if isinstance(heap, list) else 0
+def _of_entries(entries: _Entries) -> int:
+    return _OF_ENTRIES + 8 * (len(entries) - 2) if isinstance(entries, list) else 0
 
 
 def is_list(value: Raw) -> bool:
@@ -355,24 +471,6 @@ def _canonical_by_parts(value: bytes) -> bytes:
                 [b"%s:%s" % (_encode(name), _canonical_by_parts(bytes(field))) for name, field in fields]
             )
     return value
-
-
-def _numbered(
-    spelled: Sequence[Canonical], elements: Sequence[Raw]
-) -> dict[Canonical | tuple[Canonical, int], Raw]:
-    kept: dict[Canonical | tuple[Canonical, int], Raw] = dict(zip(spelled, elements, strict=True))
-    if len(kept) == len(elements):  # nearly always
-        return kept
-    kept.clear()
-    met = Counter[Canonical]()
-    for one, element in zip(spelled, elements, strict=True):
-        kept[(one, met[one]) if met[one] else one] = element
-        met[one] += 1
-    return kept
-
-
-def _elements(value: Raw) -> list[Raw]:
-    return _list(value) if is_list(value) else [value]
 
 
 def _joined(value: Raw) -> bytes:

@@ -110,7 +110,7 @@ class Profile:
         profile._cleared = stamps[layout.cleared]
         profile._newest = max([stamp.uploaded for stamp in layout.updates], default=_LONG_AGO)
         profile._properties = {
-            name: _read(written, values.get(name), stamps) for name, written in layout.properties.items()
+            name: _read(written, _copied(values.get(name)), stamps) for name, written in layout.properties.items()
         }
         return profile
 
@@ -233,7 +233,7 @@ class Profile:
 
     def _fold(self) -> None:
         """Folds the open operators that are too old, and the oldest of too many."""
-        holders = [known for known in self._properties.values() if known.open]
+        holders = [known for _, known in sorted(self._properties.items(), key=itemgetter(0)) if known.open]
         excess = sum([len(known.open) for known in holders]) - MAX_OPEN
         horizon = self._newest - HORIZON
         if excess <= 0 and all(known.open[0][0].uploaded >= horizon for known in holders):
@@ -285,13 +285,18 @@ class _Updates:
         )
 
 
+def _copied(value: Value) -> Value:
+    """Without the text that it stands in, which would be held with it."""
+    return None if value is None else value.copy()
+
+
 def _read(written: int | _Written, value: Value, stamps: list[Stamp | None]) -> Property:
     """What `_Updates.write` wrote; the last of the stamps is None, for -1."""
     if isinstance(written, int):
         return Property(value, stamps[written], stamps[written], [], value)
-    base = value if written.base is None else next(iter(written.base), None)
+    base = value if written.base is None else _copied(next(iter(written.base), None))
     opened = [
-        (stamp, identify.NAMES.index(operator), operand)
+        (stamp, identify.NAMES.index(operator), operand.copy())
         for index, operator, operand in written.open
         if (stamp := stamps[index]) is not None
     ]

@@ -1,7 +1,7 @@
 """One property of a user while updates arrive in any order: what was set last, and the operators behind it."""
 
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from operator import itemgetter
 from typing import Final, NamedTuple, TypeAlias
 
@@ -42,7 +42,18 @@ class Property:
     their places, and those before and behind them are not applied again.
     """
 
-    __slots__ = ("_anew", "_current", "_fresh", "_of_base", "_value", "absolute", "base", "by", "open")
+    __slots__ = (
+        "_behind",
+        "_current",
+        "_dropped",
+        "_fresh",
+        "_of_base",
+        "_value",
+        "absolute",
+        "base",
+        "by",
+        "open",
+    )
 
     def __init__(
         self, base: Value, absolute: Stamp | None, by: Stamp | None, opened: list[Open], value: Value
@@ -50,58 +61,64 @@ class Property:
         self.base, self.absolute, self.by, self.open = base, absolute, by, opened
         self._value = value
         self._current: Current | None = None  # what made the value, once an operator has come
+        self._behind: Place = ()  # the last operator in the value that `_current` began with
         self._of_base: Current | None = None  # what made the base, once an operator was folded
         self._fresh: list[Open] = []  # operators that have met no value yet
-        self._anew = False  # whether the value must be made from the base
+        self._dropped: Stamp | None = None  # before which all was dropped since the value was made
 
     def set(self, value: Value, stamp: Stamp) -> bool:
         """Sets or unsets; False when that was older than the last absolute operation."""
         if self.absolute is not None and stamp <= self.absolute:
             return False
-        self.base, self.absolute, self.by = value, stamp, stamp
-        self._forget_before(stamp)
+        self.absolute = self.by = stamp
+        self._drop(None if value is None else value.copy(), stamp)  # else all of the update would be held
         return True
 
     def clear(self, stamp: Stamp) -> None:
         """Drops what is older than the stamp."""
         if self.absolute is None or self.absolute < stamp:
-            self.base = self.absolute = self.by = None
-            self._forget_before(stamp)
+            self.absolute = self.by = None
+            self._drop(None, stamp)
 
-    def _forget_before(self, stamp: Stamp) -> None:
-        if self.open:
-            self.open = self.open[bisect_left(self.open, (stamp,)) :]
-            self._fresh = [opened for opened in self._fresh if opened[0] >= stamp]
-        self._value, self._anew = self.base, bool(self.open)
-        self._current = self._of_base = None
+    def _drop(self, base: Value, stamp: Stamp) -> None:
+        self.base, self._dropped, self._of_base = base, stamp, None
+        del self.open[: bisect_left(self.open, (stamp,))]
 
     def operate(self, stamp: Stamp, rank: int, operand: Raw) -> None:
         """Puts an operator at its place."""
-        if self._current is None and not self._anew:
-            self._current = Current(self._value, _place(self.open[-1]) if self.open else ())
-        opened = (stamp, rank, operand.copy())  # else all of the update would be held
+        if self._current is None and self._dropped is None:
+            self._current = Current(self._value)
+            self._behind = _place(self.open[-1]) if self.open else ()
+        opened = (stamp, rank, operand.copy())
         self.open.insert(bisect_left(self.open, opened[:2]), opened)
         self._fresh.append(opened)
 
     def settle(self) -> int:
         """Makes the value; how many operators were refused by the value that they met for the first time."""
-        if not self._fresh and not self._anew:
+        if not self._fresh and self._dropped is None:
             return 0
-        coming, fresh, refused = sorted(self._fresh, key=_in_order), set(map(id, self._fresh)), 0
-        if self._current is None or not all(self._takes(self._current, one) for one in coming):
-            self._current, coming = Current(self.base), self.open
+        coming, dropped = sorted(self._fresh, key=_in_order), self._dropped
+        self._fresh, self._dropped = [], None
+        if dropped is not None:
+            coming = coming[bisect_left(coming, (dropped,)) :]
+            if not self.open:
+                self._value, self._current = self.base, None
+                return 0
+            if self._current is not None:
+                self._current.drop(self.base, dropped)
+        fresh = set(map(_place, coming))
+        if self._current is None or (self._behind and (dropped is not None or not self._are_last(coming))):
+            self._current, self._behind, coming = Current(self.base), (), self.open
         for opened in coming:
-            if _changes(self._current, opened, _place(opened)) is None and id(opened) in fresh:
-                refused += 1
-        self._value, self._anew = self._current.value, False
-        self._fresh.clear()
-        return refused
+            self._current.put(opened[1], opened[2], _place(opened))
+        self._value = self._current.value
+        return len(fresh & self._current.refused)
 
-    def _takes(self, current: Current, opened: Open) -> bool:
-        """Whether an operator can be applied at its place, or removals behind it are all that has been."""
-        if current.takes(opened[1], _place(opened)):
+    def _are_last(self, coming: Sequence[Open]) -> bool:
+        """Whether operators are behind those that were open before, or these are but removals like themselves."""
+        if _place(coming[0]) > self._behind:
             return True
-        behind = self.open[bisect_left(self.open, opened[:2]) :]
+        behind = self.open[bisect_left(self.open, coming[0][:2]) :]
         return all(rank == identify.REMOVE for _, rank, _ in behind)
 
     @property
@@ -125,10 +142,11 @@ class Property:
         current = self._of_base or Current(self.base)
         self.by = _last_changed(current, self.open[:count], self.by)
         self.base = current.value
-        current.fold(())
+        last = _place(self.open[count - 1])
         if self._current is not None:
-            self._current.fold(_place(self.open[count - 1]))
-        self.open = self.open[count:]
+            self._current.fold(last)
+        self._behind = () if self._behind <= last else self._behind
+        del self.open[:count]
         stored = sum([len(operand) for _, _, operand in self.open]) + (0 if self.base is None else len(self.base))
         self._of_base, self._current = _unless_long(current, stored), _unless_long(self._current, stored)
 
@@ -150,15 +168,6 @@ def _unless_long(current: Current | None, stored: int) -> Current | None:
 
 def _last_changed(current: Current, opened: Iterable[Open], by: Stamp | None) -> Stamp | None:
     """Applies operators; the last update that changed the value, else the one given."""
-    for one in opened:
-        by = one[0] if _changes(current, one) else by
+    for stamp, rank, operand in opened:
+        by = stamp if current.apply(rank, operand) else by
     return by
-
-
-def _changes(current: Current, opened: Open, place: Place = ()) -> bool | None:
-    """Applies an operator: whether that changed the value, or None when the value refuses it."""
-    _, rank, operand = opened
-    try:
-        return current.apply(rank, operand, place)
-    except identify.RefusedError:
-        return None

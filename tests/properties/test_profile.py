@@ -222,6 +222,40 @@ def test_a_list_is_the_same_whenever_it_is_settled_stored_or_forgotten(asked: li
     assert known.dump() == applied(arriving, Profile()).dump()
 
 
+def mixture(chance: Random) -> list[Update]:
+    """Updates of a few kinds of operators, some of them often."""
+    kinds, asked = (*OPERATORS, "$clearAll"), list[dict[str, Any]]()
+    weights = [chance.random() ** 3 for _ in OPERATORS] + [chance.random() / 5]
+    operands = (1, "a", [1], {"x": 1}, [], ["a", "a", "b"], [1, {"x": 1}, 1], ["a", 1], [2, 3, "a"], -2.5, "-0")
+    for _ in range(chance.randint(5, 45)):
+        one: dict[str, Any] = {}
+        for operator in chance.choices(kinds, weights, k=chance.randint(1, 3)):
+            one.setdefault(operator, {})[chance.choice("aab")] = chance.choice(operands)
+        asked.append(one)
+    return in_any_order(asked, chance)
+
+
+@given(seeds, st.sampled_from((0, 1, 5, 512)), st.sampled_from((0, 2, 512)))
+def test_a_profile_that_is_kept_is_as_one_that_is_read_anew(seed: int, most: int, folded_most: int) -> None:
+    chance, kept, anew = Random(seed), Profile(), Profile()
+    arriving = mixture(chance)
+    with pytest.MonkeyPatch.context() as bounds:
+        bounds.setattr(profile, "MAX_OPEN", most)
+        bounds.setattr(property_, "_MOST_FOLDED", folded_most)
+        for update in arriving:
+            assert kept.apply(update) == anew.apply(update)
+            if chance.random() < 0.6:
+                assert kept.dump() == anew.dump()
+                assert kept.explained() == anew.explained()
+                anew = Profile.load(*anew.dump())
+        assert kept.dump() == anew.dump()
+    if most == 512:
+        straight = applied(sorted(arriving, key=lambda one: (one.clock, one.identity)), Profile())
+        assert spelled(properties(kept)) == spelled(folded(arriving))
+        assert kept.dump() == straight.dump()
+        assert applied(arriving, Profile()).take_refused() == straight.take_refused()
+
+
 @given(updates(operators), seeds)
 def test_what_is_loaded_is_what_was_dumped(updates: list[Update], seed: int) -> None:
     known = after_a_crash(updates, Random(seed))
