@@ -91,6 +91,11 @@ class Profile:
     def __init__(self) -> None:
         self._refused = 0
         self._properties: dict[str, Property] = {}
+        self._added = False  # whether there are names that are not in their order
+        self._touched: set[str] = set()  # names of properties whose value may have to be made
+        self._operated: set[str] = (
+            set()
+        )  # names of properties that may have open operators, or hold what made them
         self._cleared: Stamp | None = None
         self._to_clear = False
         self._newest = _LONG_AGO
@@ -112,17 +117,18 @@ class Profile:
         profile._properties = {
             name: _read(written, _copied(values.get(name)), stamps) for name, written in layout.properties.items()
         }
+        profile._operated = {name for name, known in profile._properties.items() if known.open}
         return profile
 
     def dump(self) -> tuple[str, str]:
         """The properties as a JSON object, and the JSON text of what merging needs besides."""
         self._settle()
         self._fold()
-        updates, properties, values = _Updates(), dict[str, int | _Written](), dict[str, Raw]()
-        for name, known in sorted(self._properties.items(), key=itemgetter(0)):
-            properties[name] = updates.write(known)
-            if known.value is not None:
-                values[name] = known.value
+        if self._added:
+            self._properties, self._added = dict(sorted(self._properties.items(), key=itemgetter(0))), False
+        updates = _Updates()
+        properties = {name: updates.write(known) for name, known in self._properties.items()}
+        values = {name: known.value for name, known in self._properties.items() if known.value is not None}
         cleared = updates.index(self._cleared)
         layout = _Layout(1, updates.stamps, properties, cleared, self._applied)
         return msgspec.json.encode(values).decode(), msgspec.json.encode(layout).decode()
@@ -163,11 +169,11 @@ class Profile:
     @property
     def size(self) -> int:
         """Bytes that `forget` gives free, roughly."""
-        return sum([known.size for known in self._properties.values()])
+        return sum([known.size for _, known in self._were_operated()])
 
     def forget(self) -> None:
         """Forgets, behind a dump, what late operators need not make anew; nothing that is stored."""
-        for known in self._properties.values():
+        for _, known in self._were_operated():
             known.forget()
 
     def take_refused(self) -> int:
@@ -188,10 +194,10 @@ class Profile:
         return found
 
     def _property(self, name: str) -> Property:
-        known = self._properties.get(name)
-        if known is None:
-            known = self._properties[name] = Property(None, None, None, [], None)
-        return known
+        self._touched.add(name)
+        if name not in self._properties:
+            self._properties[name], self._added = Property(None, None, None, [], None), True
+        return self._properties[name]
 
     def _clear(self, stamp: Stamp) -> bool:
         if self._cleared is not None and stamp <= self._cleared:
@@ -208,13 +214,18 @@ class Profile:
                 name: known for name, known in self._properties.items() if known.absolute is not None or known.open
             }
             self._to_clear = False
-        self._refused += sum([known.settle() for known in self._properties.values()])
+            self._touched.update(self._properties)
+        self._refused += sum(
+            [self._properties[name].settle() for name in self._touched if name in self._properties]
+        )
+        self._touched.clear()
 
     def _operate(self, stamp: Stamp, operation: identify.Operation) -> bool:
         known = self._property(operation.name)
         if known.absolute is not None and stamp < known.absolute:
             return False
         known.operate(stamp, operation.rank, operation.operand)
+        self._operated.add(operation.name)
         if self._identities is not None:
             self._identities.add(stamp.identity)
         return True
@@ -222,7 +233,7 @@ class Profile:
     def _knows(self, identity: bytes) -> bool:
         """Whether an operator of the update was open since the last dump, or folded not long before."""
         if self._identities is None:
-            self._identities = {opened[0].identity for known in self._properties.values() for opened in known.open}
+            self._identities = {opened[0].identity for _, known in self._were_operated() for opened in known.open}
         return identity in self._identities or self._has_applied(identity[:_SHORT])
 
     def _has_applied(self, short: bytes) -> bool:
@@ -233,7 +244,9 @@ class Profile:
 
     def _fold(self) -> None:
         """Folds the open operators that are too old, and the oldest of too many."""
-        holders = [known for _, known in sorted(self._properties.items(), key=itemgetter(0)) if known.open]
+        were = self._were_operated()
+        self._operated = {name for name, known in were if known.open or known.size}
+        holders = [known for _, known in were if known.open]
         excess = sum([len(known.open) for known in holders]) - MAX_OPEN
         horizon = self._newest - HORIZON
         if excess <= 0 and all(known.open[0][0].uploaded >= horizon for known in holders):
@@ -247,6 +260,11 @@ class Profile:
             known.fold(count)
         self._remember(stamp.identity for stamp, *_ in folded)
 
+    def _were_operated(self) -> list[tuple[str, Property]]:
+        """The properties that may have open operators or hold what made them, by name."""
+        names = sorted(self._operated)
+        return [(name, known) for name in names if (known := self._properties.get(name)) is not None]
+
     def _remember(self, identities: Iterable[bytes]) -> None:
         """Notes updates whose operators are open no more, so that they are recognised when they come again."""
         shorts = dict.fromkeys(identity[:_SHORT] for identity in identities)
@@ -259,23 +277,22 @@ class _Updates:
 
     def __init__(self) -> None:
         self.stamps: list[Stamp] = []
-        self._indexes: dict[int, int] = {}
+        # by id: properties share the stamp itself, and hashing it costs more than all the rest
+        self._indexes = {id(None): -1}
 
     def index(self, stamp: Stamp | None) -> int:
         """Where the update stands in `stamps`, added when it is new; -1 for none."""
-        if stamp is None:
-            return -1
-        # by id: properties share the stamp itself, and hashing it costs more than all the rest
         index = self._indexes.setdefault(id(stamp), len(self.stamps))
-        if index == len(self.stamps):
+        if stamp is not None and index == len(self.stamps):
             self.stamps.append(stamp)
         return index
 
     def write(self, known: Property) -> int | _Written:
         """A property for the merge text: the index alone where one update says all."""
+        if known.by is known.absolute and not known.open:
+            index = self._indexes.get(id(known.by))
+            return self.index(known.by) if index is None else index
         index = self.index(known.absolute)
-        if not known.open and known.by is known.absolute:
-            return index
         base = [] if known.base is None else [known.base]
         return _Written(
             index,

@@ -48,18 +48,19 @@ class Property:
         "_dropped",
         "_fresh",
         "_of_base",
-        "_value",
         "absolute",
         "base",
         "by",
         "open",
+        "value",
     )
 
     def __init__(
         self, base: Value, absolute: Stamp | None, by: Stamp | None, opened: list[Open], value: Value
     ) -> None:
         self.base, self.absolute, self.by, self.open = base, absolute, by, opened
-        self._value = value
+        self.value = value
+        """What all come to, once it is made."""
         self._current: Current | None = None  # what made the value, once an operator has come
         self._behind: Place = ()  # the last operator in the value that `_current` began with
         self._of_base: Current | None = None  # what made the base, once an operator was folded
@@ -87,7 +88,7 @@ class Property:
     def operate(self, stamp: Stamp, rank: int, operand: Raw) -> None:
         """Puts an operator at its place."""
         if self._current is None and self._dropped is None:
-            self._current = Current(self._value)
+            self._current = Current(self.value)
             self._behind = _place(self.open[-1]) if self.open else ()
         opened = (stamp, rank, operand.copy())
         self.open.insert(bisect_left(self.open, opened[:2]), opened)
@@ -102,7 +103,7 @@ class Property:
         if dropped is not None:
             coming = coming[bisect_left(coming, (dropped,)) :]
             if not self.open:
-                self._value, self._current = self.base, None
+                self.value, self._current = self.base, None
                 return 0
             if self._current is not None:
                 self._current.drop(self.base, dropped)
@@ -111,7 +112,7 @@ class Property:
             self._current, self._behind, coming = Current(self.base), (), self.open
         for opened in coming:
             self._current.put(opened[1], opened[2], _place(opened))
-        self._value = self._current.value
+        self.value = self._current.value
         return len(fresh & self._current.refused)
 
     def _are_last(self, coming: Sequence[Open]) -> bool:
@@ -120,11 +121,6 @@ class Property:
             return True
         behind = self.open[bisect_left(self.open, coming[0][:2]) :]
         return all(rank == identify.REMOVE for _, rank, _ in behind)
-
-    @property
-    def value(self) -> Value:
-        """The value behind all operators, once it is made."""
-        return self._value
 
     @property
     def size(self) -> int:
@@ -149,6 +145,8 @@ class Property:
         del self.open[:count]
         stored = sum([len(operand) for _, _, operand in self.open]) + (0 if self.base is None else len(self.base))
         self._of_base, self._current = _unless_long(current, stored), _unless_long(self._current, stored)
+        if not self.open and not current.folded:
+            self.forget()  # of what is no list the base says all
 
     def changed_by(self) -> Stamp | None:
         """The last update that changed the value."""
