@@ -28,7 +28,7 @@ class Destination(NamedTuple):
     since: str = ""
     """when it came into that state: ISO 8601, UTC"""
     words: str = ""
-    """why, as Amplitude or an operator said it"""
+    """why, as Amplitude said it, or who paused it"""
     personal: Mapping[str, str] = {}
     """by personal field that is sent: `plain` or `sha256`"""
     told: str = ""

@@ -22,7 +22,7 @@ _NUMBER: Final = re.compile(r"[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?")  # float() t
 
 
 GROUP: Final = 25
-"""Users in line together: as many statements as a request of DynamoDB takes."""
+"""Users queued together: as many statements as a request of DynamoDB takes."""
 EVERYBODY: Final = ""
 """In place of a user id: whoever was in the cohort until then has left. No user has it."""
 LONGEST_NAME: Final = 1_000

@@ -16,7 +16,7 @@ STORED_FIRST: Final = "CAST(arrival AS TIMESTAMP_LTZ(6)) AS arrival, shard, sequ
 
 
 def to_send(tables: StreamTableEnvironment, sent: Table) -> Table:
-    """Events in line for the sender."""
+    """Events queued for the sender."""
     return tables.sql_query(f"SELECT * FROM {sent}")  # noqa: S608
 
 

@@ -26,8 +26,8 @@ def build(
 
     rendered = graph.stream("render", "Message events as Amplitude takes them", render(tables, ends))
     sent = graph.stream("first-sent", "First copy of each attempt", first_sent(tables, rendered), REMEMBERED)
-    line = graph.stream("to-send", "Events in line for Amplitude", to_send(tables, sent), queued=True)
-    delivered = graph.stream("deliver", "Events posted to Amplitude", deliver(tables, line, ends), bundle=BATCH)
+    queue = graph.stream("to-send", "Events queued for Amplitude", to_send(tables, sent), queued=True)
+    delivered = graph.stream("deliver", "Events posted to Amplitude", deliver(tables, queue, ends), bundle=BATCH)
     counted = graph.stream("count", "Events by outcome", counts(tables, rendered, sent, delivered, interval))
 
     graph.sink("deliveries", "What became of each event", deliveries(tables, delivered), ends.deliveries)

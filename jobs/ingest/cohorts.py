@@ -32,7 +32,7 @@ def cohort_changes(tables: StreamTableEnvironment, messages: Table) -> Table:
 def member_groups(tables: StreamTableEnvironment, messages: Table) -> Table:
     """The users of each cohort message, few enough in a row to be one request of the writer.
 
-    Such rows wait for the writer. A row for each user would repeat its message: five times as much in line.
+    Such rows wait for the writer. A row for each user would repeat its message: five times as much in the queue.
     """
     texts = DataTypes.STRING()
     types = [texts, texts, DataTypes.BOOLEAN(), texts, DataTypes.ARRAY(texts)]

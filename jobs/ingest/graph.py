@@ -46,10 +46,10 @@ def build(env: StreamExecutionEnvironment, tables: StreamTableEnvironment, ends:
     first = First(copies, unnamed, messages)
     changes = graph.stream("change", "Users who enter or leave a cohort", cohort_changes(tables, messages))
     groups = graph.stream(
-        "member-groups", "Users in line for cohorts", member_groups(tables, messages), queued=True
+        "member-groups", "Users queued for cohorts", member_groups(tables, messages), queued=True
     )
     due = graph.stream(
-        "profile-updates", "Updates in line for profiles", profile_updates(tables, first), queued=True
+        "profile-updates", "Updates queued for profiles", profile_updates(tables, first), queued=True
     )
     counts = graph.stream("count", "Records counted by outcome", partial_counts(tables, decoded, first, interval))
 

@@ -77,7 +77,7 @@ def _down(ground: Ground, seconds: float) -> None:
 
 
 def _revoked(ground: Ground, seconds: float) -> None:
-    """The key is wrong; Amplitude's clock has gone on by three days when an operator mends it."""
+    """The key is wrong; Amplitude's clock has gone on by three days when somebody mends it."""
     export.tell(ground.stack, "keys", "")
     destinations = Destinations(ground.settings.tables_address)
 

@@ -19,7 +19,7 @@ class Tested(NamedTuple):
 
     accepted: bool
     state: State
-    """what the destination's state is to be; a test resumes nothing that an operator has paused"""
+    """what the destination's state is to be; a test resumes nothing that a command has paused"""
     words: str
     """what Amplitude said; empty when it took the event"""
     fix: str

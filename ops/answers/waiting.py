@@ -32,7 +32,7 @@ class Waiting:
     state: str
     """of the destination; empty when there is none"""
     why: str
-    """what Amplitude or an operator said: of the destination, else what most of these events were answered"""
+    """what Amplitude said, or who paused it: of the destination, else what most of these events were answered"""
     due: datetime | None
     """when the next one is to be sent; None while the destination is stopped"""
 

@@ -231,7 +231,7 @@ def test_a_bug_lets_its_batch_wait_and_says_nothing_of_what_was_sent(caplog: pyt
     assert [record.getMessage() for record in caplog.records] == ["a batch was not sent, it waits: ValueError"]
 
 
-def test_what_an_operator_has_paused_stays_paused() -> None:
+def test_what_a_command_has_paused_stays_paused() -> None:
     class Pausing(Project):
         def post(self, events: Sequence[bytes], seconds: float) -> tuple[int | None, bytes]:
             self.state = State.PAUSED
