@@ -71,7 +71,7 @@ class Text:
     def __init__(self, data: bytes, is_packed: Callable[[bytes], bool], seams: Sequence[int] = ()) -> None:
         self.came, self.data, self.is_packed, self.seams = data, plain(data), is_packed, seams
         self.text = self.data.decode("latin-1")
-        self.line_end = self.open = self.deep = 0
+        self.line_end = self.open = self.deep = self.begin = self.inset = 0
         self.uneven = self.too_deep = self.broken = False
 
     def faults(self) -> list[Fault]:
@@ -125,14 +125,44 @@ class Text:
         text = self.text
         if at >= self.line_end:
             before = text[self.line_end : at]
-            inset = len(before) - len(before.rstrip(" \t["))
+            self.inset = inset = len(before) - len(before.rstrip(" \t["))
             following = (line.start() for line in NEXT_LINE.finditer(text, at) if len(line[1]) <= inset)
             seams = (seam for seam in self.seams if seam > at)
-            self.line_end = min(next(following, len(text)), next(seams, len(text)))
+            self.begin, self.line_end = at, min(next(following, len(text)), next(seams, len(text)))
         if end := _end_of_value(text, at, in_array=self.open > 0):
             return end, True
-        end = _end_of_broken(text, at, self.line_end) if text[at] == "{" else self.line_end
+        end = self._end_of_broken(at) if text[at] == "{" else self.line_end
         return at + len(text[at:end].rstrip(" \t\r\n,;|\x1e\0")), False
+
+    def _end_of_broken(self, at: int) -> int:
+        """Of an object that is no JSON: where its brackets close, or before the next that it can't hold."""
+        place, how = _brackets(self.text, at)
+        if how == "closed":
+            return place
+        insets = [
+            len(line) for line in re.findall("[\n\r]([ \t]*)[^ \t\n\r]", self.text[self.begin : self.line_end])
+        ]
+        if not insets or min(insets) <= self.inset:
+            self._go_on(place)
+        if how == "deep":
+            return self.line_end
+        first = re.compile(r'\{\s*"[^"\\]{1,100}"', re.ASCII).match(self.text, at, self.line_end)
+        beginning = first[0] if first and place >= first.end() else '{"'
+        alike = [
+            place + one.start() for one in re.finditer(re.escape(beginning), self.text[place : self.line_end])
+        ]
+        no_value = (one for one in alike if not self.text[at:one].rstrip(" \t\n\r\v\f").endswith(":"))
+        return next(no_value, self.line_end)
+
+    def _go_on(self, place: int) -> None:
+        """What begins before this place is in the object, unless it is packed, or of the next member."""
+        if self.line_end >= place:
+            return
+        ends = [next((seam for seam in self.seams if seam >= self.line_end), len(self.text))]
+        for line in NEXT_LINE.finditer(self.text, self.line_end):
+            if line[2] not in "{[" or (line.start(2) >= place and len(line[1]) <= self.inset):
+                ends.append(line.start())
+        self.line_end = min(ends)
 
 
 def _end_of_value(text: str, at: int, *, in_array: bool) -> int | None:
@@ -146,8 +176,8 @@ def _end_of_value(text: str, at: int, *, in_array: bool) -> int | None:
         return None
 
 
-def _end_of_broken(text: str, at: int, line_end: int) -> int:
-    """Of an object that is no JSON: where its brackets close, or the next one in its lines that begins alike."""
+def _brackets(text: str, at: int) -> tuple[int, str]:
+    """Up to where the brackets of an object are those of JSON, and how they end there."""
     brackets, before, place = "", "", at
     while place < len(text):
         mark = text[place]
@@ -161,19 +191,16 @@ def _end_of_broken(text: str, at: int, line_end: int) -> int:
                 break
             brackets += mark
             if len(brackets) > 640:
-                return line_end
+                return place, "deep"
         elif mark in "}]":
             if brackets[-1] + mark not in {"{}", "[]"}:
                 break
             brackets = brackets[:-1]
             if not brackets:
-                return place + 1
+                return place + 1, "closed"
         before = before if mark in " \t\n\r\v\f" else mark
         place += 1
-    first = re.compile(r'\{\s*"[^"\\]{1,100}"', re.ASCII).match(text, at, line_end)
-    beginning = first[0] if first and place >= first.end() else '{"'
-    alike = [place + one.start() for one in re.finditer(re.escape(beginning), text[place:line_end])]
-    return next((one for one in alike if not text[at:one].rstrip(" \t\n\r\v\f").endswith(":")), line_end)
+    return place, "broken"
 
 
 STRING = re.compile(r'"(?:[^"\\]|\\.)*"(?=\s*[,:}\]])', re.DOTALL | re.ASCII)

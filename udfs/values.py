@@ -42,6 +42,7 @@ _FIELD: Final = (
     rb"(?:event|id|retry)?+:"
     rb"(?:[\t -~]++|[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3})*+(?=[\n\r]|\Z)"
 )
+_INSET: Final = re.compile(rb"[\n\r]([ \t]*+)[^ \t\n\r]")
 _FIELD_END: Final = re.compile(rb"[\n\r]")
 _FIELDS: Final = re.compile(rb"(?:\n|\r|%b)%b(?:[\n\r]++%b)*+" % (BOM, _FIELD, _FIELD))
 _MOST_FIELDS: Final = 300_000  # rows of them, and one more for each 128 bytes: more than the events that are taken
@@ -145,7 +146,8 @@ class Text:
         self.at = 0
         self._arrays = self._lowest = self._levels = 0  # arrays open, the fewest ever, those to be held deep
         self._readable, self._deep = True, False
-        self._begin = self._end = 0  # the segment at hand
+        self._begin = self._end = self._begins_at = self._indent = 0  # the segment at hand
+        self._set_in: bool | None = None
         self._last = _last(payload)
         self._spelled, self._ahead = "", _FAR
         # each is one piece, whatever in it looks like ends of lines
@@ -293,12 +295,43 @@ class Text:
             return self._alike(at, None), 0
         if self._room < 0:
             return self._alike(at, at + 1), 0
-        closed, stopped, brackets = _closed(self.payload, at, min(at + _FAR, len(self.payload)))
+        set_in = self._is_set_in()
+        limit = min(at + _FAR, len(self.payload)) if set_in else len(self.payload)
+        closed, stopped, brackets, deep = _closed(self.payload, at, limit)
         if closed:
             return stopped, brackets
-        end = self._alike(at, stopped)
-        self._room -= max(0, min(stopped, at + _FAR) - end)
+        if not set_in:
+            self._extend(at, stopped)
+        end = self._end if deep else self._alike(at, stopped)
+        self._room -= max(0, stopped - end)
         return end, brackets
+
+    def _is_set_in(self) -> bool:
+        """Whether all lines of the segment are set in further than its first, and there are some.
+
+        Then a line that is not stands in none of its objects, even if these are cut.
+        """
+        if self._set_in is None:
+            insets = [len(line[1]) for line in _INSET.finditer(self.payload, self._begins_at, self._end)]
+            self._set_in = bool(insets) and min(insets) > self._indent
+        return self._set_in
+
+    def _extend(self, at: int, stopped: int) -> None:
+        """Let the segment go on to where the brackets of the object that begins here are none of JSON's."""
+        if self._end >= stopped:
+            return
+        seam = self._seam(at)
+        for line in _SEGMENT.finditer(self.payload, self._end, min(self._last, seam)):
+            is_json = self.payload[line.end()] in b"{["
+            if not is_json or (line.end() >= stopped and len(line["indent"]) <= self._indent):
+                self._end = line.start()
+                return
+        self._end = seam
+
+    def _seam(self, at: int) -> int:
+        """Where the next seam is; the end of the text if there is none."""
+        seam = bisect(self.seams, at)
+        return self.seams[seam] if seam < len(self.seams) else len(self.payload)
 
     def _alike(self, at: int, behind: int | None) -> int:
         """Where the next object of the segment begins with the same key, and is no value of a key; or its end.
@@ -321,9 +354,9 @@ class Text:
     def _enter(self, at: int) -> None:
         """Begin a segment: it ends before the next line that begins a value, set in no further than this one."""
         before = self.payload[self._end : at]
-        indent = len(before) - len(before.rstrip(b" \t["))
-        seam = bisect(self.seams, at)
-        self._end = self.seams[seam] if seam < len(self.seams) else len(self.payload)
+        self._indent = indent = len(before) - len(before.rstrip(b" \t["))
+        self._begins_at, self._set_in = at, None
+        self._end = self._seam(at)
         for line in _SEGMENT.finditer(self.payload, at, min(self._last, self._end)):
             if len(line["indent"]) <= indent:
                 self._end = line.start()
@@ -358,6 +391,7 @@ class _Closed(NamedTuple):
     closed: bool
     at: int
     brackets: int
+    deep: bool = False
 
 
 def _closed(payload: bytes, at: int, limit: int) -> _Closed:
@@ -372,7 +406,7 @@ def _closed(payload: bytes, at: int, limit: int) -> _Closed:
                 return _Closed(False, behind - 1, brackets)
             open_ones.append(closing)
             if len(open_ones) > _DEEP:  # the parser gave up on it, and its brackets close nowhere near
-                return _Closed(False, len(payload), brackets)
+                return _Closed(False, behind - 1, brackets, deep=True)
         elif open_ones.pop() != mark:  # a quote is no bracket's end
             return _Closed(False, behind - 1, brackets)
         elif not open_ones:

@@ -36,6 +36,23 @@ def test_those_behind_a_broken_object_are_taken(broken: bytes) -> None:
         assert len(heads) == 6, (text, between)
 
 
+INSIDE = {
+    "of no indent, cut": (b'{\n"l": [\n{\n"a": 1\n},\n{\n"a": 2', [b'{\n"l": [\n{\n"a": 1\n},\n{\n"a": 2', B]),
+    "behind a comma in an array": (b'{"l":[{"a":1},', [b'{"l":[{"a":1},\n' + B]),
+    "behind a comma in an array, indented": (b'{\n "l": [\n  {},', [b'{\n "l": [\n  {}', B]),
+    "behind a key": (b'{"l":', [b'{"l":\n' + B]),
+    "behind a comma": (b'{"l":1,', [b'{"l":1', B]),
+    "a comma too many within": (b'{\n"l": [\n{\n"a": 1,\n}]}', [b'{\n"l": [\n{\n"a": 1,\n}]}', B]),
+}  # fmt: skip
+
+
+@each(("cut", "heads"), INSIDE.values(), ids=INSIDE)
+def test_what_may_stand_in_a_cut_object_is_no_record(cut: bytes, heads: list[bytes]) -> None:
+    assert opened(cut + b"\n" + B) == (heads, [])
+    assert opened(cut + b"\n" + gzip.compress(B))[0] == [cut.rstrip(b","), B]
+    assert opened(gzip.compress(cut) + gzip.compress(B))[0] == [cut.rstrip(b","), B]
+
+
 def test_a_broken_object_alone_is_one_record() -> None:
     for broken in BROKEN.values():
         assert envelope.form(broken) is None
