@@ -28,6 +28,8 @@ from stores.stream import PUT_RECORDS_MAX, Capacity, Stream
 
 _CLOCK: Final = timedelta(seconds=1)
 """The stream tells its time in whole seconds: what is put from the next one on is the run's."""
+_RECEIPTS: Final = 60.0
+"""Seconds for which the receipts of erasures count as read."""
 _SIGN_OF_LIFE: Final = 10.0
 """Seconds between two: well within the time for which a run holds its project."""
 
@@ -43,14 +45,20 @@ class Archives:
 
     def judged(self, judge: Judge, file: int = 0, line: int = 0) -> Iterator[tuple[int, Judged]]:
         """Each row behind these files and lines, judged, and the number of its file. Raises StoreError."""
-        now = datetime.now(UTC)
+        now, erased = datetime.now(UTC), self._erased()
         for number, member in enumerate(self.members[file:], file):
-            erased = Erased(self.settings, self.project.project_id)  # one may have begun since the last file
             for row in rows(member, self.project, now, self.capacity.record_bytes - _KEY_BYTES, line):
                 one = judge(row)
-                gone = one.outcome == "missing" and erased.knows(row.whose)
+                gone = one.outcome == "missing" and next(erased).knows(row.whose)
                 yield number, Judged(row, "erased") if gone else one
             line = 0
+
+    def _erased(self) -> Iterator["Erased"]:
+        """What was erased, read anew once a minute: an erasure may begin meanwhile."""
+        while True:
+            found, read = Erased(self.settings, self.project.project_id), time.monotonic()
+            while time.monotonic() - read < _RECEIPTS:
+                yield found
 
 
 _KEY_BYTES: Final = 64
