@@ -1,5 +1,6 @@
-# Targets: `flink` (default) is the image of JobManager, TaskManager and submission; `kinesis` and `dynamodb`
-# are the emulators of the local stack. linux/amd64 only: pemja and DynamoDB Local's SQLite come for no other.
+# Targets: `flink` (default) is the image of JobManager, TaskManager and submission, `intake` the same with another
+# command; `kinesis` and `dynamodb` are the emulators of the local stack. linux/amd64 only: pemja and DynamoDB Local's
+# SQLite come for no other.
 
 # --- Jars: the three profiles of pom.xml, as bootstrap.sh fetches them
 FROM maven:3.9-eclipse-temurin-17 AS jars
@@ -59,7 +60,7 @@ CMD ["java", "-Xmx256m", "-Djava.library.path=/opt/amplitude/jars/dynamodb-local
      "-port", "8000", "-inMemory", "-sharedDb", "-disableTelemetry"]
 
 # --- The product. build/flink links into .venv, jars and flink-conf, so the paths are those of the build stage.
-FROM base AS flink
+FROM base AS product
 COPY --from=build /opt/amplitude /opt/amplitude
 # /srv/amplitude: the catalog of a single host; a volume mounted there takes over its owner
 RUN useradd --system --uid 9999 --home-dir /opt/amplitude/var --shell /usr/sbin/nologin flink \
@@ -72,5 +73,11 @@ ENV MALLOC_ARENA_MAX=1 \
     FLINK_PID_DIR=/opt/amplitude/var/pids \
     HOME=/opt/amplitude/var
 USER 9999
+
+FROM product AS intake
+EXPOSE 8090
+CMD [".venv/bin/amplitude-bridge", "intake", "--config", "flink-conf/job.compose.toml"]
+
+FROM product AS flink
 EXPOSE 6123 8081
 CMD ["build/flink/bin/jobmanager.sh", "start-foreground"]

@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import click
 from rich.console import Console
@@ -49,6 +50,8 @@ def run(console: Console, ports: Ports, records: int, *, once: bool) -> bool:
         (stack.folder / "access-key").write_text(new_access_key(settings).text, encoding="ascii")
         job = stack.submit(stack.settings_path)
         stack.start_watch()
+        if not once:
+            stack.start_intake()
         stack.write_description()
         console.print(f"job {job} submitted; Flink UI: {stack.flink.url}")
         if not once and (prometheus := stack.start_prometheus()):
@@ -116,12 +119,21 @@ def _explain_what_is_missing(console: Console, settings: Settings) -> None:
 
 
 def _stay(console: Console, stack: Stack, job: str) -> None:
+    address = f"http://127.0.0.1:{load(stack.settings_path).intake.port}"
+    console.print(f"Intake: {address}/docs", soft_wrap=True)
+    console.print(_curl(address, stack.folder / "access-key"), markup=False, soft_wrap=True)
     console.print("Running until Ctrl-C.")
     try:
         console.print(f"[red]STOPPED[/] {_end(stack, job)}; the rest runs on until Ctrl-C.", soft_wrap=True)
         threading.Event().wait()
     except KeyboardInterrupt:
         console.print("stopping")
+
+
+def _curl(intake: str, key: Path) -> str:
+    """How to send an event to the intake."""
+    event = '{"event_type": "order_paid", "user_id": "ann-17"}'
+    return f"curl {intake}/v1/batch -H \"Authorization: Bearer $(cat {key})\" -d '{event}'"
 
 
 def _end(stack: Stack, job: str) -> str:

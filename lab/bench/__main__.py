@@ -11,6 +11,7 @@ from lab.bench import (
     decode,
     export,
     figures,
+    intake,
     latency,
     lists,
     maintain,
@@ -23,7 +24,7 @@ from lab.bench import (
 from lab.bench.figures import Figure
 from ops.cli.terminal import one_line_errors, stop_on_signals
 
-WHICH = ("latency", "decode", "users", "writes", "alerts", "maintain", "sender", "export", "profiles")
+WHICH = ("latency", "decode", "users", "writes", "alerts", "maintain", "sender", "export", "profiles", "intake")
 POSITIVE = click.IntRange(1)
 
 
@@ -74,6 +75,8 @@ def main(  # noqa: PLR0913  by name
         found += export.measure(progress.print)
     if which in {"profiles", "all"}:
         found += profiles.measure(progress.print)
+    if which in {"intake", "all"}:
+        found += intake.measure(progress.print)
     figures.show(found, console)
     if json_path:
         figures.write(found, machine, json_path)

@@ -20,7 +20,7 @@ from typing import IO, Any, Self
 
 from pyarrow.fs import LocalFileSystem
 
-from lab.stack import amplitude, emulators, lock, machine, prometheus, zookeeper
+from lab.stack import amplitude, emulators, intake, lock, machine, prometheus, zookeeper
 from lab.stack.checkpoints import Checkpoints
 from lab.stack.emulators import Emulator
 from lab.stack.flink_client import FlinkClient
@@ -158,6 +158,11 @@ class Stack:
         self._spawn("watch", [program, "usage", "--config", self.settings_path, "watch", "--listen", address])
         self._beside["usage_watch"] = f"http://{address}"
 
+    def start_intake(self) -> None:
+        """Start the intake for the settings of this stack."""
+        self._processes.append(intake.start(self.settings_path, self.folder / "log" / "intake.log"))
+        self._beside["intake"] = f"http://127.0.0.1:{load(self.settings_path).intake.port}"
+
     def start_redeliver(self) -> None:
         """Start `redeliver` for the settings of this stack; the export job's tables must be there."""
         program = Path(sys.executable).parent / "amplitude-bridge"
@@ -263,7 +268,7 @@ class Stack:
             # for somebody who waits
             "ingest": {"usage_interval_seconds": 1, "projects_refresh_seconds": 2},
             "metering": {"watch_interval_seconds": 1},
-            "intake": {"mac_keys_file": str(self._mac_keys())},
+            "intake": {"mac_keys_file": str(self._mac_keys()), "port": free_port(), "workers": 1},
             **more,
         }  # fmt: skip
         lines = [

@@ -23,7 +23,7 @@ HOME = "/opt/amplitude"
 COMPOSE = document("docker-compose.yml")
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 FLINK = ("jobmanager", "taskmanager", "submit")
-ONE_SHOT = {"setup", "submit", "sample", "bucket"}
+ONE_SHOT = {"setup", "submit", "sample", "bucket", "mac-keys"}
 EMULATOR_DUMMIES = {"local", "local-only", "http://local:local-only@objects:9000"}
 BUILT = {service["image"] for service in SERVICES.values() if "build" in service}
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
@@ -127,6 +127,12 @@ def test_the_watch_runs_the_command_of_the_local_stack(stack: Stack, monkeypatch
     ]
 
 
+def test_the_intake_runs_the_command_of_its_image() -> None:
+    assert SERVICES["intake"]["command"] == target_command("intake")
+    assert SERVICES["mac-keys"]["command"][-1].endswith(f"> {CONFIG.intake.mac_keys_file})")
+    assert f":{CONFIG.intake.port}" in SERVICES["intake"]["ports"][0]
+
+
 def test_dynamodb_runs_the_command_of_the_local_stack() -> None:
     command = [str(part) for part in emulators.dynamodb(ROOT, 8000).command]
     assert SERVICES["dynamodb"]["command"][1:] == relative(command)[1:]
@@ -173,7 +179,7 @@ def test_the_options_are_those_the_local_stack_gives_and_addresses(stack: Stack)
 
 @pytest.mark.parametrize("service", FLINK)
 def test_flink_sees_the_environment_of_the_local_stack(stack: Stack, service: str) -> None:
-    by_image = dict(re.findall(r"^\s*(?:ENV )?([A-Z_]+)=(\S+)", stage("flink"), re.MULTILINE))
+    by_image = dict(re.findall(r"^\s*(?:ENV )?([A-Z_]+)=(\S+)", stage("product"), re.MULTILINE))
     here = by_image | SERVICES[service]["environment"]
     expected = {k: v for k, v in stack._environment(service).items() if k not in INHERITED}
     assert expected.keys() <= here.keys()
