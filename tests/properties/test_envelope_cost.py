@@ -2,15 +2,19 @@
 
 import gzip
 import time
+from unittest.mock import Mock
 
 import pytest
 
 from tests.builders import ARRIVAL
+from tests.cases import each
 from tests.leaves import leaves, opened
 from tests.properties.test_envelope import SEPARATORS
+from tests.unit.udfs.test_compressions import streamed
 from tests.unit.udfs.test_envelope_cost import A, too_many
-from udfs import envelope
+from udfs import envelope, inflate
 from udfs.envelope import Limits
+from udfs.model import Reason
 
 UNITS = {
     *SEPARATORS,
@@ -60,3 +64,14 @@ def test_the_larger_a_record_is_the_more_steps_it_may_take() -> None:
 def test_thousands_of_broken_values_have_a_part_each() -> None:
     broken = b'{"a":x}'
     assert opened(gzip.compress(b"%b\n" % broken * 9_000 + A)) == ([broken] * 9_000 + [A], [])
+
+
+@each("between", [b"", b"\n", b",", b"\x1f"])
+def test_what_stands_in_a_row_is_tried_once_each(between: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = Mock(side_effect=inflate.head)
+    monkeypatch.setattr(inflate, "head", tried)
+    for rows in (100, 400):
+        tried.reset_mock()
+        assert opened((streamed(A, -15) + between) * rows) == ([A] * rows, [])
+        assert tried.call_count <= rows + 4
+    assert opened(streamed(A, -15) * 400, Limits(steps=1_000))[1][0].reason is Reason.ENVELOPE_TOO_LARGE

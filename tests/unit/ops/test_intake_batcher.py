@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from lab.stack.patience import scaled
 from ops.intake import batcher as module
 from ops.intake.batcher import CROWD, WAITING_BYTES, Batcher
 from ops.intake.errors import IntakeError
@@ -101,7 +102,7 @@ def test_a_record_never_overtakes_another_of_its_key() -> None:
 @each(("outcome", "status", "code"), [(THROTTLED, 429, "throttled"), (AWAY, 503, "stream_away")])
 def test_what_is_refused_until_the_deadline_is_told(outcome: Outcome, status: int, code: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "DEADLINE", 0.05)
+        patch.setattr(module, "DEADLINE", scaled(0.05))
         (refused, taken) = put(Stream({b"a": [outcome] * 1000}), ("1", b"a"), ("2", b"b"))
     assert isinstance(refused, IntakeError)
     assert (refused.status, refused.code, taken) == (status, code, None)
@@ -114,7 +115,7 @@ def test_what_is_behind_a_record_that_was_given_up_is_put_all_the_same() -> None
     async def one_after_another() -> None:
         batcher = Batcher(stream, stream)
         first = asyncio.create_task(batcher.put("1", b"a"))
-        await asyncio.sleep(0.04)
+        await asyncio.sleep(scaled(0.04))
         second = asyncio.create_task(batcher.put("1", b"b"))
         with pytest.raises(IntakeError):
             await first
@@ -122,7 +123,7 @@ def test_what_is_behind_a_record_that_was_given_up_is_put_all_the_same() -> None
         batcher.close()
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "DEADLINE", 0.08)
+        patch.setattr(module, "DEADLINE", scaled(0.08))
         asyncio.run(one_after_another())
     assert stream.taken == [("1", b"b")]
 

@@ -2,14 +2,10 @@
 
 import gzip
 from hashlib import md5
-from unittest.mock import Mock
-
-import pytest
 
 from tests.cases import each
 from tests.leaves import opened
-from tests.unit.udfs.test_compressions import streamed
-from udfs import inflate, kpl
+from udfs import kpl
 from udfs.envelope import Limits
 from udfs.model import Reason, Rejection
 
@@ -42,17 +38,6 @@ def test_what_holds_nothing_counts(unit: bytes, for_each_step: float) -> None:
     assert Reason.ENVELOPE_TOO_LARGE not in {fault.reason for fault in opened(in_bounds, limits)[1]}
     heads, faults = opened(beyond, limits)
     assert (heads, faults[-1]) == ([A], too_many(1_000 + len(beyond) // 2))
-
-
-@each("between", [b"", b"\n", b",", b"\x1f"])
-def test_what_stands_in_a_row_is_tried_once_each(between: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    tried = Mock(side_effect=inflate.head)
-    monkeypatch.setattr(inflate, "head", tried)
-    for rows in (100, 400):
-        tried.reset_mock()
-        assert opened((streamed(A, -15) + between) * rows) == ([A] * rows, [])
-        assert tried.call_count <= rows + 4
-    assert opened(streamed(A, -15) * 400, Limits(steps=1_000))[1][0].reason is Reason.ENVELOPE_TOO_LARGE
 
 
 def too_many(steps: int) -> Rejection:
