@@ -53,7 +53,7 @@ class _Object(msgspec.Struct, kw_only=True):
 class _Event(_Object, kw_only=True):
     """`insert_id` is ours, for a sender with ids of its own: Braze's objects have none."""
 
-    name: _Text
+    name: Annotated[str, msgspec.Meta(min_length=1, pattern="[^\0]")]
     time: str
     properties: dict[str, Raw] | None = None
     insert_id: _Text | None = None

@@ -110,6 +110,7 @@ def test_an_update_is_a_copy_only_of_the_same_place_in_the_same_request() -> Non
 @each(
     ("event", "words"),
     [
+        ({"name": "\0"}, "'name' is not valid: expected `str` matching regex '[^\\x00]'"),
         ({"properties": {"n": [[[]]]}}, None),
         ({"properties": {"text": "x" * 899_000}}, None),
         ({"properties": {"text": "x" * 900_000}}, "the object is not valid: longer than 900,000 bytes"),
@@ -119,7 +120,7 @@ def test_an_update_is_a_copy_only_of_the_same_place_in_the_same_request() -> Non
             "the object is not valid: nested deeper than 64 levels",
         ),
     ],
-    ids=["nested", "long", "too long", "deep", "too deep"],
+    ids=["no name", "nested", "long", "too long", "deep", "too deep"],
 )
 def test_what_the_job_would_not_take_is_told_at_once(event: dict[str, Any], words: str | None) -> None:
     errors = sent(events=[EVENT | event]).answer.get("errors")
