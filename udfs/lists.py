@@ -27,12 +27,12 @@ _any: Final = msgspec.json.Decoder(float_hook=Raw).decode
 _sorted: Final = msgspec.json.Encoder(order="sorted").encode
 
 _LIST, _STRING = b'["'
-_MINUS_ZERO: Final = re.compile(rb"(?<![^\[,:\s])-0(?![^,\]}\s])")
+_MINUS_ZERO: Final = re.compile(rb"-0(?![^,\]}\s])(?<![^\[,:\s]-0)")  # begins with what is sought at once
 _BLANKS: Final = (b" ", b"\n", b"\t", b"\r")
 _NOTHING: Final = Raw(b"[]")
 
 # bytes that CPython 3.11 takes, measured: tests/properties/test_held.py holds them to what is allocated
-_OF_LIST, _OF_OPERATOR, _OF_ENTRIES, _OF_ELEMENT, _OF_NUMBER = 350, 330, 88, 56, 32
+_OF_LIST, _OF_OPERATOR, _OF_ENTRIES, _OF_NAME, _OF_ELEMENT, _OF_NUMBER = 350, 330, 88, 45, 56, 32
 
 Canonical: TypeAlias = str | bytes
 """What equal elements have in common: of a string its characters, of all else one spelling of its JSON."""
@@ -66,7 +66,9 @@ class Part:
         """All elements as they are compared."""
         if self._spelled is None:
             self._spelled = compared(self.operand)
-            self.size += getsizeof(self._spelled) + sum(map(getsizeof, self._spelled))
+            text = bytes(self.operand)
+            characters = len(text) * (1 if text.isascii() and b"\\u" not in text else 4)
+            self.size += getsizeof(self._spelled) + _OF_NAME * len(self._spelled) + characters
         return self._spelled
 
     @property
@@ -94,6 +96,10 @@ class Part:
     def keep(self, wanted: Collection[Canonical]) -> None:
         """Leave the first of each of these in the list, and no other."""
         self._show({self._where(one)[0] for one in wanted})
+
+    def keep_all(self, wanted: Collection[Canonical]) -> None:
+        """Leave every one that equals one of these in the list, and no other."""
+        self._show({number for number, one in enumerate(self.spelled) if one in wanted})
 
     def take_out(self, one: Canonical) -> None:
         """Take all elements that equal this one out of the list."""
@@ -221,7 +227,7 @@ class Elements:
         if self._put is not None:
             before, self._began = self._began, self._beginning()
             put = self._put.keys()
-            for one in (put & before) ^ (put & self._began.keys()):
+            for one in (put & before.keys()) ^ (put & self._began.keys()):
                 _show(self._put[one][0][-1], one, shown=one not in self._began)
 
     def add(self, place: Place, operand: Raw, *, before: bool, lacking: bool) -> bool:
@@ -315,10 +321,11 @@ class Elements:
     def _beginning(self) -> dict[Canonical, None]:
         """What of the start no removal has taken."""
         began = dict.fromkeys(self._start.spelled)
-        for one in self._removed.keys() & began.keys():
-            if self._removed[one] > self._since:
-                del began[one]
-                self._start.take_out(one)
+        gone = [one for one in self._removed.keys() & began.keys() if self._removed[one] > self._since]
+        for one in gone:
+            del began[one]
+        if gone:
+            self._start.keep_all(began)
         return began
 
     def _note(self, put: dict[Canonical, _Entries], entry: _Entry) -> None:

@@ -154,7 +154,7 @@ class ProfileMerger:
     def _made(self, pending: Mapping[Key, Sequence[Change]]) -> dict[Key, Merged]:
         """The profiles that are to be written: those that change, and those of users who are new."""
         self._read(key for key in pending if key not in self._known)
-        made = {}
+        made, lists = dict[Key, Merged](), 0
         for key, changes in pending.items():
             if key not in self._known:
                 self._failed += len(changes)
@@ -163,6 +163,9 @@ class ProfileMerger:
                 merged = self._merged(key, changes)
             if merged is not None:
                 made[key] = merged
+                lists += merged.profile.size
+                if lists > CACHED_LISTS:  # many users of a batch may have long ones
+                    merged.profile.forget()
         return made
 
     def _merged(self, key: Key, changes: Sequence[Change]) -> Merged | None:
