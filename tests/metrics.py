@@ -29,7 +29,7 @@ def documented() -> dict[str, Metric]:
     """The table, a row with `<kind>`, `<reason>` or `<repair>` spelt out for each of them."""
     page = (ROOT / "docs" / "data.md").read_text(encoding="utf-8").partition("\n## Metrics (Prometheus)\n")[2]
     rows = re.findall(
-        r"^\| `((?:flink|usage_watch|redeliver)_[^`]+)` \| (.+?) \|(.*?)\| (.+) \|$", page, re.MULTILINE
+        r"^\| `((?:flink|usage_watch|redeliver|intake)_[^`]+)` \| (.+?) \|(.*?)\| (.+) \|$", page, re.MULTILINE
     )
     return {name: Metric(unit, _labels(cell), says) for row, unit, cell, says in rows for name in _names(row)}
 

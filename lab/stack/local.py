@@ -199,6 +199,7 @@ class Stack:
             "flink": [prometheus.reporter_port(one.log) for one in flink],
             "usage-watch": [self.ports.watch],
             "redeliver": [self._redeliver_port] if "redeliver" in self.pids() else [],
+            "intake": [load(self.settings_path).intake.port] if "intake" in self.pids() else [],
         }
         return prometheus.configure(self.folder / "prometheus", ports, interval)
 

@@ -47,13 +47,14 @@ def test_prometheus_reads_each_process_of_docker_compose() -> None:
         "flink": [f"{name}:{port}" for name in started],
         "usage-watch": [f"watch:{watch}"],
         "redeliver": ["redeliver:9247"],  # beside an export job, which docker compose has none of
+        "intake": [f"intake:{services['intake']['ports'][0].rpartition(':')[2]}"],
     }
     assert SCRAPING["rule_files"] == ["alerts.yml"]
 
 
 @each("name", RULES)
 def test_an_alert_asks_for_metrics_that_are_documented(name: str) -> None:
-    asked = set(re.findall(r"\b(?:flink|usage_watch|redeliver)_\w+", RULES[name]["expr"]))
+    asked = set(re.findall(r"\b(?:flink|usage_watch|redeliver|intake)_\w+", RULES[name]["expr"]))
     assert asked or "up{" in RULES[name]["expr"]
     assert asked <= documented().keys()
 
