@@ -97,7 +97,7 @@ class Text:
             return [(0, len(text), False)], len(text)
         between = re.compile(BETWEEN_TEXT)
         while (at := between.match(text, at).end()) < len(text):
-            if text[at] in "[]":
+            if text[at] in "[]" and text[at : at + 3] != "]\0\0":
                 at = self._bracket(at, new_line=re.search(LINE_END, text[came_from:at]) is not None)
             elif self.is_packed(self.came[at : at + 1024]):
                 break

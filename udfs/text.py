@@ -49,7 +49,8 @@ def fields(payload: bytes) -> Fields | Rejection:
         value, pairs = _parse(spelled, repairs)
     except (ValueError, RecursionError) as error:
         if skip(payload) == len(payload):
-            return Rejection(Reason.EMPTY, f"{len(payload)} bytes")
+            blocks = "" if payload.strip(b"\0") or len(payload) % 512 else ", as a tar without files has them"
+            return Rejection(Reason.EMPTY, f"{len(payload)} bytes{blocks if payload else ''}")
         return _unreadable(payload, error)
     if not isinstance(value, dict):
         begins = f"starts with {without_keys(spelled.lstrip()[:80])[:20]!r}"
@@ -78,7 +79,7 @@ def _unreadable(payload: bytes, error: ValueError | RecursionError) -> Rejection
             return Rejection(Reason.INVALID_UTF8, f"{error.reason} at byte {error.start}")
         case RecursionError():
             return TOO_DEEP
-    return Rejection(Reason.INVALID_JSON, unread.encoded_twice(payload) or str(error))
+    return Rejection(Reason.INVALID_JSON, unread.encoded_twice(payload) or unread.as_text(payload) or str(error))
 
 
 _FORM: Final = re.compile(rb"\s*+(?:(?!api_key=|e=%5B%7B)[\w.$-]++=[^&\s]*+&)*+(?:api_key=|e=%5B%7B)")

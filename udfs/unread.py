@@ -40,10 +40,12 @@ _IN_BASE64: Final = {
 }
 """How each begins in base64: its first three bytes, of JSON perhaps behind a byte order mark."""
 _BETWEEN: Final = rb"(?:[\r\n]|\\[rn])"
+_FIELDS: Final = rb"(?:(?:event|id|retry)?+:[^\r\n]*+(?:[\r\n]++|\Z))"  # of server-sent events, but data
 _BASE64: Final = re.compile(
     _LEAD
-    + rb'"?+(?:data:)?+(?:[\w.+/=-]*+;)*+(?:base64,)?+'
-    + rb'"?+(?:%b)[A-Za-z0-9+/_-]{5}(?:[A-Za-z0-9+/_=-]|%b[ \t]*+)*+"?+\s*+\Z'
+    + _FIELDS
+    + rb'*+"?+(?:data:[ \t]*+)?+(?:[\w.+/=-]*+;)*+(?:base64,)?+'
+    + rb'"?+(?:%b)[A-Za-z0-9+/_-]{5}(?:[A-Za-z0-9+/_=-]|%b[ \t]*+(?:data:[ \t]*+)?+)*+"?+\s*+\Z'
     % (b"|".join(b"(%b)" % one for one in _IN_BASE64.values()), _BETWEEN)
 )
 _IN_HEX: Final = {
@@ -68,6 +70,29 @@ _IN_PERCENT: Final = re.compile(
 _IN_A_STRING: Final = re.compile(
     _LEAD + rb'"(?:\s|\\++(?:[nrt"]|ufeff)|\xef\xbb\xbf)*+[{[](?:\s|\\++[nrt]|[{[])*+\\+"', re.IGNORECASE
 )
+
+
+_AS_TEXT: Final = {
+    "a gzip": (rb"\x1f\xef\xbf\xbd\x08", rb"\x1f\xc2\x8b\x08"),
+    "an aggregate of the KPL": (rb"(?:\xef\xbf\xbd){2,4}\n[\1-\x7f]", rb"\xc3\xb3\xc2\x89\xc2\x9a\xc3\x82"),
+    "zlib": (rb"x(?:\xef\xbf\xbd|\x01\xef\xbf\xbd|\^\xef\xbf\xbd)", rb"x\xc2\x9c|x\xc3\x9a"),
+}
+"""How each begins whose bytes were decoded as UTF-8, and as Latin-1, and encoded again."""
+
+
+def as_text(payload: bytes) -> str | None:
+    """What a sender has handed on as a text, or holds nothing because it is the rest of one."""
+    if _NO_DATA.match(payload):
+        return "server-sent events without data"
+    for name, (utf_8, latin_1) in _AS_TEXT.items():
+        if re.match(utf_8, payload):
+            return f"{name} that was decoded as UTF-8: its bytes are lost"
+        if re.match(latin_1, payload):
+            return f"{name} that was decoded as Latin-1"
+    return None
+
+
+_NO_DATA: Final = re.compile(_LEAD + _FIELDS + rb"++\Z")
 
 
 def encoded_twice(payload: bytes) -> str | None:

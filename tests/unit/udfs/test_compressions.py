@@ -123,6 +123,36 @@ def test_a_text_of_another_encoding_is_no_deflate(text: str, encoding: str) -> N
         assert envelope.form(spelled) not in {envelope.Form.DEFLATE, envelope.Form.ZLIB}
 
 
+AS_TEXT = {
+    "a gzip": gzip.compress(A),
+    "an aggregate of the KPL": aggregate_of(["k"], [(0, None, A)]),
+    "zlib": zlib.compress(A),
+}
+
+
+@each("name", AS_TEXT)
+def test_what_went_through_a_text_is_named(name: str) -> None:
+    for encoding, why in (("utf-8", "UTF-8: its bytes are lost"), ("latin-1", "Latin-1")):
+        payload = AS_TEXT[name].decode(encoding, "replace").encode()
+        assert parse.record(payload) == (Reason.INVALID_JSON, f"{name} that was decoded as {why}")
+
+
+@each("between", [b"\x1f", b"\x1f\x1f", b"\n\x1f", b"\x1f\n", b"\x01\x1f", b"\x1f\x02"])
+@each("level", [0, 9])
+def test_bare_deflate_beside_separators_of_ascii_is_opened(between: bytes, level: int) -> None:
+    """A stored block begins with NUL or \\x01, which are separators themselves."""
+    packed = streamed(B, DEFLATE, level)
+    assert opened(A + between + packed + between + A) == ([A, B, A], [])
+    assert opened(between + packed + between + packed + between) == ([B, B], [])
+
+
+def test_lzma_behind_a_line_is_named() -> None:
+    packed = lzma.compress(A, lzma.FORMAT_ALONE)
+    heads, faults = opened(A + b"\n" + packed)
+    assert (heads, faults) == ([A, packed.rstrip(b"\0")], [])
+    assert parse.record(heads[1]) == (Reason.COMPRESSION_UNKNOWN, "LZMA")
+
+
 TAIL = bytes(range(128, 160)) + b"\n{}"
 
 

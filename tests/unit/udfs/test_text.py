@@ -89,6 +89,9 @@ REFUSED = {
     "UTF-32": ("{}".encode("utf-32"), Reason.INVALID_UTF8, "UTF-32, not UTF-8"),
     "UTF-32 without a mark": ("{ ".encode("utf-32-le"), Reason.INVALID_UTF8, "UTF-32, not UTF-8"),
     "UTF-32 without a mark, big end": ("{ ".encode("utf-32-be"), Reason.INVALID_UTF8, "UTF-32, not UTF-8"),
+    "base64 in an event": (b"id: 7\ndata: eyJhIjoxfQ==\n\n", Reason.INVALID_JSON, "base64 of JSON"),
+    "events without data": (b":\n\nevent: a\nid: 7\n\n", Reason.INVALID_JSON, "server-sent events without data"),
+    "a tar without files": (bytes(1024), Reason.EMPTY, "1024 bytes, as a tar without files has them"),
     "two marks": (
         BOM + BOM + b"{}",
         Reason.INVALID_JSON,
