@@ -29,7 +29,7 @@ from urllib3.exceptions import HTTPError
 
 from lab.stack import emulators, intake
 from lab.stack.emulators import Emulator
-from lab.stack.patience import scaled
+from lab.stack.patience import scaled, wait_until
 from lab.stack.process import Process, free_port
 from lab.stack.proxy import Proxy, Request
 from ops.cli.terminal import one_line_errors, stop_on_signals
@@ -147,6 +147,12 @@ class Ground:
         self.intake.kill()
         self.intake = intake.start(self._config, self._folder / "intake.log")
 
+    def supervisor_killed(self, _: Random) -> None:
+        """KILL to the process alone that started the others; they end by themselves, and it comes up again."""
+        os.kill(self.intake.pid, signal.SIGKILL)
+        wait_until(lambda: not self.intake.others(), 20)
+        self.intake_killed(_)
+
     def worker_killed(self, rng: Random) -> None:
         """KILL to one of the processes that answer; the intake starts another one."""
         commands = {pid: Path(f"/proc/{pid}/cmdline").read_bytes() for pid in self.intake.others()}
@@ -183,6 +189,7 @@ STRIKES: Final[dict[str, Callable[[Ground, Random], None]]] = {
     "one of its processes killed": Ground.worker_killed,
     "emulator of Kinesis killed": Ground.kinesis_killed,
     "emulator of Kinesis hangs": Ground.kinesis_hangs,
+    "supervisor killed": Ground.supervisor_killed,
 }
 
 

@@ -1,5 +1,8 @@
 """The application: which path is served by what."""
 
+import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
@@ -27,8 +30,9 @@ def application(settings: Settings, endpoints: Sequence[Endpoint] = ENDPOINTS) -
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[dict[str, Intake]]:
-        intake = Intake(settings)
+        intake, orphaned = Intake(settings), asyncio.create_task(_end_with(os.getppid()))
         yield {"intake": intake}
+        orphaned.cancel()
         intake.batcher.close()
 
     routes = [Route(one.path, Served(one), methods=["POST"]) for one in endpoints]
@@ -40,6 +44,13 @@ def application(settings: Settings, endpoints: Sequence[Endpoint] = ENDPOINTS) -
         Route("/docs", _page),
     ]
     return Starlette(routes=routes, lifespan=lifespan, exception_handlers={HTTPException: _unknown})
+
+
+async def _end_with(parent: int) -> None:
+    """End this process once the one that started it is gone: an orphan would keep the port from the next."""
+    while os.getppid() == parent:
+        await asyncio.sleep(1)
+    signal.raise_signal(signal.SIGTERM)
 
 
 async def _live(_: Request) -> Response:
