@@ -20,7 +20,7 @@ from stores.lake import DEAD_LETTERS, EVENT_STORE
 from stores.project import linked
 from stores.projects import Projects
 from stores.replays import Replay, Replays
-from tests.builders import MISSING, PROJECT, encode, event
+from tests.builders import MISSING, OTHER_PROJECT, PROJECT, encode, event
 from tests.intake import KEYS, OTHER_KEY, enclosed, mac_keys
 from tests.integration.bridge import Bridge
 from udfs import intake
@@ -300,6 +300,23 @@ def test_what_came_by_an_access_key_is_put_for_its_project_again(bridge: Bridge)
     assert bridge.stats() == {}
     stored = bridge.lake.rows(EVENT_STORE, ("uuid", "project_id")).to_pylist()
     assert sorted((one["uuid"], one["project_id"]) for one in stored) == [(f"u{n}", PROJECT) for n in range(3)]
+
+
+def test_the_same_bytes_by_two_keys_are_put_for_both(bridge: Bridge) -> None:
+    body, other = encode(event(uuid="u", app=MISSING)), linked(OTHER_PROJECT, "globex")
+    bridge.put(*put_by(PROJECT, body, body), *put_by(OTHER_PROJECT, body))
+    bridge.judge()
+    for owner in (OWNER, other):
+        Projects(bridge.settings.tables_address).add(owner)
+    assert bridge.replay("--reason", "unknown_project") == [
+        "put on the stream again: 2",
+        "put as one with another of the same bytes: 1",
+    ]
+    bridge.judge(OWNER, other)
+    assert sorted(bridge.lake.rows(EVENT_STORE, ("project_id",))["project_id"].to_pylist()) == [
+        PROJECT,
+        OTHER_PROJECT,
+    ]
 
 
 def test_what_was_not_believed_is_put_as_it_came(bridge: Bridge) -> None:
