@@ -22,7 +22,7 @@ INFLATED_BYTES: Final = 10 * 2**20
 EVENTS: Final = 2_000
 """Of a batch; as many as Amplitude's own APIs take."""
 _LIMITS: Final = Limits(opened_bytes=INFLATED_BYTES, parts=EVENTS)
-_QUICK: Final = 32 * 2**10  # bytes: what is longer, or packed, is judged beside the event loop
+_QUICK: Final = 32 * 2**10  # bytes: what is longer, or may be packed, is judged beside the event loop
 _KIND, _REASON, _DETAIL, _IDENTITY = map(list(DECODED).index, ("kind", "reason", "detail", "identity_hash"))
 _TAKEN: Final = {Kind.EVENT, Kind.USER_UPDATE, Kind.COHORT}
 _judges: Final = ThreadPoolExecutor(1, "judge")
@@ -60,7 +60,7 @@ async def amplitude(intake: Intake, asked: Asked) -> Response:
 async def batch(intake: Intake, asked: Asked) -> Response:
     """Events with a verdict on each. Unless one is taken, nothing is put on the stream: that is a 400."""
     header, registry = asked.header, await intake.registry()
-    if len(asked.body) < _QUICK and not asked.body.startswith(b"\x1f\x8b"):
+    if len(asked.body) < _QUICK and asked.body.isascii():  # so nothing in it is compressed
         results = judged(asked.body, header.received_at, registry, header.project_id)
     else:
         loop, what = asyncio.get_running_loop(), (asked.body, header.received_at, registry, header.project_id)
