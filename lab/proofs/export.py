@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -105,7 +104,7 @@ def at_rest(
         left = export_ledger.unbalanced(lake) if found == expected or over else []
         if over or (found == expected and not left):
             return found, left
-        time.sleep(1)
+        deadline.pause(1)
 
 
 def taken(stack: Stack) -> Counter[str]:

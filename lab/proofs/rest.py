@@ -1,6 +1,5 @@
 """Waiting until every record has an outcome, and the ledger's residuals, for somebody who looks on."""
 
-import time
 from typing import Final
 
 from rich.console import Console
@@ -27,7 +26,7 @@ def at_rest(console: Console, settings: Settings, stack: Stack, job: str, outcom
                 return found
             if stack.flink.living(job) == "RESTARTING":
                 progress.console.print(f"[yellow]restarting[/] {stack.flink.root_cause(job)}", highlight=False)
-            time.sleep(1)
+            deadline.pause(1)
 
 
 def balanced(console: Console, settings: Settings) -> bool:

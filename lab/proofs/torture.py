@@ -227,7 +227,7 @@ def _fed(target: Target, planned: Sequence[Strike], line: Line) -> None:
         if not (wrong or residual) or late:
             break
         target.stack.flink.living(target.job)
-        time.sleep(1)
+        deadline.pause(1)
     line.records = found.records
     line.wrong = [str(one) for one in wrong[:10]]
     line.wrong += [str(one) for one in residual[:10]]

@@ -403,6 +403,7 @@ class Stack:
             "execution.checkpointing.savepoint-dir": f"{self._state}/savepoints",
             **(zookeeper.options(self.folder, self._zookeeper_port) if self._zookeeper_port else {}),
             **(emulators.flink_options(self._objects_port) if self._objects_port else {}),
+            **(machine.QUICK_JOBS if self._brief else {}),
             **given,
         }
 

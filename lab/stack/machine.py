@@ -12,11 +12,18 @@ MINIMUM_DISK = 2 * 10**9  # a sample takes some 100 MB; RocksDB and Iceberg fail
 DYNAMODB_LOCAL = Path("jars", "dynamodb-local")
 KINESIS_LOCAL = Path("emulators", "node_modules", "kinesis-local")
 INSTALLED = (Path("jars", "flink"), Path("jars", "flink-s3"), DYNAMODB_LOCAL, KINESIS_LOCAL)
-_JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:+UnlockDiagnosticVMOptions -XX:-BytecodeVerificationRemote"
+_JAVA = (
+    "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:MetaspaceSize=256m "
+    "-XX:+UnlockDiagnosticVMOptions -XX:-BytecodeVerificationRemote"
+)
 QUICK = {"JDK_JAVA_OPTIONS": _JAVA, "FLINK_ENV_JAVA_OPTS_TM": _JAVA, "FLINK_ENV_JAVA_OPTS_CLI": _JAVA}
 """The environment of JVMs that live for minutes. They compile quickly, not well: 3 000 puts to DynamoDB Local take
 3 s of a core instead of 9. They do not verify the classes of released jars: a sixth of a start of Flink's CLI.
+They do not collect garbage because they load classes: three times in that start, a third of a second.
 Two of Flink's own options are replaced, which name another collector."""
+QUICK_JOBS = {"table.generated-code.max-length": "60000"}
+"""Flink's option for jobs on such JVMs: what it generates is not parsed to make methods that a better compiler
+would take, which is 1.2 s of a core at each submit."""
 PURPOSES = {
     "kinesis": ("Kinesis", "--kinesis-port"),
     "dynamodb": ("DynamoDB", "--dynamodb-port"),

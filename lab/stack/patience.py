@@ -25,7 +25,7 @@ class Deadline:
     """So many seconds from now; those in which the machine is busy count for less."""
 
     def __init__(self, seconds: float) -> None:
-        self.begin = self._seen = time.monotonic()
+        self.begin = self._seen = self._resumed = time.monotonic()
         self._left = seconds
 
     @property
@@ -46,6 +46,14 @@ class Deadline:
         """Seconds by the clock since it was set."""
         return time.monotonic() - self.begin
 
+    def pause(self, least: float) -> None:
+        """Wait before the next look: `least` seconds, and as long as this look has taken.
+
+        What a look costs is taken from what is waited for: it is to have at least half of the machine's time.
+        """
+        time.sleep(max(least, time.monotonic() - self._resumed))
+        self._resumed = time.monotonic()
+
 
 def wait_until(
     reached: Callable[[], Answer], seconds: float, instead: Callable[[], object] = str, pause: float = 0.1
@@ -56,5 +64,5 @@ def wait_until(
         if deadline.over:
             msg = f"not reached after {deadline.elapsed:.0f} s: {instead()}"
             raise TimeoutError(msg)
-        time.sleep(pause)
+        deadline.pause(pause)
     return answer

@@ -4,7 +4,6 @@ import os
 import re
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -77,7 +76,7 @@ def at_rest(stack: Stack, settings: Settings, job: str, outcomes: int) -> report
             return found
         assert stack.flink.job_state(job) in {"RUNNING", "RESTARTING"}, stack.flink.root_cause(job)
         assert not deadline.over, f"not at rest after {deadline.elapsed:.0f} s: {found}"
-        time.sleep(1)
+        deadline.pause(1)
 
 
 def test_what_the_connector_drops_of_an_aggregate_is_named_and_recovered(

@@ -3,7 +3,6 @@
 Nothing but the fixture can tell of what was fed before: its events are known as copies, its totals go on.
 """
 
-import time
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -59,7 +58,7 @@ def test_first_copies_and_totals_of_an_older_version_live_on(stack: Stack, fixtu
     deadline = Deadline(SECONDS_TO_REST)
     while (found := counts(report.gather(settings))) != expected and not deadline.over:
         assert stack.flink.job_state(job) == "RUNNING", stack.flink.root_cause(job)
-        time.sleep(1)
+        deadline.pause(1)
     assert found == expected
     stack.flink.cancel(job)
 

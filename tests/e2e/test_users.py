@@ -187,4 +187,4 @@ def wait_until(stack: Stack, job: str, count: Callable[[], Any], wanted: Any) ->
     while (found := count()) != wanted:
         assert stack.flink.job_state(job) in {"RUNNING", "RESTARTING"}, stack.flink.root_cause(job)
         assert not deadline.over, f"{found} instead of {wanted}"
-        time.sleep(1)
+        deadline.pause(1)

@@ -19,6 +19,7 @@ from jobs import gateway
 from jobs.ingest import ends, graph, submit
 from lab.proofs import report
 from lab.proofs.report import Report
+from lab.stack.machine import QUICK_JOBS
 from lab.stack.patience import Deadline, scaled
 from settings import Settings
 from stores.cohorts import Cohorts
@@ -35,6 +36,7 @@ OPTIONS = {
     "python.fn-execution.bundle.time": "200",
     "python.fn-execution.bundle.size": "20000",
     "python.fn-execution.arrow.batch.size": "500",
+    **QUICK_JOBS,
 }
 SECONDS = 120
 

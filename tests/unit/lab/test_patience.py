@@ -58,6 +58,18 @@ def test_waiting_in_vain_says_what_there_is_instead(seconds: list[float], monkey
         wait_until(lambda: False, 10, lambda: "3 rows", pause=1)
 
 
+@each(("look", "least", "waited"), [(0.0, 1, 1), (0.4, 1, 1), (3.0, 1, 3)])
+def test_a_look_is_repeated_no_sooner_than_it_took(
+    look: float, least: float, waited: float, seconds: list[float]
+) -> None:
+    deadline = Deadline(60)
+    for _ in range(2):
+        seconds[0] += look
+        begin = seconds[0]
+        deadline.pause(least)
+        assert seconds[0] - begin == pytest.approx(waited)
+
+
 ROOT = Path(__file__).resolve().parents[3]
 # a lock that SQLite waits for, and for how long a test keeps a receiver down
 FIXED = {"timeout=10, isolation_level=None", "down_until = time.monotonic() + DOWN"}
