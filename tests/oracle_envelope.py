@@ -250,6 +250,8 @@ def _disaggregated(data: bytes) -> Opened:
             break
         read.update(data[end : end + 1])
     else:
+        if re.search(rb"\{\s*[\"}]|\x1f\x8b\x08|PK\x03\x04|\xf3\x89\x9a\xc2", data[4:]):
+            raise UnclearError  # what may stand behind it
         return [], [Fault("kpl_invalid")], 0
     body, rest = data[4:end], data[end + 16 :]
     try:

@@ -6,6 +6,7 @@ can be read comes out as a part; what cannot is one more part for each reason, a
 tail never takes the good heads with it.
 """
 
+import re
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 from enum import StrEnum
@@ -305,7 +306,9 @@ class _Row:
                 yield from self._inside(data)
         except kpl.AggregateError as error:
             self.opening.note(Rejection(Reason.KPL_INVALID, str(error)))
-            return len(self.payload)
+            if not self.opening.may_try():
+                return len(self.payload)
+            return self._behind_fields(kpl.end_of_fields(self.payload, at, self.opening.step))
         return self._behind(content, at)
 
     def _behind(self, content: inflate.Content, begin: int) -> int:
@@ -329,6 +332,20 @@ class _Row:
             self.opening.note(Rejection(content.invalid, flaw))
         return goes_on
 
+    def _next(self, at: int) -> int | None:
+        """Where an envelope or an object begins at this place; None where nothing does for sure."""
+        form, begin = self._begins(at)
+        return begin if form or inflate.is_object(self.plain, begin) else None
+
+    def _behind_fields(self, at: int) -> int:
+        """Where the next thing is behind an aggregate with a wrong checksum at this place, or none."""
+        if self._begins(at).form:
+            return self._begins(at).at
+        behind = min(at + 16, len(self.payload))
+        found = _BEGINNING.search(self.payload, at, behind + 3)
+        cut = (found and found.start() < behind) or inflate.is_text(self.payload[at:behind], 0)
+        return (None if cut else self._next(behind)) or len(self.payload)
+
     def _uncover(self, at: int) -> None:
         """Behind an envelope the rest of its line is no field of server-sent events, whatever it holds."""
         if self.plain is self.payload or self.plain[at : at + 1] == self.payload[at : at + 1]:
@@ -342,6 +359,8 @@ class _Row:
         if content.full or not self.opening.may_try():
             return len(self.payload)
         at = content.end
+        if content.ends_here and (behind := self._next(at)) is not None:
+            return behind
         swallowed = inflate.swallowed(self.payload, content)
         if swallowed is not None and self.again >= at - swallowed:
             self.again -= at - swallowed
@@ -368,6 +387,7 @@ _MAGIC: Final = {
     Form.ZIP: (inflate.FILE, inflate.END, *inflate.SPLIT),
     Form.KPL: (kpl.MAGIC,),
 }
+_BEGINNING: Final = re.compile(rb"\x1f\x8b\x08|PK\x03\x04|\xf3\x89\x9a\xc2|[{\[]\s*[\"{\[]")  # of no checksum
 _MAGICS: Final = tuple(magic for magics in _MAGIC.values() for magic in magics)
 
 

@@ -41,6 +41,7 @@ class Content:
     def __init__(self, name: str, invalid: Reason, room: int) -> None:
         self.name, self.invalid, self.room = name, invalid, room
         self.fault: Rejection | None = None
+        self.ends_here = False  # whether what stands behind is known to begin at its end, in spite of a fault
         self.full = False  # whether more would have come out
         self.begin = self.end = 0  # its place in what it was packed in, up to the fault if there is one
         self._out = BytesIO()
@@ -134,10 +135,16 @@ _STORED_ALIKE: Final = 16  # bytes that tell a gzip from one that is stored in a
 _GZIP_BEGINS: Final = rb"\x1f\x8b\x08[\0-\x1f]"
 _AT_GZIP: Final = re.compile(_GZIP_BEGINS)
 # of a line some letters have to follow: compressed bytes hold two that look like its beginning every few KB
+_AN_OBJECT: Final = rb"(?:\[[ \t]*+)*+\{[ \t\r\n]*+\"(?:[ -~]|[\xc2-\xf4][\x80-\xbf]++){4}"
+_OBJECT: Final = re.compile(_AN_OBJECT)
 _GOES_ON: Final = re.compile(
-    _GZIP_BEGINS + rb"|PK\x03\x04|[\n\r][ \t,;|\x1e]*+(?:data:[ \t]*+)?"
-    rb"(?=(?:\[[ \t]*+)*+\{[ \t\r\n]*+\"(?:[ -~]|[\xc2-\xf4][\x80-\xbf]++){4})"
+    _GZIP_BEGINS + rb"|PK\x03\x04|[\n\r][ \t,;|\x1e]*+(?:data:[ \t]*+)?(?=" + _AN_OBJECT + rb")"
 )
+
+
+def is_object(payload: bytes, at: int) -> bool:
+    """Whether an object with a key begins here, perhaps in arrays."""
+    return _OBJECT.match(payload, at) is not None
 
 
 def _packing(payload: bytes, at: int) -> _Packing | None:

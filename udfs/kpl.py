@@ -16,6 +16,7 @@ _NO_SHARD: Final = 10**4_000
 _KEY_TABLE, _HASH_TABLE, _RECORDS = 1, 2, 3
 _KEY, _HASH, _DATA, _TAG = 1, 2, 3, 4
 _TAG_NAME = 1
+_TAGS: Final = tuple(field << 3 | 2 for field in (_KEY_TABLE, _HASH_TABLE, _RECORDS))
 _VARINT, _TEXT, _GROUP, _GROUP_END = 0, 2, 3, 4
 _FIXED: Final = {1: 8, 5: 4}  # bytes of the protobuf types that have always as many
 _GROUPS: Final = 100  # that lie in each other in a message; what holds the message counts as well
@@ -105,6 +106,24 @@ def end(payload: bytes, at: int, step: Callable[[], None]) -> int:
     except IndexError:
         return len(payload)
     return min(at + read.digest_size, len(payload))
+
+
+def end_of_fields(payload: bytes, at: int, step: Callable[[], None]) -> int:
+    """Where the checksum of an aggregate begins that is wrong, if all fields can be read; else the end of all.
+
+    Where one cannot, it may be cut, and what stands behind may be taken for its own. `step` counts fields.
+    """
+    at += len(MAGIC)
+    try:
+        while payload[at] in _TAGS:
+            tag, (length, value) = payload[at], _varint(payload, at + 1)
+            at = value + length
+            step()
+            if tag == _TAGS[-1] and _DATA not in dict(_fields(payload[value:at], step=step)):
+                return len(payload)
+    except (IndexError, AggregateError):
+        return len(payload)
+    return at
 
 
 def data(payload: bytes, step: Callable[[], None] = lambda: None) -> Iterator[bytes]:

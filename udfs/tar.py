@@ -53,6 +53,7 @@ def _end(payload: bytes, at: int) -> Content:
     end.begin = end.end = at
     if payload[at : at + _BLOCK].strip(b"\0"):
         end.blame(f"is damaged at byte {at:,} of {len(payload):,}")
+        end.ends_here = True
     return end
 
 

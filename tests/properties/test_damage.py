@@ -4,6 +4,7 @@ import json
 from hashlib import sha512
 
 from tests.cases import each
+from tests.kpl import aggregate_of
 from tests.leaves import opened
 from tests.unit.udfs.test_damaged import TEXT, B, C, flipped, gz
 from tests.unit.udfs.test_tar import FILES, WHOLE
@@ -33,6 +34,25 @@ def test_a_tar_may_be_cut_anywhere() -> None:
         assert {fault.reason for fault in faults} <= {Reason.ZIP_INVALID}
     detail = "'events/2.json' in the tar breaks off"
     assert opened(WHOLE[: WHOLE.rindex(FILES[-1]) + 4])[1] == [Rejection(Reason.ZIP_INVALID, detail)]
+
+
+AGGREGATE = aggregate_of(
+    ["k", "m"], [(0, None, B), (1, None, json.dumps([{"a": 1}] * 9, indent=0).encode() + b"\n" + B)] * 2
+)
+
+
+def test_an_aggregate_may_be_damaged_or_cut_anywhere_and_only_what_is_behind_is_taken() -> None:
+    taken = 0
+    for behind in (b"\n" + C, C, gz(C), b"\n" + aggregate_of(["k"], [(0, None, C)])):
+        for at in range(4, len(AGGREGATE)):
+            heads, faults = opened(flipped(AGGREGATE, at) + behind)
+            assert heads in ([], [C]), at
+            assert faults[0].reason is Reason.KPL_INVALID
+            taken += len(heads)
+            assert opened(AGGREGATE[:at] + behind)[0] in ([], [C]), at
+    assert taken > 3 * len(
+        AGGREGATE
+    )  # of four times: a length or a tag that is damaged may be that of what is behind
 
 
 def test_no_random_bytes_are_deflate() -> None:

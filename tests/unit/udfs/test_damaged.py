@@ -4,8 +4,10 @@ import gzip
 import zlib
 
 from tests.cases import each
+from tests.kpl import aggregate_of
 from tests.leaves import opened
 from tests.unit.udfs.test_inflate import zipped
+from tests.unit.udfs.test_tar import tarred
 from udfs.model import Reason, Rejection
 
 A, B, C = b'{"a":1}', b'{"b":"\xeb\xb0\xa4"}', b'{"c":[{}]}'
@@ -20,6 +22,7 @@ def flipped(data: bytes, at: int) -> bytes:
     return data[:at] + bytes((data[at] ^ 0xFF,)) + data[at + 1 :]
 
 
+BAD_KPL, TAR = aggregate_of(["k"], [(0, None, A)])[:-1] + b"?", tarred(A)[:1536]
 CHECKSUM, HALF = gz(A)[:-6] + bytes(6), gz(TEXT)[:300]
 NEIGHBOURS = {
     "gzips behind a wrong checksum": (CHECKSUM + gz(B) * 999, [A, *[B] * 999], Reason.GZIP_INVALID, 1),
@@ -45,6 +48,14 @@ NEIGHBOURS = {
     "a zip without its end, then a line": (zipped(A)[:-22] + b"\n" + B, [A, B], Reason.ZIP_INVALID, 1),
     "words behind a gzip": (gz(A) + b"junk\n" + B, [A, B], Reason.GZIP_INVALID, 1),
     "words behind a gzip, then a gzip": (gz(A) + b"junk" + gz(B), [A, B], Reason.GZIP_INVALID, 1),
+    "an aggregate with a wrong checksum, then a line": (BAD_KPL + b"\n" + B, [B], Reason.KPL_INVALID, 1),
+    "an aggregate with a wrong checksum, then a zip": (BAD_KPL + zipped(B), [B], Reason.KPL_INVALID, 1),
+    "aggregates with wrong checksums": ((BAD_KPL + b"\n" + B + b"\n") * 3, [B] * 3, Reason.KPL_INVALID, 3),
+    "a tar without its end, then a value": (TAR + B, [A, B], Reason.ZIP_INVALID, 1),
+    "a tar without its end, then zlib": (TAR + zlib.compress(B), [A, B], Reason.ZIP_INVALID, 1),
+    "a tar without its end, then an aggregate": (
+        TAR + b"\n" + aggregate_of(["k"], [(0, None, B)]), [A, B], Reason.ZIP_INVALID, 1
+    ),
     "in a gzip": (gz(CHECKSUM + gz(B)) + C, [A, B, C], Reason.GZIP_INVALID, 1),
 }  # fmt: skip
 
