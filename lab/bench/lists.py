@@ -1,4 +1,4 @@
-"""What list operators of one user cost in order, with each pair swapped, reversed and shuffled, in this process.
+"""What operators of one user cost in order, with each pair swapped, reversed and shuffled, in this process.
 
 Each batch is merged and dumped as the writer of profiles does it; only the table is left out.
 """
@@ -83,6 +83,17 @@ CASES: Final = (
     ),
     *(_Case(1_000, 1, operands, 10, OPEN, anew=True) for operands in OPERANDS),
 )
+OTHERS: Final[dict[str, Callable[[int, int], Any]]] = {
+    "$set": lambda _, length: {"list": _items(length)},
+    "$unset": lambda *_: {"list": "-"},
+    "$clearAll": lambda *_: "-",
+    "$setOnce": lambda at, _: {"list": at},
+    "$add": lambda *_: {"list": 1},
+    "$remove": lambda at, _: {"list": [*_items(at % 997), {"k": at % 997}]},
+}
+"""Operators that come late among list operators, by what they are given: a number, and the length of the list."""
+AMONG: Final = ((1_000, "a string"), (10_000, "a string"), (1_000, "10 objects"), (1_000, "400 objects"))
+PROPERTIES: Final = 10_000
 _START: Final = 1_773_360_000_000_000
 _ROUNDS: Final = 5
 
@@ -101,13 +112,63 @@ def measure(say: Say) -> list[Figure]:
                 Figure(str(case), f"{operator}, in order", base, "µs/update"),
                 Figure(str(case), f"{operator}, {worst}, against in order", costs[worst] / base, "times"),
             ]
+    return [*found, *_others(say), _properties()]
+
+
+def _others(say: Say) -> list[Figure]:
+    """One update a batch before 400 list operators that are open, against one behind them."""
+    found = []
+    for late in OTHERS:
+        for length, operands in AMONG:
+            say(name := f"{late}, list of {length:,}, before 400 open operators in turn, operands of {operands}")
+            rounds = [[_other(late, length, operands, behind) for behind in (True, False)] for _ in range(3)]
+            in_order, before = map(min, zip(*rounds, strict=True))
+            found += [
+                Figure(name, "behind them", in_order, "µs/update"),
+                Figure(name, "before them, against behind", before / in_order, "times"),
+            ]
     return found
+
+
+def _other(late: str, length: int, operands: str, behind: bool) -> float:
+    """Microseconds of CPU time; behind them, what would take them out is a `$set` of another property."""
+    known = Profile()
+    known.apply(_update(0, {"$set": {"list": _items(length)}}))
+    for at in range(1, 401):
+        known.apply(_update(at * _GAP, {_named(IN_TURN, at): {"list": OPERANDS[operands](at)}}))
+    known.dump()
+    beside = behind and late in {"$set", "$unset", "$clearAll"}
+    asked: dict[str, object] = {"$set": {"other": _items(length)}} if beside else {}
+    updates = [_update(at + behind * 401 * _GAP, asked or {late: OTHERS[late](at, length)}) for at in range(1, 21)]
+    before = time.process_time()
+    for update in updates:
+        known.apply(update)
+        known.dump()
+    return (time.process_time() - before) / len(updates) * 1e6
+
+
+def _properties() -> Figure:
+    """One update a batch of a user with very many properties."""
+    known = Profile()
+    known.apply(_update(0, {f"property {number}": number for number in range(PROPERTIES)}))
+    known.dump()
+    before = time.process_time()
+    for at in range(1, 101):
+        known.apply(_update(at, {f"property {at * 97}": at}))
+        known.dump()
+    return Figure(
+        "properties", f"{PROPERTIES:,}, one update a batch", (time.process_time() - before) * 10, "ms/update"
+    )
+
+
+def _items(count: int) -> list[str]:
+    return [f"item-{at}" for at in range(count)]
 
 
 def _cost(operator: str, order: str, case: _Case) -> float:
     """Microseconds of CPU time for each update."""
     known, operand = Profile(), OPERANDS[case.operands]
-    known.apply(_update(0, {"$set": {"list": [f"item-{at}" for at in range(case.length)]}}))
+    known.apply(_update(0, {"$set": {"list": _items(case.length)}}))
     for at in range(1, case.opened + 1):
         known.apply(_update(at * _GAP, {_named(operator, at): {"list": operand(at)}}))
     known.dump()
