@@ -25,12 +25,12 @@ ENDPOINTS: Final = (
 )
 
 
-def application(settings: Settings, endpoints: Sequence[Endpoint] = ENDPOINTS) -> Starlette:
-    """The application of one process."""
+def application(settings: Settings, parent: int, endpoints: Sequence[Endpoint] = ENDPOINTS) -> Starlette:
+    """The application of one process, which ends with the process `parent`."""
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[dict[str, Intake]]:
-        intake, orphaned = Intake(settings), asyncio.create_task(_end_with(os.getppid()))
+        intake, orphaned = Intake(settings), asyncio.create_task(_end_with(parent))
         yield {"intake": intake}
         orphaned.cancel()
         intake.batcher.close()

@@ -37,7 +37,7 @@ def _config(settings: Settings) -> Config:
 
     protocol: Any = partial(Guarded, most=settings.intake.connections)
     return Config(
-        partial(worker, settings),
+        partial(worker, settings, os.getpid()),
         factory=True,
         workers=settings.intake.workers or os.cpu_count(),
         http=protocol,
@@ -54,12 +54,12 @@ def _config(settings: Settings) -> Config:
     )
 
 
-def worker(settings: Settings) -> Any:
+def worker(settings: Settings, parent: int) -> Any:
     """The application, imported where it runs: its metrics are this process's."""
     from ops.intake.app import application  # noqa: PLC0415
 
     logging.basicConfig(stream=sys.stdout, format="%(asctime)s %(message)s", level=logging.WARNING)
-    return application(settings)
+    return application(settings, parent)
 
 
 def _listen(host: str, port: int) -> socket.socket:
