@@ -283,28 +283,17 @@ class Calls:
 
 def test_copies_are_found_without_a_look_at_every_property(monkeypatch: pytest.MonkeyPatch) -> None:
     known = merged(update(0, {"$add": {f"p{at}": 1 for at in range(500)}}))
-    looked = Calls(known._properties.values)
-    monkeypatch.setattr(known, "_properties", Watched(known._properties, looked))
+    looked = Calls(known._were_operated)
+    monkeypatch.setattr(known, "_were_operated", looked)
     for at in range(1, 1000):
         known.apply(update(at, {"$add": {"p0": 1}}))
     assert looked.count == 1
 
 
-class Watched(dict[str, Any]):
-    """Properties of which it is counted how often all are looked at."""
-
-    def __init__(self, properties: dict[str, Any], looked: Calls) -> None:
-        super().__init__(properties)
-        self.looked = looked
-
-    def values(self) -> Any:
-        return self.looked()
-
-
 def test_late_clears_cost_nothing_each(monkeypatch: pytest.MonkeyPatch) -> None:
     known = merged(update(10_000, {f"p{at}": at for at in range(500)}))
-    looked = Calls(known._properties.values)
-    monkeypatch.setattr(known, "_properties", Watched(known._properties, looked))
+    looked = Calls(known._were_operated)
+    monkeypatch.setattr(known, "_were_operated", looked)
     assert all(known.apply(update(at, {"$clearAll": "-"})) for at in range(1, 1000))
     assert looked.count == 0
     assert properties(known) == {f"p{at}": at for at in range(500)}
