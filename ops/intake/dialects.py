@@ -47,9 +47,10 @@ async def _change(in_cohort: bool, intake: Intake, asked: Asked) -> Response:
 
 
 async def _made(asked: Asked, make: Callable[[bytes], _Made]) -> _Made:
-    """What is made of the body; of a long one beside the event loop."""
-    body = inflated(asked.body, asked.encoding)
-    return make(body) if len(body) < _LONG else await asyncio.to_thread(make, body)
+    """What is made of the body; of one that is long, or may be, beside the event loop."""
+    if asked.encoding or len(asked.body) > _LONG:  # a few bytes may inflate to 10 MiB
+        return await asyncio.to_thread(lambda: make(inflated(asked.body, asked.encoding)))
+    return make(asked.body)
 
 
 async def _put(intake: Intake, asked: Asked, bodies: Sequence[bytes], partition_key: str) -> None:
