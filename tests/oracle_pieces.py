@@ -11,7 +11,9 @@ BLANKS = b" \t\r\n"
 COMPRESSED = re.compile(
     rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18|BZh[1-9](?:1AY&SY|\x17rE8P\x90)|\xfd7zXZ\0|\x04\x22\x4d\x18|\x02\x21\x4c\x18"
     rb"|\xff\x06\0\0sNaPpY|\x82SNAPPY\0|7z\xbc\xaf\x27\x1c|Rar!\x1a\x07|LZIP[\0\1]|\x1f\x9d[\x80-\x9f]"
-    rb"|\]\0\0(?!\0\0)..(?:\xff{8}|.{5}\0{3})\0|PAR[1E][\0-\x08\x0e-\x1f\x80-\xff]|Obj\x01|ORC[\0-\x08\x0e-\x1f\x80-\xff]"
+    rb"|\]\0\0(?:[\1\2\3\4\6\x08\x0c\x10\x18\x20\x30\x40\x60\x80\xc0]\0"
+    rb"|\0[\1\2\3\4\6\x08\x0c\x10\x18\x20\x30\x40\x60\x80\xc0]|\x80\x01)"
+    rb"(?:\xff{8}|.{4}[\0-\x3f]\0{3})\0|PAR[1E][\0-\x08\x0e-\x1f\x80-\xff]|Obj\x01|ORC[\0-\x08\x0e-\x1f\x80-\xff]"
     rb"|x(?:[\xbb\xf9]|[?}][ -~]{0,8}[\0-\x08\x0e-\x1f\x80-\xbf\xf5-\xff])",
     re.DOTALL,
 )
@@ -97,7 +99,7 @@ class Text:
             return [(0, len(text), False)], len(text)
         between = re.compile(BETWEEN_TEXT)
         while (at := between.match(text, at).end()) < len(text):
-            if text[at] in "[]" and text[at : at + 3] != "]\0\0":
+            if text[at] in "[]" and not COMPRESSED.match(self.data, at):
                 at = self._bracket(at, new_line=re.search(LINE_END, text[came_from:at]) is not None)
             elif self.is_packed(self.came[at : at + 1024]):
                 break

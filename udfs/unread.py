@@ -3,6 +3,7 @@
 import re
 from typing import Final
 
+_BITS: Final = rb"[\1\2\3\4\6\x08\x0c\x10\x18\x20\x30\x40\x60\x80\xc0]"  # one bit, or two next to each other
 _KINDS: Final = {
     "zstd": rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18",
     "bzip2": rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)",
@@ -12,7 +13,8 @@ _KINDS: Final = {
     "7z": rb"7z\xbc\xaf\x27\x1c",
     "RAR": rb"Rar!\x1a\x07",
     "lzip": rb"LZIP[\0\1]",
-    "LZMA": rb"\]\0\0(?!\0\0)[\0-\xff]{2}(?:\xff{8}|[\0-\xff]{5}\0{3})\0",
+    # as liblzma tells it: a dictionary of 2**n or 3 * 2**n bytes, of content less than 2**38
+    "LZMA": rb"\]\0\0(?:%b\0|\0%b|\x80\x01)(?:\xff{8}|[\0-\xff]{4}[\0-\x3f]\0{3})\0" % (_BITS, _BITS),
     "compress (.Z)": rb"\x1f\x9d[\x80-\x9f]",
     "a Parquet file": rb"PAR[1E][\0-\x08\x0e-\x1f\x80-\xff]",
     "an Avro file": rb"Obj\x01",

@@ -36,7 +36,7 @@ _TO_BLANKS: Final = bytes.maketrans(b",;|", b"   ")
 _BEHIND: Final = b" \t\r\n,;|\x1e\0"
 _AFTER_BRACKETS: Final = b'"{}[] \t\r\n,'
 _BRACKETS: Final = {ord("["): 1, ord("]"): -1}
-_LZMA: Final = b"]\0\0"  # an archive begins like this, and no text goes on so
+_LZMA: Final = b"]\0\0"  # an archive begins like this, and an array may end so before NULs
 _DATA: Final = {line + b"data:": line + b"     " for line in (b"\n", b"\r", BOM)}
 # all of its line is text: bytes of an envelope may look like the beginning of a field
 _FIELD: Final = (
@@ -168,7 +168,7 @@ class Text:
                 self.at = before
                 return
             step = _BRACKETS.get(self.payload[self.at])
-            if step and not self.payload.startswith(_LZMA, self.at):
+            if step and not (self.payload.startswith(_LZMA, self.at) and unread.named(self.payload, self.at)):
                 self._bracket(step, before)
             else:
                 span = self._span(self.at)

@@ -153,6 +153,11 @@ def test_lzma_behind_a_line_is_named() -> None:
     assert parse.record(heads[1]) == (Reason.COMPRESSION_UNKNOWN, "LZMA")
 
 
+@each("between", [b"\0\0", b"\0\0\0", b"\0\0\n"])
+def test_an_array_that_ends_before_nuls_is_no_lzma(between: bytes) -> None:
+    assert opened(between.join((A, b"[]", A, b"[" + A + b"]", A))) == ([A] * 4, [])
+
+
 TAIL = bytes(range(128, 160)) + b"\n{}"
 
 
