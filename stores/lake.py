@@ -205,9 +205,13 @@ class Lake:
         return Totals(*(int(said.get(name, 0)) for name in wanted))
 
     def days(self, table: str) -> list[datetime]:
-        """The days, aware, that a table has rows of by its first partition field, newest first; no row is read."""
+        """The days, aware, that a table has rows of by its first partition field, newest first; no row is read.
+
+        No day where a file is of no partition: its rows may be of any.
+        """
         with self.readable():
-            numbers = {task.file.partition[0] for task in self.table(table).scan().plan_files()}
+            partitions = [task.file.partition for task in self.table(table).scan().plan_files()]
+        numbers = {one[0] for one in partitions} if all(map(len, partitions)) else set()
         return [datetime.fromtimestamp(number * 86_400, UTC) for number in sorted(numbers, reverse=True)]
 
     def exists(self, name: str) -> bool:
