@@ -16,12 +16,15 @@ from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 from lab.proofs.target import Target
+from lab.stack import intake
+from lab.stack.patience import Deadline
 from lab.stack.process import StackError
 from lab.stack.proxy import Failure, Proxy
 from settings import load
 
 _KEPT_WITHIN: Final = 7  # seconds in which the emulator of Kinesis has written down what it has acknowledged
 _SHUTDOWN: Final = 5  # seconds in which a JVM that cannot go on has ended
+_OUTAGE: Final = 150  # seconds of the longest one, and some more
 _NOT_HERE: Final = "this cluster has not what the fault strikes: start it with lab.proofs.torture.cluster, as root"
 WAREHOUSE_FULL: Final = "disk of the warehouse full"
 
@@ -193,6 +196,24 @@ def kinesis_restarted(target: Target) -> None:
         target.stack.restart_emulator("kinesis")
 
 
+def intake_killed(target: Target) -> None:
+    """KILL to all processes of the intake; it comes up again, as soon as what it needs is there."""
+    if target.intake is None:
+        raise StackError(_NOT_HERE)
+    target.intake.kill()
+    time.sleep(target.rng.uniform(0, 3))
+    deadline = Deadline(_OUTAGE)
+    while True:
+        try:
+            target.intake = intake.start(target.settings_path, target.intake.log)
+        except StackError:
+            if deadline.over:
+                raise
+            time.sleep(1)
+        else:
+            return
+
+
 def dynamodb_restarted(target: Target) -> None:
     """KILL to the emulator of DynamoDB, which comes up again with all that it had acknowledged."""
     target.stack.restart_emulator("dynamodb")
@@ -272,6 +293,7 @@ FAULTS: Final[dict[str, Fault]] = {
     "Kinesis hangs": _failing("kinesis", "hanging"),
     "Kinesis down": _failing("kinesis", "down"),
     "Kinesis restarted": Fault(kinesis_restarted),
+    "intake killed": Fault(intake_killed),
     "object store throttled": _failing("objects", "throttled", 0.5),
     "object store errors": _failing("objects", "errors", 0.5),
     "object store hangs": _failing("objects", "hanging"),

@@ -12,7 +12,7 @@ from lab.proofs.disk import Disk
 from lab.sample.feed import Feed
 from lab.stack.local import Stack
 from lab.stack.patience import Deadline
-from lab.stack.process import StackError
+from lab.stack.process import Process, StackError
 from lab.stack.proxy import Proxy
 from stores.stream import Stream
 
@@ -40,6 +40,7 @@ class Target:
     objects: Proxy | None = None
     disks: Disks | None = None
     feed: Feed | None = None
+    intake: Process | None = None
     parallelism: int = 1
     job: str = ""
     jobs: list[str] = field(default_factory=list)

@@ -12,6 +12,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from base64 import b64encode
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
@@ -27,10 +28,12 @@ from errors import OneLineError
 from lab.proofs import report, verdict
 from lab.proofs.disk import mounted
 from lab.proofs.faults import FAULTS, WAREHOUSE_FULL, strike
+from lab.proofs.senders import Senders
 from lab.proofs.target import Disks, Target
 from lab.sample import generator, worst
 from lab.sample.feed import Feed
 from lab.sample.registry import create
+from lab.stack import intake
 from lab.stack.local import ROOT, Stack
 from lab.stack.machine import Ports
 from lab.stack.patience import Deadline
@@ -40,6 +43,7 @@ from ops.answers.ledger import unbalanced
 from ops.cli.terminal import one_line_errors, stop_on_signals
 from settings import load
 from stores.stream import Stream
+from udfs.intake import KEY_BYTES
 
 RECORDS: Final = 800  # for each strike
 WORST: Final = 300  # updates of one user, likewise
@@ -179,6 +183,8 @@ def prepared(cluster: Cluster, seed: int, *, on_disk: bool = False) -> Iterator[
         # the job goes through the proxies, what feeds and compares does not
         for section, endpoint in (("kinesis", kinesis.endpoint), ("dynamodb", dynamodb.endpoint)):
             own[section]["endpoint"] = endpoint
+        own["intake"] = {"mac_keys_file": str(folder / "mac-keys"), "port": free_port(), "workers": 1}
+        (folder / "mac-keys").write_bytes(b64encode(os.urandom(KEY_BYTES)) + b"\n")
         path = Path(shutil.copy(stack.write_settings(**own), folder / "job.toml"))
         stream = Stream(load(path, direct(stack)).stream_address)
         rng = Random(seed)  # noqa: S311  the same each time
@@ -186,8 +192,11 @@ def prepared(cluster: Cluster, seed: int, *, on_disk: bool = False) -> Iterator[
         create(load(path, direct(stack)), shards=2)
         target.submit()
         try:
+            target.intake = intake.start(path, folder / "intake.log")
             yield target
         finally:
+            if target.intake:
+                target.intake.kill()
             for proxy in (kinesis, dynamodb, cluster.objects):
                 if proxy:
                     proxy.mend()
@@ -205,7 +214,9 @@ def _fed(target: Target, planned: Sequence[Strike], line: Line) -> None:
     made, listed = generator.generate(RECORDS * len(planned), seed=line.seed), None
     if line.worst:
         made, listed = worst.beside(made, WORST * len(planned), line.seed)
-    feed = target.feed = Feed(target.stream, made.puts, PER_SECOND)
+    settings = load(target.settings_path, direct(target.stack))
+    senders = Senders(settings, target.stream)
+    feed = target.feed = Feed(senders, made.puts, PER_SECOND)
     feed.start()
     for share, faults in planned:
         feed.wait_for(share)
@@ -215,11 +226,10 @@ def _fed(target: Target, planned: Sequence[Strike], line: Line) -> None:
         line.recovery.append(round(time.monotonic() - begin, 1))
     feed.finish(seconds=300)
 
-    settings = load(target.settings_path, direct(target.stack))
     deadline = Deadline(_SECONDS_TO_REST)
     while True:
         found = report.gather(settings)
-        wrong = list(verdict.compared(found, made.truth))
+        wrong = list(verdict.compared(found, made.truth, senders.again))
         if listed is not None:
             wrong += verdict.of_worst(settings, listed)
         late = deadline.over

@@ -2,21 +2,28 @@
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Protocol
 
 from lab.sample.generator import Put
 from lab.stack.patience import scaled
 from lab.stack.process import StackError
-from stores.stream import Stream
 
 _AT_ONCE = 20
+
+
+class Puts(Protocol):
+    """Where records are put: a stream, or what stands before one."""
+
+    def put(self, records: Iterable[tuple[str, bytes]]) -> Iterator[int]:
+        """Put partition keys and data until all are acknowledged; yields how many more are."""
 
 
 class Feed(threading.Thread):
     """Feeds until all puts are acknowledged; one that the stream refuses for the moment is put again."""
 
-    def __init__(self, stream: Stream, puts: Sequence[Put], per_second: int) -> None:
+    def __init__(self, stream: Puts, puts: Sequence[Put], per_second: int) -> None:
         super().__init__(name="feed", daemon=True)
         self._putting = threading.Lock()
         self.stream, self.puts, self.per_second, self.done = stream, puts, per_second, 0
