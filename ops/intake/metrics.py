@@ -26,6 +26,10 @@ _WAITING = Gauge(
 class Metrics:
     """Those of one process; docs/data.md says what each means."""
 
+    def __init__(self) -> None:
+        for outcome in Outcome:  # a series that begins at 0 shows an alarm its first record
+            _RECORDS.labels(outcome.value).inc(0)
+
     def answered(self, endpoint: str, status: int, seconds: float, taken: int) -> None:
         """Note a request, and how many bytes of it were taken."""
         _REQUESTS.labels(endpoint, str(status)).inc()

@@ -19,6 +19,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 from prometheus_client.parser import text_string_to_metric_families
+from urllib3 import request
 
 from jobs.sinks import EXPORT_COLUMNS, create_tables
 from lab.sample.events import Record, cohort_message, encode, make_event, person, user_update
@@ -80,6 +81,9 @@ def fed(stack: Stack, settings: Settings, job: str) -> Stack:
     create_tables(Lake(settings.lake_address), EXPORT_COLUMNS)
     Stream(settings.export_stream_address).create(1)
     stack.start_redeliver()
+    stack.start_intake()
+    refused = request("POST", f"http://127.0.0.1:{settings.intake.port}/v1/batch", retries=False)
+    assert refused.status == 401  # without an access key
     stack.start_watch()
     wait_until(lambda: answers(f"http://127.0.0.1:{stack.ports.watch}/health"), 60)
     return stack
