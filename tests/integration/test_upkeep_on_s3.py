@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from pyarrow.fs import FileSelector
-from pyflink.common import Configuration
 from pyflink.datastream import StreamExecutionEnvironment
 
 from jobs import gateway, maintain, sinks
@@ -52,10 +51,7 @@ def place(
 @pytest.fixture
 def lake(place: cluster.Place) -> Iterator[Lake]:
     """Three commits of Flink's, of a row of each of two users on a day that is over."""
-    configuration = Configuration()
-    # threads of S3's client outlive the test that began them, and its class loader
-    configuration.set_string("classloader.check-leaked-classloader", "false")
-    env = StreamExecutionEnvironment.get_execution_environment(configuration)
+    env = StreamExecutionEnvironment.get_execution_environment()
     env._j_stream_execution_environment.getCheckpointConfig().disableCheckpointing()
     tables = gateway.table_environment(env)
     system: Any = gateway.get_gateway().jvm.java.lang.System
