@@ -248,10 +248,10 @@ class _Row:
                 return (yield from self._files(tar.files(self.payload, at, self.opening.left()), at))
         return (yield from self._compressed(at))
 
-    def _inside(self, data: bytes, seams: Sequence[int] = (), plain: bytes | None = None) -> Iterator[Part]:
+    def _inside(self, data: bytes, seams: Sequence[int] = ()) -> Iterator[Part]:
         """What an envelope holds; nothing of one too deep, which is inflated only to find its end."""
         if data and self.level < self.opening.limits.levels:
-            yield from _Row(data, self.opening, self.level + 1, seams, plain).parts()
+            yield from _Row(data, self.opening, self.level + 1, seams).parts()
 
     def _texts(self, texts: Sequence[bytes]) -> Iterator[Part]:
         """What texts in a row hold. A value may go on in the next; what is broken ends where one begins."""

@@ -139,13 +139,9 @@ def quick(payload: bytes) -> Parsed | None:
     """A plain event; None for all else, which the careful way finds again and names."""
     export: Any
     try:
-        if (
-            (
-                len(payload) < _SHORT and b'"event_type"' not in payload
-            )  # a long one is hardly anything but an event
-            or len(payload) > text.MAX_BYTES
-            or (b"\\" in payload and _ODD_ESCAPE.search(payload))
-        ):
+        # a long record is hardly anything but an event
+        is_other = len(payload) < _SHORT and b'"event_type"' not in payload
+        if is_other or len(payload) > text.MAX_BYTES or (b"\\" in payload and _ODD_ESCAPE.search(payload)):
             return None
         if text.may_be_deep(payload) and text.deep(payload):
             return None

@@ -93,9 +93,8 @@ class Profile:
         self._properties: dict[str, Property] = {}
         self._added = False  # whether there are names that are not in their order
         self._touched: set[str] = set()  # names of properties whose value may have to be made
-        self._operated: set[str] = (
-            set()
-        )  # names of properties that may have open operators, or hold what made them
+        # names of properties that may have open operators, or hold what made them
+        self._operated: set[str] = set()
         self._cleared: Stamp | None = None
         self._to_clear = False
         self._newest = _LONG_AGO

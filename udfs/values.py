@@ -296,9 +296,8 @@ class Text:
         if self.patience.left < 0:
             return self._alike(at, None), 0
         set_in = self._is_set_in()
-        if (
-            self._room < 0 and set_in
-        ):  # else the brackets are read that the patience allows: nothing in them is taken
+        # else the brackets are read that the patience allows: nothing in them is taken
+        if self._room < 0 and set_in:
             return self._alike(at, at + 1), 0
         limit = min(at + _FAR, len(self.payload)) if set_in else len(self.payload)
         closed, stopped, brackets, deep = _closed(self.payload, at, limit)
