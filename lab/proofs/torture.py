@@ -229,7 +229,7 @@ def _fed(target: Target, planned: Sequence[Strike], line: Line) -> None:
     deadline = Deadline(_SECONDS_TO_REST)
     while True:
         found = report.gather(settings)
-        wrong = list(verdict.compared(found, made.truth, senders.again))
+        wrong = list(verdict.compared(found, made.truth, senders.copies()))
         if listed is not None:
             wrong += verdict.of_worst(settings, listed)
         late = deadline.over

@@ -42,11 +42,11 @@ def differences(found: Report, truth: Truth) -> list[str]:
     return [str(one) for one in compared(found, truth)]
 
 
-_OF_RECORDS = frozenset({"outcomes", "event records by project", "update records by project"})
+_OF_RECORDS = frozenset({"event records by project", "update records by project"})
 
 
 def compared(found: Report, truth: Truth, copies: int = 0) -> list[Difference]:
-    """Where what the tables say is not what was fed. At most so many records may have come twice, as copies."""
+    """Where what the tables say is not what was fed. So many records came once more, as copies."""
     records: Counter[int] = Counter()
     updates: Counter[int] = Counter()
     for total in found.usage:
@@ -54,7 +54,7 @@ def compared(found: Report, truth: Truth, copies: int = 0) -> list[Difference]:
         updates[total.project_id] += total.update_records
     usage = {(u.project_id, u.month): u.events for u in found.usage if u.events}
     counts: list[tuple[str, Mapping[Any, int], Mapping[Any, int]]] = [
-        ("outcomes", {"all": found.records}, {"all": truth.outcomes}),
+        ("outcomes", {"all": found.records}, {"all": truth.outcomes + copies}),
         ("event records by project", records, {p: t.records for p, t in truth.projects.items()}),
         ("usage by project and month", usage, truth.usage),
         ("event store rows", found.stored, truth.usage),

@@ -26,14 +26,14 @@ from ops.answers.ledger import (
     streamed,
 )
 from ops.cli.terminal import Commands, as_json_option, cell, example, waiting, wide
+from ops.cli.times import as_seconds
 from ops.maintenance.recover import put_again
 from settings import load
 from stores.lake import Lake
 from stores.stream import Stream
 
 _SHOWN: Final = 50
-_LOOKS: Final = 5
-_PAUSE: Final = 2.0  # seconds: a checkpoint's commits follow each other within one
+_PAUSE: Final = 2.0  # seconds
 
 
 @click.group(cls=Commands)
@@ -82,23 +82,34 @@ def _counts_table(counts: Sequence[Mapping[str, Any]]) -> Table:
 
 @ledger.command("check", epilog=example("ledger check --stream"))
 @click.option("--stream", is_flag=True, help="Also count what the streams still retain; reads all of it.")
+@click.option(
+    "--wait",
+    metavar="SPAN",
+    type=as_seconds,
+    default="10s",
+    show_default=True,
+    help="For counts that differ to meet.",
+)
 @as_json_option
 @click.pass_obj
-def check(config: Path, /, *, stream: bool, as_json: bool) -> None:
+def check(config: Path, /, *, stream: bool, wait: float, as_json: bool) -> None:
     """Count again what the jobs have counted, and print where the counts differ.
 
     With --stream also what the Kinesis connector has dropped of KPL aggregates; `ledger recover` puts it on the
     stream again. Exit code 0: no residual, nothing dropped; 1: there is some. While records arrive, the newest
-    differ until the next checkpoint.
+    differ until the next checkpoint, so counts that differ are taken again as long as --wait says.
     """
     settings = load(config)
+    lake, export = Lake(settings.lake_address), Stream(settings.export_stream_address)
+
+    def look() -> dict[str, tuple[Counts, Counts]]:
+        counts = compared(settings) | export_ledger.compared(lake)
+        return counts | streamed(settings) | export_ledger.streamed(lake, export) if stream else counts
+
     with waiting("counting again"):
-        lake = Lake(settings.lake_address)
-        counts = _at_rest(lambda: compared(settings) | export_ledger.compared(lake))
+        counts = _at_rest(look, wait)
         dropped: list[Dropped] = []
         if stream:
-            export = Stream(settings.export_stream_address)
-            counts |= streamed(settings) | export_ledger.streamed(lake, export)
             dropped += missing(Stream(settings.stream_address))
             dropped += missing(export) if EXPORT_STREAM in counts else []
         found = _residuals(counts)
@@ -134,19 +145,16 @@ def recover(config: Path, /, *, export: bool, dry_run: bool) -> None:
     click.echo(f"{'to be ' if dry_run else ''}put on the stream again: {records:,}")
 
 
-def _at_rest(look: Callable[[], dict[str, tuple[Counts, Counts]]]) -> dict[str, tuple[Counts, Counts]]:
-    """What is counted, once no residual is left or two looks find the same ones; after some looks the last.
+def _at_rest(
+    look: Callable[[], dict[str, tuple[Counts, Counts]]], wait: float
+) -> dict[str, tuple[Counts, Counts]]:
+    """What is counted, once no residual is left or so many seconds are over.
 
     A checkpoint's rows come into one table after the other: a look in between finds residuals that are none.
     """
-    counts = look()
-    for _ in range(_LOOKS - 1):
-        if not (before := _residuals(counts)):
-            break
+    begin = time.monotonic()
+    while _residuals(counts := look()) and time.monotonic() - begin < wait:
         time.sleep(_PAUSE)
-        counts = look()
-        if _residuals(counts) == before:
-            break
     return counts
 
 

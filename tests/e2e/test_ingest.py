@@ -153,5 +153,5 @@ def parent(pid: int) -> int:
 
 def ledger_check(stack: Stack) -> Result:
     """In this process: a start takes seconds of a core, and loops here ask every two seconds."""
-    command = ["ledger", "--config", str(stack.settings_path), "check", "--stream"]
+    command = ["ledger", "--config", str(stack.settings_path), "check", "--stream", "--wait", "0"]
     return CliRunner().invoke(commands, command, catch_exceptions=False)

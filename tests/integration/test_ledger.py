@@ -48,7 +48,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 def checked(config: Path, *options: str) -> Result:
     runner = CliRunner(env={"COLUMNS": "80"})
-    return runner.invoke(commands, ["ledger", "check", "--config", str(config), *options])
+    return runner.invoke(commands, ["ledger", "check", "--wait", "0", "--config", str(config), *options])
 
 
 @pytest.fixture(autouse=True)
@@ -81,6 +81,13 @@ RESIDUAL invalid_json, 2026-03-15 09:00, shard s: counted 2 dead letters, found 
 RESIDUAL usage.events, 2026-03, project 434735: counted 1,500 distinct events, found 1,499
 2 residuals
 """
+
+
+def test_counts_that_differ_are_taken_again(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = [[Usage(PROJECT, "2026-03", 1_503, events, 2, 0)] for events in (1_499, 1_500)]
+    monkeypatch.setattr("ops.answers.ledger.UsageTable", lambda _: SimpleNamespace(list=lambda: looks.pop(0)))
+    residuals = json.loads(checked(config, "--json", "--wait", "1s").stdout)["residuals"]
+    assert ([one["what"] for one in residuals], looks) == (["invalid_json"], [])
 
 
 def test_a_check_as_json(config: Path) -> None:
