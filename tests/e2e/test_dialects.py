@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import pytest
-from urllib3 import HTTPConnectionPool
+from urllib3 import HTTPConnectionPool, Retry
 
 from lab.sample.others import PROJECTS
 from lab.sample.registry import create
@@ -55,9 +55,11 @@ class Door(NamedTuple):
     key: str
 
     def post(self, path: str, body: object, request_id: str | None = None) -> Any:
+        """Its answer; asked again while Kinesis is slow, as senders do."""
         headers = {"Authorization": f"Bearer {self.key}"} | ({"Request-Id": request_id} if request_id else {})
+        again = Retry(10, backoff_factor=0.1, allowed_methods=None, status_forcelist={503})
         got = self.pool.urlopen(
-            "POST", path, json.dumps(body).encode(), headers, retries=False, timeout=scaled(20)
+            "POST", path, json.dumps(body).encode(), headers, retries=again, timeout=scaled(20)
         )
         assert got.status in {200, 201}, got.data
         return got.json()
@@ -129,8 +131,15 @@ def test_a_back_ends_traffic_becomes_events_user_updates_and_usage(
 
     until(stack, job, known, wanted)
     table = UsageTable(settings.tables_address)
-    totals = lambda one: (one.project_id, one.events, one.records, one.updates, one.update_records)  # noqa: E731
-    until(stack, job, lambda: [*map(totals, table.list())], [(PROJECT, 2 * each, 4 * each, each, 2 * each)])
+    until(
+        stack,
+        job,
+        lambda: [(one.project_id, one.events, one.updates) for one in table.list()],
+        [(PROJECT, 2 * each, each)],
+    )
+    (total,) = table.list()
+    assert total.records >= 4 * each  # the intake puts once more what Kinesis is slow to acknowledge
+    assert total.update_records >= 2 * each
     assert lake.rows(DEAD_LETTERS, ("reason",)).num_rows == 0
     until(stack, job, lambda: unbalanced(settings), [])
 
