@@ -12,11 +12,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from jobs.sinks import COLUMNS
+from ops.answers.doctor.beside import months
 from ops.answers.month import Adjustment, adjustments, closes_at
+from ops.answers.steps import Step
 from ops.cli.main import commands
 from ops.metering.month_close import Closer
 from settings import Settings, load
 from stores.lake import EVENT_STORE, LEDGER, Lake
+from stores.leases import Leases
 from stores.project import linked
 from stores.projects import Projects
 from stores.statements import Statement, Statements
@@ -266,3 +269,17 @@ def test_a_forecast_needs_days_and_comes_of_what_the_ledger_has(books: Books) ->
         "latest": f"{today:%Y-%m-%d}",
         "month_end": rows[1]["forecast"]["month_end"],
     }
+
+
+def test_the_doctor_names_a_month_an_hour_after_its_first_record_arrived(books: Books) -> None:
+    Leases(books.settings.tables_address).create()
+    now = datetime.now(UTC)
+    books.count((now, 2, 1))
+    assert months(books.settings) == Step("months", "ok", "none is overdue")
+    books.count((now - timedelta(hours=3), 1, 1), project_id=2)  # of a project whose statement is written
+    stated = Statement(2, MONTH, 1, 1, 0, 0, closes_at="", monthly_limit=6, billable=1, closed_at="")
+    Statements(books.settings.tables_address).add([stated])
+    assert months(books.settings).state == "ok"
+    books.count((now - timedelta(hours=3), 1, 1))
+    fix = 'docs/operations.md, "An alert did not come, or a month does not close"'
+    assert months(books.settings) == Step("months", "failed", "2026-01 should have closed, and has not", fix)

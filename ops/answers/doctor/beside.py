@@ -1,7 +1,7 @@
 """What runs beside the job, by what it leaves: alerts, months, leases, runs, destinations."""
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence, Set
 from datetime import datetime, timedelta
 from typing import Final
 from urllib.error import HTTPError
@@ -16,7 +16,7 @@ from settings import Settings
 from stores.alerts import Alerts
 from stores.backfills import VALID, Backfills, Run
 from stores.destinations import Destination, Destinations
-from stores.lake import OUTBOX, Lake
+from stores.lake import LEDGER, OUTBOX, Condition, Lake
 from stores.leases import MAINTAIN, REDELIVER, Lease, Leases, killed
 from stores.projects import Projects
 from stores.statements import Statements
@@ -46,20 +46,25 @@ def alerts(settings: Settings) -> Step:
 
 
 def months(settings: Settings) -> Step:
-    """Whether every month that is over has closed."""
+    """Whether every month that is over has closed, of those whose first record has not just arrived."""
     at = tables(settings)
     closed, now = {one[:2] for one in Statements(at).list()}, Leases(at).current()[1]
-    overdue = sorted(
-        {
-            one.month
-            for one in UsageTable(at).list()
-            if one[:2] not in closed and closes_at(one.month, settings.close_after) + _OVERDUE < now
-        }
-    )
-    if overdue:
+    due: defaultdict[str, set[int]] = defaultdict(set)
+    for one in UsageTable(at).list():
+        if one[:2] not in closed and closes_at(one.month, settings.close_after) + _OVERDUE < now:
+            due[one.month].add(one.project_id)
+    lake = Lake(settings.lake_address)
+    if overdue := [month for month in sorted(due) if _counted(lake, month, due[month], now - _OVERDUE)]:
         fix = 'docs/operations.md, "An alert did not come, or a month does not close"'
         return Step("months", "failed", f"{', '.join(overdue)} should have closed, and has not", fix)
     return Step("months", "ok", "none is overdue")
+
+
+def _counted(lake: Lake, month: str, projects: Set[int], before: datetime) -> bool:
+    """Whether any record of a month and these projects had arrived before a time; reads no more than tells it."""
+    where = [Condition("month", "=", month), Condition("hour", "<", before - timedelta(hours=1))]
+    pieces = lake.pieces(LEDGER, ("project_id",), where)
+    return any(not projects.isdisjoint(piece["project_id"].to_pylist()) for piece in pieces)
 
 
 def watch_step(url: str) -> Step:
