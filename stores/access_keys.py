@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 TABLE: Final = "access_keys"
 _KEY: Final = re.compile(r"ntfy_([0-9a-f]{12})_([0-9a-f]{64})")
+_NEW, _SEEN = "attribute_not_exists(prefix)", "version = :seen"
 _KNOWN_SECONDS: Final = 15.0
 _MOST_KNOWN: Final = 10_000
 
@@ -123,13 +124,13 @@ class AccessKeys:
         app_ids: Sequence[str] = (),
     ) -> Given:
         """Make a key that `lasts` so long, for ever if None. Only what this returns has the secret."""
-        key = Given(secrets.token_hex(6), secrets.token_hex(32))
+        key = _generated()
         now = datetime.now(UTC)
         end = None if lasts is None else _iso(now + lasts)
         made = AccessKey(
             key.prefix, project_id, tuple(scopes), _hash(key.secret), _iso(now), by, name, tuple(app_ids), end
         )
-        if not self.table.put(_item(made), "attribute_not_exists(prefix)").written:
+        if not self.table.put(_item(made), _NEW).written:
             msg = f"access key {key.prefix} is there already: create another one"
             raise StoreError(msg)
         return key
@@ -161,7 +162,8 @@ class AccessKeys:
     def rotate(self, project_id: int, prefix: str, by: str, overlap: timedelta) -> Given:
         """Make a key that may do the same and lasts as long; the old one opens for the overlap only.
 
-        Refused unless the old one is active and has no such successor yet.
+        Both are written at once: a key that nobody has seen is never left behind. Refused unless the old one is
+        active and has no such successor yet.
         """
         old, now = self._of(project_id, prefix), datetime.now(UTC)
         state = old.state(now)
@@ -169,12 +171,41 @@ class AccessKeys:
             is_so = f"replaced by {old.replaced_by} already" if old.replaced_by else state
             msg = f"access key {prefix} is {is_so}: create one that takes its place"
             raise StoreError(msg)
-        born, dies = (datetime.fromisoformat(at) if at else None for at in (old.created_at, old.expires_at))
-        lasts = dies - born if born and dies else None
-        key = self.add(project_id, old.scopes, by, lasts=lasts, name=old.name, app_ids=old.app_ids)
-        end = min(dies or now + overlap, now + overlap)
-        self._change(old._replace(replaced_by=key.prefix, expires_at=_iso(end)))
+        key, end = _generated(), _iso(now + overlap)
+        ended = old._replace(replaced_by=key.prefix, expires_at=min(old.expires_at or end, end))
+        new = old._replace(
+            prefix=key.prefix,
+            secret_sha256=_hash(key.secret),
+            created_at=_iso(now),
+            created_by=by,
+            expires_at=_as_long(old, now),
+            version=1,
+        )
+        self._replace(old, ended, new)
         return key
+
+    def _replace(self, old: AccessKey, ended: AccessKey, new: AccessKey) -> None:
+        """Write the end of a key and its successor; neither, if the key is not as it was read."""
+        version = {":seen": {"N": str(old.version)}}
+        changes: Any = [
+            {
+                "Put": {
+                    "TableName": self.table.name,
+                    "Item": _item(ended._replace(version=old.version + 1)),
+                    "ConditionExpression": _SEEN,
+                    "ExpressionAttributeValues": version,
+                }
+            },
+            {"Put": {"TableName": self.table.name, "Item": _item(new), "ConditionExpression": _NEW}},
+        ]
+        with self.table.explained():
+            try:
+                self.table.client.transact_write_items(TransactItems=changes)
+            except self.table.client.exceptions.TransactionCanceledException as error:
+                codes = {reason["Code"] for reason in error.response["CancellationReasons"]}
+                if not codes <= {"None", "ConditionalCheckFailed", "TransactionConflict"}:
+                    raise
+                raise _changed(old.prefix) from None
 
     def _of(self, project_id: int, prefix: str) -> AccessKey:
         key = self.find(prefix)
@@ -185,9 +216,8 @@ class AccessKeys:
 
     def _change(self, key: AccessKey) -> None:
         changed = _item(key._replace(version=key.version + 1))
-        if not self.table.put(changed, "version = :seen", seen=key.version).written:
-            msg = f"access key {key.prefix} has changed meanwhile: look at `keys list`, then repeat this"
-            raise StoreError(msg)
+        if not self.table.put(changed, _SEEN, seen=key.version).written:
+            raise _changed(key.prefix)
 
 
 class KnownKeys:
@@ -216,6 +246,20 @@ class KnownKeys:
             if len(self._known) > _MOST_KNOWN:
                 del self._known[next(iter(self._known))]
         return key
+
+
+def _generated() -> Given:
+    return Given(secrets.token_hex(6), secrets.token_hex(32))
+
+
+def _as_long(old: AccessKey, now: datetime) -> str | None:
+    """When a key ends that is made now and lasts as long."""
+    born, dies = (at and datetime.fromisoformat(at) for at in (old.created_at, old.expires_at))
+    return _iso(now + (dies - born)) if born and dies else None
+
+
+def _changed(prefix: str) -> StoreError:
+    return StoreError(f"access key {prefix} has changed meanwhile: look at `keys list`, then repeat this")
 
 
 def _hash(secret: str) -> str:

@@ -33,10 +33,16 @@ def mac_keys(*keys: bytes) -> MacKeys:
 KEYS = mac_keys(KEY)
 
 
-def enclosed(project_id: int, body: bytes, keys: MacKeys = KEYS, request_id: str = "r-1") -> bytes:
+def enclosed(
+    project_id: int,
+    body: bytes,
+    keys: MacKeys = KEYS,
+    request_id: str = "r-1",
+    scopes: tuple[str, ...] | None = ("events", "cohorts"),
+) -> bytes:
     """The record of a request that came by the access key of a project."""
     at = datetime.fromisoformat("2026-03-15T09:30:33.250000")
-    return intake.wrap(Header(project_id, at, request_id, "amplitude"), body, keys)
+    return intake.wrap(Header(project_id, at, request_id, "amplitude", scopes), body, keys)
 
 
 SPOOFED: tuple[str, ...] = (

@@ -3,7 +3,7 @@
 `decode` is the rule and never raises, whatever the bytes; udfs/functions.py calls it for whole batches.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import datetime
 from hashlib import sha256
 from typing import Any, Final, NamedTuple
@@ -40,6 +40,8 @@ class Opened(NamedTuple):
     """the project of the access key that the intake has seen; None: it came on the stream"""
     request_id: str | None = None
     """of the intake"""
+    scopes: Collection[str] | None = None
+    """what that key may send; None: everything"""
 
 
 def decode(
@@ -80,7 +82,7 @@ def leaves(
         yield payload, row
         return
     for part in opened(payload, keys):
-        yield part.payload, decode_part(part.payload, part.fault, arrival, registry, part.key_project)
+        yield part.payload, decode_part(part.payload, part.fault, arrival, registry, part.key_project, part.scopes)
 
 
 def opened(
@@ -99,31 +101,40 @@ def opened(
         return
     header, body = found
     for part in envelope.unpack(body, limits, tell) if envelope.form(body) else [Part(body)]:
-        yield Opened(*part, header.project_id, header.request_id)
+        yield Opened(*part, header.project_id, header.request_id, header.scopes)
 
 
-def decode_part(
-    part: bytes, fault: Rejection | None, arrival: datetime, registry: Registry, key_project: int | None = None
+def decode_part(  # noqa: PLR0913, PLR0917  what `opened` tells of a part, and by what it is judged
+    part: bytes,
+    fault: Rejection | None,
+    arrival: datetime,
+    registry: Registry,
+    key_project: int | None = None,
+    scopes: Collection[str] | None = None,
 ) -> Row:
     """The row of a part of an envelope; of the whole envelope when there is a fault in it."""
     if fault:
         row = dead_letter(fault, part)
     else:
         row = decode(part, arrival, registry, part=True, key_project=key_project)
-    return row if key_project is None else _of_key(row, part, key_project, registry)
+    return row if key_project is None else _of_key(row, part, key_project, scopes, registry)
 
 
-def _of_key(row: Row, part: bytes, key_project: int, registry: Registry) -> Row:
-    """The row of what came by a project's access key: it is that project's, whatever the record says."""
-    project_id = row[_PROJECT_AT]
+def _of_key(row: Row, part: bytes, key_project: int, scopes: Collection[str] | None, registry: Registry) -> Row:
+    """The row of what came by a project's access key: that project's, and nothing that the key is not for."""
+    project_id, name = row[_PROJECT_AT], None
     if project_id == key_project:
-        return row
-    if project_id is None:
+        needs = intake.SCOPE_OF.get(row[0])
+        if scopes is None or needs is None or needs in scopes:
+            return row
+        detail = f"a record for {needs}, the access key is for {' and '.join(scopes) or 'nothing'} alone"
+        fault, name = Rejection(Reason.SCOPE_MISSING, detail), row[_NAME_AT]
+    elif project_id is None:
         fault = Rejection(Reason(row[_REASON_AT]), row[_DETAIL_AT])
     else:
         detail = f"app is {project_id}, the access key is one of project {key_project}"
         fault = Rejection(Reason.APP_MISMATCH, detail)
-    return dead_letter(fault, part, key_project, keep=_may_keep(registry, key_project))
+    return dead_letter(fault, part, key_project, name, keep=_may_keep(registry, key_project))
 
 
 def _careful(payload: bytes, arrival: datetime, registry: Registry, part: bool, key_project: int | None) -> Row:

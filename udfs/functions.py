@@ -93,21 +93,27 @@ class Decode(ScalarFunction):  # type: ignore[misc]
 class DecodePart(Decode):
     """`decode` over the parts of envelopes: `OPENED` without its place and request, arrival second."""
 
-    def eval(  # type: ignore[override]
+    def eval(  # type: ignore[override]  # noqa: PLR0913, PLR0917  a column each
         self,
         payload: "pd.Series[Any]",
         arrival: "pd.Series[Any]",
         reason: "pd.Series[Any]",
         detail: "pd.Series[Any]",
         key_project: "pd.Series[Any]",
+        scopes: "pd.Series[Any]",
     ) -> "pd.Series[Any]":
         registry = self.registry()
-        parts = zip(payload, times(arrival), reason, detail, key_project, strict=True)
+        parts = zip(payload, times(arrival), reason, detail, key_project, scopes, strict=True)
         return self._counted(
             decode_part(
-                data, Rejection(Reason(fault), words) if fault else None, at, registry, int(key) if key else None
+                data,
+                Rejection(Reason(fault), words) if fault else None,
+                at,
+                registry,
+                int(key) if key else None,
+                None if may is None else may.split(),
             )
-            for data, at, fault, words, key in parts
+            for data, at, fault, words, key, may in parts
         )
 
 
@@ -124,13 +130,15 @@ class Open(TableFunction):  # type: ignore[misc]
     def eval(self, payload: bytes) -> Iterator[tuple[Any, ...]]:
         number = 0
         try:
-            for number, (data, fault, key_project, request_id) in enumerate(opened(payload, self.keys)):
-                told = (fault.reason.value, fault.detail) if fault else (None, None)
-                yield number, data, *told, None if key_project is None else str(key_project), request_id
+            for number, part in enumerate(opened(payload, self.keys)):
+                told = (part.fault.reason.value, part.fault.detail) if part.fault else (None, None)
+                key = None if part.key_project is None else str(part.key_project)
+                scopes = None if part.scopes is None else " ".join(part.scopes)
+                yield number, part.payload, *told, key, part.request_id, scopes
         except MemoryError:
             raise
         except Exception as error:
-            yield number + 1, payload, Reason.INTERNAL_ERROR.value, repr(error)[:500], None, None
+            yield number + 1, payload, Reason.INTERNAL_ERROR.value, repr(error)[:500], None, None, None
 
 
 class CohortChanges(TableFunction):  # type: ignore[misc]

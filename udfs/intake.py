@@ -18,23 +18,27 @@ from typing import Final, NamedTuple
 import msgspec
 
 from errors import OneLineError
-from udfs.model import Reason, Rejection
+from udfs.model import Kind, Reason, Rejection
 
 MAGIC: Final = b"NTFYINTAKE1\n"
 KEY_BYTES: Final = 32
+SCOPE_OF: Final = {Kind.EVENT: "events", Kind.USER_UPDATE: "events", Kind.COHORT: "cohorts"}
+"""The scope that an access key needs for a record of this kind; a record that is not taken needs none."""
 _LINE: Final = re.compile(rb"([0-9a-f]{8}) ([0-9a-f]{64}) (\[.*\])\n")
 
 
 class Header(NamedTuple):
-    """What the intake says of a body."""
+    """What the intake says of a body; its length tells its version: what was added since has a default."""
 
     project_id: int
     """Amplitude's project id, that of the access key"""
     received_at: datetime
-    """naive UTC"""
+    """naive UTC; for who looks at a record, for the job dates it by its arrival like all others"""
     request_id: str
     source: str
     """which endpoint took it: `amplitude`, `cohorts`, `braze`, `batch`; `replay`, if a dead letter came again"""
+    scopes: tuple[str, ...] | None = None
+    """what the access key may send; None: everything, as of a replay, or of an intake from before this field"""
 
 
 _header: Final = msgspec.json.Decoder(Header).decode
@@ -124,7 +128,10 @@ def unwrap(record: bytes, keys: MacKeys) -> tuple[Header, bytes] | Rejection:
     body = record[found.end() :]
     if not hmac.compare_digest(_mac(key, line, body).hexdigest().encode(), mac):
         return _rejected(f"its MAC by key {key_id.decode()} is another: it was changed on the way, or made up")
-    return _header(line), body
+    try:
+        return _header(line), body
+    except msgspec.ValidationError:
+        return _rejected("a newer intake wrote it: start the newer job, then replay this")
 
 
 def _mac(key: bytes, line: bytes, body: bytes) -> hmac.HMAC:

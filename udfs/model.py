@@ -62,6 +62,7 @@ class Reason(StrEnum):
     ENVELOPE_TOO_DEEP = "envelope_too_deep"
     INTAKE_MAC_INVALID = "intake_mac_invalid"
     APP_MISMATCH = "app_mismatch"
+    SCOPE_MISSING = "scope_missing"
     INTERNAL_ERROR = "internal_error"
     UNKNOWN_PROJECT = "unknown_project"
     UNATTRIBUTED = "unattributed"
@@ -247,11 +248,12 @@ OPENED: Final[dict[str, type]] = {
     "detail": str,
     "key_project": str,
     "request_id": str,
+    "scopes": str,
 }
 """A part of an envelope: its place, its bytes, and if not all could be read, why.
 
 If the intake has put it there: the project of the access key in digits, because pandas would make a float of a
-number that may be null, and the request.
+number that may be null, the request, and the key's scopes, with blanks between them, if they are known.
 """
 
 Row = tuple[Any, ...]

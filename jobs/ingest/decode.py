@@ -46,7 +46,9 @@ def opened(tables: StreamTableEnvironment, ends: Ends, decoded: Table) -> Table:
     return tables.sql_query(f"""
         SELECT {_COLUMNS}, arrival, shard, sequence, sub_index, request_id
         FROM (
-            SELECT decode_part(part.payload, arrival, part.reason, part.detail, part.key_project) AS r,
+            SELECT decode_part(
+                    part.payload, arrival, part.reason, part.detail, part.key_project, part.scopes
+                ) AS r,
                 arrival, shard, sequence, part.sub_index AS sub_index, part.request_id AS request_id
             FROM {decoded} AS envelope,
                 LATERAL TABLE(open_envelope(envelope.payload)) AS part({", ".join(OPENED)})

@@ -171,6 +171,12 @@ REASONS: Final[Mapping[str, Meaning]] = {
         "the sender uses the key of another project, or sends the data of several with one key",
         "the sender uses a key of the project that `app` names, or leaves `app` out",
     ),
+    Reason.SCOPE_MISSING: Meaning(
+        "came with an access key without the scope for it, such as a cohort message with a key for `events`",
+        "the sender uses the key of another purpose, or sends what it was not given the key for",
+        "the sender uses a key with the scope that `detail` names (`amplitude-bridge keys create`); "
+        "`amplitude-bridge dead-letters replay --anyway` takes what waits, if the project's owner wants it",
+    ),
     Reason.INTERNAL_ERROR: Meaning(
         "a rule raised an error",
         "a bug of this product",

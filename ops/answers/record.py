@@ -44,8 +44,8 @@ def summarise(
             return
         summary.form = summary.form or whole["detail"]
         found = _parts(record, keys, lambda spent: notes.update(_as_one_record(len(record), spent)))
-        for data, fault, key_project, _ in found:
-            yield _named(decode_part(b"" if fault else data, fault, arrival, registry, key_project))
+        for data, fault, key_project, _, scopes in found:
+            yield _named(decode_part(b"" if fault else data, fault, arrival, registry, key_project, scopes))
 
     if inside := kpl.opened(payload):  # the connector opens it: each record is handed over as if it stood alone
         summary.form, summary.by_connector = Form.KPL, True

@@ -31,7 +31,10 @@ _SHOWN: Final = 10
 @click.command("replay", epilog=example("dead-letters replay --reason unknown_project --project 434735 --dry-run"))
 @click.option("--rate", default=500, show_default=True, type=Whole(1), help="Records per second, at most.")
 @click.option("--dry-run", is_flag=True, help="Only say how many there are.")
-@click.option("--anyway", is_flag=True, help="Put those too that no project would take as the registry is now.")
+@click.option(
+    "--anyway", is_flag=True,
+    help="Put those too that no project would take as the registry is now, or whose access key was not for them.",
+)  # fmt: skip
 @filtered
 @as_json_option
 @click.pass_obj
@@ -53,9 +56,9 @@ def replay(  # noqa: PLR0913  one of each option
     removes copies of what it has taken.
 
     Those that no project would take, as the registry is now, are left out too and go on waiting: the job does not
-    keep what was uploaded before its project was linked.
+    keep what was uploaded before its project was linked. So are those whose access key was not for them.
 
-    Exit code 0: all that was named and is kept is put; 1: the registry must change first for some.
+    Exit code 0: all that was named and is kept is put; 1: some would not be taken.
     """
     conditions = where(filters)
     if not conditions:
@@ -125,6 +128,8 @@ def _remedy(refusal: Refusal, some: Refused) -> str:
     linked_at = f" --linked-at {since}" if since else ""
     if reason == Reason.UNKNOWN_PROJECT:
         return f"{whose}: projects add {project} NOTIFLY_PROJECT{linked_at}"
+    if reason == Reason.SCOPE_MISSING:
+        return f"{whose}: the sender sends them with a key of that scope, or --anyway, if the project wants them"
     if reason == Reason.BEFORE_LINK:
         return f"{whose}: projects extend-link {project}{linked_at}"
     return f"{whose}: projects show {project} has the times in which it was linked"

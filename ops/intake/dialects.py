@@ -23,7 +23,7 @@ _Made = TypeVar("_Made")
 
 async def _track(limits: Limits, intake: Intake, asked: Asked) -> Response:
     """A request of Braze's API: its objects as lines, in as few records as hold them."""
-    project_id, _, request_id, _ = asked.header
+    project_id, request_id = asked.header.project_id, asked.header.request_id
     sender = Sender(project_id, asked.key.app_ids, request_id)
     outcome = await _made(asked, lambda body: braze.track(body, sender, limits))
     key = user_key(project_id, outcome.user) if outcome.user else request_id

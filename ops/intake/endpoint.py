@@ -211,7 +211,8 @@ class Served:
             words = f"access key {key.prefix} is not for {self.endpoint.scope}: ask for one with that scope"
             raise IntakeError(403, "scope_missing", words, "Authorization")
         body = body or await limits.body_of(request, self.endpoint.body_bytes)
-        header = Header(key.project_id, datetime.now(UTC).replace(tzinfo=None), request_id, self.endpoint.source)
+        at = datetime.now(UTC).replace(tzinfo=None)
+        header = Header(key.project_id, at, request_id, self.endpoint.source, key.scopes)
         return Asked(header, key, body, request.path_params, request.headers.get("content-encoding", ""))
 
 

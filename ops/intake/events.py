@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
 from typing import Any, Final, Literal
 
 import msgspec
@@ -15,6 +14,7 @@ from udfs import envelope
 from udfs.attribute import Registry
 from udfs.decode import decode_part
 from udfs.envelope import Limits, Part
+from udfs.intake import Header
 from udfs.model import DECODED, Kind, Reason
 
 INFLATED_BYTES: Final = 10 * 2**20
@@ -61,10 +61,10 @@ async def batch(intake: Intake, asked: Asked) -> Response:
     """Events with a verdict on each. Unless one is taken, nothing is put on the stream: that is a 400."""
     header, registry = asked.header, await intake.registry()
     if len(asked.body) < _QUICK and asked.body.isascii():  # so nothing in it is compressed
-        results = judged(asked.body, header.received_at, registry, header.project_id)
+        results = judged(asked.body, header, registry)
     else:
-        loop, what = asyncio.get_running_loop(), (asked.body, header.received_at, registry, header.project_id)
-        results = await loop.run_in_executor(_judges, judged, *what)
+        loop = asyncio.get_running_loop()
+        results = await loop.run_in_executor(_judges, judged, asked.body, header, registry)
     if not any(one.verdict == "ok" for one in results):
         words = f"the job would take none of {len(results)}: each result has its reason"
         error = IntakeError(400, "nothing_taken", words).content(header.request_id)
@@ -73,22 +73,22 @@ async def batch(intake: Intake, asked: Asked) -> Response:
     return answer({"request_id": header.request_id, "results": results})
 
 
-def judged(body: bytes, received: datetime, registry: Registry, project_id: int) -> list[Verdict]:
+def judged(body: bytes, header: Header, registry: Registry) -> list[Verdict]:
     """The verdict on each event of a body, by the job's own rules. Raises IntakeError when it holds too much.
 
     A `duplicate` repeats an event of this body. Copies of earlier requests are known to the job alone.
     """
-    return list(_judged(body, received, registry, project_id))
+    return list(_judged(body, header, registry))
 
 
-def _judged(body: bytes, received: datetime, registry: Registry, project_id: int) -> Iterator[Verdict]:
+def _judged(body: bytes, header: Header, registry: Registry) -> Iterator[Verdict]:
     seen: set[bytes] = set()
     parts = envelope.unpack(body, _LIMITS) if envelope.form(body) else [Part(body)]
     for index, (part, fault) in enumerate(parts):
         if fault and fault.reason is Reason.ENVELOPE_TOO_LARGE:
             words = f"the body holds more than {EVENTS:,} events or {INFLATED_BYTES:,} bytes: send it in two"
             raise IntakeError(413, "body_too_large", words)
-        row = decode_part(part, fault, received, registry, project_id)
+        row = decode_part(part, fault, header.received_at, registry, header.project_id, header.scopes)
         if row[_KIND] not in _TAKEN:
             yield Verdict(index, _id(part), "dead_letter", row[_REASON], row[_DETAIL])
         elif row[_IDENTITY] in seen:

@@ -38,7 +38,10 @@ _COLUMNS: Final = (
 )
 _LONGEST_NAME: Final = 1_000  # as the counts by name have it
 _AT: Final = {name: at for at, name in enumerate(DECODED)}
-_OWNERLESS: Final = {Reason.UNKNOWN_PROJECT, Reason.UNKNOWN_COHORT, Reason.BEFORE_LINK, Reason.UNLINKED}
+_REFUSED: Final = {
+    *(Reason.UNKNOWN_PROJECT, Reason.UNKNOWN_COHORT, Reason.BEFORE_LINK, Reason.UNLINKED),
+    Reason.SCOPE_MISSING,
+}
 
 
 class Letter(NamedTuple):
@@ -96,7 +99,7 @@ class Tally:
     unregistered: int = 0
     """letters whose owner the registry did not know"""
     refused: defaultdict[Refusal, Refused] = field(default_factory=lambda: defaultdict(Refused))
-    """letters that would not be taken, because the registry has no owner for them as it is now"""
+    """letters that would not be taken: the registry has no owner for them as it is now, or their key no scope"""
     twins: defaultdict[str, list[Letter]] = field(default_factory=lambda: defaultdict(list))
     """by digest: the letters whose payload another one has already"""
 
@@ -110,11 +113,12 @@ class Letters:
     def __init__(
         self, settings: Settings, conditions: Sequence[Condition], state: State, *, anyway: bool = False
     ) -> None:
-        """Read who has an owner; `anyway`, those are among them too that have none. Raises StoreError."""
+        """Read who has an owner; `anyway`, those without one, or a scope, are among them. Raises StoreError."""
         self.lake, self.where, self.state = Lake(settings.lake_address), conditions, state
         tables = settings.tables_address
         self._replayed = set(Replays(tables).letters(*replayed.window(conditions)))
         self._keys = MacKeys(settings.intake.mac_keys_file)
+        self._scopes: Mapping[str, tuple[str, ...]] = {} if anyway else {Reason.SCOPE_MISSING: ()}
         self._owners = Owners(Everyone() if anyway else registered(Projects(tables), Cohorts(tables)), self._keys)
 
     def tally(self) -> Tally:
@@ -155,7 +159,8 @@ class Letters:
         if one.key_project is None or one.request_id is None:
             return payload
         at = one.arrival.astimezone(UTC).replace(tzinfo=None)
-        return intake.wrap(Header(one.key_project, at, one.request_id, "replay"), payload, self._keys)
+        header = Header(one.key_project, at, one.request_id, "replay", self._scopes.get(one.reason))
+        return intake.wrap(header, payload, self._keys)
 
     def _wanted(self, one: Letter) -> bool:
         return self.state == "all" or (one.letter in self._replayed) == (self.state == "replayed")
@@ -192,7 +197,7 @@ class Owners:
 
 def _refusal(row: Row) -> Refusal | None:
     reason = row[_AT["reason"]]
-    return Refusal(reason, row[_AT["project_id"]]) if reason in _OWNERLESS else None
+    return Refusal(reason, row[_AT["project_id"]]) if reason in _REFUSED else None
 
 
 def put(settings: Settings, letters: Letters, tally: Tally, rate: int, asked: str = "") -> Iterator[int]:

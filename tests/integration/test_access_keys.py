@@ -100,6 +100,16 @@ def test_a_rotated_key_opens_for_the_overlap_beside_its_successor(config: Path, 
     assert listed(config, str(SHOP))[-1]["prefix"] == at_once["prefix"]
 
 
+def test_a_rotation_is_done_whole_or_not_at_all(config: Path, table: AccessKeys) -> None:
+    old = table.find(made(config, "create", str(SHOP))["prefix"])
+    assert old
+    here, there = AccessKeys(load(config).tables_address), AccessKeys(load(config).tables_address)
+    here.find = lambda _: (there.revoke(SHOP, old.prefix, "elsewhere"), old)[1]  # type: ignore[method-assign]
+    with pytest.raises(StoreError, match=f"access key {old.prefix} has changed meanwhile"):
+        here.rotate(SHOP, old.prefix, "here", timedelta(days=1))
+    assert [(one["prefix"], one["state"]) for one in listed(config, str(SHOP))] == [(old.prefix, "revoked")]
+
+
 def test_a_revoked_key_stays_with_who_ended_it_when(config: Path, table: AccessKeys) -> None:
     one = made(config, "create", str(SHOP))
     done = typed(config, "revoke", str(SHOP), one["prefix"])

@@ -43,6 +43,9 @@ FED = {
     "their cohort": of_key(PROJECT, cohort(cohort_id=THEIRS, cohort_name="mine", users=[{"user_id": "y"}])),
     "theirs, by themselves": encode(cohort(cohort_id=THEIRS, cohort_name="theirs", users=[{"user_id": "z"}])),
     "mismatch": of_key(PROJECT, named("e", app=OTHER_PROJECT), request_id="r-4"),
+    "beyond its scope": enclosed(
+        PROJECT, encode([cohort(cohort_id="ours"), named("h")]), request_id="r-6", scopes=("events",)
+    ),
     "broken": enclosed(PROJECT, b'{"app":100011471,', request_id="r-5"),
     "forged": enclosed(OTHER_PROJECT, encode(named("f")), mac_keys(OTHER_KEY)),
     "on the stream": encode(event(uuid="g", app=OTHER_PROJECT)),
@@ -75,7 +78,7 @@ def test_what_comes_by_a_key_is_its_projects_and_what_is_forged_nobodys(
     env = cluster.build(where, 2, timedelta(days=40))
     cluster.write(where.records, "fed.json", arrivals([*FED.values()]))
     with cluster.running(env) as job:
-        cluster.at_rest(where, job, records=len(FED) + 1)
+        cluster.at_rest(where, job, records=len(FED) + 2)
         assert cluster.until(lambda: ledger.unbalanced(where.settings), lambda some: some == [], job) == []
         tables = where.settings.tables_address
         members = CohortMembers(tables)
@@ -85,7 +88,7 @@ def test_what_comes_by_a_key_is_its_projects_and_what_is_forged_nobodys(
     lake = Lake(where.settings.lake_address)
     assert rows(lake, EVENT_STORE, "uuid", "project_id", "notifly_project") == [
         *(("a", PROJECT, "acme"), ("b", PROJECT, "acme"), ("c", PROJECT, "acme")),
-        *(("d", BIG.project_id, "initech"), ("g", OTHER_PROJECT, "globex")),
+        *(("d", BIG.project_id, "initech"), ("g", OTHER_PROJECT, "globex"), ("h", PROJECT, "acme")),
     ]
     assert rows(lake, USER_UPDATES, "uuid", "project_id") == [("u", PROJECT)]
     (key,) = Profiles(tables).users()
@@ -101,6 +104,7 @@ def test_what_comes_by_a_key_is_its_projects_and_what_is_forged_nobodys(
         ("app_mismatch", PROJECT, "r-4", encode(named("e", app=OTHER_PROJECT))),
         ("intake_mac_invalid", None, None, FED["forged"]),
         ("invalid_json", PROJECT, "r-5", b'{"app":100011471,'),
+        ("scope_missing", PROJECT, "r-6", encode(cohort(cohort_id="ours"))),
     ]
 
 

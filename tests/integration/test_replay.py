@@ -302,6 +302,23 @@ def test_what_came_by_an_access_key_is_put_for_its_project_again(bridge: Bridge)
     assert sorted((one["uuid"], one["project_id"]) for one in stored) == [(f"u{n}", PROJECT) for n in range(3)]
 
 
+def test_what_a_key_was_not_for_is_put_on_purpose_only(bridge: Bridge) -> None:
+    record = enclosed(PROJECT, encode(event(uuid="u")), scopes=("cohorts",))
+    bridge.put(record)
+    bridge.judge(OWNER)
+    Projects(bridge.settings.tables_address).add(OWNER)
+    assert bridge.stats() == {"scope_missing": 1}
+    asked = ["dead-letters", "--config", str(bridge.config), "replay", "--project", str(PROJECT)]
+    left_out = CliRunner().invoke(commands, asked)
+    assert left_out.exit_code == 1
+    assert left_out.stdout.splitlines()[1].startswith(
+        f"left out, would come back as scope_missing: 1 of project {PROJECT}: the sender sends them with a key"
+    )
+    assert bridge.replay("--reason", "scope_missing", "--anyway") == ["put on the stream again: 1"]
+    bridge.judge(OWNER)
+    assert bridge.lake.rows(EVENT_STORE, ("uuid",))["uuid"].to_pylist() == ["u"]
+
+
 def test_the_same_bytes_by_two_keys_are_put_for_both(bridge: Bridge) -> None:
     body, other = encode(event(uuid="u", app=MISSING)), linked(OTHER_PROJECT, "globex")
     bridge.put(*put_by(PROJECT, body, body), *put_by(OTHER_PROJECT, body))

@@ -109,6 +109,30 @@ def test_neither_do_any_bytes(body: bytes, layers: list[Callable[[bytes], bytes]
     assert not {one.kind for one in found} & {Kind.ENVELOPE}
 
 
+SCOPES = st.lists(st.sampled_from(["events", "cohorts"]), unique=True).map(tuple)
+PARTS = st.lists(st.sampled_from(sorted(RECORDS)), min_size=1, max_size=5)
+
+
+@given(scopes=SCOPES, parts=PARTS, packed=st.sampled_from([alone, gzip.compress, zlib.compress]))
+def test_a_key_brings_what_its_scopes_are_for_and_the_rest_waits_whole(
+    scopes: tuple[str, ...], parts: list[str], packed: Callable[[bytes], bytes]
+) -> None:
+    bodies = [encode(RECORDS[name]) for name in parts]
+    found = judged(enclosed(PROJECT, packed(b"\n".join(bodies)), scopes=scopes))
+    for name, body, one in zip(parts, bodies, found, strict=True):
+        covered = ("cohorts" if name == "cohort message" else "events") in scopes
+        assert one.reason == (None if covered else Reason.SCOPE_MISSING)
+        assert (one.columns["project_id"], one.payload) == (PROJECT, body)
+        assert covered or one.columns["payload"] == body
+
+
+@given(body=any_bytes, layers=st.lists(st.sampled_from(PACKED), max_size=3))
+def test_a_key_for_nothing_brings_nothing(body: bytes, layers: list[Callable[[bytes], bytes]]) -> None:
+    for packed in layers:
+        body = packed(body)
+    assert {one.reason is None for one in judged(enclosed(PROJECT, body, scopes=()))} == {False}
+
+
 @given(body=any_bytes)
 def test_a_project_that_keeps_no_payloads_keeps_none_of_these(body: bytes) -> None:
     ruled = linked(PROJECT, "acme", MARCH)._replace(rules=Rules(field_rules=(FieldRule("city", "drop"),)))

@@ -24,7 +24,7 @@ REGISTERED = {project.project_id for project in PROJECTS}
 # a bug of ours, and a link that has ended: no record of the sample has either
 NOT_IN_SAMPLE = {
     *(Reason.INTERNAL_ERROR, Reason.UNLINKED, Reason.FILTERED),
-    *(Reason.INTAKE_MAC_INVALID, Reason.APP_MISMATCH),
+    *(Reason.INTAKE_MAC_INVALID, Reason.APP_MISMATCH, Reason.SCOPE_MISSING),
 }
 
 

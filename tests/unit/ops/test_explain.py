@@ -443,6 +443,9 @@ def test_an_envelope_of_the_intake_is_its_keys_projects(tmp_path: Path) -> None:
     assert (found["form"], found["records"], found["taken"]) == ("intake", 2, 1)
     (problem,) = found["problems"]
     assert (problem["reason"], problem["project_id"]) == ("app_mismatch", APP)
+    for_cohorts = enclosed(APP, encode(EVENT_A), scopes=("cohorts",))
+    (problem,) = as_json(for_cohorts, "--config", str(config))["problems"]
+    assert (problem["reason"], problem["project_id"]) == ("scope_missing", APP)
     config.write_text(f"[lake]\n{lake}")
     (problem,) = as_json(enclosed(APP, body), "--config", str(config))["problems"]
     assert (problem["reason"], problem["project_id"]) == ("intake_mac_invalid", None)

@@ -272,10 +272,15 @@ def test_how_old_the_registry_is_and_whether_records_had_expired() -> None:
 
 def test_parts_are_decoded_and_faults_become_dead_letters() -> None:
     part, whole = encode(event()), b"the whole envelope"
-    payload, arrival = batch(part, whole, b"[]", part)
+    payload, arrival = batch(part, whole, b"[]", part, part)
     told = [
         pd.Series(column, dtype=object)
-        for column in ([None, "gzip_invalid", *[None] * 2], [None, "cut", *[None] * 2], [*[None] * 3, "7"])
+        for column in (
+            [None, "gzip_invalid", *[None] * 3],
+            [None, "cut", *[None] * 3],
+            [*[None] * 3, "7", str(PROJECT)],
+            [*[None] * 4, "cohorts"],
+        )
     ]
     found = rows(opened(Metrics(), DecodePart).eval(payload, arrival, *told))
     assert found == [
@@ -285,10 +290,16 @@ def test_parts_are_decoded_and_faults_become_dead_letters() -> None:
         dead_letter(
             Rejection(Reason.APP_MISMATCH, f"app is {PROJECT}, the access key is one of project 7"), part, 7
         ),
+        dead_letter(
+            Rejection(Reason.SCOPE_MISSING, "a record for events, the access key is for cohorts alone"),
+            part,
+            PROJECT,
+            f"amplitude__{event()['event_type']}",
+        ),
     ]
 
 
-NOTHING = (None,) * 4
+NOTHING = (None,) * 5
 """Of a part without a fault that no request has brought."""
 
 
@@ -308,14 +319,14 @@ def test_an_envelope_opens_into_numbered_parts_and_its_fault() -> None:
     cut = gzip.compress(payload)[:-8]
     assert list(envelopes().eval(cut)) == [
         *envelopes().eval(payload),
-        (3, cut, "gzip_invalid", f"the gzip breaks off at byte {len(cut)}", None, None),
+        (3, cut, "gzip_invalid", f"the gzip breaks off at byte {len(cut)}", *[None] * 3),
     ]
     by_key = enclosed(PROJECT, cut)
     assert list(envelopes().eval(by_key)) == [
-        (0, b'{"a":1}', None, None, str(PROJECT), "r-1"),
-        (1, b'{"b":2}', None, None, str(PROJECT), "r-1"),
-        (2, b'{"c"', None, None, str(PROJECT), "r-1"),
-        (3, cut, "gzip_invalid", f"the gzip breaks off at byte {len(cut)}", str(PROJECT), "r-1"),
+        (0, b'{"a":1}', None, None, str(PROJECT), "r-1", "events cohorts"),
+        (1, b'{"b":2}', None, None, str(PROJECT), "r-1", "events cohorts"),
+        (2, b'{"c"', None, None, str(PROJECT), "r-1", "events cohorts"),
+        (3, cut, "gzip_invalid", f"the gzip breaks off at byte {len(cut)}", str(PROJECT), "r-1", "events cohorts"),
     ]
 
 
@@ -327,7 +338,7 @@ def test_an_error_in_opening_is_a_part_with_its_reason(monkeypatch: pytest.Monke
     monkeypatch.setattr(envelope, "unpack", broken)
     assert list(envelopes().eval(b"x")) == [
         (0, b"1", *NOTHING),
-        (1, b"x", "internal_error", "ValueError('torn')", None, None),
+        (1, b"x", "internal_error", "ValueError('torn')", *[None] * 3),
     ]
 
 

@@ -1,13 +1,16 @@
 """The intake's envelope: only who has a key makes one that holds, and its project owns whatever is inside."""
 
 import gzip
+import hmac
 import os
 from base64 import b64encode
 from datetime import datetime
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
+from stores.access_keys import Scope
 from stores.project import linked
 from stores.rules import FieldRule, Rules
 from tests.builders import (
@@ -30,7 +33,7 @@ from udfs.envelope import Form
 from udfs.intake import MAGIC, Header, MacKeys, MacKeysError
 from udfs.model import Kind, Reason, Rejection
 
-HEADER = Header(PROJECT, datetime.fromisoformat("2026-03-15T09:30:33.250001"), "req-1", "amplitude")
+HEADER = Header(PROJECT, datetime.fromisoformat("2026-03-15T09:30:33.250001"), "req-1", "amplitude", ("events",))
 BODY = b'\x1f\x8b\n {"app":1}\n'
 MARCH = datetime.fromisoformat("2026-03-01")
 REGISTRY: Registry = {
@@ -47,8 +50,10 @@ def refusal(record: bytes, keys: MacKeys = KEYS) -> str:
     return found.detail
 
 
-def by_key(body: bytes, project_id: int = PROJECT, registry: Registry = REGISTRY) -> list[Leaf]:
-    return leaves(enclosed(project_id, body), ARRIVAL.replace(tzinfo=None), registry, KEYS)
+def by_key(
+    body: bytes, project_id: int = PROJECT, registry: Registry = REGISTRY, scopes: tuple[str, ...] | None = None
+) -> list[Leaf]:
+    return leaves(enclosed(project_id, body, scopes=scopes), ARRIVAL.replace(tzinfo=None), registry, KEYS)
 
 
 def test_what_is_wrapped_comes_out_as_it_went_in() -> None:
@@ -58,6 +63,18 @@ def test_what_is_wrapped_comes_out_as_it_went_in() -> None:
     assert intake.unwrap(record, KEYS) == (HEADER, BODY)
     assert intake.unwrap(intake.wrap(HEADER, b"", KEYS), KEYS) == (HEADER, b"")
     assert envelope.form(record) is Form.INTAKE
+
+
+def test_an_envelope_of_before_scopes_is_read_and_one_of_later_waits() -> None:
+    def made(line: bytes) -> bytes:
+        key_id, key = KEYS.newest()
+        mac = hmac.new(key, MAGIC + line + b"\n" + BODY, sha256).hexdigest().encode()
+        return MAGIC + b" ".join((key_id.encode(), mac, line)) + b"\n" + BODY
+
+    before = b'[434735,"2026-03-15T09:30:33.250001","req-1","amplitude"]'
+    assert intake.unwrap(made(before), KEYS) == (HEADER._replace(scopes=None), BODY)
+    assert made(before[:-1] + b',["events"]]') == intake.wrap(HEADER, BODY, KEYS)
+    assert "start the newer job" in refusal(made(before[:-1] + b',["events"],1]'))
 
 
 def test_a_record_with_any_bit_changed_does_not_hold() -> None:
@@ -169,6 +186,32 @@ def test_an_event_that_names_no_project_is_the_same_event_as_one_that_does() -> 
 def test_what_is_not_taken_waits_for_the_keys_project(body: bytes, reason: Reason) -> None:
     last = by_key(body)[-1]
     assert (last.reason, last.columns["project_id"]) == (reason, PROJECT)
+
+
+@each(
+    ("scopes", "records", "outcomes"),
+    [
+        (None, [event(), cohort()], [Kind.EVENT, Kind.COHORT]),
+        (("events", "cohorts"), [event(), cohort()], [Kind.EVENT, Kind.COHORT]),
+        (("events",), [event(), user_update()], [Kind.EVENT, Kind.USER_UPDATE]),
+        (("events",), [event(), cohort()], [Kind.EVENT, Reason.SCOPE_MISSING]),
+        (("cohorts",), [event(), user_update(), cohort()], [*[Reason.SCOPE_MISSING] * 2, Kind.COHORT]),
+        ((), [event(app=MISSING), {"a": 1}], [Reason.SCOPE_MISSING, Reason.FOREIGN]),
+        ((), [event(app=OTHER_PROJECT)], [Reason.APP_MISMATCH]),
+    ],
+)
+def test_a_key_brings_what_its_scopes_are_for(
+    scopes: tuple[str, ...] | None, records: list[object], outcomes: list[str]
+) -> None:
+    found = by_key(encode(records), scopes=scopes)
+    assert [one.reason or one.kind for one in found] == outcomes
+    assert {one.columns["project_id"] for one in found} == {PROJECT}
+    for one, record in zip(found, records, strict=True):
+        assert not one.reason or one.columns["payload"] == encode(record)
+
+
+def test_every_scope_is_for_something() -> None:
+    assert {*intake.SCOPE_OF.values()} == {*Scope}
 
 
 def test_a_mismatch_names_both_projects() -> None:

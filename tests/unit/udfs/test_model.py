@@ -87,6 +87,10 @@ EXAMPLES: dict[Reason, tuple[bytes, str]] = {
         enclosed(PROJECT, encode(event(app=OTHER_PROJECT))),
         "app is 100011471, the access key is one of project 434735",
     ),
+    Reason.SCOPE_MISSING: (
+        enclosed(PROJECT, encode(cohort()), scopes=("events",)),
+        "a record for cohorts, the access key is for events alone",
+    ),
     Reason.INTERNAL_ERROR: (encode(event()), "KeyError('no such shelf')"),
     Reason.UNKNOWN_PROJECT: (encode(event(app=UNKNOWN_PROJECT)), "no project has registered app 203138"),
     Reason.UNATTRIBUTED: (encode(user_update(app=MISSING)), "a user update without app"),

@@ -12,9 +12,12 @@ from ops.intake.errors import IntakeError
 from ops.intake.events import EVENTS, INFLATED_BYTES, judged
 from ops.intake.openapi import DESCRIBED, document, page
 from stores.project import linked
+from tests.builders import cohort
 from tests.cases import each
+from udfs.intake import Header
 
-SHOP, NOW = 434735, datetime.fromisoformat("2026-11-28 04:00")
+SHOP = 434735
+HEADER = Header(SHOP, datetime.fromisoformat("2026-11-28 04:00"), "request-1", "batch", ("events",))
 REGISTRY = {SHOP: linked(SHOP, "acme")}
 
 
@@ -23,7 +26,7 @@ def event(**fields: Any) -> dict[str, Any]:
 
 
 def told(body: bytes) -> list[tuple[str | None, str, str | None]]:
-    return [(one.id, one.verdict, one.reason) for one in judged(body, NOW, REGISTRY, SHOP)]
+    return [(one.id, one.verdict, one.reason) for one in judged(body, HEADER, REGISTRY)]
 
 
 @each(
@@ -38,6 +41,7 @@ def told(body: bytes) -> list[tuple[str | None, str, str | None]]:
         (event(app=1, uuid="u"), ("u", "dead_letter", "app_mismatch")),
         (event(event_type=7, uuid=7), (None, "dead_letter", "event_type_invalid")),
         ({"a": 1}, (None, "dead_letter", "foreign")),
+        (cohort(), (None, "dead_letter", "scope_missing")),
         (5, (None, "dead_letter", "not_an_object")),
     ],
 )
@@ -55,7 +59,7 @@ def test_copies_within_a_request_are_told_whatever_holds_them() -> None:
 @each("body", [gzip.compress(b" " * (INFLATED_BYTES + 1)), b"{}" * (EVENTS + 1)], ids=["bytes", "events"])
 def test_what_holds_too_much_is_refused_whole(body: bytes) -> None:
     with pytest.raises(IntakeError) as refused:
-        judged(body, NOW, REGISTRY, SHOP)
+        judged(body, HEADER, REGISTRY)
     assert refused.value.status == 413
 
 
