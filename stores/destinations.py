@@ -24,7 +24,7 @@ class Destination(NamedTuple):
     key_end: str
     """the last four characters of the key, by which people tell keys apart"""
     state: str = "ok"
-    """`ok`, `throttled`, `auth_error` or `paused`"""
+    """`ok`, `throttled`, `auth_error`, `blocked` or `paused`"""
     since: str = ""
     """when it came into that state: ISO 8601, UTC"""
     words: str = ""

@@ -30,6 +30,8 @@ _NO_ANSWER: Final = "Amplitude may be down (status.amplitude.com), or this machi
 _FIXES: Final = {
     State.AUTH_ERROR: "copy the API key from the project's settings at Amplitude, and look at its region; then "
     "`destinations set` it anew",
+    State.BLOCKED: "Amplitude's firewall, or a proxy on the way, blocks this machine: ask who runs the proxy, or "
+    "Amplitude",
     State.THROTTLED: "the project sends more than its plan allows: wait, or ask Amplitude for more",
 }
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ops.answers.waiting import projects
-from udfs.export.answers import AUTH_SECONDS, THROTTLED_SECONDS, State
+from udfs.export.answers import STOPPED, STOPPED_SECONDS, THROTTLED_SECONDS, State
 from udfs.export.sender import LIMITS
 
 AGAIN: Final = timedelta(hours=1)
@@ -34,7 +34,7 @@ class _Share(NamedTuple):
 
 _SHARES: Final = {
     State.THROTTLED: _Share(LIMITS["batch"].events, THROTTLED_SECONDS),
-    State.AUTH_ERROR: _Share(1, AUTH_SECONDS),
+    **dict.fromkeys(STOPPED, _Share(1, STOPPED_SECONDS)),
 }
 
 
@@ -79,8 +79,8 @@ def chosen(waits: pa.Table, states: Mapping[int, str], memory: Memory, now: date
     """Which events are to be put now, at most so many; `waits` is `waiting`'s table, the oldest first.
 
     Of a project that is `ok`, those that are due. Of one that is `throttled`, a batch at a time; of one in
-    `auth_error` one event, due or not, every few minutes: its answer tells whether the key is mended. Of one that
-    is paused, or has no destination, none. No project gets more than another that has some left.
+    `auth_error` or `blocked` one event, due or not, every few minutes: its answer tells whether that is mended. Of
+    one that is paused, or has no destination, none. No project gets more than another that has some left.
     """
     found = {}
     for project_id in projects(waits):
@@ -90,9 +90,9 @@ def chosen(waits: pa.Table, states: Mapping[int, str], memory: Memory, now: date
         if state == State.PAUSED or (tried and now - tried < timedelta(seconds=share.seconds)):
             continue
         wanted = pc.field("project_id") == project_id
-        if state != State.AUTH_ERROR:
+        if state not in STOPPED:
             wanted &= pc.field("due") <= pa.scalar(now, waits.schema.field("due").type)
-        own = (key for key in keys(waits.filter(wanted)) if state == State.AUTH_ERROR or memory.is_new(key, now))
+        own = (key for key in keys(waits.filter(wanted)) if state in STOPPED or memory.is_new(key, now))
         found[project_id] = list(islice(own, min(share.events, most)))
     given = shares({project_id: len(own) for project_id, own in found.items()}, most)
     return [key for project_id, own in found.items() for key in own[: given[project_id]]]

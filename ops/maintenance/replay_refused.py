@@ -18,20 +18,20 @@ from stores.errors import StoreError
 from stores.history import times_set_back
 from stores.lake import EXPORT_DEAD_LETTERS, EXPORT_LEDGER, Condition, Lake
 from stores.stream import PUT_RECORDS_MAX, Stream
-from udfs.export.answers import State
+from udfs.export.answers import STOPPED, State
 from udfs.export.redelivery import again
 from udfs.export.sender import Outcome
 
-_STOPPED = frozenset({State.AUTH_ERROR, State.PAUSED})
+_UNSENT = STOPPED | {State.PAUSED}
 
 
 def check(one: Destination) -> None:
     """Raise StoreError while nothing is sent to a destination."""
-    if one.state in _STOPPED:
+    if one.state in _UNSENT:
         state = f"{one.state} since {one.since}" + (f": {one.words}" if one.words else "")
         msg = (
             f"the destination of project {one.project_id} is {state}; what is put again now would only wait: "
-            "`destinations set` the right key, or `resume`, then repeat this"
+            "mend that (`destinations test`, `set` or `resume`), then repeat this"
         )
         raise StoreError(msg)
 

@@ -12,7 +12,7 @@ import pytest
 from lab.stack.amplitude.process import running
 from lab.stack.patience import wait_until
 from stores.amplitude import Response, Uploads
-from udfs.export.answers import State
+from udfs.export.answers import State, Waits
 from udfs.export.sender import DEADLINE, LIMITS, Due, Outcome, Sender
 
 PROJECTS = range(1, 21)
@@ -103,3 +103,21 @@ def test_http_v2_takes_a_megabyte_a_request(amplitude: tuple[str, Path]) -> None
     assert {one.outcome for one in sender.send(rows)} == {Outcome.ACCEPTED}
     assert sender.requests == 4
     assert len((folder / "taken.jsonl").read_text().splitlines()) == 1_000
+
+
+def test_a_firewall_is_asked_without_events_and_what_is_not_counted_waits(amplitude: tuple[str, Path]) -> None:
+    endpoint, folder = amplitude
+    target = Project(Uploads(endpoint), 1)
+    sender = Sender(lambda: {1: target})
+    rows = batch(0)[:1]
+    (folder / "faults").write_text("403 1")
+    (found,) = sender.send(rows)
+    assert (found.reason, target.state, sender.requests) == (Waits.BLOCKED, State.BLOCKED, 2)
+    (folder / "faults").unlink()
+    (folder / "dropped").write_text("u")
+    target.state = State.OK
+    (found,) = sender.send(rows)
+    assert (found.reason, found.words) == (Waits.NOT_INGESTED, "HTTP 200, but events_ingested is 0 of 1")
+    (folder / "dropped").unlink()
+    assert [one.outcome for one in sender.send(rows)] == [Outcome.ACCEPTED]
+    assert len((folder / "taken.jsonl").read_text().splitlines()) == 1

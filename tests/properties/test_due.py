@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from ops.maintenance.due import Memory, chosen, keys, shares
 from tests.unit.ops.test_due import NOW, waits
+from udfs.export.answers import STOPPED, State
 
 COUNTS = st.dictionaries(st.integers(0, 50), st.integers(0, 200), max_size=12)
 
@@ -26,7 +27,7 @@ ROWS = st.lists(
     unique_by=lambda row: row[:2],
     max_size=40,
 )
-STATES = st.dictionaries(st.integers(1, 4), st.sampled_from(["ok", "throttled", "auth_error", "paused"]))
+STATES = st.dictionaries(st.integers(1, 4), st.sampled_from(list(State)))
 
 
 @given(ROWS, STATES, st.integers(0, 30))
@@ -39,8 +40,8 @@ def test_what_is_chosen_waits_and_may_go(
     assert set(found) <= set(keys(table))
     due = {row[:3]: row[3] <= 0 for row in rows}
     assert all(states[key.project_id] != "paused" for key in found)
-    assert all(due[key] or states[key.project_id] == "auth_error" for key in found)
-    of_wrong_keys = Counter(key.project_id for key in found if states[key.project_id] == "auth_error")
+    assert all(due[key] or states[key.project_id] in STOPPED for key in found)
+    of_wrong_keys = Counter(key.project_id for key in found if states[key.project_id] in STOPPED)
     assert set(of_wrong_keys.values()) <= {1}
     allowed = sum(due[key] for key in keys(table) if states.get(key.project_id) in {"ok", "throttled"})
     assert len(found) >= min(most, allowed)

@@ -16,7 +16,7 @@ from lab.stack.amplitude.uploads import Uploads
 from udfs.export.answers import State
 from udfs.export.sender import Answer, Due, Limits, Outcome, Sender
 
-FATES = ("fine", "no time", "no user", "blocked", "eager")
+FATES = ("fine", "no time", "no user", "blocked", "eager", "dropped")
 BEFORE = {"lost": None, "500": 500, "429": 429}
 """By fault that keeps a request from being taken: the status."""
 BEHIND = {"taken, answer lost": None, "500, taken": 500}
@@ -57,6 +57,7 @@ def event(name: str, fate: str) -> bytes:
         "no user": {"user_id": None},
         "blocked": {"event_properties": {"campaign_name": "<script>"}},
         "eager": {"user_id": "eager"},
+        "dropped": {"user_id": "dropped"},
     }
     return json.dumps(made | changes.get(fate, {})).encode()
 
@@ -70,6 +71,7 @@ def test_each_row_has_one_answer_and_each_event_ends_once(drawn: list[tuple[int,
         folder, left = Path(name), iter(faults)
         (folder / "keys").write_text("\n".join(f"key{one}" for one in PROJECTS))
         (folder / "throttled").write_text("eager")
+        (folder / "dropped").write_text("dropped")
         amplitude = Uploads(Folder(folder))
         targets = {one: Project(amplitude, f"key{one}", left) for one in PROJECTS}
         due = {at: Due(project_id, event(f"e{at}", fate), 0) for at, (project_id, fate) in enumerate(drawn)}
@@ -90,7 +92,7 @@ def test_each_row_has_one_answer_and_each_event_ends_once(drawn: list[tuple[int,
             (folder / "throttled").unlink(missing_ok=True)
             if not due:
                 break
-        bad = {at for at, (_, fate) in enumerate(drawn) if fate in {"no time", "no user", "blocked"}}
+        bad = {at for at, (_, fate) in enumerate(drawn) if fate not in {"fine", "eager"}}
         assert {at for at, one in ends.items() if one.outcome == Outcome.REFUSED} == bad
         assert {at for at, one in ends.items() if one.outcome == Outcome.ACCEPTED} == set(range(len(drawn))) - bad
 

@@ -17,7 +17,17 @@ from enum import StrEnum
 from functools import partial
 from typing import Final, NamedTuple, Protocol
 
-from udfs.export.answers import AUTH_SECONDS, FAILED_SECONDS, QUOTA_SECONDS, THROTTLED_SECONDS, State
+from udfs.export.answers import (
+    FAILED_SECONDS,
+    FORBIDDEN,
+    QUOTA_SECONDS,
+    STOPPED,
+    STOPPED_SECONDS,
+    THROTTLED_SECONDS,
+    Refused,
+    State,
+    Waits,
+)
 from udfs.export.deliver import Delivered, deliver
 
 DEADLINE: Final = 5.0
@@ -37,8 +47,15 @@ _AGAIN: Final = 1.0
 """Seconds in which what is left of a batch may be posted again; one bad event, sought in halves, takes many."""
 _SLOW: Final = 1.0
 """Seconds after which no answer is a host that hangs; a refused connection costs nobody anything."""
-_AUTH_PROBE: Final = 0.9 * AUTH_SECONDS
-"""Seconds between two tries of a wrong key: what comes every `AUTH_SECONDS` as a probe may be a little early."""
+_TRY: Final = 0.9 * STOPPED_SECONDS
+"""Seconds between two tries of a project that is stopped: what comes every `STOPPED_SECONDS` may be early."""
+_MOST_FORBIDDEN: Final = 100
+"""403s in a row, of which each costs a request, before a project is stopped: its texts must all be disliked."""
+_MOST_NOT_INGESTED: Final = 10
+"""Attempts, which take an hour and a half, after which an event that Amplitude does not count is refused.
+
+It may be one that was taken by an attempt without an answer: so this ends long before Amplitude's 7 days.
+"""
 _SETTLED: Final = 60.0
 """Seconds without a 429 after which a project is no longer throttled; its workers do not see each other's."""
 
@@ -53,19 +70,14 @@ class Outcome(StrEnum):
     WAITING = "waiting"
 
 
-class Waits(StrEnum):
-    """Why an event waits."""
-
-    PAUSED = "paused"
-    AUTH_ERROR = "auth_error"
-    THROTTLED = "throttled"
-    QUOTA = "quota"
-    FAILED = "failed"
-    NO_DESTINATION = "no_destination"
-
-
-_REASONS: Final = {QUOTA_SECONDS: Waits.QUOTA, THROTTLED_SECONDS: Waits.THROTTLED, AUTH_SECONDS: Waits.AUTH_ERROR}
-"""By the seconds that `answers.judge` lets an event wait; any others: it failed."""
+_SECONDS: Final = {
+    Waits.QUOTA: QUOTA_SECONDS,
+    Waits.THROTTLED: THROTTLED_SECONDS,
+    Waits.FAILED: FAILED_SECONDS,
+    Waits.NOT_INGESTED: FAILED_SECONDS,
+}
+"""By reason how long an event waits at first; where the project is stopped, until it is no longer."""
+_DOUBLED: Final = (Waits.FAILED, Waits.NOT_INGESTED)
 
 
 class Limits(NamedTuple):
@@ -131,8 +143,10 @@ class _Line:
         self.closed_until = 0.0
         """0 while it is open"""
         self.hangs = False
-        self.auth_due = 0.0
-        """when a wrong key may be tried again"""
+        self.try_due = 0.0
+        """when it may be tried again while it is stopped"""
+        self.forbidden = 0
+        """403s since the last 200, and since the state has changed"""
         self.state: str = State.OK
         self.since = 0.0
         """since when this worker knows of the state"""
@@ -205,13 +219,13 @@ class Sender:
         """What is to be posted of a project's rows now."""
         line = self._lines.setdefault(project_id, _Line())
         if target.state != line.state:
-            line.state, line.since = target.state, now
+            line.state, line.since, line.forbidden = target.state, now, 0
         if target.state == State.PAUSED or now < line.closed_until:
             return _Job(target, line)
-        if target.state == State.AUTH_ERROR:
-            if now < line.auth_due:
+        if target.state in STOPPED:
+            if now < line.try_due:
                 return _Job(target, line)
-            line.auth_due = now + _AUTH_PROBE
+            line.try_due = now + _TRY
             return _Job(target, line, [own[:1], *self._batches(rows, own[1:])], lanes=1)
         if line.hangs:
             if line.probing.acquire(blocking=False):
@@ -253,6 +267,10 @@ class Sender:
         with self._lock:
             self.requests += 1
         status, body = job.target.post(events, until - begin)
+        if status == FORBIDDEN:
+            job.line.forbidden += 1
+        elif status == 200 and events:
+            job.line.forbidden = 0
         now = time.monotonic()
         if status is None and now - begin > min(_SLOW, self._deadline / 2):
             job.line.hang(now)
@@ -261,18 +279,21 @@ class Sender:
     def _stopped(self, job: _Job) -> bool:
         """Whether what is left of a project has to wait, because of what Amplitude has said meanwhile."""
         state = job.target.state
-        return bool(job.answered) and (state in {State.PAUSED, State.AUTH_ERROR} or job.line.closed_until > 0)
+        return bool(job.answered) and (state in {State.PAUSED, *STOPPED} or job.line.closed_until > 0)
 
     def _heed(self, job: _Job, found: Delivered) -> None:
         """Note what an answer says of the project as a whole."""
         now, target, line = time.monotonic(), job.target, job.line
-        if found.state == State.AUTH_ERROR:
-            line.auth_due = now + _AUTH_PROBE
+        if found.state == State.OK and line.forbidden >= _MOST_FORBIDDEN:
+            words = f"HTTP {FORBIDDEN} to each of {line.forbidden} requests, but not to one without events"
+            found = found._replace(state=State.BLOCKED, words=words)
+        if found.state in STOPPED:
+            line.try_due = now + _TRY
         elif found.state == State.THROTTLED:
             line.throttle(now)
         elif found.accepted:
             line.open()
-        settled = target.state == State.AUTH_ERROR or now > line.since + _SETTLED
+        settled = target.state in STOPPED or now > line.since + _SETTLED
         if found.state != State.OK:
             self._tell(target, found.state, found.words)
         elif found.accepted and settled:
@@ -317,7 +338,7 @@ def _unsent(job: _Job | None) -> Answer:
     if job is None:
         return Answer(Outcome.WAITING, Waits.NO_DESTINATION, "the project has no destination", FAILED_SECONDS)
     state, words = job.target.state, job.target.words
-    if state in {State.PAUSED, State.AUTH_ERROR}:
+    if state in {State.PAUSED, *STOPPED}:
         return Answer(Outcome.WAITING, Waits(state), words)
     if job.line.closed_until and not job.line.hangs:
         return Answer(Outcome.WAITING, Waits.THROTTLED, words, THROTTLED_SECONDS)
@@ -330,14 +351,15 @@ def _answer(at: int, found: Delivered) -> Answer:
         return Answer(Outcome.ACCEPTED)
     if why := found.refused.get(at):
         return Answer(Outcome.REFUSED, why.reason, why.words)
-    seconds, words = found.later[at]
-    reason = _REASONS.get(seconds, Waits.FAILED)
-    return Answer(Outcome.WAITING, reason, words, 0.0 if reason == Waits.AUTH_ERROR else seconds)
+    reason, words = found.later[at]
+    return Answer(Outcome.WAITING, reason, words, _SECONDS.get(reason, 0.0))
 
 
 def _backed_off(answer: Answer, attempt: int) -> Answer:
     """The answer, with a wait that is not the same for all and, where something failed, doubles each time."""
+    if answer.reason == Waits.NOT_INGESTED and attempt + 1 >= _MOST_NOT_INGESTED:
+        return Answer(Outcome.REFUSED, Refused.NOT_INGESTED, answer.words)
     seconds = answer.seconds
-    if answer.reason == Waits.FAILED:
+    if answer.reason in _DOUBLED:
         seconds = min(seconds * 2 ** min(attempt, 10), LONGEST_WAIT)
     return answer._replace(seconds=seconds * random.uniform(0.9, 1.1))  # noqa: S311

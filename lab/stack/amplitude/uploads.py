@@ -1,13 +1,14 @@
 """The Batch Event Upload, HTTP V2 and Identify APIs.
 
-`throttled` and `over_quota` hold a user id a line, `hangs` a key a line whose requests get no answer as long as it
-stands there. Events that are taken are lines of `taken.jsonl`, each with its key; users' updates lines of
-`identified.jsonl`.
+`throttled`, `over_quota` and `dropped` (not taken, without a word) hold a user id a line, `hangs` a key a line
+whose requests get no answer as long as it stands there. Events that are taken are lines of `taken.jsonl`, each
+with its key; users' updates lines of `identified.jsonl`.
 
 Documented (docs/amplitude.md §6): the limits, the bodies of refusals, `events_ingested`, ids of at least
 `min_id_length` characters, events compared by device_id and insert_id for 7 days, Identify's form. HTTP V2 names
-the first bad event of each field, Batch all. Assumed: the words of a 413 and of Identify, HTML for a 403, and that
-any `<script` is what the firewall dislikes. The limits by events a second are not kept.
+the first bad event of each field, Batch all. Assumed: the words of a 413 and of Identify, HTML for a 403, that any
+`<script` is what the firewall dislikes, that `events_ingested` counts copies and not what is dropped, and that a
+request without events is well. The limits by events a second are not kept.
 """
 
 import json
@@ -80,9 +81,11 @@ class Uploads:
                 throttled_events=throttled,
                 eps_threshold=30,
             )
-        self._take(api_key, events)
+        dropped = set(self._folder.lines("dropped"))
+        kept = [event for event in events if event.get("user_id") not in dropped]
+        self._take(api_key, kept)
         now = int(self._folder.now() * 1000)
-        return said(200, {"code": 200, "events_ingested": len(events), "server_upload_time": now})
+        return said(200, {"code": 200, "events_ingested": len(kept), "server_upload_time": now})
 
     def _take(self, api_key: str, events: list[dict[str, Any]]) -> None:
         now = self._folder.now()

@@ -123,7 +123,7 @@ def destinations(settings: Settings) -> Step:
 def destinations_step(found: Sequence[Destination]) -> Step:
     """Whether Amplitude takes what goes to each project."""
     states = Counter(one.state for one in found)
-    if refused := [one for one in found if one.state in {"auth_error", "throttled"}]:
+    if refused := [one for one in found if one.state in {"auth_error", "blocked", "throttled"}]:
         named = (f"{one.project_id} is {one.state} since {one.since[:16]}: {one.words}" for one in refused)
         fix = "; ".join(f"amplitude-bridge destinations test {one.project_id}" for one in refused)
         return Step("destinations", "warning", ", ".join(named), fix)

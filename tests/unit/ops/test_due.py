@@ -43,8 +43,9 @@ def test_a_project_that_is_stopped_or_has_no_destination_gets_nothing() -> None:
     assert {key.project_id for key in chosen(table, {1: "paused", 2: "ok"}, Memory(), NOW, 10)} == {2}
 
 
-def test_a_wrong_key_is_tried_with_its_oldest_event_every_few_minutes_due_or_not() -> None:
-    table, memory, states = waits(*many(1, 5, due=9_999)), Memory(), {1: "auth_error"}
+@each("state", ["auth_error", "blocked"])
+def test_a_project_that_is_stopped_is_tried_with_its_oldest_event_every_few_minutes_due_or_not(state: str) -> None:
+    table, memory, states = waits(*many(1, 5, due=9_999)), Memory(), {1: state}
     assert chosen(table, states, memory, NOW, 10) == [Key(1, "1-0", 0)]
     memory.note([Key(1, "1-0", 0)], NOW)
     assert chosen(table, states, memory, NOW + timedelta(seconds=299), 10) == []

@@ -6,14 +6,11 @@ import msgspec
 
 from tests.cases import each
 from udfs.export.answers import (
-    AUTH_SECONDS,
-    FAILED_SECONDS,
-    QUOTA_SECONDS,
-    THROTTLED_SECONDS,
     Refusal,
     Refused,
     State,
     Verdict,
+    Waits,
     judge,
 )
 
@@ -30,11 +27,34 @@ def test_all_are_accepted() -> None:
     assert judged(200, code=200, events_ingested=6) == Verdict(accepted=(0, 1, 2, 3, 4, 5))
 
 
+@each("said", [{}, {"code": 200}, {"events_ingested": None}, {"events_ingested": "0"}, {"events_ingested": 7}])
+def test_a_success_that_counts_no_fewer_is_one(said: dict[str, Any]) -> None:
+    assert judged(200, **said) == Verdict(accepted=(0, 1, 2, 3, 4, 5))
+
+
+def test_where_fewer_are_counted_nothing_is_known_of_any_and_they_go_again_in_halves() -> None:
+    words = "HTTP 200, but events_ingested is 5 of 6"
+    assert judged(200, events_ingested=5) == Verdict(again=((0, 1, 2), (3, 4, 5)), words=words)
+
+
+@each(("count", "ingested"), [(1, 0), (6, 0), (6, -1)])
+def test_where_none_is_counted_they_wait(count: int, ingested: int) -> None:
+    found = judged(200, count=count, events_ingested=ingested)
+    assert (found.accepted, found.again) == ((), ())
+    assert found.later == dict.fromkeys(range(count), Waits.NOT_INGESTED)
+    assert found.words == f"HTTP 200, but events_ingested is {ingested} of {count}"
+
+
+@each("body", [b"", b"<html></html>", b"[]", b'{"code":200'])
+def test_a_success_in_other_words_than_amplitudes_is_none(body: bytes) -> None:
+    assert judge(200, body, EVENTS[:2]).later == dict.fromkeys((0, 1), Waits.FAILED)
+
+
 @each("status", [400, 401])
 def test_a_wrong_key_keeps_all_and_stops_the_project(status: int) -> None:
     verdict = judged(status, count=2, code=status, error=f"Invalid API key: {'0a1b' * 8}")
     assert "0a1b" not in verdict.words
-    assert (verdict.later, verdict.state) == ({0: AUTH_SECONDS, 1: AUTH_SECONDS}, State.AUTH_ERROR)
+    assert (verdict.later, verdict.state) == ({0: Waits.AUTH_ERROR, 1: Waits.AUTH_ERROR}, State.AUTH_ERROR)
 
 
 def test_bad_events_are_refused_by_name_and_the_others_go_at_once() -> None:
@@ -74,31 +94,31 @@ def test_who_sends_too_much_waits_and_nobody_else() -> None:
         exceeded_daily_quota_users={"u2": 500_001},
         throttled_events=[0, 2],
     )
-    assert verdict.later == {0: THROTTLED_SECONDS, 2: QUOTA_SECONDS, 4: THROTTLED_SECONDS}
+    assert verdict.later == {0: Waits.THROTTLED, 2: Waits.QUOTA, 4: Waits.THROTTLED}
     assert (verdict.again, verdict.state) == (((1, 3, 5),), State.OK)
 
 
 def test_an_id_of_another_type_is_compared_as_text_and_none_is_nobody() -> None:
     events = [b'{"user_id":5}', b'{"user_id":[1]}', b'{"user_id":null}', b"{}"]
     verdict = judge(429, msgspec.json.encode({"throttled_users": {"5": 31, "None": 31}}), events)
-    assert (verdict.later, verdict.again) == ({0: THROTTLED_SECONDS}, ((1, 2, 3),))
+    assert (verdict.later, verdict.again) == ({0: Waits.THROTTLED}, ((1, 2, 3),))
 
 
 def test_a_project_that_sends_too_much_waits_as_a_whole() -> None:
     verdict = judged(429, count=2, code=429, error="Too many requests")
     assert verdict == Verdict(
-        later=dict.fromkeys((0, 1), THROTTLED_SECONDS), state=State.THROTTLED, words="Too many requests"
+        later=dict.fromkeys((0, 1), Waits.THROTTLED), state=State.THROTTLED, words="Too many requests"
     )
 
 
 @each(("status", "words"), [(500, "HTTP 500"), (503, "HTTP 503"), (None, "no answer")])
 def test_what_failed_at_amplitude_waits(status: int | None, words: str) -> None:
-    assert judged(status, count=1) == Verdict(later={0: FAILED_SECONDS}, words=words)
+    assert judged(status, count=1) == Verdict(later={0: Waits.FAILED}, words=words)
 
 
 @each("body", [b"", b"<html>", b"[]", b"\xff", b'{"throttled_events":5,"throttled_users":[1]}', b"[" * 5000])
 def test_an_answer_of_another_form_names_nobody(body: bytes) -> None:
-    assert judge(429, body, EVENTS[:1]).later == {0: THROTTLED_SECONDS}
+    assert judge(429, body, EVENTS[:1]).later == {0: Waits.THROTTLED}
     assert judge(400, body, EVENTS[:1]).refused == {0: Refusal(Refused.REFUSED, "HTTP 400")}
 
 

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import chain, repeat
 from typing import Any
@@ -11,8 +12,8 @@ import pytest
 
 from tests.cases import each
 from udfs.export import sender
-from udfs.export.answers import FAILED_SECONDS, QUOTA_SECONDS, Refused, State
-from udfs.export.sender import PER_PROJECT, Answer, Due, Limits, Outcome, Sender, Waits
+from udfs.export.answers import FAILED_SECONDS, QUOTA_SECONDS, Refused, State, Waits
+from udfs.export.sender import PER_PROJECT, Answer, Due, Limits, Outcome, Sender
 
 SHOP, OTHER = 434735, 203138
 OK = (200, b"{}")
@@ -202,14 +203,82 @@ def test_each_event_of_a_batch_has_the_words_that_concern_it(
     assert [(one.reason, one.words) for one in found] == expected
 
 
-def test_what_no_time_was_left_for_has_no_words_of_amplitude(clock: Clock) -> None:
+class Firewall(Project):
+    """A target that blocks who sends, or whatever has a text that it dislikes."""
+
+    def __init__(self, dislikes: bytes) -> None:
+        super().__init__()
+        self.dislikes = dislikes
+
+    def post(self, events: Sequence[bytes], seconds: float) -> tuple[int | None, bytes]:
+        self.posted.append(list(events))
+        return (403, b"<html>") if self.dislikes in b"".join(events) else (OK[0], b"{}")
+
+
+EVERYTHING, ALL_EVENTS = b"", b"insert_id"
+
+
+def test_a_project_whose_sender_is_blocked_is_stopped_and_loses_no_event(clock: Clock) -> None:
+    shop = Firewall(EVERYTHING)
+    sending = Sender(lambda: {SHOP: shop}, Limits(100, 10_000)).send
+    found = sending(rows(100))
+    assert set(outcomes(found)) == {"waiting blocked"}
+    words = "HTTP 403, also to a request without events"
+    assert {(one.words, one.seconds) for one in found} == {(words, 0.0)}
+    assert (list(map(len, shop.posted)), shop.told) == ([100, 0], [(State.BLOCKED, words)])
+    assert set(outcomes(sending(rows(100)))) == {"waiting blocked"}
+    assert len(shop.posted) == 2
+    clock.more += 300
+    assert set(outcomes(sending(rows(100)))) == {"waiting blocked"}
+    assert list(map(len, shop.posted[2:])) == [1, 0]
+    shop.dislikes = b"of nobody"
+    clock.more += 300
+    assert outcomes(sending(rows(100))) == ["accepted"] * 100
+    assert shop.told[1:] == [(State.OK, "")]
+
+
+def test_a_project_whose_every_event_is_disliked_is_stopped_after_100_requests(clock: Clock) -> None:
+    shop = Firewall(ALL_EVENTS)
+    sending = Sender(lambda: {SHOP: shop}, Limits(1, 10_000)).send
+    found = Counter(outcomes(sending(rows(300))))
+    assert found.keys() == {"refused blocked_by_amplitude", "waiting blocked"}
+    assert 100 <= found["refused blocked_by_amplitude"] < 100 + PER_PROJECT
+    ((state, words),) = shop.told
+    assert (state, words.startswith("HTTP 403 to each of 10")) == (State.BLOCKED, True)
+    posted = len(shop.posted)
+    clock.more += 300
+    tried = outcomes(sending(rows(50)))
+    assert Counter(tried) == {"refused blocked_by_amplitude": 1, "waiting blocked": 49}
+    assert list(map(len, shop.posted[posted:])) == [1, 0]
+    shop.become(State.OK, "")  # somebody has mended it, he says
+    assert "refused blocked_by_amplitude" in outcomes(sending(rows(1)))
+    assert shop.state == State.OK
+
+
+def test_one_disliked_event_stops_nobody() -> None:
+    shop = Firewall(b"-7")
+    found = outcomes(Sender(lambda: {SHOP: shop}).send(rows(10)))
+    assert Counter(found) == {"accepted": 9, "refused blocked_by_amplitude": 1}
+    assert shop.told == []
+
+
+@each(("attempt", "outcome"), [(0, "waiting"), (8, "waiting"), (9, "refused"), (500, "refused")])
+def test_what_amplitude_does_not_count_is_refused_at_its_tenth_attempt(attempt: int, outcome: str) -> None:
+    shop = Project((200, b'{"events_ingested":0}'))
+    (found,) = Sender(lambda: {SHOP: shop}).send(rows(1, attempt=attempt))
+    words = "HTTP 200, but events_ingested is 0 of 1"
+    assert (found.outcome, found.reason, found.words) == (outcome, "not_ingested", words)
+
+
+@each(("status", "words"), [(413, "not sent in time"), (403, "HTTP 403")])
+def test_what_no_time_was_left_for_waits(clock: Clock, status: int, words: str) -> None:
     class Slow(Project):
         def post(self, events: Sequence[bytes], seconds: float) -> tuple[int | None, bytes]:
             clock.more += 2
             return super().post(events, seconds)
 
-    found = Sender(lambda: {SHOP: Slow((403, b""), OK)}).send(rows(2))
-    assert found == [Answer(Outcome.WAITING, Waits.FAILED, "not sent in time", FAILED_SECONDS)] * 2
+    found = Sender(lambda: {SHOP: Slow((status, b""), OK)}).send(rows(2))
+    assert found == [Answer(Outcome.WAITING, Waits.FAILED, words, FAILED_SECONDS)] * 2
 
 
 def test_not_all_that_wait_are_due_at_the_same_time() -> None:
