@@ -131,6 +131,18 @@ class Intake(_Section):
     requests_per_minute: Annotated[int, Field(ge=1, le=10_000_000)] = 60_000
 
 
+class Console(_Section):
+    """The console: what `amplitude-bridge console` may be told."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65_535)] = 8070
+    url: Annotated[str, AfterValidator(https)] | None = None
+    trusted_proxies: list[str] = []
+    session_keys_file: str | None = None
+    accounts_file: str | None = None
+    amplitude_role: str = "arn:aws:iam::702197142747:role/amplitude-kinesis-role"
+
+
 class AmplitudeProfiles(_Section):
     """Amplitude's User Profile API at the time of sending."""
 
@@ -162,6 +174,7 @@ class Settings(_Section):
     metering: Metering = Metering()
     export: Export = Export()
     intake: Intake = Intake()
+    console: Console = Console()
     amplitude_profiles: AmplitudeProfiles = AmplitudeProfiles()
     maintenance: Maintenance = Maintenance()
 

@@ -23,7 +23,7 @@ from lab.sample.generator import Sample, Truth
 from lab.sample.others import MISSING, PROJECTS
 from lab.sample.registry import create, new_access_key
 from lab.stack.flink_client import FINAL_STATES
-from lab.stack.local import Stack
+from lab.stack.local import CONSOLE_ACCOUNT, Stack
 from lab.stack.machine import Ports
 from lab.stack.patience import Deadline
 from lab.stack.process import StackError
@@ -52,6 +52,7 @@ def run(console: Console, ports: Ports, records: int, *, once: bool) -> bool:
         stack.start_watch()
         if not once:
             stack.start_intake()
+            password = stack.start_console()
         stack.write_description()
         console.print(f"job {job} submitted; Flink UI: {stack.flink.url}")
         if not once and (prometheus := stack.start_prometheus()):
@@ -65,7 +66,7 @@ def run(console: Console, ports: Ports, records: int, *, once: bool) -> bool:
         stack.write_description()
         _explain_what_is_missing(console, settings)
         if not once:
-            _stay(console, stack, job)
+            _stay(console, stack, job, password)
     return right
 
 
@@ -118,8 +119,10 @@ def _explain_what_is_missing(console: Console, settings: Settings) -> None:
     diagnose.show(project_id, facts(settings, project_id, now - timedelta(days=1), now))
 
 
-def _stay(console: Console, stack: Stack, job: str) -> None:
-    address = f"http://127.0.0.1:{load(stack.settings_path).intake.port}"
+def _stay(console: Console, stack: Stack, job: str, password: str) -> None:
+    settings = load(stack.settings_path)
+    address = f"http://127.0.0.1:{settings.intake.port}"
+    console.print(f"Console: http://127.0.0.1:{settings.console.port} (log in as {CONSOLE_ACCOUNT}, {password})")
     console.print(f"Intake: {address}/docs", soft_wrap=True)
     console.print(_curl(address, stack.folder / "access-key"), markup=False, soft_wrap=True)
     console.print("Running until Ctrl-C.")

@@ -26,12 +26,15 @@ from lab.stack.emulators import Emulator
 from lab.stack.flink_client import FlinkClient
 from lab.stack.machine import Ports
 from lab.stack.process import Process, StackError, answers, free_port
+from ops.console.people import Role, added
 from ops.release import flink_home, job_zip
 from settings import STACK, Kinesis, load
 from stores import seal
 from udfs.intake import KEY_BYTES
 
 ROOT = Path(__file__).resolve().parents[2]
+CONSOLE_ACCOUNT = "operator"
+"""Who may come into the console of a stack."""
 INHERITED = ("PATH", "HOME", "USER", "LANG", "TMPDIR", "JAVA_HOME")
 
 
@@ -163,6 +166,19 @@ class Stack:
         self._processes.append(intake.start(self.settings_path, self.folder / "log" / "intake.log"))
         self._beside["intake"] = f"http://127.0.0.1:{load(self.settings_path).intake.port}"
 
+    def start_console(self) -> str:
+        """Start the console for the settings of this stack, with one operator, whose password is returned."""
+        console = load(self.settings_path).console
+        password = added(str(console.accounts_file), CONSOLE_ACCOUNT, Role.OPERATOR)
+        program, address = (
+            Path(sys.executable).parent / "amplitude-bridge",
+            f"http://{console.host}:{console.port}",
+        )
+        command = (program, "console", "--config", self.settings_path, "--flink", self.flink.url)
+        self._spawn("console", command).wait_until(partial(answers, f"{address}/health/live"), seconds=30)
+        self._beside["console"] = address
+        return password
+
     def start_redeliver(self) -> None:
         """Start `redeliver` for the settings of this stack; the export job's tables must be there."""
         program = Path(sys.executable).parent / "amplitude-bridge"
@@ -269,7 +285,9 @@ class Stack:
             # for somebody who waits
             "ingest": {"usage_interval_seconds": 1, "projects_refresh_seconds": 2},
             "metering": {"watch_interval_seconds": 1},
-            "intake": {"mac_keys_file": str(self._mac_keys()), "port": free_port(), "workers": 1},
+            "intake": {"mac_keys_file": str(self._key("intake-mac-keys")), "port": free_port(), "workers": 1},
+            "console": {"session_keys_file": str(self._key("console-session-keys")), "port": free_port(),
+                        "accounts_file": str(self.folder / "console-accounts.json")},
             **more,
         }  # fmt: skip
         lines = [
@@ -280,9 +298,9 @@ class Stack:
         load(self.settings_path)
         return self.settings_path
 
-    def _mac_keys(self) -> Path:
-        """The file of the key that job and intake share, made once."""
-        file = self.folder / "intake-mac-keys"
+    def _key(self, name: str) -> Path:
+        """The file of a key that this stack's programs share, made once."""
+        file = self.folder / name
         if not file.exists():
             file.write_bytes(b64encode(os.urandom(KEY_BYTES)) + b"\n")
         return file

@@ -82,6 +82,16 @@ def checked(settings: Settings, project_id: int, place: Place) -> Connection:
     return Connection(project_id, tuple(once(side_by_side(questions, _SECONDS, _unanswered))))
 
 
+def bridge(settings: Settings, flink: str) -> tuple[Step, ...]:
+    """Whether stream, job and lag are well, whoever's records they are."""
+    questions = {
+        "stream": partial(stream_step, settings),
+        "job": partial(job_step, settings, flink),
+        "lag": partial(lag_step, settings, flink),
+    }
+    return tuple(once(side_by_side(questions, _SECONDS, _unanswered)))
+
+
 _ADD: Final = f"{ADD}, the first upload that is to count"
 _MEND: Final = {
     "stream": "mend that first: Amplitude can put nothing there either",

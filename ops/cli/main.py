@@ -17,6 +17,8 @@ SECTIONS: Final = {
     "Run the job": {
         "submit": "Submit the ingest job to a Flink cluster.",
         "intake": "Take events over HTTP and put them on the stream.",
+        "console": "Pages to connect, watch and understand.",
+        "console-account": "Who may come into the console.",
         "doctor": "Whether the installation is well, and what to do.",
         "maintain": "Keep the tables in few files, without what nobody needs.",
         "rewind": "Set the tables back to an older checkpoint.",

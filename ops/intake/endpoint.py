@@ -19,6 +19,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from ops.bucket import Bucket
 from ops.intake import limits, metrics
 from ops.intake.batcher import CALLS, Batcher
 from ops.intake.errors import IntakeError, away, throttled
@@ -61,11 +62,11 @@ class Intake:
         self.batcher = Batcher(PutRecords(settings.stream_address, CALLS).put, self.metrics)
         self._keys = KnownKeys(AccessKeys(settings.tables_address).find)
         self._opened: set[str] = set()  # prefixes of keys that have opened here
-        self._strangers = limits.Bucket(_STRANGERS)
+        self._strangers = Bucket(_STRANGERS)
         self._macs = MacKeys(settings.intake.mac_keys_file)
         self._settings = settings
         self._registry: CachedRegistry[Registry] | None = None
-        self.bucket = cache(lambda _prefix: limits.Bucket(settings.intake.requests_per_minute))
+        self.bucket = cache(lambda _prefix: Bucket(settings.intake.requests_per_minute))
 
     async def key_of(self, token: str) -> AccessKey:
         """The access key that a sender shows. Raises IntakeError unless it is one, and opens now."""

@@ -1,8 +1,6 @@
 """What a sender may do: how much, how fast, how long. Each limit answers in words, and none stalls the others."""
 
-import math
 import re
-import time
 import zlib
 from typing import Final
 from uuid import uuid4
@@ -64,35 +62,3 @@ def inflated(body: bytes, encoding: str) -> bytes:
 def _too_long(most: int) -> IntakeError:
     message = f"the body is longer than {most:,} bytes: send fewer events in a request, or send it as gzip"
     return IntakeError(413, "body_too_large", message)
-
-
-class Bucket:
-    """The tokens of one key in one process: a request takes one, and a minute brings back as many as it holds."""
-
-    def __init__(self, per_minute: int) -> None:
-        self._most = self._tokens = float(per_minute)
-        self._at = time.monotonic()
-
-    def take(self) -> bool:
-        """Whether there was a token."""
-        now = time.monotonic()
-        self._tokens = min(self._most, self._tokens + (now - self._at) * self._most / 60)
-        self._at = now
-        if self._tokens < 1:
-            return False
-        self._tokens -= 1
-        return True
-
-    @property
-    def wait(self) -> int:
-        """Seconds until there is one, at least 1."""
-        return max(1, math.ceil((1 - self._tokens) * 60 / self._most))
-
-    def headers(self) -> dict[str, str]:
-        """What a sender is told: its limit a minute, what is left, and when all of it is there again."""
-        full = time.time() + (self._most - self._tokens) * 60 / self._most
-        return {
-            "x-ratelimit-limit": f"{self._most:.0f}",
-            "x-ratelimit-remaining": str(int(self._tokens)),
-            "x-ratelimit-reset": f"{full:.0f}",
-        }

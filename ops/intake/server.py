@@ -2,7 +2,6 @@
 
 import logging
 import os
-import socket
 import sys
 from functools import partial
 from tempfile import TemporaryDirectory
@@ -11,7 +10,7 @@ from typing import Any, Final
 from uvicorn import Config
 from uvicorn.supervisors import Multiprocess
 
-from errors import OneLineError
+from ops.listening import listening
 from settings import Settings
 from stores.stream import Stream
 from udfs.intake import MacKeys
@@ -26,10 +25,10 @@ def serve(settings: Settings) -> None:
     """Serve until TERM or INT; what is being answered then is answered. Raises OneLineError before it begins."""
     MacKeys(settings.intake.mac_keys_file).newest()
     Stream(settings.stream_address).summary()
-    listening = _listen(settings.intake.host, settings.intake.port)
+    socket = listening(settings.intake.host, settings.intake.port, "set intake.host and intake.port to others")
     with TemporaryDirectory(prefix="intake-metrics-") as folder:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder  # the processes' metrics; read when they are imported
-        Multiprocess(_config(settings), sockets=[listening]).run()
+        Multiprocess(_config(settings), sockets=[socket]).run()
 
 
 def _config(settings: Settings) -> Config:
@@ -60,13 +59,3 @@ def worker(settings: Settings, parent: int) -> Any:
 
     logging.basicConfig(stream=sys.stdout, format="%(asctime)s %(message)s", level=logging.WARNING)
     return application(settings, parent)
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    try:
-        return socket.create_server(
-            (host, port), backlog=2048, family=socket.AF_INET6 if ":" in host else socket.AF_INET
-        )
-    except OSError as error:
-        msg = f"{host}:{port} cannot be listened at: {error.strerror}; give another address by --listen"
-        raise OneLineError(msg) from None

@@ -39,6 +39,7 @@ ROOMS = {
     "ops/maintenance": ("ops.answers", "ops.maintenance"),
     "ops/release": ("ops.release",),
     "ops/intake": ("ops.intake",),
+    "ops/console": ("ops.answers", "ops.metering", "ops.maintenance", "ops.console"),
     "ops/cli": ("ops",),
 }
 """By room of ops: the rooms that it may enter."""
@@ -181,9 +182,10 @@ def of_rooms(path: PurePosixPath) -> Rules:
     if room in ROOMS and room != "ops/cli":
         others = {one.replace("/", ".") for one in ROOMS} - {*ROOMS[room]}
         yield others, "answers serve every room, the command line none: turn the arrow"
-        yield SCREEN, "only ops/cli knows a screen; return a value and let a face print it"
-    if room != "ops/intake":
-        yield WEB, "only the intake serves requests of strangers"
+        screens = {*SCREEN} - ({"jinja2"} if room == "ops/console" else set())
+        yield screens, "only the faces know a screen; return a value and let a face show it"
+    if room not in {"ops/intake", "ops/console"}:
+        yield WEB, "only the intake and the console serve requests of strangers"
 
 
 def may_use_environment(path: PurePosixPath) -> bool:
@@ -271,6 +273,13 @@ FORBIDDEN = [
     ("ops/intake/app.py", "import click"),
     ("ops/intake/app.py", "import boto3"),
     ("ops/intake/app.py", "from ops.answers import ledger"),
+    ("ops/intake/app.py", "import jinja2"),
+    ("ops/intake/app.py", "from ops.console import views"),
+    ("ops/answers/usage.py", "from ops.console.asks import Ask"),
+    ("ops/console/app.py", "from ops.cli.terminal import span"),
+    ("ops/console/app.py", "from ops.intake import limits"),
+    ("ops/console/pages/usage.py", "import boto3"),
+    ("ops/console/pages/usage.py", "import click"),
 ]
 ALLOWED = [
     ("jobs/ingest/graph.py", "import settings, udfs.model, stores.usage, pyflink\nfrom jobs.ingest import graph"),
@@ -281,6 +290,10 @@ ALLOWED = [
     ("stores/usage.py", "import boto3, botocore.config, pyiceberg, pyarrow\nfrom stores import projects"),
     ("lab/stack/local.py", "import os, settings, stores.usage, udfs.model\nos.environ.copy()"),
     ("settings.py", "import os\nos.getenv('X')"),
+    (
+        "ops/console/app.py",
+        "import starlette, jinja2\nfrom ops.answers import ledger\nfrom ops.maintenance import replay",
+    ),
     ("tests/e2e/test_ingest.py", "import os, boto3, pyiceberg, jobs.topology\nos.environ"),
 ]
 

@@ -1,0 +1,1 @@
+"""The console: pages on which customers, support and operators see what the answers say, and act."""

@@ -1,0 +1,34 @@
+"""The route table: every page and every change of the console, and what right it needs.
+
+How a page is added:
+
+1. `pages/<page>.py`: plain functions `def show(ask: Ask) -> Answer`, which run in a thread and may block. They ask
+   `ops.answers` through `ask.shared(key, seconds, question)` (one look at the store for all open pages), take
+   `ask.of` (the project of the path), `ask.query`, `ask.form`, `ask.who`, `ask.now`, and return
+   `Shown("<page>.html", {…})`, `Moved("/path")` after a change, or `Sent(…)` for a file. A StoreError becomes the
+   page "away" (503), `raise Refused(404)` the page of that status.
+2. `templates/<page>.html` extends `base.html` (block `title`, block `main`; macros in `macros.html`). Texts are
+   `{{ _("English sentence with %(n)s", n=…) }}`; filters: `number`, `percent`, `ago` (an aware or naive UTC time),
+   `moment`. Forms are POST, with `{{ csrf }}` as their first line. `data-refresh="5"` with an id makes an element
+   anew every 5 s; no inline script or style passes the CSP.
+3. A line in `PAGES`, with the right it needs. `label` puts it into the navigation. POST is for changes alone, and
+   checks the token before the handler runs. A handler that changes the registry calls
+   `ask.site.reads.forget(REGISTRY)`.
+4. `words/ko.po`: each English text with its Korean one; a unit test names what is missing.
+
+The security tests are made from this table: a new line is tested by being there.
+"""
+
+from typing import Final
+
+from ops.console.asks import Page
+from ops.console.pages import login, overview
+from ops.console.people import Right
+
+PAGES: Final = (
+    Page("/login", "login", login.show, Right.OPEN),
+    Page("/login", "log in", login.enter, Right.OPEN, method="POST"),
+    Page("/language", "language", login.speak, Right.OPEN, method="POST"),
+    Page("/logout", "log out", login.leave, Right.READ, method="POST"),
+    Page("/", "overview", overview.show, Right.READ, label="Overview"),
+)
