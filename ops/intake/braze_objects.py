@@ -70,6 +70,7 @@ class _Purchase(_Event, kw_only=True):
 class _Attributes(_Object, kw_only=True):
     push_token_import: bool = False
     merge: bool = msgspec.field(name="_merge_objects", default=False)
+    only_existing: bool | None = msgspec.field(name="_update_existing_only", default=None)
 
 
 class Read(NamedTuple):
@@ -106,6 +107,9 @@ def attributes(spelled: Raw, app_ids: Collection[str]) -> Read:
         msg = "'push_tokens' is not supported: leave push tokens out"
         raise InvalidError(msg)
     who = _who(one, app_ids)
+    if one.only_existing and "external_id" in who:  # of all others no profile is made
+        msg = "'_update_existing_only' is not supported: without it a missing profile is made"
+        raise InvalidError(msg)
     properties = {name: value for name, value in fields.items() if name not in _NO_PROPERTY}
     record = {
         "event_type": "$identify",

@@ -127,6 +127,27 @@ def test_what_the_job_would_not_take_is_told_at_once(event: dict[str, Any], word
     assert errors == (words and [{"type": words, "input_array": "events", "index": 0}])
 
 
+@each(
+    ("flag", "errors"),
+    [
+        (
+            True,
+            ["'_update_existing_only' is not supported: without it a missing profile is made"],
+        ),
+        (1, ["'_update_existing_only' is not valid: expected `bool | null`, got `int`"]),
+        (False, []),
+        (None, []),
+    ],
+)
+def test_an_update_that_must_make_no_profile_is_refused(flag: object, errors: list[str]) -> None:
+    only = {"_update_existing_only": flag}
+    outcome = sent(attributes=[{"external_id": "a"} | only], events=[EVENT | {"_update_existing_only": True}])
+    assert [one["type"] for one in outcome.answer.get("errors", ())] == errors
+    assert outcome.answer["events_processed"] == 1
+    alias = {"user_alias": {"alias_name": "n", "alias_label": "l"}, "_update_existing_only": True}
+    assert sent(attributes=[alias]).answer["attributes_processed"] == 1
+
+
 def test_a_number_that_none_can_hold_is_told() -> None:
     body = b'{"events":[{"external_id":"a","name":"b","time":"2026-03-15","properties":{"n":1e400}}]}'
     assert track(body, SENDER).answer["errors"] == [
