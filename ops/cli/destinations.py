@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from ops.answers.attempts import Attempt, attempts
 from ops.answers.destination import tested
 from ops.answers.refused import conditions, refused
 from ops.answers.waiting import by_project, overdue
@@ -28,7 +29,7 @@ from stores.destinations import Destination, Destinations
 from stores.errors import StoreError
 from stores.lake import Lake
 from stores.seal import Seal
-from udfs.export.answers import Refused, State
+from udfs.export.answers import STOPPED, Refused, State
 from udfs.export.taxonomy import PERSONAL, Personal
 
 
@@ -198,6 +199,47 @@ def waiting_events(config: Path, /, project_id: int | None, *, as_json: bool) ->
     if late := overdue(found, datetime.now(UTC)):
         named = ", ".join(str(one.project_id) for one in late)
         click.echo(f"events of {named} are due for more than 10 minutes: does `redeliver --watch` run?")
+
+
+@destinations.command(
+    "explain", epilog=example("destinations explain 434735 6f1c2a", "destinations explain 434735 6f1c2a --json")
+)
+@click.argument("project_id", type=PROJECT_ID)
+@click.argument("event_id")
+@as_json_option
+@click.pass_obj
+def explain(config: Path, /, project_id: int, event_id: str, *, as_json: bool) -> None:
+    """Say what became of the message event EVENT_ID on its way to PROJECT_ID: each attempt, and what was answered.
+
+    EVENT_ID is the message event's `event_id`, which is Amplitude's `insert_id`. Exit 1 when there is no attempt.
+    """
+    with waiting("reading the attempts"):
+        found = attempts(Lake(load(config).lake_address), project_id, event_id)
+    if as_json:
+        click.echo(json.dumps([asdict(one) for one in found], indent=2, default=str))
+    elif found:
+        _print_attempts(found)
+    else:
+        click.echo(
+            f"no attempt to send event {event_id} to project {project_id} is in the tables. One shows up with the "
+            "export job's next checkpoint. Events are ignored while their Notifly project has no destination, and "
+            "rejected where they are none: `ledger show --export` counts both, table export_dead_letters has the "
+            "rejected ones"
+        )
+    sys.exit(0 if found else 1)
+
+
+def _print_attempts(found: Sequence[Attempt]) -> None:
+    first = found[0]
+    click.echo(f"arrived {first.arrival:%Y-%m-%d %H:%M:%S} UTC in {first.shard} as {first.sequence}")
+    shown = wide(("answered (UTC)", "outcome", "reason"), ["attempt"], ("next one due", "words"))
+    for one in found:
+        due = f"{one.due:%Y-%m-%d %H:%M:%S}" if one.due else ""
+        if one.reason in {State.PAUSED, *STOPPED} and one is found[-1]:
+            due = "when it is ok again"
+        answered = f"{one.answered:%Y-%m-%d %H:%M:%S}"
+        shown.add_row(*map(cell, (answered, one.outcome, one.reason or "", one.attempt, due, one.words or "")))
+    Console().print(shown)
 
 
 @destinations.command(

@@ -17,7 +17,7 @@ from settings import Settings, load
 from stores.amplitude import Uploads
 from stores.destinations import Destinations
 from tests.integration.shop import SHOP, shop
-from udfs.export.answers import Refused
+from udfs.export.answers import Refused, Waits
 from udfs.export.deliver import deliver
 
 KEY = "0123456789abcdef0123456789abcdef"
@@ -161,4 +161,4 @@ def event(at: int, kind: str) -> dict[str, Any]:
 def test_nobody_there_is_no_answer_and_all_wait() -> None:
     uploads = Uploads(f"http://127.0.0.1:{free_port()}")
     found = deliver([b"{}"], partial(uploads.post, "us", KEY, seconds=1), lambda: False)
-    assert found.later == {0: (10.0, "no answer")}
+    assert found.later == {0: (Waits.FAILED, "no answer")}

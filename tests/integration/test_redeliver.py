@@ -264,3 +264,23 @@ def test_a_replay_is_refused_in_a_line_while_nothing_is_sent(config: Path, proje
     done = CliRunner().invoke(commands, ["destinations", "replay", str(project_id), "--config", str(config)])
     assert done.exit_code
     assert why in done.output + str(done.exception)
+
+
+def test_an_event_is_explained_by_its_attempts(config: Path, settings: Settings) -> None:
+    lake = Lake(settings.lake_address)
+    lake.create(DELIVERIES, EXPORT_COLUMNS[DELIVERIES], [])
+    same = {"reason": "failed", "answered": NOW}
+    commit(settings, row(SHOP, "a", **same), row(SHOP, "a", 1, outcome="accepted", words=None), table=DELIVERIES)
+    commit(settings, row(SHOP, "b", **same), table=DELIVERIES)
+    commit(settings, row(SHOP, "a"), settled(SHOP, "a", 1), row(SHOP, "b"))
+    words = ("destinations", "explain", str(SHOP))
+    found = json.loads(typed(config, *words, "a", "--json").output)
+    assert [(one["attempt"], one["outcome"], one["words"]) for one in found] == [
+        (0, "waiting", "HTTP 503"),
+        (1, "accepted", None),
+    ]
+    said = typed(config, *words, "b").output
+    assert f"in {found[0]['shard']} as 49" in said
+    assert ("HTTP 503" in said, f"{NOW - timedelta(seconds=1):%H:%M:%S}" in said) == (True, True)
+    unknown = typed(config, *words, "c")
+    assert (unknown.exit_code, "no attempt to send event c" in unknown.output) == (1, True)
