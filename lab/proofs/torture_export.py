@@ -97,6 +97,7 @@ FAULTS: Final[dict[str, Callable[[Ground, float], None]]] = {
     "Amplitude down": _down,
     "Amplitude throttles": _answers("429 0.9"),
     "Amplitude's answers cut": _answers("cut 0.5"),
+    "Amplitude's firewall refuses all": _answers("403 1.0"),
     "API key revoked for three days": _revoked,
 }
 
