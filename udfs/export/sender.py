@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from datetime import UTC, datetime
 from enum import StrEnum
 from functools import partial
 from typing import Final, NamedTuple, Protocol
@@ -116,6 +117,8 @@ class Answer(NamedTuple):
     """what Amplitude said"""
     seconds: float = 0.0
     """how long it has to wait at least; where the project is stopped, until it is no longer"""
+    at: datetime | None = None
+    """when it was settled, naive UTC: others of the same call may take longer; None where nothing was sent"""
 
 
 class Target(Protocol):
@@ -170,7 +173,8 @@ class _Job:
     ) -> None:
         self.target, self.line, self.due = target, line, deque(due)
         self.lanes = min(lanes, len(self.due))
-        self.answered: list[tuple[list[int], Delivered]] = []
+        self.answered: list[tuple[list[int], Delivered, datetime]] = []
+        """places, what became of them, and when"""
 
 
 class Sender:
@@ -257,7 +261,7 @@ class Sender:
             try:
                 post = partial(self._post, job, until - _MARGIN)
                 delivered = deliver([rows[place].event for place in batch], post, partial(_over, enough))
-                job.answered.append((batch, delivered))
+                job.answered.append((batch, delivered, datetime.now(UTC).replace(tzinfo=None)))
                 self._heed(job, delivered)
             except Exception as error:  # its text may hold what was sent
                 log.error("a batch was not sent, it waits: %s", type(error).__name__)
@@ -323,8 +327,8 @@ class Sender:
         for project_id, own in places.items():
             job = jobs.get(project_id)
             known |= dict.fromkeys(own, _unsent(job))
-            for batch, found in list(job.answered) if job else ():
-                known |= {place: _answer(at, found) for at, place in enumerate(batch)}
+            for batch, found, when in list(job.answered) if job else ():
+                known |= {place: _answer(at, found, when) for at, place in enumerate(batch)}
         for place, row in enumerate(rows):
             yield _backed_off(known[place], row.attempt)
 
@@ -345,20 +349,20 @@ def _unsent(job: _Job | None) -> Answer:
     return Answer(Outcome.WAITING, Waits.FAILED, "no answer in time", FAILED_SECONDS)
 
 
-def _answer(at: int, found: Delivered) -> Answer:
+def _answer(place: int, found: Delivered, when: datetime) -> Answer:
     """The answer for the event at a place of a batch."""
-    if at in found.accepted:
-        return Answer(Outcome.ACCEPTED)
-    if why := found.refused.get(at):
-        return Answer(Outcome.REFUSED, why.reason, why.words)
-    reason, words = found.later[at]
-    return Answer(Outcome.WAITING, reason, words, _SECONDS.get(reason, 0.0))
+    if place in found.accepted:
+        return Answer(Outcome.ACCEPTED, at=when)
+    if why := found.refused.get(place):
+        return Answer(Outcome.REFUSED, why.reason, why.words, at=when)
+    reason, words = found.later[place]
+    return Answer(Outcome.WAITING, reason, words, _SECONDS.get(reason, 0.0), when)
 
 
 def _backed_off(answer: Answer, attempt: int) -> Answer:
     """The answer, with a wait that is not the same for all and, where something failed, doubles each time."""
     if answer.reason == Waits.NOT_INGESTED and attempt + 1 >= _MOST_NOT_INGESTED:
-        return Answer(Outcome.REFUSED, Refused.NOT_INGESTED, answer.words)
+        return Answer(Outcome.REFUSED, Refused.NOT_INGESTED, answer.words, at=answer.at)
     seconds = answer.seconds
     if answer.reason in _DOUBLED:
         seconds = min(seconds * 2 ** min(attempt, 10), LONGEST_WAIT)

@@ -71,6 +71,6 @@ class WriteEvents(ScalarFunction):  # type: ignore[misc]
 
 
 def _row(answer: Answer, now: datetime) -> tuple[Any, ...]:
-    waits = answer.outcome == Outcome.WAITING
-    due = now + timedelta(seconds=answer.seconds) if waits else None
-    return answer.outcome, answer.reason or None, answer.words or None, due, now
+    at = answer.at or now
+    due = at + timedelta(seconds=answer.seconds) if answer.outcome == Outcome.WAITING else None
+    return answer.outcome, answer.reason or None, answer.words or None, due, at
