@@ -46,7 +46,8 @@ def _held(data: bytes, level: int) -> tuple[list[bytes], list[Fault]]:
         opener = _opener(data[at:])
         if opener:
             contents, wrong, behind = opener(data[at:])
-            at = text.behind_envelope(len(data) - behind) if behind else len(data)
+            at = len(data) - behind
+            text.behind_envelope(at)
             faults += [Fault("envelope_too_deep")] * (level == LEVELS)
             for content in contents if level < LEVELS else []:
                 more, worse = _held(content, level + 1)
@@ -149,8 +150,13 @@ def _followed(contents: list[bytes], rest: bytes, wrong: Fault) -> Opened:
     if _begins(rest) or _is_json(rest) or (is_line and not other):
         return contents, [], len(rest)
     wrong = Fault("compression_unknown") if other else wrong
-    goes_on = GOES_ON.search(rest)
-    return contents, [wrong], len(rest) - goes_on.start() if goes_on else 0
+    goes_on = (found.start() for found in GOES_ON.finditer(rest) if not _is_inside(rest, found))
+    return contents, [wrong], len(rest) - next(goes_on, len(rest))
+
+
+def _is_inside(rest: bytes, found: re.Match[bytes]) -> bool:
+    """Whether a line may be inside a value, by what stands before it."""
+    return found[0][:1] in (b"\n", b"\r") and rest[: found.start()].rstrip()[-1:] in (b"[", b",", b":")
 
 
 def _readable_before_the_damage(data: bytes) -> bool:
@@ -235,8 +241,8 @@ def _is_undamaged(data: bytes, files: list[zipfile.ZipInfo]) -> bool:
 
 # behind damage: another gzip or zip, or a line of JSON
 GOES_ON = re.compile(
-    rb"\x1f\x8b\x08[\0-\x1f]|PK\x03\x04|[\n\r][ \t,;|\x1e]*(?:data:[ \t]*)?"
-    rb"(?=[\[ \t]*\{\s*\"(?:[ -~]|[\xc2-\xf4][\x80-\xbf]+){4})"
+    rb"\x1f\x8b\x08[\0-\x1f]|PK\x03\x04|\xf3\x89\x9a\xc2[\n\x1a]|[\n\r][ \t,;|\x1e]*(?:data:[ \t]*)?"
+    rb"(?=(?:\[\s*)*\{\s*\"(?:[ -~]|[\xc2-\xf4][\x80-\xbf]+){4})"
 )
 LOCAL_HEADER = struct.Struct("<6xHH4xII4xHH")
 END_BYTES = 22

@@ -29,7 +29,7 @@ ENCODED = re.compile(
     rb"|(?:\0\s)*\0[{\[]\0[\s\"{}\[\]]|(?:\0{3}\s)*\0{3}[{\[]\0{3}[\s\"{}\[\]]"
 )
 """UTF-16 or UTF-32, of JSON."""
-BETWEEN_TEXT = "(?:[\t-\r ,;|\x1e\0]++|\xe2\x80[\xa8\xa9]|\xc2\x85|" + BLANK + ")*+"
+BETWEEN_TEXT = "(?:[\t-\r ,;|\x1e\0]++|\xe2\x80[\xa8\xa9]|\xc2\x85|data:(?=[ \t]*[{[])|" + BLANK + ")*+"
 BETWEEN = re.compile(BETWEEN_TEXT.encode("latin-1"))
 LINE_END = "(?:[\n\r\x0b\x0c\x1e]|\xe2\x80[\xa8\xa9]|\xc2\x85)"
 NEXT_LINE = re.compile(
@@ -75,20 +75,19 @@ class Text:
         self.text = self.data.decode("latin-1")
         self.line_end = self.open = self.deep = self.begin = self.inset = 0
         self.uneven = self.too_deep = self.broken = False
+        self.sound, self.first = -1, ""  # where the last sound object begins, and how the last broken one did
 
     def faults(self) -> list[Fault]:
         if self.too_deep:
             return [Fault("too_deep")]
         return [Fault("invalid_json")] if (self.uneven or self.open) and not self.broken else []
 
-    def behind_envelope(self, at: int) -> int:
-        """What stands in its line is no field of server-sent events, but data; gives where that begins."""
+    def behind_envelope(self, at: int) -> None:
+        """What stands in its line is no field of server-sent events, but data."""
         if self.data[at : at + 1] != self.came[at : at + 1]:
             line = re.compile(b"[^\n\r]*").match(self.came, at)
             self.data = self.data[:at] + line[0] + self.data[line.end() :]
             self.text, self.line_end = self.data.decode("latin-1"), at
-        field = re.compile(b"data:").match(self.came, BETWEEN.match(self.data, at).end())
-        return field.end() if field else at
 
     def pieces(self, at: int) -> tuple[list[Piece], int]:
         """Those from here on: begin, end, and whether it is a value; up to what is packed."""
@@ -132,44 +131,68 @@ class Text:
             seams = (seam for seam in self.seams if seam > at)
             self.begin, self.line_end = at, min(next(following, len(text)), next(seams, len(text)))
         if end := _end_of_value(text, at, in_array=self.open > 0):
+            self.sound = at if text[at] == "{" else self.sound
             return end, True
-        end = self._end_of_broken(at) if text[at] == "{" else self.line_end
+        is_object = text[at] == "{" or KEY.match(text, at)
+        if text[at] == "}" and not self.first:
+            self.first = self._sound_one()
+        end = self._end_of_broken(at) if is_object else self._alike(at, at + 1)
         return at + len(text[at:end].rstrip(" \t\r\n,;|\x1e\0")), False
 
     def _end_of_broken(self, at: int) -> int:
         """Of an object that is no JSON: where its brackets close, or before the next that it can't hold."""
         place, how = _brackets(self.text, at)
+        first = BEGINNING.match(self.text, at, self.line_end)
+        if first and first.end() <= place:
+            self.first = first[0]
+        elif self.text[at] == "{":
+            self.first = self._sound_one()
         if how == "closed":
             return place
         insets = [
             len(line) for line in re.findall("[\n\r]([ \t]*)[^ \t\n\r]", self.text[self.begin : self.line_end])
         ]
         if not insets or min(insets) <= self.inset:
-            self._go_on(place)
-        if how == "deep":
-            return self.line_end
-        first = re.compile(r'\{\s*"[^"\\]{1,100}"', re.ASCII).match(self.text, at, self.line_end)
-        beginning = first[0] if first and place >= first.end() else '{"'
-        alike = [
-            place + one.start() for one in re.finditer(re.escape(beginning), self.text[place : self.line_end])
-        ]
-        no_value = (one for one in alike if not self.text[at:one].rstrip(" \t\n\r\v\f").endswith(":"))
-        return next(no_value, self.line_end)
+            self._go_on(at, place)
+        return self.line_end if how == "deep" else self._alike(at, place)
 
-    def _go_on(self, place: int) -> None:
-        """What begins before this place is in the object, unless it is packed, or of the next member."""
-        if self.line_end >= place:
-            return
-        ends = [next((seam for seam in self.seams if seam >= self.line_end), len(self.text))]
-        for line in NEXT_LINE.finditer(self.text, self.line_end):
-            if line[2] not in "{[" or (line.start(2) >= place and len(line[1]) <= self.inset):
-                ends.append(line.start())
-        self.line_end = min(ends)
+    def _go_on(self, at: int, place: int) -> None:
+        """What begins before this place is in the object, unless it is packed, or of the next member.
+
+        Behind it a line is, where JSON may have an object and none begins like this one.
+        """
+        seam = next((seam for seam in self.seams if seam > at), len(self.text))
+        for line in NEXT_LINE.finditer(self.text, self.line_end, seam):
+            begin, before = line.start(2), self._before(at, line.start(2))
+            other = before == "," and not self.text.startswith(self.first, begin)
+            inside = begin < place or len(line[1]) > self.inset
+            inside = inside or (begin > place and (other or before in (":", "[")))
+            if line[2] not in "{[" or not inside:
+                self.line_end = line.start()
+                return
+        self.line_end = seam
+
+    def _alike(self, at: int, place: int) -> int:
+        """Where an object begins like the last broken one, and is in no array or object between."""
+        while self.first and (place := self.text.find(self.first, place, self.line_end)) > 0:
+            before = self._before(at, place)
+            if before not in (":", "["):
+                return place
+            array = self.text.rindex("[", at, place) if before == "[" else place
+            place = max(place + 1, _brackets(self.text[: self.line_end], array)[0])
+        return self.line_end
+
+    def _sound_one(self) -> str:
+        sound = BEGINNING.match(self.text, self.sound) if self.sound >= 0 else None
+        return sound[0] if sound else '{"'
+
+    def _before(self, at: int, place: int) -> str:
+        return self.text[at:place].rstrip(" \t\n\r\v\f")[-1:]
 
 
 def _end_of_value(text: str, at: int, *, in_array: bool) -> int | None:
     """Outside of arrays only objects are values; in them also texts, and whatever stands between two commas."""
-    if text[at] != "{" and not (in_array and text[at] == '"'):
+    if text[at] != "{" and not (in_array and text[at] == '"' and not KEY.match(text, at)):
         word = re.compile(r"[^ \t-\r\0,;|\[\]{}\"]+").match(text, at) if in_array else None
         return word.end() if word else None
     try:
@@ -180,7 +203,7 @@ def _end_of_value(text: str, at: int, *, in_array: bool) -> int | None:
 
 def _brackets(text: str, at: int) -> tuple[int, str]:
     """Up to where the brackets of an object are those of JSON, and how they end there."""
-    brackets, before, place = "", "", at
+    brackets, before, place = "{" if text[at] == '"' else "", "", at
     while place < len(text):
         mark = text[place]
         if mark == '"':
@@ -205,4 +228,6 @@ def _brackets(text: str, at: int) -> tuple[int, str]:
     return place, "broken"
 
 
+KEY = re.compile(r'"[^"\\]{1,100}"\s*:', re.ASCII)
+BEGINNING = re.compile(r'\{\s*"[^"\\]{1,100}"', re.ASCII)
 STRING = re.compile(r'"(?:[^"\\]|\\.)*"(?=\s*[,:}\]])', re.DOTALL | re.ASCII)

@@ -322,8 +322,6 @@ class _Row:
         other = unread.named(self.payload, at)
         if values.line_ends(self.plain, content.end, at) and not other:
             return at
-        if self.payload.startswith(_FIELD[0], at) and _is_json(self.plain, at + len(_FIELD[0])):
-            return at + len(_FIELD[0])
         goes_on = inflate.goes_on(self.payload, at) if self.opening.may_try() else len(self.payload)
         flaw = f"{content.name} has {goes_on - at:,} bytes behind its end, at byte {at:,}"
         if other:

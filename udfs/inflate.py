@@ -115,8 +115,18 @@ def members(payload: bytes, at: int, room: int, left: Callable[[], int]) -> Iter
 
 
 def goes_on(payload: bytes, at: int) -> int:
-    """Where a gzip, a zip or a line of JSON begins, here or behind; the end when none does."""
-    return _found(payload, _GOES_ON, at)
+    """Where an envelope or a line of JSON begins, here or behind; the end when none does.
+
+    Behind `[`, `,` or `:` a line may be inside a value of what is damaged.
+    """
+    for found in _GOES_ON.finditer(payload, at):
+        begin = found.start()
+        if found["line"] is None or payload[max(at, begin - _GLANCE) : begin].rstrip()[-1:] not in _INSIDE:
+            return begin
+    return len(payload)
+
+
+_INSIDE: Final = (b"[", b",", b":")
 
 
 def swallowed(payload: bytes, content: Content) -> int | None:
@@ -135,10 +145,11 @@ _STORED_ALIKE: Final = 16  # bytes that tell a gzip from one that is stored in a
 _GZIP_BEGINS: Final = rb"\x1f\x8b\x08[\0-\x1f]"
 _AT_GZIP: Final = re.compile(_GZIP_BEGINS)
 # of a line some letters have to follow: compressed bytes hold two that look like its beginning every few KB
-_AN_OBJECT: Final = rb"(?:\[[ \t]*+)*+\{[ \t\r\n]*+\"(?:[ -~]|[\xc2-\xf4][\x80-\xbf]++){4}"
+_AN_OBJECT: Final = rb"(?:\[\s{0,9}+){0,64}+\{[ \t\r\n]*+\"(?:[ -~]|[\xc2-\xf4][\x80-\xbf]++){4}"
 _OBJECT: Final = re.compile(_AN_OBJECT)
 _GOES_ON: Final = re.compile(
-    _GZIP_BEGINS + rb"|PK\x03\x04|[\n\r][ \t,;|\x1e]*+(?:data:[ \t]*+)?(?=" + _AN_OBJECT + rb")"
+    rb"%b|PK\x03\x04|\xf3\x89\x9a\xc2[\n\x1a]|(?P<line>[\n\r][ \t,;|\x1e]*+(?:data:[ \t]*+)?(?=%b))"
+    % (_GZIP_BEGINS, _AN_OBJECT)
 )
 
 

@@ -63,8 +63,10 @@ def skip(payload: bytes, at: int = 0) -> int:
     return _SKIPPED.match(payload, at).end()  # type: ignore[union-attr]
 
 
-# also U+0085, U+2028, U+2029, and record separators (RFC 7464)
-_SKIPPED: Final = re.compile(rb"(?:[\t-\r ,;|\x1e\0]++|\xe2\x80[\xa8\xa9]|\xc2\x85|%b)*+" % BLANK)
+# also U+0085, U+2028, U+2029, record separators (RFC 7464), and `data:` in the middle of a line
+_SKIPPED: Final = re.compile(
+    rb"(?:[\t-\r ,;|\x1e\0]++|\xe2\x80[\xa8\xa9]|\xc2\x85|data:(?=[ \t]*+[{\[])|%b)*+" % BLANK
+)
 
 
 def _unreadable(payload: bytes, error: ValueError | RecursionError) -> Rejection:

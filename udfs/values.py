@@ -49,11 +49,14 @@ _FIELDS: Final = re.compile(rb"(?:\n|\r|%b)%b(?:[\n\r]++%b)*+" % (BOM, _FIELD, _
 _MOST_FIELDS: Final = 300_000  # rows of them, and one more for each 128 bytes: more than the events that are taken
 _OBJECT: Final = re.compile(rb'\{[ \t\n\r]*+["}]')
 _BEGINNING: Final = re.compile(rb'\{\s*+"[^"\\]{1,100}"')  # an object's, with its first key
+_KEY: Final = re.compile(rb'"[^"\\]{1,100}"\s*+:')  # the rest of an object begins so, whose beginning is lost
 # the next bracket of JSON, however broken it is; or a quote where a string does not end as one has to
 _BRACKET: Final = re.compile(rb'(?:[^"{}\[\]]++|"(?:[^"\\]++|\\.)*+"(?=\s*+[,:}\]]))*+[{}\[\]"]', re.DOTALL)
 _CLOSING: Final = {ord("{"): ord("}"), ord("["): ord("]")}
 _BEFORE: Final = {ord("}"): b":", ord("]"): b"[,"}  # what may be before a bracket in an object, in an array
+_VALUES: Final = (b":", b"[")  # what stands before a value that is no record
 _SHORT: Final = 4096
+_GLANCE: Final = 100  # bytes before something in which its separator is sought
 _FAR: Final = 2**16
 _CUT: Final = 17  # letters at the end of what is read, whose fault may be that they are cut
 _DEEP: Final = 10 * MAX_DEPTH
@@ -151,6 +154,8 @@ class Text:
         self._set_in: bool | None = None
         self._last = _last(payload)
         self._spelled, self._ahead = "", _FAR
+        self._whole: int | None = None  # where the last sound object begins
+        self._first = b""  # how the last broken object began; where its first key is cut, the last sound one
         # each is one piece, whatever in it looks like ends of lines
         self._encoded, self._compressed = encoding(payload) is not None, unread.named(payload) is not None
         # what may still be read of what stands behind it
@@ -246,19 +251,26 @@ class Text:
             self._enter(at)
             line = self.payload[at : self._end].rstrip(_BEHIND)
             if line.startswith(b"{") and _is_one(line):
+                self._whole = at
                 return Span(at, at + len(line), True)
             self._begin, self._spelled = at, ""
         if end := self._value_end(at, in_array=self._arrays > 0):
-            if not self.payload.startswith(b"{", at):
+            if self.payload.startswith(b"{", at):
+                self._whole = at
+            else:
                 self.patience.lose(1, end - at)
             return Span(at, end, True)
-        end, brackets = self._broken_end(at) if self.payload.startswith(b"{", at) else (self._end, 0)
+        begins = self.payload.startswith(b"{", at) or _KEY.match(self.payload, at)
+        if not self._first and self.payload.startswith(b"}", at):  # one too many behind a sound object
+            self._begun(at)
+        end, brackets = self._broken_end(at) if begins else (self._alike(at, at + 1), 0)
         self.patience.lose(brackets, end - at)
         return Span(at, at + len(self.payload[at:end].rstrip(_BEHIND)), False)
 
     def _value_end(self, at: int, *, in_array: bool) -> int | None:
         """Where the value that begins here ends: in its segment, or in what stands behind that."""
-        if not _OBJECT.match(self.payload, at) and not (in_array and self.payload.startswith(b'"', at)):
+        is_text = in_array and self.payload.startswith(b'"', at) and not _KEY.match(self.payload, at)
+        if not _OBJECT.match(self.payload, at) and not is_text:
             word = _WORD.match(self.payload, at) if in_array else None  # which begins with no bracket
             return word and word.end()
         spelled_to = self._begin + len(self._spelled)
@@ -293,14 +305,13 @@ class Text:
 
         Gives also how many brackets were read.
         """
-        if self.patience.left < 0:
-            return self._alike(at, None), 0
         set_in = self._is_set_in()
         # else the brackets are read that the patience allows: nothing in them is taken
-        if self._room < 0 and set_in:
-            return self._alike(at, at + 1), 0
+        if self.patience.left < 0 or (self._room < 0 and set_in):
+            return self._alike(at, self._begun(at)), 0
         limit = min(at + _FAR, len(self.payload)) if set_in else len(self.payload)
         closed, stopped, brackets, deep = _closed(self.payload, at, limit)
+        self._begun(at, stopped)
         if closed:
             return stopped, brackets
         if not set_in:
@@ -308,6 +319,16 @@ class Text:
         end = self._end if deep else self._alike(at, stopped)
         self._room -= max(0, stopped - end)
         return end, brackets
+
+    def _begun(self, at: int, stopped: int | None = None) -> int:
+        """Keep how the object begins that is broken at a place; gives where what is kept ends."""
+        found = _BEGINNING.match(self.payload, at, self._end)
+        if found and found.end() <= (stopped or found.end()):
+            self._first = found[0]
+        elif self.payload.startswith((b"{", b"}"), at):
+            last = _BEGINNING.match(self.payload, self._whole) if self._whole is not None else None
+            self._first = last[0] if last else b'{"'
+        return found.end() if found else at + 1
 
     def _is_set_in(self) -> bool:
         """Whether all lines of the segment are set in further than its first, and there are some.
@@ -321,33 +342,40 @@ class Text:
 
     def _extend(self, at: int, stopped: int) -> None:
         """Let the segment go on to where the brackets of the object that begins here are none of JSON's."""
-        if self._end >= stopped:
-            return
         seam = self._seam(at)
         for line in _SEGMENT.finditer(self.payload, self._end, min(self._last, seam)):
-            is_json = self.payload[line.end()] in b"{["
-            if not is_json or (line.end() >= stopped and len(line["indent"]) <= self._indent):
+            begin, set_in = line.end(), len(line["indent"]) > self._indent
+            is_inside = begin < stopped or set_in or (begin > stopped and self._is_inside(at, begin))
+            if self.payload[begin] not in b"{[" or not is_inside:
                 self._end = line.start()
                 return
         self._end = seam
+
+    def _is_inside(self, at: int, begin: int) -> bool:
+        """Whether JSON allows what begins a line in the object that is broken, and it does not begin like that."""
+        before = self._before(at, begin)
+        return before in _VALUES or (before == b"," and not self.payload.startswith(self._first, begin))
+
+    def _before(self, at: int, begin: int) -> bytes:
+        return self.payload[max(at, begin - _GLANCE) : begin].rstrip()[-1:]
 
     def _seam(self, at: int) -> int:
         """Where the next seam is; the end of the text if there is none."""
         seam = bisect(self.seams, at)
         return self.seams[seam] if seam < len(self.seams) else len(self.payload)
 
-    def _alike(self, at: int, behind: int | None) -> int:
-        """Where the next object of the segment begins with the same key, and is no value of a key; or its end.
-
-        It is sought `behind` a place, or right behind the key.
-        """
-        found = _BEGINNING.match(self.payload, at, self._end)
-        behind = (found.end() if found else at + 1) if behind is None else behind
-        beginning = found[0] if found and behind >= found.end() else b'{"'  # of a key that is cut nothing is known
-        while (behind := self.payload.find(beginning, behind, self._end)) > 0:
-            if not self.payload[max(at, behind - 100) : behind].rstrip().endswith(b":"):
+    def _alike(self, at: int, behind: int) -> int:
+        """Where an object begins in the segment like the last broken one, and is no value in it; or its end."""
+        while self._first and (behind := self.payload.find(self._first, behind, self._end)) > 0:
+            before = self._before(at, behind)
+            if before not in _VALUES:
                 return behind
+            array = self.payload.rindex(b"[", at, behind) if before == b"[" else behind
             behind += 1
+            if self.patience.left >= 0:
+                inside = _closed(self.payload, array, self._end)
+                self.patience.left -= inside.brackets
+                behind = max(behind, inside.at)
         return self._end
 
     def _spelling(self, at: int, size: int) -> str:
@@ -399,13 +427,13 @@ class _Closed(NamedTuple):
 
 def _closed(payload: bytes, at: int, limit: int) -> _Closed:
     """How the brackets of the object go on that begins here."""
-    open_ones = bytearray()
+    open_ones = bytearray(b"}" if payload.startswith(b'"', at) else b"")
     behind, brackets = at, 0
     while found := _BRACKET.match(payload, behind, limit):
         begin, behind, brackets = behind, found.end(), brackets + 1
         mark = payload[behind - 1]
         if closing := _CLOSING.get(mark):
-            if open_ones and payload[begin - 1 : behind - 1].rstrip()[-1] not in _BEFORE[open_ones[-1]]:
+            if open_ones and payload[max(at, begin - 1) : behind - 1].rstrip()[-1] not in _BEFORE[open_ones[-1]]:
                 return _Closed(False, behind - 1, brackets)
             open_ones.append(closing)
             if len(open_ones) > _DEEP:  # the parser gave up on it, and its brackets close nowhere near

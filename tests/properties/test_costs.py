@@ -126,7 +126,8 @@ BROKEN: dict[str, Callable[[int], bytes]] = {
     "quotes": lambda n: b"\n".join([b'{"' + b'"' * 100 + b"}"] * n),
     "texts without an end": lambda n: b"\n".join([b'{"a":"b' + b'\\"' * 50] * n),
     "one too deep": lambda n: b'{"a":[' * n,
-    "arrays that each line begins anew": lambda n: b'{"a":[1,2,3\n' * n,
+    # several times the depth at which brackets are given up: below, all lines are one value, which costs less
+    "arrays that each line begins anew": lambda n: b'{"a":[1,2,3,\n' * 20 * n,
     "objects without a value in an array": lambda n: b"[" + b'{"a"},\n' * n,
     "texts that begin in an array": lambda n: b"[" + b'"a' * n,
     "escapes": lambda n: b'{"a":"\\' * n,

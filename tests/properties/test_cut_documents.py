@@ -1,12 +1,14 @@
 """A document that is cut, whatever its layout: no object in it becomes a record, the next record is taken."""
 
 import json
+from random import Random
 from typing import Any
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.leaves import opened
+from tests.oracle_envelope import held
 
 INNER, SOUND = {"uuid": "inner", "event_type": "x", "app": 1}, b'{"uuid":"sound","event_type":"y","app":1}'
 leaves = st.sampled_from([1, None, "a", "{", '}\n{"', [], {}, INNER])
@@ -62,6 +64,31 @@ def test_no_object_of_a_cut_document_is_a_record(
     set_in = indent not in (None, 0) and separators in SEPARATORS[:2] and "\n" in text.lstrip("[ \t\n")
     assert not heads or heads[-1] == SOUND or may_hold(text)
     assert SOUND in heads or (may_hold(text) and not set_in)
+
+
+def damaged(rng: Random) -> bytes:
+    """Records in a row, in an array or not, with something else in one place."""
+    indent, key = rng.choice([None, None, 0, 2]), rng.choice(["id", "uuid"])
+    between = rng.choice(["", ",", "\n", ",\n", " "])
+    inner = [{key: "inner", "v": 1}, {key: "inner"}]
+    records = [{"uuid": "outer", "l": inner, "p": {key: "inner", "b": []}}] * 3
+    text = between.join(json.dumps(record, indent=indent) for record in records)
+    text = rng.choice(["[%s]", "%s"]) % text
+    at = rng.randrange(1, len(text) - 1)
+    return (text[:at] + rng.choice(["", *'{}[]",:x']) + text[at + rng.choice([0, 1, 9]) :]).encode()
+
+
+def test_damage_in_the_middle_takes_few_neighbours_with_it() -> None:
+    """And few objects within come out; which, the oracle knows: where they may begin like a record."""
+    rng, outer, inner = Random(1), 0, 0
+    for text in (damaged(rng) for _ in range(2_000)):
+        heads = opened(text)[0] or [text]
+        assert heads == [one for one in held(text) if isinstance(one, bytes)]
+        uuids = [json.loads(head) for head in heads if is_object(head)]
+        outer += sum(one.get("uuid") == "outer" for one in uuids)
+        inner += any("inner" in one.values() for one in uuids)
+    assert outer >= 4_400  # 4 000, and those of texts that what was put in leaves whole
+    assert inner <= 180
 
 
 def is_object(head: bytes) -> bool:

@@ -56,6 +56,15 @@ NEIGHBOURS = {
     "a tar without its end, then an aggregate": (
         TAR + b"\n" + aggregate_of(["k"], [(0, None, B)]), [A, B], Reason.ZIP_INVALID, 1
     ),
+    "an aggregate behind a wrong checksum": (
+        CHECKSUM + aggregate_of(["k"], [(0, None, B)]) + C, [A, B, C], Reason.GZIP_INVALID, 1
+    ),
+    "an array over lines behind a wrong checksum": (
+        CHECKSUM + b"\n[\n" + B + b",\n" + C + b"\n]", [A, B, C], Reason.GZIP_INVALID, 1
+    ),
+    "the rest of an object behind a wrong checksum": (
+        CHECKSUM + b'"l":[\n' + B + b",\n" + B + b'\n],"p":\n' + B + b"\n}\n" + C, [A, C], Reason.GZIP_INVALID, 1
+    ),
     "in a gzip": (gz(CHECKSUM + gz(B)) + C, [A, B, C], Reason.GZIP_INVALID, 1),
 }  # fmt: skip
 

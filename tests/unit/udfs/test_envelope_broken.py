@@ -53,6 +53,23 @@ def test_what_may_stand_in_a_cut_object_is_no_record(cut: bytes, heads: list[byt
     assert opened(gzip.compress(cut) + gzip.compress(B))[0] == [cut.rstrip(b","), B]
 
 
+REST, NO_COMMA = b'"l":[{"id":1}],"p":{"id":2}}', b'{"id":1 "l":[{"id":2},{"id":3}],"p":{"id":4}}'
+OVER_LINES = b'{\n"id":1 "l":[\n{\n"a":1\n},\n{\n"a":2\n}\n]\n}'
+DAMAGED = {
+    "a bracket of another kind": (A.replace(b'"x",', b'"x"],') + B, [A.replace(b'"x",', b'"x"],'), B]),
+    "a bracket too many": (A + b"}" + B + b"}}\n" + C, [A, b"}", B, b"}}", C]),
+    "a beginning that is lost": (REST + B + b"," + C, [REST, B, C]),
+    "in an array": (b"[" + A[1:] + b"," + B + b"]", [A[1:], B]),
+    "over lines": (OVER_LINES + b"\n" + B, [OVER_LINES, B]),
+    "like what is in it": (NO_COMMA + B, [NO_COMMA, B]),
+}  # fmt: skip
+
+
+@each(("text", "heads"), DAMAGED.values(), ids=DAMAGED)
+def test_what_is_damaged_in_the_middle_is_one_part(text: bytes, heads: list[bytes]) -> None:
+    assert opened(text) == (heads, [])
+
+
 def test_a_broken_object_alone_is_one_record() -> None:
     for broken in BROKEN.values():
         assert envelope.form(broken) is None

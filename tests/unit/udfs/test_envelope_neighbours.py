@@ -107,6 +107,10 @@ SEPARATED = {
     "server-sent events with all fields": (
         b": hello\n\nid: 1\nevent: e\nretry: 10\ndata: " + A + b"\n\n:\nid: 2\ndata: [" + B + b"]\n\n", [A, B]
     ),
+    "server-sent events without ends of lines": (
+        b"data: " + A + b"data: " + B + b"data:[" + C + b"]data: [data:" + A + b"]", [A, B, C, A]
+    ),
+    "an array, then an event": (b"[" + A_GZ + b"]data: " + B + b"\n\n" + A_ZIP, [A, B, A]),
     "server-sent events, one is none": (b"data: " + A + b"\n\ndata: ping\n\ndata: " + B, [A, b"ping", B]),
     "server-sent events, the last without data": (b"data: " + A + b"\n\nid: 1\n\n: bye\n\nevent: done", [A]),
     "server-sent events, fields behind the data": (
