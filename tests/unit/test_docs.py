@@ -9,6 +9,7 @@ from lab import schemas
 from ops.answers.reasons import REASONS, REPAIRS
 from stores import erased
 from stores.alerts import Alert, Notification
+from stores.audit import Entry
 from stores.backfills import Run
 from stores.destinations import Destination
 from stores.erasures import Erasure
@@ -145,6 +146,7 @@ def test_every_attribute_in_dynamodb_is_documented(name: str, module: str, patte
         ("backfills", set(Run._fields)),
         ("erasures", {*Erasure._fields, "receipt"}),
         ("destinations", set(Destination._fields)),
+        ("audit", {*Entry._fields, "scope", "entry"}),
         ("profile_sources", set(ProfileSource._fields)),
         ("profile_limits", set(re.findall(r'"(\w+)": \w+', text("stores/profile_limits.py")))),
     ],
