@@ -37,6 +37,7 @@ _IN_AMPLITUDE: Final = (
     'in Amplitude see that the destination is enabled, that events are selected in "Send Events", and that its '
     "region, stream and role are the ones here; then test it again"
 )
+_MEND_LAKE: Final = "mend that first: what arrives is stored there"
 _STORED: Final = {EVENT_STORE: "event", USER_UPDATES: "user update"}
 _HANDLE: Final = ("shard", "sequence", "sub_index")
 
@@ -227,10 +228,20 @@ def awaited(settings: Settings, found: Connection, begun: datetime, seconds: flo
         except StoreError as error:
             # a catalog that is busy for a moment ends no wait of minutes
             if time.monotonic() - well >= min(patience, _TROUBLE):
-                return Step("arrival", "failed", f"{AWAY}{error}", "mend that first: what arrives is stored there")
+                return Step("arrival", "failed", f"{AWAY}{error}", _MEND_LAKE)
         if time.monotonic() - begin >= patience:
             return _nothing(found.failed, seconds)
         time.sleep(_PAUSE)
+
+
+def looked(settings: Settings, found: Connection, begun: datetime, seconds: float) -> Step | None:
+    """One of the looks that `awaited` takes: its answer; None while a record may still come."""
+    try:
+        arrived = arrival(settings, found.project_id, begun)
+    except StoreError as error:
+        return Step("arrival", "failed", f"{AWAY}{error}", _MEND_LAKE)
+    over = found.failed or datetime.now(UTC) - begun >= timedelta(seconds=seconds)
+    return arrived or (_nothing(found.failed, seconds) if over else None)
 
 
 def _nothing(failed: bool, seconds: float) -> Step:

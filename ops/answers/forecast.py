@@ -21,6 +21,7 @@ MIN_DAYS: Final = 14
 WINDOW: Final = timedelta(days=56)
 """What is older says little about this month."""
 _PATHS: Final = 200
+_MIDDLE, _TENTH = _PATHS // 2, _PATHS // 10
 _SPIKE: Final = 1.5  # times the usual: what is above says nothing of the level
 _FASTEST: Final = 0.05  # per day, 4.5 times in a month: faster is a launch or an end, and neither goes on for long
 
@@ -38,6 +39,16 @@ class Forecast(NamedTuple):
     """events by the end of the month, as likely more as fewer"""
 
 
+class Course(NamedTuple):
+    """How many events the month may have by the end of a UTC day: 8 times in 10 between `low` and `high`."""
+
+    day: date
+    low: int
+    middle: int
+    """as likely more as fewer"""
+    high: int
+
+
 def forecast(days: Mapping[date, int], events: int, limit: int, now: datetime) -> Forecast | None:
     """Foretell when the month reaches `limit`; None if it has, or if the first events are not MIN_DAYS old.
 
@@ -45,24 +56,40 @@ def forecast(days: Mapping[date, int], events: int, limit: int, now: datetime) -
     had none. `events` is what the month of `now` (UTC) has so far, today included. The same input has the same
     forecast.
     """
+    paths = _months(days, now)
+    if not paths or events >= limit:
+        return None
+    # events are whole: half of one is lost or won by rounding alone
+    reached = sorted(bisect_left(path, limit - events - 0.5) for path in paths)
+    day, earliest, latest = (
+        now.date() + timedelta(ahead) if ahead < len(paths[0]) else None
+        for ahead in (reached[_MIDDLE], reached[_TENTH], reached[-1 - _TENTH])
+    )
+    return Forecast(day, earliest, latest, events + round(median(path[-1] for path in paths)))
+
+
+def course(days: Mapping[date, int], events: int, now: datetime) -> list[Course]:
+    """How the month may go on, from today to its last day; empty where too little is known. See `forecast`."""
+    found = []
+    for ahead, totals in enumerate(zip(*_months(days, now), strict=True)):
+        ordered = sorted(totals)
+        low, high = (events + round(ordered[at]) for at in (_TENTH, -1 - _TENTH))
+        found.append(Course(now.date() + timedelta(ahead), low, events + round(median(ordered)), high))
+    return found
+
+
+def _months(days: Mapping[date, int], now: datetime) -> list[list[float]]:
+    """Ways the rest of the month may go, see `_paths`; none where the first events are not MIN_DAYS old."""
     today = now.date()
     first = min((day for day, volume in days.items() if volume), default=today)
     complete = (today - first).days
-    if complete < MIN_DAYS or events >= limit:
-        return None
+    if complete < MIN_DAYS:
+        return []
     past = [days.get(today - timedelta(back), 0) for back in range(min(complete, WINDOW.days), 0, -1)]
     # what today had so far is not known apart: the rest of it is the same share of its volume as of its hours
     gone = timedelta(hours=now.hour, minutes=now.minute, seconds=now.second) / timedelta(days=1)
     left = monthrange(today.year, today.month)[1] - today.day + 1
-    paths = list(_paths(past, [1 - gone] + [1.0] * (left - 1)))
-    # events are whole: half of one is lost or won by rounding alone
-    reached = sorted(bisect_left(path, limit - events - 0.5) for path in paths)
-    middle, tenth = _PATHS // 2, _PATHS // 10
-    day, earliest, latest = (
-        today + timedelta(ahead) if ahead < left else None
-        for ahead in (reached[middle], reached[tenth], reached[-1 - tenth])
-    )
-    return Forecast(day, earliest, latest, events + round(median(path[-1] for path in paths)))
+    return list(_paths(past, [1 - gone] + [1.0] * (left - 1)))
 
 
 def _paths(past: Sequence[int], shares: Sequence[float]) -> Iterator[list[float]]:

@@ -10,6 +10,7 @@ from ops.console.people import Account, Accounts, Right
 from ops.console.reads import Reads
 from ops.console.sessions import Session, Sessions
 from settings import Settings
+from stores.audit import Audit, Entry
 from stores.errors import MissingError
 from stores.project import Project
 from stores.projects import Projects
@@ -97,6 +98,12 @@ class Ask:
     def seen(self) -> list[Project]:
         """The projects that the account sees. Raises StoreError."""
         return [one for one in self.site.projects() if self.who.sees(one)]
+
+    def note(self, action: str, project_id: int | None = None, **details: str) -> None:
+        """Write into the audit what is about to be done: before it is. Raises StoreError."""
+        audit = Audit(tables(self.settings))
+        audit.create()
+        audit.add(Entry(self.who.name, self.who.role, action, self.address, project_id, details))
 
     def shared(self, key: Hashable, seconds: float, question: Callable[[], _T]) -> _T:
         """What a question came to within these seconds, whoever has asked: its key must say all it depends on."""

@@ -52,7 +52,8 @@ class Guard:
         known = self.site.sessions.read(request.cookies.get(self.cookie, ""))
         ask = self._ask(page, request, known or self.site.sessions.new(), body)
         try:
-            answer = self._answer(ask, request)
+            ask = self._admitted(ask, request)
+            answer = ask.page.handler(ask)
             response, session = self._response(ask, answer), _next_session(answer)
         except Exception as error:
             response, session = self._failed(ask, error), None
@@ -86,21 +87,22 @@ class Guard:
             dict(parse_qsl(body.decode(errors="replace"), keep_blank_values=True, max_num_fields=200)),
         )
 
-    def _answer(self, ask: Ask, request: Request) -> Answer:
-        """Let the page answer, unless somebody must log in first. Raises Refused, and what the page raises."""
+    def _admitted(self, ask: Ask, request: Request) -> Ask:
+        """The request with all that its page may know, once it may be asked. Raises Refused."""
         if request.url.hostname not in self._hosts():
             raise Refused(400, "This console is not reached by that host name.")
         ask = replace(ask, account=self._account(ask.session))
         page = ask.page
         if ask.account is None and page.needs is not Right.OPEN:
-            return Moved("/login" if page.method == "POST" else f"/login?next={quote(ask.place, safe='')}")
+            place = "" if page.method == "POST" else f"?next={quote(ask.place, safe='')}"
+            return replace(ask, page=replace(page, handler=lambda _: Moved(f"/login{place}")))
         if page.method == "POST":
             self._check_form(ask, request)
         if page.of_project:
             ask = replace(ask, project=_visible(ask, int(request.path_params["project_id"])))
         if ask.account and not ask.account.may(page.needs):
             raise Refused(403)
-        return page.handler(ask)
+        return ask
 
     def _hosts(self) -> set[str | None]:
         host = urlsplit(self.site.url).hostname

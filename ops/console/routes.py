@@ -22,7 +22,7 @@ The security tests are made from this table: a new line is tested by being there
 from typing import Final
 
 from ops.console.asks import Page
-from ops.console.pages import login, overview
+from ops.console.pages import connect, login, overview, usage
 from ops.console.people import Right
 
 PAGES: Final = (
@@ -31,4 +31,13 @@ PAGES: Final = (
     Page("/language", "language", login.speak, Right.OPEN, method="POST"),
     Page("/logout", "log out", login.leave, Right.READ, method="POST"),
     Page("/", "overview", overview.show, Right.READ, label="Overview"),
+    Page("/connect", "connect new", connect.form, Right.CHANGE, label="Connect a project"),
+    Page("/connect", "register", connect.register, Right.CHANGE, method="POST"),
+    Page("/projects/{project_id:int}/connect", "connect", connect.show, Right.READ, label="Connect"),
+    Page("/projects/{project_id:int}/usage", "usage", usage.show, Right.READ, label="Usage"),
+    Page("/projects/{project_id:int}/usage.json", "usage.json", usage.as_json, Right.READ),
+    Page("/projects/{project_id:int}/usage.csv", "usage.csv", usage.as_csv, Right.READ),
+    Page("/projects/{project_id:int}/test", "test", connect.test, Right.CHANGE, method="POST"),
+    Page("/projects/{project_id:int}/link", "link", connect.link, Right.CHANGE, method="POST"),
+    Page("/projects/{project_id:int}/unlink", "unlink", connect.unlink, Right.CHANGE, method="POST"),
 )

@@ -1,16 +1,16 @@
 """Templates and words: what an answer looks like in English and Korean."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
 from babel import Locale
-from babel.dates import format_datetime, format_timedelta
+from babel.dates import format_datetime, format_skeleton, format_timedelta
 from babel.messages.pofile import read_po
-from babel.numbers import format_decimal, format_percent
+from babel.numbers import format_compact_decimal, format_decimal, format_percent
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
@@ -64,6 +64,8 @@ def environment(language: str) -> Environment:
         "number": look.number,
         "percent": look.percent,
         "moment": look.moment,
+        "day": look.day,
+        "short": look.short,
         "ago": look.ago,
         "say": look.say,
     }
@@ -88,6 +90,14 @@ class _Look:
 
     def percent(self, share: float | None) -> str:
         return _NONE if share is None else format_percent(share / 100, "#,##0.#%", locale=self._locale)
+
+    def short(self, n: int) -> str:
+        """A number of an axis."""
+        return format_compact_decimal(n, locale=self._locale, fraction_digits=1)
+
+    def day(self, iso: str | None) -> str:
+        """A UTC day as people say it; empty where there is none."""
+        return format_skeleton("MMMMd", date.fromisoformat(iso), locale=self._locale) if iso else ""
 
     def moment(self, at: datetime | None) -> str:
         return _NONE if at is None else _time(at, f"{format_datetime(_utc(at), locale=self._locale)} UTC")

@@ -9,11 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from ops.answers.connection import Connection
+from ops.answers.steps import State, Step
 from ops.console.app import HEADERS
 from ops.console.asks import Page
 from ops.console.guard import CHANGES, LOGINS
 from ops.console.people import RIGHTS, Right, Role
 from ops.console.routes import PAGES
+from stores.audit import Audit
 from stores.project import linked
 from stores.projects import Projects
 from stores.usage import Usage, UsageTable
@@ -36,10 +39,9 @@ def asked(browser: Browser, page: Page, project_id: int = ACME) -> int:
     return answer.status_code
 
 
-@pytest.fixture(scope="module")
-def console(tmp_path_factory: pytest.TempPathFactory, dynamodb_endpoint: str) -> Console:
-    folder = tmp_path_factory.mktemp("console")
-    sections = away(folder) | {"dynamodb": {"endpoint": dynamodb_endpoint, "table_prefix": "console-"}}
+def opened(folder: Path, endpoint: str) -> Console:
+    """A console of its own tables, with a project of each of two customers, and one of a hostile name."""
+    sections = away(folder) | {"dynamodb": {"endpoint": endpoint, "table_prefix": f"{folder.name}-"}}
     found = Console(folder, sections)
     projects, usage = Projects(found.settings.tables_address), UsageTable(found.settings.tables_address)
     projects.create()
@@ -48,6 +50,17 @@ def console(tmp_path_factory: pytest.TempPathFactory, dynamodb_endpoint: str) ->
         projects.add(linked(project_id, name, monthly_limit=1_000))
     usage.raise_totals([Usage(ACME, _month(), 1_300, 1_234)])
     return found
+
+
+@pytest.fixture(scope="module")
+def console(tmp_path_factory: pytest.TempPathFactory, dynamodb_endpoint: str) -> Console:
+    return opened(tmp_path_factory.mktemp("console"), dynamodb_endpoint)
+
+
+@pytest.fixture
+def changed(tmp_path_factory: pytest.TempPathFactory, dynamodb_endpoint: str) -> Console:
+    """A console that a test may change."""
+    return opened(tmp_path_factory.mktemp("changed"), dynamodb_endpoint)
 
 
 def _month() -> str:
@@ -68,9 +81,9 @@ def test_nothing_is_open_without_login(console: Console, page: Page) -> None:
 
 @each(("role", "page"), [(role, page) for role in Role for page in GUARDED if page.name != "log out"])
 def test_a_role_reaches_what_it_has_the_right_to_and_nothing_else(
-    browsers: dict[Role, Browser], role: Role, page: Page
+    changed: Console, role: Role, page: Page
 ) -> None:
-    status = asked(browsers[role], page)
+    status = asked(changed.browser(role), page)
     if page.needs in RIGHTS[role]:
         assert status not in {401, 403, 404, 405, 500}
     else:
@@ -261,3 +274,123 @@ def test_the_console_says_that_it_is_alive(console: Console) -> None:
     assert [browser.get(path).text for path in ("/health/live", "/health/ready")] == ["ok\n", "ok\n"]
     browser.get(f"{BASE}/login")
     assert 'console_requests_total{page="login",status="200"}' in browser.get("/metrics").text
+
+
+# --- Connect -------------------------------------------------------------------------------------------------
+
+
+def registered(console: Console, project_id: int) -> list[str]:
+    """The Notifly projects of a registered project's links, with those that have ended in brackets."""
+    links = Projects(console.settings.tables_address).get(project_id).links
+    return [f"({one.notifly_project})" if one.unlinked_at else one.notifly_project for one in links]
+
+
+def test_saving_a_project_links_it_and_begins_its_test(changed: Console) -> None:
+    operator = changed.browser(Role.OPERATOR)
+    answer = operator.submit("/connect", project_id=" 203138 ", notifly_project="newcomer")
+    assert re.fullmatch(r"/projects/203138/connect\?test=[\d-]+T[\d:]+Z", answer.headers["location"])
+    assert registered(changed, 203138) == ["newcomer"]
+    page = operator.get(answer.headers["location"]).text
+    assert '<dialog open data-open aria-labelledby="test-title">' in page
+    told = [
+        (entry.account, entry.action, entry.project_id)
+        for entry in Audit(changed.settings.tables_address).newest()
+    ]
+    assert told == [("operator", "projects.add", 203138)]
+
+
+@each(
+    ("role", "fields", "status", "words"),
+    [
+        (Role.OPERATOR, {"project_id": "x1", "notifly_project": "a"}, 422, "This is no project id of Amplitude"),
+        (Role.OPERATOR, {"project_id": "٣", "notifly_project": "a"}, 422, "This is no project id of Amplitude"),
+        (
+            Role.OPERATOR,
+            {"project_id": str(2**63), "notifly_project": "a"},
+            422,
+            "This is no project id of Amplitude",
+        ),
+        (Role.OPERATOR, {"project_id": "7", "notifly_project": " a"}, 422, "Choose the Notifly project"),
+        (Role.OPERATOR, {"project_id": str(GLOBEX), "notifly_project": "a"}, 409, "is registered already"),
+        (Role.CUSTOMER, {"project_id": "7", "notifly_project": "globex"}, 422, "Choose the Notifly project"),
+        (
+            Role.CUSTOMER,
+            {"project_id": "7", "notifly_project": "acme"},
+            409,
+            "as its plan allows (1): 434735. For more write to contact@notifly.tech",
+        ),
+    ],
+)
+def test_what_cannot_be_registered_is_refused_in_words(
+    changed: Console, role: Role, fields: dict[str, str], status: int, words: str
+) -> None:
+    answer = changed.browser(role).submit("/connect", **fields)
+    assert (answer.status_code, words in answer.text) == (status, True)
+    assert [one.project_id for one in Projects(changed.settings.tables_address).list()] == [HOSTILE, ACME, GLOBEX]
+
+
+def test_a_second_project_is_linked_where_the_plan_allows_it(changed: Console) -> None:
+    Projects(changed.settings.tables_address).allow("acme", 2)
+    answer = changed.browser(Role.CUSTOMER).submit("/connect", project_id="7", notifly_project="acme")
+    assert answer.status_code == 303
+    assert registered(changed, 7) == ["acme"]
+
+
+def test_a_link_ends_and_begins_again(changed: Console) -> None:
+    customer = changed.browser(Role.CUSTOMER)
+    here = f"/projects/{ACME}"
+    assert customer.submit(f"{here}/unlink").headers["location"] == f"{here}/connect"
+    assert registered(changed, ACME) == ["(acme)"]
+    assert "are counted, and not kept" in customer.get(f"{here}/connect").text
+    refused = customer.submit(f"{here}/unlink")
+    assert (refused.status_code, "there is no link to end" in refused.text) == (409, True)
+    assert customer.submit(f"{here}/link").status_code == 303
+    assert registered(changed, ACME) == ["(acme)", "acme"]
+
+
+def step(name: str, state: State, words: str = "words") -> Step:
+    return Step(name, state, words)
+
+
+WELL = (step("stream", "ok"), step("role", "ok"), step("registry", "ok"), step("job", "ok"), step("lag", "ok"))
+ENDS = [
+    (WELL, None, "Now test the destination in Amplitude", True),
+    (WELL, step("arrival", "ok"), "The connection works", False),
+    (WELL, step("arrival", "failed"), "events are selected under Send Events", False),
+    ((step("stream", "failed"), *WELL[1:]), step("arrival", "not checked"), "The fault is Notifly's", False),
+    ((WELL[0], step("role", "failed"), *WELL[2:]), step("arrival", "not checked"), "Compare the Role ARN", False),
+    (
+        (*WELL[:2], step("registry", "failed"), *WELL[3:]),
+        step("arrival", "not checked"),
+        "Link the project first",
+        False,
+    ),
+    (
+        (*WELL[:3], step("job", "failed"), WELL[4]),
+        step("arrival", "not checked"),
+        "The fault is Notifly's",
+        False,
+    ),
+    ((*WELL[:4], step("lag", "failed")), step("arrival", "ok"), "The fault is Notifly's", False),
+]
+
+
+@each(("steps", "last", "words", "goes_on"), ENDS)
+def test_a_test_ends_with_what_to_do(
+    console: Console, steps: tuple[Step, ...], last: Step | None, words: str, goes_on: bool
+) -> None:
+    begun = datetime.now(UTC).replace(microsecond=0)
+    found = Connection(ACME, steps)
+    for key, value in ((("checked", ACME), found), (("looked", ACME, begun, found.failed), last)):
+        console.site.reads.forget(key)
+        console.site.reads.get(key, 60, lambda value=value: value)
+    page = console.browser(Role.CUSTOMER).get(f"/projects/{ACME}/connect?test={begun:%Y-%m-%dT%H:%M:%SZ}").text
+    assert words in page
+    assert ('data-refresh="2"' in page) is goes_on
+    assert ('<meta http-equiv="refresh"' in page) is goes_on
+
+
+@each("test", ["", "x", "2026-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "0001-01-01T00:00:00+14:00"])
+def test_a_test_that_never_began_is_none(console: Console, test: str) -> None:
+    page = console.browser(Role.CUSTOMER).get(f"/projects/{ACME}/connect", params={"test": test})
+    assert (page.status_code, "<dialog" in page.text) == (200, False)

@@ -3,9 +3,10 @@
 The calls are read out of the sources, see `tests.aws_calls`.
 """
 
+import ast
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,25 @@ def modules(*patterns: str) -> list[Path]:
     return [path for pattern in patterns for path in sorted(ROOT.glob(pattern))]
 
 
+def imports(path: Path) -> Iterator[tuple[str, list[str]]]:
+    """The modules of ops that a module imports from, and what."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        match node:
+            case ast.ImportFrom(module=str(module), names=names) if module.startswith("ops."):
+                yield module, [one.name for one in names]
+
+
+def reached(*paths: Path) -> list[Path]:
+    """These modules with all rooms of ops behind them, as their imports say."""
+    found, left = set[Path](), [*paths]
+    while left:
+        found.add(one := left.pop())
+        for module, names in imports(one):
+            files = [ROOT / f"{name.replace('.', '/')}.py" for name in (module, *(f"{module}.{n}" for n in names))]
+            left += [file for file in files if file.is_file() and file not in found]
+    return sorted(found)
+
+
 MODULES = {
     "taskmanager": modules("udfs/**/*.py", "stores/registry.py", "stores/outgoing.py", "stores/routes.py"),
     "client": modules("jobs/**/*.py", "ops/maintenance/rewind.py", "ops/cli/submit.py"),
@@ -31,12 +51,13 @@ MODULES = {
     "redeliver": modules("ops/maintenance/redeliver.py", "ops/maintenance/leader.py"),
     "intake": modules("ops/intake/*.py"),
 }
-ELSEWHERE = {path for role in MODULES.values() for path in role}
+ELSEWHERE = {path for role in MODULES.values() for path in role} | {*modules("ops/console/**/*.py")}
+MODULES["console"] = reached(*modules("ops/console/**/*.py"))
 MODULES["sender"] = modules("ops/answers/amplitude_profiles.py")  # `amplitude-profile` asks by it as well
 MODULES["operator"] = [path for path in modules("ops/**/*.py") if path not in ELSEWHERE]
 USED = {role: set().union(*(used(path.read_text("utf-8")) for path in MODULES[role])) for role in MODULES}
 ONLY_LOCAL = {("Stream", method) for method in ("create", "put", "split", "merge", "wait_until_active")}
-ONLY_LOCAL |= {("Profiles", "users")}
+ONLY_LOCAL |= {("Profiles", "users"), ("Audit", "newest")}  # the second until the console has a page of it
 
 # FlinkKinesisConsumer 4.3 by polling, as its byte code has it; it asks for the stream's ARN
 CONNECTOR = ("DescribeStream", "GetRecords", "GetShardIterator", "ListShards")
@@ -113,6 +134,7 @@ OBJECTS = {
     "redeliver": {"warehouse": {"s3:GetObject"}},
     "sender": {},
     "intake": {},
+    "console": {"warehouse": {"s3:GetObject"}},
     "maintenance": {**{key: {"s3:GetObject"} for key in CHECKPOINTS}, "warehouse": WRITE},
     "operator": {key: {"s3:GetObject"} for key in ("warehouse", "exports")},
     "erase": {"warehouse": WRITE},
@@ -151,9 +173,11 @@ def test_amplitude_may_put_records_and_no_other_account() -> None:
     assert allowed(POLICIES["amplitude"], *ARN) == puts | {("iam:SimulatePrincipalPolicy", "role")}
 
 
-def test_an_operator_may_look_at_amplitudes_role_and_at_no_other() -> None:
+def test_an_operator_and_the_console_may_look_at_amplitudes_role_and_at_no_other() -> None:
     looks = {("iam:GetRole", "role"), ("iam:SimulatePrincipalPolicy", "role")}
-    assert {role: found for role in ROLES if (found := allowed(POLICIES[role], "role"))} == {"operator": looks}
+    assert {role: found for role in ROLES if (found := allowed(POLICIES[role], "role"))} == dict.fromkeys(
+        ("console", "operator"), looks
+    )
 
 
 def test_the_jobs_roles_are_for_containers_of_this_account() -> None:

@@ -34,6 +34,7 @@ document.addEventListener("click", async (event) => {
   setTimeout(() => { button.textContent = words; }, 1200);
 });
 
+document.addEventListener("change", (event) => { if (event.target.matches("[data-submit]")) event.target.form.submit(); });
 for (const element of document.querySelectorAll("[data-reload]")) setTimeout(() => location.reload(), 1000 * element.dataset.reload);
 for (const dialog of document.querySelectorAll("dialog[data-open]")) { dialog.close(); dialog.showModal(); }
 zoned(document);

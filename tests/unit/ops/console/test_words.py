@@ -17,7 +17,7 @@ def said() -> set[str]:
     found = {page.label for page in PAGES if page.label} | {*map(str, Role)}
     for template in sorted((CONSOLE / "templates").glob("*.html")):
         for _, function, message in views.environment("en").extract_translations(template.read_text("utf-8")):
-            found.add(message[1] if function == "ngettext" else message)
+            found.add(message if isinstance(message, str) else message[function == "ngettext"])
     for module in sorted(CONSOLE.rglob("*.py")):
         for node in ast.walk(ast.parse(module.read_text("utf-8"))):
             match node:
@@ -37,6 +37,12 @@ def test_a_translation_has_the_places_of_its_text() -> None:
         if {*PLACES.findall(text)} != {*PLACES.findall(korean)}
     ]
     assert wrong == []
+
+
+def test_a_translation_can_be_filled_in() -> None:
+    for text, korean in views.catalogue("ko").items():
+        for one in (text, korean):
+            one % dict.fromkeys(re.findall(r"%\((\w+)\)s", one), "x")
 
 
 def test_the_language_is_the_chosen_one_else_what_the_browser_accepts() -> None:
