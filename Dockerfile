@@ -1,5 +1,5 @@
-# Targets: `flink` (default) is the image of JobManager, TaskManager and submission, `intake` the same with another
-# command; `kinesis` and `dynamodb` are the emulators of the local stack. linux/amd64 only: pemja and DynamoDB Local's
+# Targets: `flink` (default) is the image of JobManager, TaskManager and submission, `intake` and `console` the same
+# with other commands; `kinesis` and `dynamodb` are the emulators of the local stack. linux/amd64 only: pemja and DynamoDB Local's
 # SQLite come for no other.
 
 # --- Jars: the three profiles of pom.xml, as bootstrap.sh fetches them
@@ -77,6 +77,10 @@ USER 9999
 FROM product AS intake
 EXPOSE 8090
 CMD [".venv/bin/amplitude-bridge", "intake", "--config", "flink-conf/job.compose.toml"]
+
+FROM product AS console
+EXPOSE 8070
+CMD [".venv/bin/amplitude-bridge", "console", "--config", "flink-conf/job.compose.toml", "--flink", "http://jobmanager:8081"]
 
 FROM product AS flink
 EXPOSE 6123 8081

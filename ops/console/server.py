@@ -6,6 +6,7 @@ from typing import Final
 
 import uvicorn
 
+from errors import OneLineError
 from ops.console.app import application
 from ops.console.asks import Site
 from ops.console.people import MAKE, Accounts, AccountsError
@@ -20,11 +21,15 @@ _DRAIN: Final = 10
 
 def site_of(settings: Settings, flink: str) -> Site:
     """What the pages share. Raises OneLineError for keys or accounts that cannot be used."""
-    if settings.console.accounts_file is None:
+    console = settings.console
+    if console.url is None and console.host not in {"127.0.0.1", "localhost", "::1"}:
+        msg = f"console.url is not set: with console.host = {console.host!r} it must say what people type"
+        raise OneLineError(msg)
+    if console.accounts_file is None:
         msg = f"console.accounts_file is not set: name a file, and write into it with {MAKE}"
         raise AccountsError(msg)
-    sessions = Sessions(keys_of(settings.console.session_keys_file))
-    return Site(settings, flink, Accounts(settings.console.accounts_file), sessions)
+    sessions = Sessions(keys_of(console.session_keys_file))
+    return Site(settings, flink, Accounts(console.accounts_file), sessions)
 
 
 def serve(settings: Settings, flink: str) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from errors import OneLineError
 from ops.answers.connection import Connection
 from ops.answers.steps import State, Step
 from ops.console.app import HEADERS
@@ -16,6 +17,8 @@ from ops.console.asks import Page
 from ops.console.guard import CHANGES, LOGINS
 from ops.console.people import RIGHTS, Right, Role
 from ops.console.routes import PAGES
+from ops.console.server import site_of
+from settings import parse
 from stores.audit import Audit
 from stores.project import linked
 from stores.projects import Projects
@@ -394,3 +397,44 @@ def test_a_test_ends_with_what_to_do(
 def test_a_test_that_never_began_is_none(console: Console, test: str) -> None:
     page = console.browser(Role.CUSTOMER).get(f"/projects/{ACME}/connect", params={"test": test})
     assert (page.status_code, "<dialog" in page.text) == (200, False)
+
+
+# --- Many projects, and the start ------------------------------------------------------------------------------
+
+
+def test_many_projects_are_pages_that_can_be_searched(tmp_path: Path) -> None:
+    console = Console(tmp_path, away(tmp_path))
+    known = {
+        "registry": [linked(number, f"shop-{number}") for number in range(250)],
+        "usage": [],
+        "last raised": {},
+        "bridge": (),
+    }
+    for key, value in known.items():
+        console.site.reads.get(key, 60, lambda value=value: value)
+    operator = console.browser(Role.OPERATOR)
+    found = {
+        query: re.findall(r"<code>(\d+)</code>", operator.get(f"/{query}").text)
+        for query in ("", "?page=2", "?page=99", "?page=x", "?q=SHOP-24", "?q=%3Cb%3E")
+    }
+    assert {query: (len(ids), *ids[:1]) for query, ids in found.items()} == {
+        "": (100, "0"),
+        "?page=2": (50, "200"),
+        "?page=99": (50, "200"),
+        "?page=x": (100, "0"),
+        "?q=SHOP-24": (11, "24"),
+        "?q=%3Cb%3E": (0,),
+    }
+
+
+@each(
+    ("own", "words"),
+    [
+        ({}, "console.accounts_file is not set"),
+        ({"accounts_file": "/nowhere/accounts"}, "console.session_keys_file is not set"),
+        ({"accounts_file": "/nowhere/accounts", "host": "0.0.0.0"}, "console.url is not set"),  # noqa: S104
+    ],
+)
+def test_a_setting_that_is_missing_stops_the_start(tmp_path: Path, own: dict[str, str], words: str) -> None:
+    with pytest.raises(OneLineError, match=words):
+        site_of(parse({**away(tmp_path), "console": own}, "test"), "http://127.0.0.1:1")

@@ -23,7 +23,7 @@ HOME = "/opt/amplitude"
 COMPOSE = document("docker-compose.yml")
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 FLINK = ("jobmanager", "taskmanager", "submit")
-ONE_SHOT = {"setup", "submit", "sample", "bucket", "mac-keys"}
+ONE_SHOT = {"setup", "submit", "sample", "bucket", "mac-keys", "console-login"}
 EMULATOR_DUMMIES = {"local", "local-only", "http://local:local-only@objects:9000"}
 BUILT = {service["image"] for service in SERVICES.values() if "build" in service}
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
@@ -131,6 +131,15 @@ def test_the_intake_runs_the_command_of_its_image() -> None:
     assert SERVICES["intake"]["command"] == target_command("intake")
     assert SERVICES["mac-keys"]["command"][-1].endswith(f"> {CONFIG.intake.mac_keys_file})")
     assert f":{CONFIG.intake.port}" in SERVICES["intake"]["ports"][0]
+
+
+def test_the_console_runs_the_command_of_its_image() -> None:
+    assert SERVICES["console"]["command"] == target_command("console")
+    assert f":{CONFIG.console.port}" in SERVICES["console"]["ports"][0]
+    made = SERVICES["console-login"]["command"][-1]
+    for file in (CONFIG.console.session_keys_file, CONFIG.console.accounts_file):
+        assert Path(str(file)).parent == Path("/srv/amplitude")
+        assert Path(str(file)).name in made
 
 
 def test_dynamodb_runs_the_command_of_the_local_stack() -> None:

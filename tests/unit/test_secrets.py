@@ -159,7 +159,7 @@ def test_flink_answers_this_machine_alone_unless_told_otherwise() -> None:
     compose = document("docker-compose.yml")
     published = [port for service in compose["services"].values() for port in service.get("ports", [])]
     assert [port for port in published if not port.startswith("127.0.0.1:")] == []
-    assert len(published) == 7
+    assert len(published) == 8
 
 
 # --- The repository -------------------------------------------------------------------------------------------
