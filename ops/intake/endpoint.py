@@ -192,8 +192,8 @@ class Served:
         except Exception:  # our bug: the sender is told to try again
             log.exception("request %s to %s failed", request_id, self.endpoint.path)
             response = self.endpoint.refused(_FAILED, request_id)
-        headers["Request-Id"] = request_id
-        response.headers.update(headers)
+        headers["request-id"] = request_id
+        response.raw_headers += [(name.encode(), value.encode()) for name, value in headers.items()]
         intake.metrics.answered(self.endpoint.path, response.status_code, time.monotonic() - began, taken)
         await response(scope, receive, send)
 

@@ -1,9 +1,9 @@
 """What a sender may do: how much, how fast, how long. Each limit answers in words, and none stalls the others."""
 
 import re
+import secrets
 import zlib
 from typing import Final
-from uuid import uuid4
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
@@ -24,7 +24,7 @@ _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{8,64}")
 def request_id(headers: Headers) -> str:
     """The `Request-Id` that the sender gives each try of a request; else a new one."""
     given = headers.get("request-id", "")
-    return given if _REQUEST_ID.fullmatch(given) else uuid4().hex
+    return given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
 
 
 async def body_of(request: Request, most: int = BODY_BYTES) -> bytes:

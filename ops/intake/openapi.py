@@ -6,6 +6,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
+from ops.intake.cohorts import MOST_USERS
 from ops.intake.events import Verdict
 
 
@@ -81,18 +82,50 @@ _EVENT: Final = {
 }
 _EVENTS: Final = {"oneOf": [_EVENT, {"type": "array", "items": _EVENT}]}
 
-_OBJECTS: Final = {"type": "array", "items": {"type": "object"}}
+
+def _objects(**properties: Any) -> dict[str, Any]:
+    """An array of Braze's objects: each names a user, and has these properties."""
+    text = {"type": "string", "minLength": 1}
+    alias = {"type": "object", "properties": {"alias_name": text, "alias_label": text}}
+    users = {"user_alias": alias | {"required": ["alias_name", "alias_label"]}} | dict.fromkeys(
+        ("external_id", "braze_id", "email", "phone"), text
+    )
+    one = {"type": "object", "properties": users | properties, "required": list(properties)}
+    return {"type": "array", "items": one | {"anyOf": [{"required": [name]} for name in users]}}
+
+
+_TIME: Final = {"type": "string", "format": "date-time"}
 _TRACK: Final = {
     "type": "object",
-    "properties": {"attributes": _OBJECTS, "events": _OBJECTS, "purchases": _OBJECTS},
+    "properties": {
+        "attributes": _objects(),
+        "events": _objects(name={"type": "string", "minLength": 1}, time=_TIME),
+        "purchases": _objects(
+            product_id={"type": "string", "minLength": 1},
+            currency={"type": "string", "pattern": "^[A-Za-z]{3}$"},
+            price={"type": "number"},
+            time=_TIME,
+        ),
+    },
 }
 _USERS: Final = {
     "type": "object",
-    "properties": {"users": {"type": "array", "items": {"anyOf": [{"type": "string"}, {"type": "object"}]}}},
+    "properties": {
+        "users": {
+            "type": "array",
+            "items": {"anyOf": [{"type": "string"}, {"type": "object"}]},
+            "maxItems": MOST_USERS,
+        }
+    },
+    "required": ["users"],
 }
 _COHORT: Final = {
     "type": "object",
-    "properties": {"cohort_id": {"type": "string"}, "cohort_name": {"type": "string"}},
+    "properties": {
+        "cohort_id": {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,100}$"},
+        "cohort_name": {"type": ["string", "null"]},
+    },
+    "required": ["cohort_id"],
 }
 
 DESCRIBED: Final = {
@@ -120,8 +153,10 @@ _REFUSALS: Final = {
     "400": "nothing of it is taken, or no HTTP",
     "401": "no access key, or one that does not open",
     "403": "the access key is not for this",
+    "404": "no such list",
     "408": "the request did not arrive in time",
     "413": "too long",
+    "415": "packed in another way than gzip",
     "429": "too much for now: wait as Retry-After says, then send it again",
     "431": "headers too long",
     "500": "a bug of ours: send it again",
@@ -148,7 +183,13 @@ def document() -> dict[str, Any]:
 
 def _operation(path: str, one: Described, of: dict[Any, Any]) -> dict[str, Any]:
     taken = {str(status): _answer(type_.__doc__, of[type_]) for status, type_ in one.answers.items()}
-    refused = {status: _answer(words, of[one.refuses or Refused]) for status, words in _REFUSALS.items()}
+    never = {"404"} if "{" not in path else set[str]()
+    never |= {"415"} if one.takes is _EVENTS else set()  # which is taken as it is, however packed
+    refused = {
+        status: _answer(words, of[one.refuses or Refused])
+        for status, words in _REFUSALS.items()
+        if status not in never
+    }
     named = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
         for name in re.findall(r"{(\w+)}", path)

@@ -23,7 +23,7 @@ from lab.stack.patience import scaled, wait_until
 from lab.stack.process import Process, free_port
 from lab.stack.proxy import Proxy
 from ops.intake.limits import BODY_BYTES
-from ops.intake.openapi import DESCRIBED, Refused
+from ops.intake.openapi import DESCRIBED, Refused, document
 from settings import load
 from stores.access_keys import AccessKeys
 from stores.project import linked
@@ -164,6 +164,8 @@ def test_each_event_of_a_batch_is_told_what_becomes_of_it(door: Door) -> None:
     assert (bomb.status, bomb.json()["error"]["code"]) == (413, "body_too_large")
 
 
+ANSWERS = {path: one["post"]["responses"] for path, one in document()["paths"].items()}
+"""Of each path, by status: those that the OpenAPI document has."""
 NAMES = st.sampled_from(["app", "event_type", "user_id", "uuid", "$insert_id", "cohort_id", "users", "event_time"])
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from([SHOP, "play"]),
@@ -185,6 +187,7 @@ def test_no_request_fails_whatever_it_is(
     body, key = b"\n".join(parts), "cohorts" if "cohorts" in path else "events"
     got = door.post(gzip.compress(body) if packed else body, path, key, **headers)
     assert got.status < 500, got.data
+    assert str(got.status) in ANSWERS[path]
     described = DESCRIBED[path]
     own = described.answers.get(got.status, described.refuses or Refused)
     # what is no HTTP belongs to no path
