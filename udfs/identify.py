@@ -163,9 +163,8 @@ class Current:
         """Put an operator, by its rank in `NAMES`, at its place among the others."""
         self._encoded = None
         if rank in _GROWING:
-            first = self._first
             self._list().add(place, operand, before=rank in _BEFORE, lacking=rank in _LACKING)
-            if first is None or place < first:
+            if self._plain is not None and self._first == place:
                 self._plain = None
         elif rank == REMOVE:
             self._list().remove(place, operand)
@@ -184,7 +183,8 @@ class Current:
         if rank in _GROWING:
             if not is_list:
                 self._list().begin(self._base, ())
-            return self._list().add((), operand, before=rank in _BEFORE, lacking=rank in _LACKING) or not is_list
+            part = self._list().add((), operand, before=rank in _BEFORE, lacking=rank in _LACKING)
+            return bool(part.joined) or not is_list
         if rank == REMOVE:
             return is_list and self._list().remove((), operand)
         if is_list:

@@ -10,8 +10,8 @@ what its own operand does, whatever stands behind it and however long the list i
 import re
 from bisect import bisect_left, insort_right
 from collections import defaultdict
-from collections.abc import Collection, Sequence
-from itertools import count
+from collections.abc import Collection, Iterable, Sequence
+from itertools import compress, count
 from sys import getsizeof
 from typing import Any, Final, TypeAlias
 
@@ -33,6 +33,8 @@ _NOTHING: Final = Raw(b"[]")
 
 # bytes that CPython 3.11 takes, measured: tests/properties/test_held.py holds them to what is allocated
 _OF_LIST, _OF_OPERATOR, _OF_ENTRIES, _OF_NAME, _OF_ELEMENT, _OF_NUMBER = 350, 330, 88, 45, 56, 32
+
+_TAKEN_OUT: Final = 4  # to take an operator out costs as much as to compare some others anew
 
 Canonical: TypeAlias = str | bytes
 """What equal elements have in common: of a string its characters, of all else one spelling of its JSON."""
@@ -56,7 +58,7 @@ class Part:
         self._spelled: Sequence[Canonical] | None = None
         self._elements: Sequence[Raw] = ()
         self._numbers: dict[Canonical, int | list[int]] = {}  # by what elements have in common, once asked for
-        self._inside: set[int] | None = None  # numbers of elements; None: all of them
+        self._inside: bytearray | None = None  # of each element whether it is in the list; None: all of them
         self._joined: bytes | None = None
         self.size = 0
         """Bytes in memory beside the operand."""
@@ -82,8 +84,8 @@ class Part:
         if self._joined is None:
             if self._inside is None:
                 self._joined = _joined(self.operand)
-            elif self._inside:
-                self._joined = _encode([*map(self._found.__getitem__, sorted(self._inside))])[1:-1]
+            elif 1 in self._inside:
+                self._joined = _encode([*compress(self._found, self._inside)])[1:-1]
             else:
                 self._joined = b""
             self.size += getsizeof(self._joined)
@@ -95,30 +97,33 @@ class Part:
 
     def keep(self, wanted: Collection[Canonical]) -> None:
         """Leave the first of each of these in the list, and no other."""
-        self._show({self._where(one)[0] for one in wanted})
+        inside = bytearray(len(self.spelled))
+        for one in wanted:
+            inside[self._where(one)[0]] = 1
+        self._show(inside)
 
     def keep_all(self, wanted: Collection[Canonical]) -> None:
         """Leave every one that equals one of these in the list, and no other."""
-        self._show({number for number, one in enumerate(self.spelled) if one in wanted})
+        self._show(bytearray(map(wanted.__contains__, self.spelled)))
 
     def take_out(self, one: Canonical) -> None:
         """Take all elements that equal this one out of the list."""
-        inside = set(range(len(self.spelled))) if self._inside is None else self._inside
-        if inside:
-            inside.difference_update(self._where(one))
-            self._show(inside or set())  # one that was full keeps its room
+        inside = bytearray(b"\1") * len(self.spelled) if self._inside is None else self._inside
+        if 1 in inside:
+            for number in self._where(one):
+                inside[number] = 0
+            self._show(inside)
 
     def put_in(self, one: Canonical) -> None:
         """Put the first of the elements that equal this one into the list."""
         if self._inside is not None:
-            self._inside.add(self._where(one)[0])
+            self._inside[self._where(one)[0]] = 1
             self._show(self._inside)
 
-    def _show(self, inside: set[int] | None) -> None:
-        if inside is not self._inside:
-            self.size += (0 if inside is None else getsizeof(inside)) - (
-                0 if self._inside is None else getsizeof(self._inside)
-            )
+    def _show(self, inside: bytearray | None) -> None:
+        self.size += (0 if inside is None else getsizeof(inside)) - (
+            0 if self._inside is None else getsizeof(self._inside)
+        )
         self.size -= 0 if self._joined is None else getsizeof(self._joined)
         self._inside, self._joined = inside, None
 
@@ -167,6 +172,7 @@ class Elements:
     """
 
     __slots__ = (
+        "_awaits",
         "_began",
         "_begun",
         "_changed",
@@ -188,7 +194,8 @@ class Elements:
         self._begun = False  # for good: nothing comes any more before the start
         self._began: dict[Canonical, None] = {}  # what of the start is in the list, once anything is compared
         self._entries: list[_Entry] = []  # that put something
-        self._put: dict[Canonical, _Entries] | None = None  # made for the first operator that compares
+        self._put: dict[Canonical, _Entries] | None = None  # made where an operator compares
+        self._awaits = False  # whether one that compares has come since the value was made
         self._removals: list[_Entry] = []  # not the folded ones
         self._removed: dict[Canonical, _Entry] = {}  # by the last of these that names the element
         self._changed: _Entry | None = None  # the last operator of which a removal took something
@@ -230,26 +237,29 @@ class Elements:
             for one in (put & before.keys()) ^ (put & self._began.keys()):
                 _show(self._put[one][0][-1], one, shown=one not in self._began)
 
-    def add(self, place: Place, operand: Raw, *, before: bool, lacking: bool) -> bool:
-        """Put elements before or behind the list, all or those that it lacks; whether there are some to put."""
-        put = self._compared() if lacking else self._put
+    def add(self, place: Place, operand: Raw, *, before: bool, lacking: bool) -> Part:
+        """Put elements before or behind the list, all or those it lacks; behind all others, the part has these."""
         part = Part(operand, before=before, lacking=lacking)
+        put = self._compared() if lacking and not place else self._put
         entry = self._insert(place, part)
         if put is not None:
             self._note(put, entry)
-        return bool(part.joined)
+        elif lacking:
+            self._awaits = True
+        return part
 
     def remove(self, place: Place, operand: Raw) -> bool:
-        """Take out every instance of these; whether there was one."""
-        put, wanted = self._compared(), dict.fromkeys(compared(operand))
-        removal: _Entry = _BEHIND
+        """Take out every instance of these; whether there was one, where it stands behind all others."""
+        wanted: Collection[Canonical] = compared(operand)
+        removal = _BEHIND
         if place:  # before a folded one nothing comes
-            removal, removed = [*place, tuple(wanted)], self._removed
-            insort_right(self._removals, removal)
-            self._of_removals += sum(map(getsizeof, wanted))
-            wanted = {one: None for one in wanted if one not in removed or removed[one] < removal}
-            removed.update(dict.fromkeys(wanted, removal))
-        return bool([one for one in wanted if self._take_out(put, removal, one)])
+            removal = [*place, (*dict.fromkeys(wanted),)]
+            wanted = self._note_removal(removal)
+            if self._put is None:
+                self._awaits = True
+                return False
+        put = self._compared()
+        return bool([one for one in dict.fromkeys(wanted) if self._take_out(put, removal, one)])
 
     def fold(self, place: Place) -> None:
         """Nothing comes any more before the operators up to this place."""
@@ -274,22 +284,20 @@ class Elements:
             self._changed = None
         self._begun, self._since = False, _BEHIND
         self.folded = self._folded_text = 0
-        put = self._put
-        if put is None:
+        if self._put is not None and _TAKEN_OUT * at <= len(self._entries):
+            for one in {one for entry in dropped for one in entry[-1].spelled} & self._put.keys():
+                self._cut(self._put, one, bisect_left(self._put[one], first))
             return
-        if at > len(self._entries):
-            self._put, self._began, self._of_entries = None, {}, 0
-            self._start = Part(_NOTHING)
+        if self._put is not None:  # what is left is made anew
+            self._put, self._began, self._start, self._of_entries = None, {}, Part(_NOTHING), 0
             for entry in self._entries:
                 entry[-1].take_all()
-            if any(entry[-1].lacking for entry in self._entries) or self._removals:
-                self._compared()
-            return
-        for one in {one for entry in dropped for one in entry[-1].spelled} & put.keys():
-            self._cut(put, one, bisect_left(put[one], first))
+        self._awaits = bool(self._removals) or any(entry[-1].lacking for entry in self._entries)
 
     def encoded(self) -> Raw:
         """The list as JSON: as it came unless an operator finds something to do, then without blanks between."""
+        if self._awaits:
+            self._compared()
         parts: list[Part] = [entry[-1] for entry in self._entries]
         before = [part.joined for part in reversed(parts) if part.before]
         behind = [part.joined for part in parts if not part.before]
@@ -312,11 +320,47 @@ class Elements:
         return entry
 
     def _compared(self) -> dict[Canonical, _Entries]:
+        """Which operators have put each element; made for all operators at once, where it is not there yet."""
         if self._put is None:
-            self._put, self._began = {}, self._beginning()
-            for entry in self._entries:
-                self._note(self._put, entry)
+            self._put, self._began, self._awaits = {}, self._beginning(), False
+            for entry, living in self._living():
+                self._note_last(self._put, entry, living)
         return self._put
+
+    def _living(self) -> Iterable[tuple[_Entry, set[Canonical]]]:
+        """The operators that put something, in their order, each with its elements that no removal takes out."""
+        found, gone, removals = list[tuple[_Entry, set[Canonical]]](), set[Canonical](), [*self._removals]
+        for entry in reversed(self._entries):
+            while removals and removals[-1] > entry:
+                gone.update(removals.pop()[-1])
+            part: Part = entry[-1]
+            named = set(part.spelled)
+            living = named - gone
+            if len(living) < len(named):
+                self._change(entry)
+                if not part.lacking:
+                    part.keep_all(living)
+            found.append((entry, living))
+        return reversed(found)
+
+    def _note_last(self, put: dict[Canonical, _Entries], entry: _Entry, living: set[Canonical]) -> None:
+        """Note which elements an operator behind all others puts, given those that none takes out."""
+        part: Part = entry[-1]
+        again = living & put.keys()
+        self._of_entries += 8 * len(again)
+        for one in again:
+            known = put[one]
+            if isinstance(known, list):
+                known.append(entry)
+            else:
+                put[one] = [*known, entry]
+                self._of_entries += _OF_ENTRIES - 8
+        new = living - again
+        put.update(dict.fromkeys(new, (entry,)))
+        if part.lacking:
+            new = new.difference(self._began)  # `-` with the dictionary's keys would look at all of these
+            if len(new) < len(part.spelled):
+                part.keep(new)
 
     def _beginning(self) -> dict[Canonical, None]:
         """What of the start no removal has taken."""
@@ -328,9 +372,21 @@ class Elements:
             self._start.keep_all(began)
         return began
 
+    def _note_removal(self, removal: _Entry) -> Collection[Canonical]:
+        """Note a removal at its place; the elements of which it is the last."""
+        insort_right(self._removals, removal)
+        wanted, removed = removal[-1], self._removed
+        self._of_removals += sum(map(getsizeof, wanted))
+        last = {one: removal for one in wanted if one not in removed or removed[one] < removal}
+        removed.update(last)
+        return last
+
     def _note(self, put: dict[Canonical, _Entries], entry: _Entry) -> None:
         """Note which elements an operator puts, and leave out those that do not come into the list."""
         part: Part = entry[-1]
+        if entry is self._entries[-1] and (not self._removals or self._removals[-1] < entry):
+            self._note_last(put, entry, set(part.spelled))
+            return
         spelled, alone, removed, began, lost = part.spelled, (entry,), self._removed, self._began, []
         wanted = dict.fromkeys(spelled)
         for one in wanted:
@@ -423,12 +479,16 @@ def _compared(value: Raw) -> Sequence[Canonical]:
     if b'"' not in text and text.rfind(b"[") == 0 and b"{" not in text:
         inner = b"".join(text.split())[1:-1]
         return inner.split(b",") if inner else ()
+    if text[1:2] not in (b"{", b"["):  # else the error would cost as much as ten elements
+        try:
+            return _strings(value)
+        except msgspec.ValidationError:
+            pass
     try:
-        return _strings(value)
-    except msgspec.ValidationError:
-        pass
-    try:
-        return [one if isinstance(one, str) else _sorted(one) for one in _spelled_alike(text)]
+        found = _spelled_alike(text)
+        if str not in set(map(type, found)):
+            return [*map(_sorted, found)]
+        return [one if isinstance(one, str) else _sorted(one) for one in found]
     except ValueError:
         return list(map(canonical, _list(value)))
 

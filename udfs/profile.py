@@ -6,7 +6,7 @@ arrives for an earlier place is taken at the end of the base, and short identiti
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from operator import itemgetter
 from typing import Final, Literal, NamedTuple, Self
 
@@ -126,7 +126,7 @@ class Profile:
         if self._added:
             self._properties, self._added = dict(sorted(self._properties.items(), key=itemgetter(0))), False
         updates = _Updates()
-        properties = {name: updates.write(known) for name, known in self._properties.items()}
+        properties = updates.write(self._properties)
         values = {name: known.value for name, known in self._properties.items() if known.value is not None}
         cleared = updates.index(self._cleared)
         layout = _Layout(1, updates.stamps, properties, cleared, self._applied)
@@ -286,11 +286,19 @@ class _Updates:
             self.stamps.append(stamp)
         return index
 
-    def write(self, known: Property) -> int | _Written:
-        """A property for the merge text: the index alone where one update says all."""
-        if known.by is known.absolute and not known.open:
-            index = self._indexes.get(id(known.by))
-            return self.index(known.by) if index is None else index
+    def write(self, properties: Mapping[str, Property]) -> dict[str, int | _Written]:
+        """Properties for the merge text: the index alone where one update says all."""
+        written, indexes = dict[str, int | _Written](), self._indexes
+        for name, known in properties.items():  # of thousands, and a call for each would cost half of a dump
+            is_plain = known.by is known.absolute and not known.open
+            index = indexes.get(id(known.by)) if is_plain else None
+            if index is None:
+                written[name] = self.index(known.by) if is_plain else self._operated(known)
+            else:
+                written[name] = index
+        return written
+
+    def _operated(self, known: Property) -> _Written:
         index = self.index(known.absolute)
         base = [] if known.base is None else [known.base]
         return _Written(

@@ -1,17 +1,28 @@
 """What operators of one user cost in order, with each pair swapped, reversed and shuffled, in this process.
 
-Each batch is merged and dumped as the writer of profiles does it; only the table is left out.
+Each batch is merged and dumped as the writer of profiles does it; only the table is left out. The first
+update behind a read is also measured with the table: DynamoDB Local is a process of its own.
 """
 
+import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from random import Random
+from tempfile import TemporaryDirectory
 from typing import Any, Final, NamedTuple
 
 from lab.bench.events import SEED
 from lab.bench.figures import Figure, Say
 from lab.sample.events import encode
+from lab.stack import emulators
+from lab.stack.local import ROOT
+from lab.stack.process import Process, free_port
+from stores.dynamodb import TablesAddress
+from stores.profiles import Key, Profiles
 from udfs.profile import Clock, Profile, Update
+from udfs.write_profiles import Change, ProfileMerger
 
 OPERATORS: Final = ("$append", "$prepend", "$preInsert", "$postInsert", "$remove")
 IN_TURN: Final = "all in turn"
@@ -112,7 +123,7 @@ def measure(say: Say) -> list[Figure]:
                 Figure(str(case), f"{operator}, in order", base, "µs/update"),
                 Figure(str(case), f"{operator}, {worst}, against in order", costs[worst] / base, "times"),
             ]
-    return [*found, *_others(say), _properties()]
+    return [*found, *_others(say), _properties(), *_with_the_table(say)]
 
 
 def _others(say: Say) -> list[Figure]:
@@ -161,6 +172,64 @@ def _properties() -> Figure:
     )
 
 
+def _with_the_table(say: Say) -> list[Figure]:
+    """What the writer's process does for an update of a user whom it does not know."""
+    with _dynamodb() as endpoint:
+        table = Profiles(TablesAddress("local", endpoint, "bench-"))
+        table.create()
+        found = [_of_properties(table)]
+        for operands in OPERANDS:
+            for operator in (IN_TURN, "$postInsert"):
+                say(name := f"the writer, unknown user, {OPEN} open {operator}, operands of {operands}")
+                key = Key(1, name)
+                _write(table, key, [_opened(operator, at, OPERANDS[operands]) for at in range(OPEN + 1)])
+                asked = {"$postInsert": {"list": OPERANDS[operands](777)}}
+                rounds = [
+                    [_write(table, key, [_update(at + place * _GAP, asked)]) for place in (OPEN + 1, 1)]
+                    for at in range(1, 6)
+                ]
+                in_order, before = map(min, zip(*rounds, strict=True))
+                found += [
+                    Figure(name, "$postInsert behind them", in_order, "ms/update"),
+                    Figure(name, "$postInsert before them, against behind", before / in_order, "times"),
+                ]
+    return found
+
+
+def _of_properties(table: Profiles) -> Figure:
+    key = Key(1, "properties")
+    _write(table, key, [_update(0, {f"property {number}": number for number in range(PROPERTIES)})])
+    cost = min(_write(table, key, [_update(at, {f"property {at * 97}": at})]) for at in range(1, 4))
+    return Figure("the writer, unknown user", f"{PROPERTIES:,} properties", cost, "ms/update")
+
+
+def _write(table: Profiles, key: Key, updates: Sequence[Update]) -> float:
+    """Milliseconds of CPU time for a batch, by a writer that knows nobody."""
+    merger, changes = ProfileMerger(table), [Change(key, update, None, None) for update in updates]
+    before = time.process_time()
+    merger.merge(changes)
+    return (time.process_time() - before) * 1e3
+
+
+@contextmanager
+def _dynamodb() -> Iterator[str]:
+    emulator = emulators.dynamodb(ROOT, free_port())
+    with TemporaryDirectory() as folder:
+        env = {**os.environ, **emulator.env}
+        process = Process(emulator.name, emulator.command, Path(folder) / "log", env, emulator.cwd or Path(folder))
+        try:
+            process.wait_until(emulator.answers, seconds=60)
+            yield emulator.endpoint
+        finally:
+            process.kill()
+
+
+def _opened(operator: str, at: int, operand: Callable[[int], Any]) -> Update:
+    """An operator with room before and behind it; the first is the list itself."""
+    asked = {_named(operator, at): {"list": operand(at)}} if at else {"$set": {"list": _items(1_000)}}
+    return _update(at * _GAP, asked)
+
+
 def _items(count: int) -> list[str]:
     return [f"item-{at}" for at in range(count)]
 
@@ -192,6 +261,6 @@ def _nested(value: Any, levels: int) -> Any:
     return [_nested(value, levels - 1)] if levels else value
 
 
-def _update(at: int, properties: dict[str, object]) -> Update:
+def _update(at: int, properties: Mapping[str, object]) -> Update:
     clock = Clock(_START + at * 2_000, -1, -1, 10**55 + at, -1)
     return Update(clock, at.to_bytes(16, "big"), "$identify", encode(properties).decode())

@@ -1,5 +1,6 @@
 """Which elements of lists are equal, and that ordinary ones are compared without being taken apart."""
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -7,7 +8,9 @@ import pytest
 from msgspec import Raw
 
 from tests.cases import each
+from tests.unit.udfs.test_profile import update
 from udfs import lists
+from udfs.profile import Profile, Update
 
 
 class Read:
@@ -55,3 +58,52 @@ def test_ordinary_texts_are_compared_at_once(text: str) -> None:
         read = Read(patch, "_list", "_object")
         lists.compared(Raw(text))
     assert read.elements == 0
+
+
+MIXED = {
+    "all": ("$append", "$prepend", "$preInsert", "$postInsert", "$remove"),
+    "inserts": ("$postInsert",),
+    "inserts and removals": ("$postInsert", "$remove"),
+}
+
+
+def opened(operators: tuple[str, ...], size: int) -> Profile:
+    """Ten operators on a list, that each name the same elements, as a worker reads them."""
+    known, elements = Profile(), [{"k": number} for number in range(size)]
+    for at in range(1, 11):
+        known.apply(update(at * 100, {operators[at % len(operators)]: {"l": elements}}))
+    return Profile.load(*known.dump())
+
+
+def calls(known: Profile, late: Update) -> int:
+    """How many functions of Python are called until the value with a late update is there."""
+    count = 0
+
+    def counting(_frame: object, event: str, _argument: object) -> None:
+        nonlocal count
+        count += event == "call"
+
+    sys.setprofile(counting)
+    try:
+        known.apply(late)
+        known.dump()
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+@each("operators", MIXED.values(), ids=MIXED)
+def test_the_first_late_operator_behind_a_read_does_no_step_by_element(operators: tuple[str, ...]) -> None:
+    late = update(50, {"$postInsert": {"l": [{"k": -1}]}})
+    few, many = (calls(opened(operators, size), late) for size in (10, 100))
+    assert many <= few + 100  # each element of the list may be found in what put it
+
+
+@each("operators", MIXED.values(), ids=MIXED)
+def test_what_takes_many_operators_out_does_no_step_by_element(operators: tuple[str, ...]) -> None:
+    late, counts = update(50, {"$postInsert": {"l": [{"k": -1}]}}), list[int]()
+    for size in (10, 100):
+        known = opened(operators, size)
+        calls(known, late)
+        counts.append(calls(known, update(550, {"$unset": {"l": "-"}})))
+    assert counts[1] <= counts[0] + 100
