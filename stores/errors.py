@@ -10,7 +10,6 @@ from errors import OneLineError
 from stores import aws
 
 _CREDENTIALS = "no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give this machine a role"
-_MISSING = "ResourceNotFoundException"
 _START = "start a local stack with `make run`, or name the settings of another with --config"
 _LOOK = "look at the network, and at the region and endpoint in the settings"
 
@@ -21,6 +20,16 @@ class StoreError(OneLineError):
 
 class MissingError(StoreError):
     """The stream or table is not there."""
+
+
+class ThrottledError(StoreError):
+    """More was asked than the stream or table gives at a time: come again later."""
+
+
+_BY_CODE = {
+    "ResourceNotFoundException": MissingError,
+    "ProvisionedThroughputExceededException": ThrottledError,
+}
 
 
 @contextmanager
@@ -38,8 +47,8 @@ def explained(what: str, endpoint: str | None) -> Iterator[None]:
         where = f" at {endpoint}" if endpoint else ""
         reason = _CREDENTIALS if isinstance(error, NoCredentialsError) else _in_one_line(error)
         msg = f"{what}{where} cannot be used: {reason}"
-        missing = isinstance(error, ClientError) and error.response["Error"]["Code"] == _MISSING
-        raise (MissingError if missing else StoreError)(msg) from None
+        code = error.response["Error"]["Code"] if isinstance(error, ClientError) else ""
+        raise _BY_CODE.get(code, StoreError)(msg) from None
 
 
 def _in_one_line(error: Exception) -> str:

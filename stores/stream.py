@@ -104,6 +104,16 @@ class Record(NamedTuple):
     hashes: tuple[int, int]
 
 
+class Page(NamedTuple):
+    """Some records of a shard, in its order."""
+
+    records: list[Record]
+    next: str | None
+    """the iterator of those behind them; None where the shard is closed and ends here"""
+    behind: timedelta
+    """how far these are behind the newest record of the shard"""
+
+
 class Place(NamedTuple):
     """Where Kinesis has put a record."""
 
@@ -278,20 +288,51 @@ class Stream:
     def _of_shard(
         self, shard: str, since: datetime | None = None, at_once: int = GET_RECORDS_MAX
     ) -> "Iterator[Record]":
-        hashes = self._hashes(shard)
         start: Any = {"ShardIteratorType": "TRIM_HORIZON"}
         if since is not None:
             start = {"ShardIteratorType": "AT_TIMESTAMP", "Timestamp": since}
-        found = self.client.get_shard_iterator(StreamName=self.address.name, ShardId=shard, **start)
-        iterator: str | None = found["ShardIterator"]
+        iterator: str | None = self._iterator(shard, start)
         while iterator:
-            page = self.client.get_records(ShardIterator=iterator, Limit=at_once)
-            for record in page["Records"]:
-                arrival = record["ApproximateArrivalTimestamp"].astimezone(UTC)
-                yield Record(shard, record["SequenceNumber"], arrival, record["Data"], hashes)
-            if not page["Records"] and not page["MillisBehindLatest"]:
+            page = self._page(shard, iterator, at_once)
+            yield from page.records
+            if not page.records and not page.behind:
                 return
-            iterator = page.get("NextShardIterator")
+            iterator = page.next
+
+    def iterator(self, shard: str, since: datetime | None) -> str:
+        """The iterator of a shard's records since a time, or of those that will come. Raises StoreError."""
+        start: Any = {"ShardIteratorType": "LATEST"}
+        if since is not None:
+            start = {"ShardIteratorType": "AT_TIMESTAMP", "Timestamp": since}
+        with self._explained():
+            return self._iterator(shard, start)
+
+    def page(self, shard: str, iterator: str, at_once: int) -> Page:
+        """Some records behind an iterator: one read of the five a second that a shard allows all who poll it.
+
+        Raises ThrottledError where there were more, and StoreError.
+        """
+        with self._explained():
+            return self._page(shard, iterator, at_once)
+
+    def _iterator(self, shard: str, start: Any) -> str:
+        found = self.client.get_shard_iterator(StreamName=self.address.name, ShardId=shard, **start)
+        return found["ShardIterator"]
+
+    def _page(self, shard: str, iterator: str, at_once: int) -> Page:
+        hashes = self._hashes(shard)
+        page = self.client.get_records(ShardIterator=iterator, Limit=at_once)
+        records = [
+            Record(
+                shard,
+                record["SequenceNumber"],
+                record["ApproximateArrivalTimestamp"].astimezone(UTC),
+                record["Data"],
+                hashes,
+            )
+            for record in page["Records"]
+        ]
+        return Page(records, page.get("NextShardIterator"), timedelta(milliseconds=page["MillisBehindLatest"]))
 
     def _hashes(self, shard: str) -> tuple[int, int]:
         if shard not in self._known:
