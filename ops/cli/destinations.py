@@ -15,20 +15,20 @@ from rich.progress import Progress
 from rich.table import Table
 
 from ops.answers.attempts import Attempt, attempts
-from ops.answers.destination import tested
 from ops.answers.refused import conditions, refused
 from ops.answers.waiting import by_project, overdue
 from ops.answers.waiting import waiting as waits
 from ops.cli.key_file import sealed_key
 from ops.cli.terminal import PROJECT_ID, Commands, Whole, as_json_option, cell, example, waiting, wide
 from ops.cli.times import as_moment, since_option
+from ops.maintenance.destination import bring_into
+from ops.maintenance.destination import set_destination as set_destination_of
+from ops.maintenance.destination import test as tested
 from ops.maintenance.replay_refused import check, put
 from settings import load
-from stores.amplitude import HOSTS, Response, Uploads
+from stores.amplitude import HOSTS
 from stores.destinations import Destination, Destinations
-from stores.errors import StoreError
 from stores.lake import Lake
-from stores.seal import Seal
 from udfs.export.answers import STOPPED, Refused, State
 from udfs.export.taxonomy import PERSONAL, Personal
 
@@ -79,11 +79,10 @@ def set_destination(
 ) -> None:
     """Send message events to PROJECT_ID, which must be registered; replaces what was set before."""
     settings = load(config)
-    sealed, end = sealed_key(settings, project_id, api_key_file, "API key")
-    table = Destinations(settings.tables_address)
-    table.create()
-    table.set(Destination(project_id, region, sealed, end, personal=personal))
-    click.echo(f"message events go to project {project_id} ({region}, key …{end}); `destinations test` tries it")
+    sealed = sealed_key(settings, project_id, api_key_file, "API key")
+    set_destination_of(settings, project_id, region, sealed, personal)
+    key = f"key …{sealed[1]}"
+    click.echo(f"message events go to project {project_id} ({region}, {key}); `destinations test` tries it")
 
 
 @destinations.command("show", epilog=example("destinations show", "destinations show 434735 --json"))
@@ -127,20 +126,9 @@ def test(config: Path, /, project_id: int) -> None:
 
     A key that Amplitude refuses puts the destination into `auth_error`; one that it takes brings it back.
     """
-    settings = load(config)
-    table = Destinations(settings.tables_address)
-    one = table.get(project_id)
-    key = Seal(settings.seal_keys).open(project_id, one.api_key)
-    uploads = Uploads(settings.export.endpoint)
-
-    def post(events: Sequence[bytes]) -> Response:
-        return uploads.post(one.region, key, events, settings.export.timeout_seconds)
-
     with waiting(f"an event for project {project_id}"):
-        found = tested(post, datetime.now(UTC))
+        one, found = tested(load(config), project_id)
     told = f"{found.words}: {found.fix}" if found.fix else ""
-    if one.state != State.PAUSED:
-        table.change_state(one, found.state, found.words)
     if found.accepted:
         paused = (
             "; the destination is paused: `destinations resume` sends again" if one.state == State.PAUSED else ""
@@ -157,7 +145,7 @@ def test(config: Path, /, project_id: int) -> None:
 @click.pass_obj
 def pause(config: Path, /, project_id: int, why: str) -> None:
     """Send nothing to PROJECT_ID until it is resumed."""
-    _brought_into(config, project_id, State.PAUSED, why)
+    bring_into(load(config), project_id, State.PAUSED, why)
     click.echo(f"nothing is sent to project {project_id}; `destinations resume` sends again")
 
 
@@ -166,7 +154,7 @@ def pause(config: Path, /, project_id: int, why: str) -> None:
 @click.pass_obj
 def resume(config: Path, /, project_id: int) -> None:
     """Send to PROJECT_ID again, whatever has stopped it."""
-    _brought_into(config, project_id, State.OK, "")
+    bring_into(load(config), project_id, State.OK, "")
     click.echo(f"message events go to project {project_id} again")
 
 
@@ -282,10 +270,3 @@ def replay(config: Path, /, project_id: int, *, rate: int, dry_run: bool, **whic
     click.echo(f"put on the stream again: {done:,}")
     if done < len(found):
         click.echo(f"left out, erased since: {len(found) - done:,}")
-
-
-def _brought_into(config: Path, project_id: int, state: State, why: str) -> None:
-    table = Destinations(load(config).tables_address)
-    if not table.change_state(table.get(project_id), state, why):
-        msg = f"the destination of project {project_id} has changed meanwhile: see `destinations show`"
-        raise StoreError(msg)
