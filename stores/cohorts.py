@@ -137,8 +137,7 @@ class CohortMembers:
         """The members of a cohort by user id, no more than `limit`. Raises StoreError while it is gone through."""
         found = self.table.query(**self._in_cohort(project_id, cohort_id))
         for item in islice(found, limit):
-            computed = int(Decimal(item["computed_time"]["N"]).scaleb(6))
-            yield Member(project_id, cohort_id, item["user_id"]["S"], True, computed)
+            yield Member(project_id, cohort_id, item["user_id"]["S"], True, _microseconds(item))
 
     def count(self, project_id: int, cohort_id: str) -> int:
         """The number of a cohort's members. Raises StoreError."""
@@ -168,6 +167,18 @@ class CohortMembers:
     def knows(self, project_id: int, cohort_id: str, user_id: str) -> bool:
         """Whether a user is in a cohort, or has left it."""
         return self.table.get(cohort=f"{project_id}:{cohort_id}", member=_sort_key(user_id)) is not None
+
+    def of_user(self, project_id: int, user_id: str, cohort_ids: Iterable[str]) -> Iterator[Member]:
+        """What each of these cohorts knows of a user, in their order; nothing where it knows nothing.
+
+        Who has entered before the cohort was last reset has left. Raises StoreError while it is gone through.
+        """
+        for cohort_id in cohort_ids:
+            name = f"{project_id}:{cohort_id}"
+            if item := self.table.get(cohort=name, member=_sort_key(user_id)):
+                reset = self.table.get(cohort=name, member=_sort_key(EVERYBODY))
+                at, since = (_microseconds(one) if one else -1 for one in (item, reset))
+                yield Member(project_id, cohort_id, user_id, item["in_cohort"]["BOOL"] and at > since, at)
 
     def _entered(self, members: Sequence[Member]) -> list[Member]:
         """Write users who enter; returns the refused. A first sync is all new members, a later one hardly any."""
@@ -246,6 +257,11 @@ def _sort_key(user_id: str) -> str:
 def _ahead() -> int:
     """The first time that no message of today can have; older versions stored what a message said."""
     return round(time()) + _FAR_AHEAD
+
+
+def _microseconds(item: Mapping[str, Any]) -> int:
+    """When a member was computed; the inverse of `_seconds`."""
+    return int(Decimal(item["computed_time"]["N"]).scaleb(6))
 
 
 def _seconds(microseconds: int) -> dict[str, str]:

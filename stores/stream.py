@@ -315,6 +315,19 @@ class Stream:
         with self._explained():
             return self._page(shard, iterator, at_once)
 
+    def record(self, shard: str, sequence: str) -> Record | None:
+        """The record at a place; None where the stream does not retain it any more, or never had it.
+
+        Raises StoreError.
+        """
+        at: Any = {"ShardIteratorType": "AT_SEQUENCE_NUMBER", "StartingSequenceNumber": sequence}
+        with self._explained():
+            try:
+                records = self._page(shard, self._iterator(shard, at), 1).records
+            except (self.client.exceptions.InvalidArgumentException, KeyError):  # a shard that is not listed
+                return None
+        return next((one for one in records if one.sequence == sequence), None)
+
     def _iterator(self, shard: str, start: Any) -> str:
         found = self.client.get_shard_iterator(StreamName=self.address.name, ShardId=shard, **start)
         return found["ShardIterator"]
