@@ -3,14 +3,18 @@
 No more than a few files are in memory at a time, and payloads are read of one letter only.
 """
 
+import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ops.answers import replayed
+from ops.answers.ledger import summed
 from settings import Settings
 from stores.errors import StoreError
 from stores.lake import DEAD_LETTERS, Condition, Lake
@@ -37,6 +41,12 @@ class Handle(NamedTuple):
 
     def __str__(self) -> str:
         return ":".join(str(part) for part in self if part is not None)
+
+
+def handle_in(text: str) -> Handle | None:
+    """The place that a text names, SHARD:SEQUENCE or SHARD:SEQUENCE:SUB_INDEX; None where it names none."""
+    found = re.fullmatch(r"([^:\s]{1,128}):([0-9]{1,128})(?::([0-9]{1,9}))?", text)
+    return Handle(found[1], found[2], int(found[3]) if found[3] else None) if found else None
 
 
 def count(pieces: Iterable[pa.Table], by: Sequence[str]) -> Counter[tuple[Any, ...]]:
@@ -79,15 +89,47 @@ def _state(one: Replay, outcome: str) -> dict[str, str]:
     return {"state": "replayed", "replayed_at": one.replayed_at, "replayed_as": as_what, "outcome": outcome}
 
 
-def find(lake: Lake, handle: Handle) -> Letter:
-    """One dead letter with its payload. Raises StoreError when there is none."""
+def find(lake: Lake, handle: Handle, project_id: int | None = None) -> Letter:
+    """One dead letter with its payload, of any project unless one is named. Raises StoreError where none is."""
     where = [Condition(column, "=", value) for column, value in handle._asdict().items()]
+    where += [] if project_id is None else [Condition("project_id", "=", project_id)]
     found = lake.rows(DEAD_LETTERS, ("*",), where, limit=1).to_pylist()
     if not found:
         msg = f"no dead letter at {handle}: `dead-letters list` prints the handles"
         raise StoreError(msg)
     letter: Letter = found[0]
     return letter
+
+
+@dataclass(frozen=True)
+class Day:
+    """The dead letters that arrived on a UTC day, replayed ones too, by reason."""
+
+    day: date
+    reasons: Mapping[str, int]
+
+    @property
+    def records(self) -> int:
+        """All of them."""
+        return sum(self.reasons.values())
+
+
+def daily(lake: Lake, since: datetime, until: datetime, project_id: int | None = None) -> list[Day]:
+    """Each UTC day from that of `since` to that of `until`, both aware; of one project, or of all.
+
+    Out of the ledger, which has counted all of them. Raises StoreError.
+    """
+    first, last = since.astimezone(UTC).date(), until.astimezone(UTC).date()
+    where = [Condition("hour", ">=", datetime(first.year, first.month, first.day, tzinfo=UTC))]
+    where += [Condition("hour", "<", until)]
+    if project_id is not None:
+        where.append(Condition("project_id", "=", project_id))
+    counts: dict[date, Counter[str]] = {}
+    for row in summed(lake, ("hour", "reason"), where):
+        if row["reason"]:
+            counts.setdefault(row["hour"].astimezone(UTC).date(), Counter())[row["reason"]] += row["records"]
+    days = (first + timedelta(days=n) for n in range((last - first).days + 1))
+    return [Day(day, dict(counts.get(day, Counter()).most_common())) for day in days]
 
 
 def key_of(letter: Letter) -> str:

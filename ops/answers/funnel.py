@@ -11,9 +11,11 @@ from ops.answers.export_ledger import DUPLICATE, outcomes
 from ops.answers.refused import conditions, refused
 from ops.answers.waiting import ERASED
 from stores.lake import DELIVERIES, EXPORT_DEAD_LETTERS, Condition, Lake
+from udfs.export.answers import Refused
 from udfs.export.render import Kind
 from udfs.export.sender import Outcome
 
+_MENDABLE: Final = {Refused.SILENCED, Refused.BLOCKED, Refused.REFUSED}
 _ENDS: Final = (Outcome.ACCEPTED.value, Outcome.REFUSED.value, Outcome.WAITING.value, ERASED)
 
 
@@ -65,6 +67,11 @@ class Refusals:
     """what Amplitude said to the newest of them"""
     sample: str
     """the newest of them, as it was sent; empty where it is not kept"""
+
+    @property
+    def mendable(self) -> bool:
+        """Whether Amplitude may take them later, as they were frozen: not where the event itself is wrong."""
+        return self.reason in _MENDABLE
 
 
 def refusals(lake: Lake, project_id: int) -> list[Refusals]:

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 from ops.answers.ledger import summed
 from stores.lake import EVENT_COUNTS, Condition, Lake
 from stores.project import Project
+from udfs.model import Kind
 
 SHORTEST: Final = timedelta(hours=24)
 """Nobody counts as silent for less."""
@@ -20,6 +21,26 @@ LONGEST: Final = timedelta(days=28)
 MIN_DAYS: Final = 7
 """On how many UTC days a project must have sent in that time."""
 _FACTOR: Final = 1.5
+
+
+_MONTHS_END: Final = 21
+"""Whoever stops from this day of the month on may have used up what is contracted with Amplitude."""
+
+
+def near_months_end(since: datetime) -> bool:
+    """Whether Amplitude's pause at the end of a quota is likely: an assumption, for it gives no sign of it."""
+    return since.day >= _MONTHS_END
+
+
+class SilentName(NamedTuple):
+    """An event type that has stopped."""
+
+    name: str
+    """as it is stored"""
+    since: datetime
+    """the begin of the hour in which the last record came"""
+    usual: timedelta
+    """its longest silence in the weeks before"""
 
 
 class Silent(NamedTuple):
@@ -61,6 +82,21 @@ def usual_silence(lake: Lake, project_id: int, last: datetime) -> timedelta | No
     before = [Condition("hour", ">=", last - LONGEST), Condition("hour", "<", last)]
     where = [Condition("project_id", "=", project_id), *before]
     return longest_silence(row["hour"] for row in summed(lake, ("hour",), where, EVENT_COUNTS))
+
+
+def silent_names(lake: Lake, project_id: int, now: datetime) -> list[SilentName]:
+    """The event types of a project that have stopped, the newest silence first. Raises StoreError."""
+    hours: dict[str, list[datetime]] = {}
+    where = [Condition("project_id", "=", project_id), Condition("hour", ">=", now - LONGEST)]
+    for row in summed(lake, ("name", "hour", "kind"), where, EVENT_COUNTS):
+        if row["kind"] != Kind.USER_UPDATE:
+            hours.setdefault(row["name"], []).append(row["hour"])
+    found = []
+    for name, known in hours.items():
+        longest, since = longest_silence(known), max(known)
+        if longest is not None and now - since > max(SHORTEST, _FACTOR * longest):
+            found.append(SilentName(name, since, longest))
+    return sorted(found, key=lambda one: one.since, reverse=True)
 
 
 def longest_silence(hours: Iterable[datetime]) -> timedelta | None:

@@ -8,7 +8,8 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from ops.cli.terminal import PROJECT_ID, Commands, Whole, as_json_option, cell, example, printable
+from ops.answers.strangers import printable
+from ops.cli.terminal import PROJECT_ID, Commands, Whole, as_json_option, cell, example
 from settings import load
 from stores.cohorts import EVERYBODY, CohortMembers, Cohorts
 from stores.errors import StoreError

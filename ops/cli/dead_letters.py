@@ -5,7 +5,6 @@ What was replayed waits no longer and is shown only to who asks for it.
 
 import base64
 import json
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -17,22 +16,25 @@ from rich.console import Console
 from rich.table import Table
 
 from ops.answers import replayed
-from ops.answers.dead_letters import BY, LIGHT, Handle, Letter, count, find, handle_of, key_of, newest, states
+from ops.answers.dead_letters import (
+    BY,
+    LIGHT,
+    Handle,
+    Letter,
+    count,
+    find,
+    handle_in,
+    handle_of,
+    key_of,
+    newest,
+    states,
+)
 from ops.answers.reasons import REASONS
 from ops.answers.replayed import State
+from ops.answers.strangers import pretty, printable
 from ops.cli.letter_filters import filtered, where
 from ops.cli.replay import replay, show_replays
-from ops.cli.terminal import (
-    Commands,
-    Whole,
-    as_json_option,
-    cell,
-    echo_fields,
-    example,
-    pretty,
-    printable,
-    waiting,
-)
+from ops.cli.terminal import Commands, Whole, as_json_option, cell, echo_fields, example, waiting
 from settings import load
 from stores.errors import StoreError
 from stores.lake import Condition, Lake
@@ -42,11 +44,11 @@ _SHOWN: Final = 20_000  # characters of a payload; more scrolls away what stands
 
 def as_handle(text: str) -> Handle:
     """A handle as an argument takes it."""
-    found = re.fullmatch(r"([^:]+):(\d+)(?::(\d+))?", text)
+    found = handle_in(text)
     if found is None:
         msg = f"{text!r} is not SHARD:SEQUENCE or SHARD:SEQUENCE:SUB_INDEX, as `list` prints it"
         raise click.BadParameter(msg)
-    return Handle(found[1], found[2], int(found[3]) if found[3] else None)
+    return found
 
 
 def _as_columns(text: str) -> tuple[str, ...]:

@@ -14,17 +14,8 @@ from rich.table import Table
 from ops.answers.causes import Facts, minute, undated
 from ops.answers.diagnosis import delay_seconds, described, facts
 from ops.answers.silence import silent, usual_silence
-from ops.cli.terminal import (
-    PROJECT_ID,
-    as_json_option,
-    cell,
-    config_option,
-    echo_fields,
-    example,
-    printable,
-    span,
-    waiting,
-)
+from ops.answers.strangers import printable
+from ops.cli.terminal import PROJECT_ID, as_json_option, cell, config_option, echo_fields, example, span, waiting
 from ops.cli.times import since_option
 from settings import Settings, load
 from stores.lake import Lake

@@ -15,7 +15,8 @@ from rich.progress import Progress
 from rich.table import Table
 
 from ops.answers.erasures import Receipt, receipts
-from ops.cli.terminal import PROJECT_ID, WithDefault, as_json_option, cell, example, printable, waiting
+from ops.answers.strangers import printable
+from ops.cli.terminal import PROJECT_ID, WithDefault, as_json_option, cell, example, waiting
 from ops.maintenance.erase import Counts, Erasing
 from settings import load
 from stores.amplitude.deletions import URLS, deleted

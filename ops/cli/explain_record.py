@@ -14,8 +14,9 @@ from rich.table import Table
 from ops.answers.outcomes import GROUPS, LOST, OUTCOMES, Row, Summary
 from ops.answers.reasons import REASONS, REPAIRS
 from ops.answers.record import Everyone, UnderRules, summarise
+from ops.answers.strangers import printable
 from ops.cli.rules import given_rules
-from ops.cli.terminal import as_json_option, cell, config_option, echo_fields, example, printable
+from ops.cli.terminal import as_json_option, cell, config_option, echo_fields, example
 from settings import load
 from stores.cohorts import Cohorts
 from stores.project import Project, linked

@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from ops.answers.causes import minute
-from ops.cli.terminal import PROJECT_ID, Commands, as_json_option, cell, echo_fields, example, printable
+from ops.answers.strangers import printable
+from ops.cli.terminal import PROJECT_ID, Commands, as_json_option, cell, echo_fields, example
 from settings import load
 from stores.dynamodb import TablesAddress
 from stores.erasures import Erasures, subject_of

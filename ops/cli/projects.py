@@ -21,8 +21,9 @@ from ops.answers.registry_file import (
     on_events,
     parse,
 )
+from ops.answers.strangers import printable
 from ops.cli.rules import fields, filters
-from ops.cli.terminal import PROJECT_ID, Commands, Whole, as_json_option, cell, echo_fields, example, printable
+from ops.cli.terminal import PROJECT_ID, Commands, Whole, as_json_option, cell, echo_fields, example
 from ops.cli.times import as_past_moment
 from ops.maintenance.apply import applied
 from settings import load

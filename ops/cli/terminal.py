@@ -7,17 +7,16 @@ import logging
 import signal
 import sys
 import threading
-import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
-import msgspec
 from rich.text import Text
 
 from errors import OneLineError, is_full
+from ops.answers.strangers import printable
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -234,14 +233,6 @@ def watching_with(log: logging.Logger) -> threading.Event:
     return stopped
 
 
-def printable(text: str, keep: str = "") -> str:
-    r"""The text with all that is not a visible character escaped as `\x1b`; characters to `keep` stay."""
-    if text.isprintable():
-        return text
-    visible = (c.isprintable() or c in keep or unicodedata.category(c) == "Zs" for c in text)
-    return "".join(c if ok else c.encode("unicode_escape").decode() for c, ok in zip(text, visible, strict=True))
-
-
 def span(seconds: float) -> str:
     """A time span as people say it, no finer than it takes: 12.5 s, 1 min 12 s, 59 min, 47 h, 22 days."""
     whole = abs(int(seconds))
@@ -314,14 +305,3 @@ def echo_steps(steps: "Sequence[Step]", beside: "Sequence[Step]" = ()) -> None:
         click.echo(f"{state}  {step.name.ljust(width)}  {printable(step.words)}")
         if step.fix:
             click.echo(f"{'':{width + 15}}{click.style('fix:', bold=True)} {printable(step.fix)}")
-
-
-def pretty(payload: bytes) -> str:
-    """A payload to read: JSON indented, every token as it was sent; other text and bytes escaped."""
-    try:
-        payload.decode()
-        # not `json`: a second key or 434735.0 is what support looks for, and would not survive it
-        text = msgspec.json.format(payload, indent=2).decode()
-    except (UnicodeDecodeError, msgspec.DecodeError, RecursionError):
-        text = payload.decode(errors="backslashreplace")
-    return printable(text, keep="\n")

@@ -3,12 +3,15 @@
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Any, Final, NamedTuple, TypeVar
 
 from ops.answers.connection import tables
 from ops.console.people import Account, Accounts, Right
 from ops.console.reads import Reads
 from ops.console.sessions import Session, Sessions
+from ops.console.tail import Tail
+from ops.console.works import Works
 from settings import Settings
 from stores.audit import Audit, Entry
 from stores.errors import MissingError
@@ -32,6 +35,12 @@ class Site:
     accounts: Accounts
     sessions: Sessions
     reads: Reads = field(default_factory=Reads)
+    works: Works = field(default_factory=Works)
+
+    @cached_property
+    def tail(self) -> Tail:
+        """The newest records, read for all pages together."""
+        return Tail(self.settings)
 
     @property
     def url(self) -> str:

@@ -22,7 +22,7 @@ The security tests are made from this table: a new line is tested by being there
 from typing import Final
 
 from ops.console.asks import Page
-from ops.console.pages import connect, login, overview, usage
+from ops.console.pages import audit, connect, live, login, overview, record, usage
 from ops.console.people import Right
 
 PAGES: Final = (
@@ -40,4 +40,11 @@ PAGES: Final = (
     Page("/projects/{project_id:int}/test", "test", connect.test, Right.CHANGE, method="POST"),
     Page("/projects/{project_id:int}/link", "link", connect.link, Right.CHANGE, method="POST"),
     Page("/projects/{project_id:int}/unlink", "unlink", connect.unlink, Right.CHANGE, method="POST"),
+    Page("/records", "any record", record.show, Right.STAFF),
+    Page("/records/bytes", "bytes of any record", record.show_bytes, Right.OPERATE, method="POST"),
+    Page("/audit", "whole audit", audit.show, Right.STAFF, label="Audit"),
+    Page("/projects/{project_id:int}/live", "live", live.show, Right.READ, label="Live tail"),
+    Page("/projects/{project_id:int}/records", "record", record.show, Right.READ),
+    Page("/projects/{project_id:int}/records/bytes", "bytes", record.show_bytes, Right.BYTES, method="POST"),
+    Page("/projects/{project_id:int}/audit", "audit", audit.show, Right.READ, label="Audit"),
 )

@@ -1,8 +1,8 @@
 """The live tail on the emulator of Kinesis, and what of it the tables show: for all who look by one reader."""
 
 import threading
-import time
 
+from lab.stack.patience import Deadline
 from ops.answers.judged import Became, Judged, became
 from ops.console.tail import Tail
 from stores.project import linked
@@ -16,10 +16,10 @@ PLAY, PAUSE, OTHER = (encode(event(uuid=None, **{"$insert_id": one})) for one in
 
 def seen(tail: Tail, project_id: int | None, n: int) -> list[Judged]:
     """What the tail has of a project, once that are so many."""
-    end = time.monotonic() + 30
+    deadline = Deadline(30)
     while len(found := tail.look(project_id).records) < n:
-        assert time.monotonic() < end, tail.look(project_id)
-        time.sleep(0.2)
+        assert not deadline.over, tail.look(project_id)
+        deadline.pause(0.2)
     return found
 
 

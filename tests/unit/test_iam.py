@@ -57,7 +57,7 @@ MODULES["sender"] = modules("ops/answers/amplitude_profiles.py")  # `amplitude-p
 MODULES["operator"] = [path for path in modules("ops/**/*.py") if path not in ELSEWHERE]
 USED = {role: set().union(*(used(path.read_text("utf-8")) for path in MODULES[role])) for role in MODULES}
 ONLY_LOCAL = {("Stream", method) for method in ("create", "put", "split", "merge", "wait_until_active")}
-ONLY_LOCAL |= {("Profiles", "users"), ("Audit", "newest")}  # the second until the console has a page of it
+ONLY_LOCAL |= {("Profiles", "users")}
 
 # FlinkKinesisConsumer 4.3 by polling, as its byte code has it; it asks for the stream's ARN
 CONNECTOR = ("DescribeStream", "GetRecords", "GetShardIterator", "ListShards")

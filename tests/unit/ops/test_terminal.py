@@ -1,6 +1,7 @@
 """What strangers have written, as a terminal shows it: readable, and harmless."""
 
-from ops.cli.terminal import cell, pretty, printable, span
+from ops.answers.strangers import pretty, printable
+from ops.cli.terminal import cell, span
 from tests.cases import each
 
 
