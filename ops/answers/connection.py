@@ -25,6 +25,8 @@ from stores.projects import Projects
 from stores.stream import Stream, Summary
 from udfs.model import Kind, Reason
 
+NAMELESS: Final = "It names no project, so it may be another customer's"
+"""How the words about a test record end."""
 BEHIND: Final = timedelta(minutes=5)
 """A job that reads further behind needs somebody: the alert `LagGrows` has the same limit."""
 _SECONDS: Final = 20.0  # for all steps but the last, which run side by side
@@ -268,7 +270,7 @@ def _arrivals(lake: Lake, project_id: int, begun: datetime) -> Iterator[Step]:
         yield _refused(row)
     tests = [Condition("reason", "=", Reason.TEST_RECORD), Condition("arrival", ">=", begun - _NAMELESS)]
     for row in lake.rows(DEAD_LETTERS, letters, tests, limit=1).to_pylist():
-        words = "is filed as test_record, which needs nobody. It names no project, so it may be another customer's"
+        words = f"is filed as test_record, which needs nobody. {NAMELESS}"
         yield Step("arrival", "ok", f"Amplitude's test record, {_at(row)}, {words}")
 
 

@@ -37,7 +37,7 @@ PAGES: Final = (
     Page("/projects/{project_id:int}/usage", "usage", usage.show, Right.READ, label="Usage"),
     Page("/projects/{project_id:int}/usage.json", "usage.json", usage.as_json, Right.READ),
     Page("/projects/{project_id:int}/usage.csv", "usage.csv", usage.as_csv, Right.READ),
-    Page("/projects/{project_id:int}/test", "test", connect.test, Right.CHANGE, method="POST"),
+    Page("/projects/{project_id:int}/test", "test", connect.test, Right.READ, method="POST"),
     Page("/projects/{project_id:int}/link", "link", connect.link, Right.CHANGE, method="POST"),
     Page("/projects/{project_id:int}/unlink", "unlink", connect.unlink, Right.CHANGE, method="POST"),
     Page("/records", "any record", record.show, Right.STAFF),

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from errors import OneLineError
-from ops.answers.connection import Connection
-from ops.answers.steps import State, Step
+from ops.answers.connection import NAMELESS, Connection
+from ops.answers.steps import AWAY, State, Step
 from ops.console.app import HEADERS
 from ops.console.asks import Page
 from ops.console.guard import CHANGES, LOGINS
@@ -359,6 +359,13 @@ WELL = (step("stream", "ok"), step("role", "ok"), step("registry", "ok"), step("
 ENDS = [
     (WELL, None, "Now test the destination in Amplitude", True),
     (WELL, step("arrival", "ok"), "The connection works", False),
+    (
+        WELL,
+        step("arrival", "ok", f"test record. {NAMELESS}"),
+        "only the first event of yours makes it certain",
+        True,
+    ),
+    (WELL, step("arrival", "failed", f"{AWAY}the lake"), "The fault is Notifly's", True),
     (WELL, step("arrival", "failed"), "events are selected under Send Events", False),
     ((step("stream", "failed"), *WELL[1:]), step("arrival", "not checked"), "The fault is Notifly's", False),
     ((WELL[0], step("role", "failed"), *WELL[2:]), step("arrival", "not checked"), "Compare the Role ARN", False),

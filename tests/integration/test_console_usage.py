@@ -1,6 +1,7 @@
 """The page of a project's usage, out of real tables: numbers, files, and what it shows where the lake is away."""
 
 import csv
+import html
 import io
 import re
 from collections.abc import Iterator
@@ -23,6 +24,17 @@ from tests.lake import lake_of
 
 SHOP, NOW = 434735, datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
 MONTH, LAST = f"{NOW:%Y-%m}", f"{NOW.replace(day=1) - timedelta(days=1):%Y-%m}"
+CORPUS = [
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "</code></th><svg onload=alert(1)>",
+    "javascript:alert(1)",
+    "{{ settings }}{% raw %}",
+    "<!--<script>",
+    "\u202e<b>reversed</b>\x00",
+    "&lt;b&gt;",
+]
+"""Names of events that would be markup, script or template, were they no texts."""
 FORMULA = '=HYPERLINK("https://evil.example")'
 
 Row = dict[str, Any]
@@ -42,6 +54,7 @@ LEDGER_ROWS = [
 NAME_ROWS = [
     counted(EVENT_COUNTS, name="amplitude__view", records=70, first_copies=60),
     counted(EVENT_COUNTS, name=FORMULA, records=30, first_copies=30),
+    *(counted(EVENT_COUNTS, name=name, records=1, first_copies=0) for name in CORPUS),
     counted(EVENT_COUNTS, name="amplitude__refused", kind="rejected", records=9, first_copies=0),
     counted(EVENT_COUNTS, name="amplitude__old", hour=NOW - timedelta(days=40), records=9, first_copies=9),
 ]
@@ -93,7 +106,8 @@ def test_the_same_numbers_are_json(console: Console) -> None:
 
 def test_each_name_says_what_the_month_would_be_without_it(console: Console) -> None:
     found = console.browser(Role.SUPPORT).get(f"/projects/{SHOP}/usage.json").json()["names"]
-    assert found == [
+    assert [one["name"] for one in found[2:]] == sorted(CORPUS)
+    assert found[:2] == [
         {"name": "amplitude__view", "records": 70, "events": 60, "share_percent": 66.66}
         | {"left": 30, "left_percent": 30.0, "left_billable": 0},
         {"name": FORMULA, "records": 30, "events": 30, "share_percent": 33.33}
@@ -101,11 +115,17 @@ def test_each_name_says_what_the_month_would_be_without_it(console: Console) -> 
     ]
 
 
+def test_names_of_events_are_texts(console: Console) -> None:
+    page = console.browser(Role.OPERATOR).get(f"/projects/{SHOP}/usage").text
+    shown = [html.unescape(one) for one in re.findall(r'<th scope="row"><code>([^<]*)</code>', page)]
+    assert shown[2 : 2 + len(CORPUS)] == sorted(CORPUS)
+
+
 def test_a_name_is_no_formula_in_a_spreadsheet(console: Console) -> None:
     answer = console.browser(Role.CUSTOMER).get(f"/projects/{SHOP}/usage.csv?by=name")
     rows = list(csv.reader(io.StringIO(answer.content.decode("utf-8-sig"))))
     assert rows[0] == ["name", "records", "events", "share_percent", "left", "left_percent", "left_billable"]
-    assert [row[0] for row in rows[1:]] == ["amplitude__view", f"'{FORMULA}"]
+    assert [row[0] for row in rows[1:]] == ["amplitude__view", f"'{FORMULA}", *sorted(CORPUS)]
     days = console.browser(Role.CUSTOMER).get(f"/projects/{SHOP}/usage.csv?by=day")
     assert days.content.decode("utf-8-sig").splitlines()[1:] == [f"{NOW:%Y-%m-%d},100,90"]
     assert console.browser(Role.CUSTOMER).get(f"/projects/{SHOP}/usage.csv?by=user").status_code == 404

@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Final
 
-from ops.answers.connection import Connection, Place, checked, looked, tables
+from ops.answers.connection import NAMELESS, Connection, Place, checked, looked, tables
 from ops.answers.registry_file import name_of_project
+from ops.answers.steps import AWAY
 from ops.console.asks import REGISTRY, Answer, Ask, Moved, Shown
 from ops.console.people import Right
 from stores.errors import StoreError
@@ -127,13 +128,21 @@ def _test(ask: Ask) -> dict[str, Any] | None:
     found = ask.shared(("checked", project_id), _CHECK_SECONDS, question)
     look = partial(looked, ask.settings, found, begun, WAIT)
     last = ask.shared(("looked", project_id, begun, found.failed), _LOOK_SECONDS, look)
-    whole = replace(found, steps=(*found.steps, last)) if last else found
-    return {"found": whole, "ended": last is not None, "since": begun, "end": _end(whole) if last else "waiting"}
+    if last is None:
+        return {"found": found, "ended": False, "end": "waiting"}
+    end = _end(whole := replace(found, steps=(*found.steps, last)))
+    # what is not certain is told, and looked at again as long as the test lasts
+    certain = end not in {"away", "nameless"} or ask.now - begun >= timedelta(seconds=WAIT)
+    return {"found": whole, "ended": certain, "end": end}
 
 
 def _end(found: Connection) -> str:
-    """How a test has ended: `ok`, or the name of the step that somebody has to mend first."""
-    return next((step.name for step in found.steps if step.state == "failed"), "ok")
+    """How a test ends: `ok`, `nameless`, `away`, or the name of the step that somebody has to mend first."""
+    last = found.steps[-1]
+    if last.words.startswith(AWAY):
+        return "away"
+    otherwise = "nameless" if last.words.endswith(NAMELESS) else "ok"
+    return next((step.name for step in found.steps if step.state == "failed"), otherwise)
 
 
 def _begun(ask: Ask) -> datetime | None:

@@ -6,6 +6,8 @@ const held = (element) => document.hidden || element.contains(document.activeEle
 
 async function refresh() {
   const answer = await fetch(location.href, { headers: { "x-refresh": "1" }, redirect: "error" });
+  document.getElementById("stale").hidden = answer.ok;
+  if (!answer.ok) return;
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
   for (const old of document.querySelectorAll("[data-refresh]")) {
     const made = page.getElementById(old.id);
@@ -16,7 +18,7 @@ async function refresh() {
 function again() {
   const seconds = [...document.querySelectorAll("[data-refresh]")].map((element) => Number(element.dataset.refresh));
   if (!seconds.length) return;
-  setTimeout(() => (document.hidden ? Promise.resolve() : refresh()).catch(() => {}).finally(again), 1000 * Math.min(...seconds));
+  setTimeout(() => (document.hidden ? Promise.resolve() : refresh()).catch(() => { document.getElementById("stale").hidden = false; }).finally(again), 1000 * Math.min(...seconds));
 }
 
 // A time shows, when pointed at, the viewer's own zone beside UTC.

@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ops.answers import connection
-from ops.answers.connection import Connection, awaited, role_step
+from ops.answers.connection import Connection, awaited, looked, role_step
 from ops.answers.steps import Step
 from ops.cli.times import as_seconds
 from settings import parse
@@ -110,6 +111,31 @@ def test_tables_that_stay_away_end_it(tmp_path: Path, monkeypatch: pytest.Monkey
     found = awaited(parse({"lake": lake}, "t"), Connection(1, ()), ARRIVAL, 0.03)
     assert found.state == "failed"
     assert found.words.startswith("cannot be looked at: Iceberg catalog sqlite:")
+
+
+@each(
+    ("arrived", "failed", "ago", "state"),
+    [
+        (None, False, 299, None),
+        (None, False, 300, "failed"),
+        (None, True, 0, "not checked"),
+        (Step("arrival", "ok", "x"), True, 999, "ok"),
+        (StoreError("locked"), False, 0, "failed"),
+    ],
+)
+def test_a_look_ends_a_test_once_it_is_over(
+    monkeypatch: pytest.MonkeyPatch, arrived: Step | StoreError | None, failed: bool, ago: int, state: str | None
+) -> None:
+    def arrival(*_: object) -> Step | None:
+        if isinstance(arrived, StoreError):
+            raise arrived
+        return arrived
+
+    monkeypatch.setattr(connection, "arrival", arrival)
+    settings = parse({"lake": {"catalog_uri": "sqlite:////n/c.db", "warehouse": "file:///n"}}, "t")
+    found = Connection(1, (Step("job", "failed" if failed else "ok", "x"),))
+    last = looked(settings, found, datetime.now(UTC) - timedelta(seconds=ago), 300)
+    assert (last and last.state) == state
 
 
 def test_an_answer_is_plain_data() -> None:
