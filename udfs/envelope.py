@@ -353,7 +353,7 @@ class _Row:
         self.plain = self.plain[:at] + self.payload[at:end] + self.plain[end:]
 
     def _behind_damage(self, content: inflate.Content, begin: int) -> int:
-        """The same behind a fault; a gzip may begin in what was read as the rest of one that is cut."""
+        """The same behind a fault; an envelope may begin in what was read as the rest of one that is cut."""
         if content.full or not self.opening.may_try():
             return len(self.payload)
         at = content.end

@@ -130,8 +130,8 @@ _INSIDE: Final = (b"[", b",", b":")
 
 
 def swallowed(payload: bytes, content: Content) -> int | None:
-    """Where another gzip begins in the bytes that were read as this member, if that is none that it holds."""
-    found = _AT_GZIP.search(payload, content.begin + 1, content.end + 3)
+    """Where another envelope begins in the bytes that were read as this member, if that is none that it holds."""
+    found = _AT_ENVELOPE.search(payload, content.begin + 1, content.end + 3)
     if (
         not found
         or found.start() >= content.end
@@ -141,16 +141,13 @@ def swallowed(payload: bytes, content: Content) -> int | None:
     return found.start()
 
 
-_STORED_ALIKE: Final = 16  # bytes that tell a gzip from one that is stored in another
-_GZIP_BEGINS: Final = rb"\x1f\x8b\x08[\0-\x1f]"
-_AT_GZIP: Final = re.compile(_GZIP_BEGINS)
+_STORED_ALIKE: Final = 16  # bytes that tell an envelope from one that is stored in another
+_BEGINS: Final = rb"\x1f\x8b\x08[\0-\x1f]|PK\x03\x04|\xf3\x89\x9a\xc2[\n\x1a]"
+_AT_ENVELOPE: Final = re.compile(_BEGINS)
 # of a line some letters have to follow: compressed bytes hold two that look like its beginning every few KB
 _AN_OBJECT: Final = rb"(?:\[\s{0,9}+){0,64}+\{[ \t\r\n]*+\"(?:[ -~]|[\xc2-\xf4][\x80-\xbf]++){4}"
 _OBJECT: Final = re.compile(_AN_OBJECT)
-_GOES_ON: Final = re.compile(
-    rb"%b|PK\x03\x04|\xf3\x89\x9a\xc2[\n\x1a]|(?P<line>[\n\r][ \t,;|\x1e]*+(?:data:[ \t]*+)?(?=%b))"
-    % (_GZIP_BEGINS, _AN_OBJECT)
-)
+_GOES_ON: Final = re.compile(rb"%b|(?P<line>[\n\r][ \t,;|\x1e]*+(?:data:[ \t]*+)?(?=%b))" % (_BEGINS, _AN_OBJECT))
 
 
 def is_object(payload: bytes, at: int) -> bool:

@@ -38,6 +38,8 @@ NEIGHBOURS = {
     "a zip behind a wrong checksum": (CHECKSUM + zipped(B, C), [A, B, C], Reason.GZIP_INVALID, 1),
     "a gzip behind one that lost the last byte": (gz(A)[:-1] + gz(B), [A, B], Reason.GZIP_INVALID, 1),
     "a gzip behind one that lost its checksum": (gz(A)[:-8] + gz(B), [A, B], Reason.GZIP_INVALID, 1),
+    "an aggregate behind one that is cut": (gz(TEXT)[:300] + aggregate_of(["k"], [(0, None, B)]), [B], None, 1),
+    "a zip behind zlib that is cut": (zlib.compress(TEXT)[:300] + zipped(B, C), [B, C], None, 1),
     "gzips, some without their heads": (
         (b"\x88" + gz(A)[3:] + gz(B)[:3] + b"\n" + gz(B)) * 3, [*[B] * 3], None, 0
     ),
