@@ -140,7 +140,7 @@ def _of_key(row: Row, part: bytes, key_project: int, scopes: Collection[str] | N
 def _careful(payload: bytes, arrival: datetime, registry: Registry, part: bool, key_project: int | None) -> Row:
     found = parse.record(payload)
     if isinstance(found, Rejection):
-        form = None if part else envelope.form(payload)
+        form = None if part or found.reason is Reason.EMPTY else envelope.form(payload)
         if form:
             return _row(kind=Kind.ENVELOPE.value, detail=form.value, payload=payload)
         return dead_letter(found, payload)

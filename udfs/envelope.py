@@ -248,13 +248,16 @@ class _Row:
                 return (yield from self._files(tar.files(self.payload, at, self.opening.left()), at))
         return (yield from self._compressed(at))
 
-    def _inside(self, data: bytes, seams: Sequence[int] = ()) -> Iterator[Part]:
+    def _inside(self, data: bytes, seams: Sequence[int] = (), plain: bytes | None = None) -> Iterator[Part]:
         """What an envelope holds; nothing of one too deep, which is inflated only to find its end."""
         if data and self.level < self.opening.limits.levels:
-            yield from _Row(data, self.opening, self.level + 1, seams).parts()
+            yield from _Row(data, self.opening, self.level + 1, seams, plain).parts()
 
-    def _texts(self, texts: Sequence[bytes]) -> Iterator[Part]:
-        """What texts in a row hold. A value may go on in the next; what is broken ends where one begins."""
+    def _texts(self, texts: Sequence[bytes], plain: bytes) -> Iterator[Part]:
+        """What texts in a row hold, `plain` the first. A value may go on; what is broken ends where one begins."""
+        if len(texts) == 1:
+            yield from self._inside(texts[0], plain=plain)
+            return
         places = accumulate(map(len, texts))
         seams = [place for place, text in zip(places, texts[1:], strict=False) if _is_json(text, 0)]
         yield from self._inside(b"".join(texts), seams)
@@ -262,6 +265,7 @@ class _Row:
     def _compressed(self, at: int) -> "_Parts":
         """What the members of a gzip or the like hold: texts in a row are one, for a record may go on."""
         joined: list[bytes] = []
+        first = b""
         before: Form | None = None
         words = False
         room = self.opening.take(len(self.payload) - at)
@@ -277,14 +281,15 @@ class _Row:
                     )
                     if joined and (own or ((before or words) and _is_json(plain, 0))):
                         texts, joined = joined, []
-                        yield from self._texts(texts)
-                    before = before if joined else form
-                    words = (words if joined else plain.strip() != b"") and not (b"{" in plain or b"[" in plain)
+                        yield from self._texts(texts, first)
+                    first, before = (first, before) if joined else (plain, form)
+                    is_open = b"{" in plain or b"[" in plain
+                    words = not is_open and (words if joined else plain.strip() != b"")
                     joined.append(data)
         except _FullError:
-            yield from self._texts(joined)
+            yield from self._texts(joined, first)
             raise
-        yield from self._texts(joined)
+        yield from self._texts(joined, first)
         return self._behind(content, at)
 
     def _files(self, archive: Iterator[inflate.Content], at: int) -> "_Parts":
@@ -404,7 +409,7 @@ def _surely(
         return _Begun(next(form for form, magics in _MAGIC.items() if payload.startswith(magics, lead)), lead)
     if tar.begins(payload, lead):
         return _Begun(Form.TAR, lead)
-    if inflate.is_text(payload, lead):
+    if values.is_json(payload, lead) or inflate.is_text(payload, lead):
         return _Begun(None, lead)
     if inflate.is_zlib(payload, lead, sure=True):
         return _Begun(Form.ZLIB, lead)

@@ -117,6 +117,13 @@ def _ends(fields: re.Match[bytes]) -> bytes:
     return b"\n" * len(fields[0])
 
 
+def is_json(payload: bytes, at: int) -> bool:
+    """Whether a bracket of JSON stands here: bare deflate may begin with one, but hardly with what follows it."""
+    return payload.startswith((b"{", b"[", b"]"), at) and (
+        payload[at + 1 : at + 2] in _AFTER_BRACKETS or payload[at + 1 : at + 9].isascii()
+    )
+
+
 def line_ends(payload: bytes, begin: int, end: int) -> bool:
     """Whether an end of a line stands between the two places."""
     return _LINE_END.search(payload, begin, end) is not None
@@ -201,11 +208,7 @@ class Text:
         return Rejection(Reason.INVALID_JSON, f"{what}, at byte {self.at:,}")
 
     def _is_packed(self, begin: int, at: int) -> bool:
-        # bare deflate may begin with a bracket, but hardly with what follows one in JSON, or with much ASCII
-        is_json = self.payload[at] in b"{[]" and (
-            self.payload[at + 1 : at + 2] in _AFTER_BRACKETS or self.payload[at + 1 : at + 9].isascii()
-        )
-        return not is_json and self.packed(begin, at)
+        return not is_json(self.payload, at) and self.packed(begin, at)
 
     def _joined(self, first: Span) -> Iterator[Span]:
         """What is no object here and right behind it, as one span; then the object that ends it, if one does."""

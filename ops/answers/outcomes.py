@@ -91,13 +91,15 @@ class Summary:
         self.first.setdefault(outcome, at)
         if outcome == "accepted":
             self.names[row["name"]] += 1
-        if outcome != "duplicate":
-            self.repairs.update((row["repairs"] or "").split())
+        if row["repairs"] and not copy:
+            self.repairs.update(row["repairs"].split())
         if row["reason"] == Reason.FILTERED:
             self.filters[row["detail"]] += 1
         if row["reason"]:
             key = (Reason(row["reason"]), row["project_id"])
-            if key in self.groups or len(self.groups) < GROUPS:
-                self.groups.setdefault(key, Group(*key, at, row["detail"])).records += 1
+            if key not in self.groups and len(self.groups) < GROUPS:
+                self.groups[key] = Group(*key, at, row["detail"])
+            if group := self.groups.get(key):
+                group.records += 1
             else:
                 self.ungrouped += 1

@@ -64,7 +64,7 @@ def _of_archive(size: int) -> Limits:
 
     The ratio of all records stays: it stops decompression bombs.
     """
-    parts = Limits().parts + size // _UUID_BYTES
+    parts = max(Limits().parts, size // _UUID_BYTES)
     return Limits(opened_bytes=2**40, parts=parts, steps=Limits().steps + size // 2)
 
 
@@ -82,13 +82,13 @@ def _parts(payload: bytes, keys: MacKeys, tell: Callable[[Spent], None]) -> Iter
 
 def _count(summary: Summary, rows: Iterable[Row], tell: Callable[[int], None]) -> None:
     seen = set[tuple[int, bytes]]()
-    for row in rows:
+    for number, row in enumerate(rows, 1):
         key = (row["project_id"], row["identity_hash"])
         summary.add(row, copy=key in seen)
         if row["identity_hash"]:
             seen.add(key)
-        if summary.records % 1000 == 0:
-            tell(summary.records)
+        if number % 1000 == 0:
+            tell(number)
 
 
 def _as_one_record(size: int, spent: Spent) -> dict[str, None]:
