@@ -108,7 +108,7 @@ def torture(seed: int, fault: str, seconds: float) -> Line:
     try:
         with _ground() as ground:
             made = _fed(ground, line, seconds)
-            _mended(ground, line, made)
+            _mended(ground, line, made, Deadline(_SECONDS_TO_REST + 2 * seconds))
     except (OneLineError, OSError, AssertionError) as error:
         line.trouble = str(error)
     line.seconds = round(time.monotonic() - begin, 1)
@@ -155,10 +155,13 @@ def _fed(ground: Ground, line: Line, seconds: float) -> list[Message]:
     return made
 
 
-def _mended(ground: Ground, line: Line, made: Sequence[Message]) -> None:
-    """Wait until nothing waits that may go, replay what was refused by mistake, and compare."""
+def _mended(ground: Ground, line: Line, made: Sequence[Message], deadline: Deadline) -> None:
+    """Wait until nothing waits that may go, replay what was refused by mistake, and compare.
+
+    What failed is due again after up to twice the time for which it has failed.
+    """
     lake, begin = Lake(ground.settings.lake_address), time.monotonic()
-    wanted, deadline = export.wanted(made), Deadline(_SECONDS_TO_REST)
+    wanted = export.wanted(made)
     del wanted[export_ledger.DUPLICATE]
 
     def nothing_waits() -> bool:

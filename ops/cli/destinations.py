@@ -1,6 +1,7 @@
 """`amplitude-bridge destinations`: the Amplitude projects that Notifly's message events go to."""
 
 import json
+import shlex
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from errors import OneLineError
 from ops.answers.attempts import Attempt, attempts
 from ops.answers.refused import conditions, refused
 from ops.answers.waiting import by_project, overdue
@@ -29,7 +31,9 @@ from settings import load
 from stores.amplitude import HOSTS
 from stores.destinations import Destination, Destinations
 from stores.lake import Lake
+from stores.stream import Stream
 from udfs.export.answers import STOPPED, Refused, State
+from udfs.export.message import LONGEST_EVENT, message_event
 from udfs.export.taxonomy import PERSONAL, Personal
 
 
@@ -187,6 +191,27 @@ def waiting_events(config: Path, /, project_id: int | None, *, as_json: bool) ->
     if late := overdue(found, datetime.now(UTC)):
         named = ", ".join(str(one.project_id) for one in late)
         click.echo(f"events of {named} are due for more than 10 minutes: does `redeliver --watch` run?")
+
+
+@destinations.command("put", epilog=example("destinations put message-event.json"))
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
+@click.pass_obj
+def put_event(config: Path, /, file: str) -> None:
+    """Put FILE, one message event, on the stream of message events; `-` is the standard input.
+
+    Prints SHARD:SEQUENCE, where it stands, and the command that tells what becomes of it.
+    """
+    with click.open_file(file, "rb") as source:
+        data = source.read(LONGEST_EVENT + 1)
+    try:
+        event = message_event(data)
+    except ValueError as error:
+        msg = f"{file} is no message event: {error}; docs/message-event.schema.json has its form"
+        raise OneLineError(msg) from None
+    stream = Stream(load(config).export_stream_address)
+    click.echo(":".join(stream.put_one(event.event_id, data)))
+    explained = shlex.join(("amplitude-bridge", "destinations", "explain", "PROJECT_ID", event.event_id))
+    click.echo(f"what becomes of it, after the export job's next checkpoint: {explained}")
 
 
 @destinations.command(

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 from click.testing import CliRunner, Result
 
+from errors import OneLineError
 from jobs.sinks import EXPORT_COLUMNS
 from lab.stack.patience import wait_until
 from ops.cli.main import commands
@@ -284,3 +285,16 @@ def test_an_event_is_explained_by_its_attempts(config: Path, settings: Settings)
     assert ("HTTP 503" in said, f"{NOW - timedelta(seconds=1):%H:%M:%S}" in said) == (True, True)
     unknown = typed(config, *words, "c")
     assert (unknown.exit_code, "no attempt to send event c" in unknown.output) == (1, True)
+
+
+def test_a_message_event_is_put_and_what_is_none_is_refused_in_one_line(config: Path, settings: Settings) -> None:
+    file = config.parent / "event.json"
+    event = {"version": 1, "event_id": "e-1", "message_id": "m", "notifly_project": "shop", "kind": "sent"}
+    file.write_text(json.dumps(event | {"channel": "push", "time": 1_773_000_000_000, "user_id": "u"}))
+    said = typed(config, "destinations", "put", str(file)).output
+    assert "destinations explain PROJECT_ID e-1" in said
+    (record,) = Stream(settings.export_stream_address).records()
+    assert (record.data, said.startswith(f"{record.shard}:{record.sequence}\n")) == (file.read_bytes(), True)
+    file.write_text(json.dumps(event))
+    with pytest.raises(OneLineError, match="is no message event: Object missing required field `channel`"):
+        typed(config, "destinations", "put", str(file))

@@ -56,7 +56,7 @@ def test_every_command_has_examples_that_can_be_typed(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for file in ("record.json", "export.zip", "registry.toml", "ids.txt"):
+    for file in ("record.json", "message-event.json", "export.zip", "registry.toml", "ids.txt"):
         (tmp_path / file).touch()
     head, *lines = (LEAVES[name].epilog or "\b\n").removeprefix("\b\n").splitlines()
     assert (head, len(lines)) in {("Example:", 1), ("Examples:", len(lines))}, "give it epilog=example(…)"
