@@ -22,7 +22,20 @@ The security tests are made from this table: a new line is tested by being there
 from typing import Final
 
 from ops.console.asks import Page
-from ops.console.pages import audit, connect, live, login, overview, record, usage
+from ops.console.pages import (
+    audit,
+    connect,
+    destination,
+    diagnosis,
+    keys,
+    letters,
+    live,
+    login,
+    overview,
+    record,
+    usage,
+    user,
+)
 from ops.console.people import Right
 
 PAGES: Final = (
@@ -47,4 +60,70 @@ PAGES: Final = (
     Page("/projects/{project_id:int}/records", "record", record.show, Right.READ),
     Page("/projects/{project_id:int}/records/bytes", "bytes", record.show_bytes, Right.BYTES, method="POST"),
     Page("/projects/{project_id:int}/audit", "audit", audit.show, Right.READ, label="Audit"),
+    Page("/quiet", "quiet", diagnosis.quiet, Right.READ, label="It went quiet"),
+    Page("/dead-letters", "all dead letters", letters.show, Right.STAFF, label="Dead letters"),
+    Page("/projects/{project_id:int}/diagnosis", "diagnosis", diagnosis.show, Right.READ, label="Diagnosis"),
+    Page(
+        "/projects/{project_id:int}/quiet", "quiet names", diagnosis.quiet_names, Right.READ, label="It went quiet"
+    ),
+    Page(
+        "/projects/{project_id:int}/dead-letters", "dead letters", letters.show, Right.READ, label="Dead letters"
+    ),
+    Page(
+        "/projects/{project_id:int}/dead-letters/replay",
+        "replay letters",
+        letters.replay,
+        Right.CHANGE,
+        method="POST",
+    ),
+    Page("/projects/{project_id:int}/users", "users", user.show, Right.READ, label="Users and cohorts"),
+    Page(
+        "/projects/{project_id:int}/destination", "destination", destination.show, Right.READ, label="Destination"
+    ),
+    Page(
+        "/projects/{project_id:int}/destination",
+        "set destination",
+        destination.set_key,
+        Right.CHANGE,
+        method="POST",
+    ),
+    Page(
+        "/projects/{project_id:int}/destination/test",
+        "test destination",
+        destination.test,
+        Right.CHANGE,
+        method="POST",
+    ),
+    Page(
+        "/projects/{project_id:int}/destination/pause",
+        "pause destination",
+        destination.pause,
+        Right.CHANGE,
+        method="POST",
+    ),
+    Page(
+        "/projects/{project_id:int}/destination/resume",
+        "resume destination",
+        destination.resume,
+        Right.CHANGE,
+        method="POST",
+    ),
+    Page(
+        "/projects/{project_id:int}/destination/replay",
+        "replay refused",
+        destination.replay,
+        Right.CHANGE,
+        method="POST",
+    ),
+    Page(
+        "/projects/{project_id:int}/destination/samples",
+        "samples of refused",
+        destination.samples,
+        Right.BYTES,
+        method="POST",
+    ),
+    Page("/projects/{project_id:int}/keys", "keys", keys.show, Right.READ, label="Access keys"),
+    Page("/projects/{project_id:int}/keys", "make key", keys.create, Right.CHANGE, method="POST"),
+    Page("/projects/{project_id:int}/keys/rotate", "rotate key", keys.rotate, Right.CHANGE, method="POST"),
+    Page("/projects/{project_id:int}/keys/revoke", "revoke key", keys.revoke, Right.CHANGE, method="POST"),
 )
