@@ -148,7 +148,11 @@ STORES = {
     for name, store in stores(path.read_text(encoding="utf-8")).items()
 }
 
+METHODS = set().union(*STORES.values())
+"""The methods of all stores, by their names."""
 
+
+@cache
 def used(source: str) -> set[tuple[str, str]]:
     """(class, method) of stores that a module uses; a name stands for the same class throughout the module."""
     if not any(name in source for name in STORES):
@@ -167,7 +171,8 @@ def used(source: str) -> set[tuple[str, str]]:
                 return known[written(expression)]
         return set()
 
-    for node in sorted(found, key=lambda node: getattr(node, "lineno", 0)):
+    naming = [node for node in found if isinstance(node, ast.FunctionDef | ast.Assign | ast.For)]
+    for node in sorted(naming, key=lambda node: node.lineno):
         match node:
             case ast.FunctionDef(name=name, returns=returned):
                 known[name] |= of(returned)
@@ -180,5 +185,5 @@ def used(source: str) -> set[tuple[str, str]]:
                 known[written(target)] |= of(value)
             case ast.For(target=target, iter=ast.Tuple(elts=values)):
                 known[written(target)] |= set().union(*map(of, values))
-    attributes = [node for node in found if isinstance(node, ast.Attribute)]
+    attributes = [node for node in found if isinstance(node, ast.Attribute) and node.attr in METHODS]
     return {(one, node.attr) for node in attributes for one in of(node.value) if node.attr in STORES[one]}

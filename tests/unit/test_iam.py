@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.aws_calls import STORES, Grant, used
+from tests.aws_calls import STORES, Grant, nodes, used
 from tests.cases import each
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,7 +23,7 @@ def modules(*patterns: str) -> list[Path]:
 
 def imports(path: Path) -> Iterator[tuple[str, list[str]]]:
     """The modules of ops that a module imports from, and what."""
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    for node in nodes(path.read_text("utf-8")):
         match node:
             case ast.ImportFrom(module=str(module), names=names) if module.startswith("ops."):
                 yield module, [one.name for one in names]
