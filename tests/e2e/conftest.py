@@ -8,8 +8,8 @@ from settings import Settings, load
 from tests.order import longest_first
 
 LONGEST = (
-    *("torture", "users", "readme", "ingest", "submit", "erase", "export", "backfill", "lease", "asking"),
-    *("maintain", "metering", "metrics", "rewind", "upgrade", "high_availability"),
+    *("torture", "users", "readme", "ingest", "export", "erase", "maintain", "lease", "submit", "backfill"),
+    *("asking", "metering", "dialects", "metrics", "rewind", "upgrade", "high_availability"),
 )
 """Files that take a minute and more, as they were last timed."""
 
