@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lab.stack import class_archive
 from lab.stack.patience import Deadline, scaled
 from lab.stack.process import StackError
 from ops.release.flink_cli import call, submitted, useful_line
@@ -40,7 +41,11 @@ class FlinkClient:
         Raises FlinkError with the one line of the output that tells why there is no job.
         """
         python = Path(sys.executable)
-        return submitted(self.cli("run", "-d", "-pyexec", python, "-pyclientexec", python, *flink_args, *program))
+        command = ("-d", "-pyexec", python, "-pyclientexec", python, *flink_args, *program)
+        if class_archive.OPTIONS not in self._env:
+            return submitted(self.cli("run", *command))
+        with class_archive.shared(self._home, self._env) as env:
+            return submitted(self.cli("run", *command, env=env))
 
     def stop(self, job_id: str, *more: str) -> str:
         """Stop a job with a savepoint, and return its path. Raises FlinkError or StackError."""
@@ -51,11 +56,13 @@ class FlinkClient:
             raise StackError(msg)
         return found[1]
 
-    def cli(self, action: str, *args: str | Path, seconds: float = 180) -> str:
+    def cli(
+        self, action: str, *args: str | Path, seconds: float = 180, env: Mapping[str, str] | None = None
+    ) -> str:
         """Run one action of Flink's CLI (stop, savepoint, list …) and return its output. Raises FlinkError."""
         address = self.url.removeprefix("http://")
         command = [self._home / "bin" / "flink", action, "-m", address, *self._options, *args]
-        return call(command, self._env, self._home, scaled(seconds))
+        return call(command, env or self._env, self._home, scaled(seconds))
 
     def rest(self, path: str, method: str = "GET") -> Any:
         """What the REST API answers at a path such as /jobs/overview, as parsed JSON (None when empty)."""
