@@ -1,5 +1,7 @@
 """The application: routes, the headers of every response, health and metrics."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final
 
@@ -40,6 +42,11 @@ def application(site: Site, pages: tuple[Page, ...]) -> Starlette:
     seconds = Histogram("console_seconds", "Seconds in which pages were made", ["page"], registry=registry)
     limiter = CapacityLimiter(THREADS)
 
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        yield
+        site.tail.close()
+
     async def served(page: Page, request: Request) -> Response:
         body = await _body(request)
         if body is None:
@@ -63,7 +70,7 @@ def application(site: Site, pages: tuple[Page, ...]) -> Starlette:
         Route("/metrics", metrics),
         Mount("/static", StaticFiles(directory=STATIC)),
     ]
-    app = Starlette(routes=routes, exception_handlers={HTTPException: unknown})
+    app = Starlette(routes=routes, exception_handlers={HTTPException: unknown}, lifespan=lifespan)
     app.add_middleware(_Headers, secure=site.secure)
     return app
 

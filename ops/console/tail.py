@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from threading import Lock, Thread
+from threading import Event, Lock, Thread
 from typing import Final, NamedTuple
 
 from ops.answers.judged import Judged, judged
@@ -133,6 +133,7 @@ class Tail:
         self._rings: dict[Key, deque[Judged]] = {}
         self._bytes, self._looked_at, self._running = 0, 0.0, False
         self._skipped, self._away = False, ""
+        self._closed = Event()
 
     def look(self, project_id: Key) -> Looked:
         """What is there of a project, at once; from now on there will be more."""
@@ -142,6 +143,10 @@ class Tail:
                 self._running = True
                 Thread(target=self._run, name="live-tail", daemon=True).start()
             return Looked([*self._rings.get(project_id, ())][::-1], self._skipped, self._away)
+
+    def close(self) -> None:
+        """Read no more."""
+        self._closed.set()
 
     def add(self, found: Iterable[Judged]) -> None:
         """Keep records, and let older ones go."""
@@ -170,13 +175,13 @@ class Tail:
                 # also what no store raises: a thread that dies would leave pages that wait for ever
                 log.warning("live tail: %s", error)
                 self._away = str(error) if isinstance(error, StoreError) else "unforeseen"
-                time.sleep(PAUSE)
-            time.sleep(_TURN)
+                self._closed.wait(PAUSE)
+            self._closed.wait(_TURN)
 
     def _go_on(self) -> bool:
         """Whether somebody looks; what is kept is old when somebody comes again, and goes."""
         with self._lock:
-            if self._now() - self._looked_at <= UNLOOKED:
+            if self._now() - self._looked_at <= UNLOOKED and not self._closed.is_set():
                 return True
             self._rings.clear()
             self._bytes, self._running, self._skipped, self._away = 0, False, False, ""

@@ -2,7 +2,7 @@
 
 import threading
 
-from lab.stack.patience import Deadline
+from lab.stack.patience import Deadline, wait_until
 from ops.answers.judged import Became, Judged, became
 from ops.console.tail import Tail
 from stores.project import linked
@@ -27,6 +27,7 @@ def test_records_are_told_of_as_they_come_and_then_as_they_are_stored(bridge: Br
     Projects(bridge.settings.tables_address).add(SHOP)
     bridge.put(PLAY, b"{}", encode(event(app=UNKNOWN_PROJECT)))
     bridge.judge(SHOP)
+    others = {*threading.enumerate()}
     tail = Tail(bridge.settings)
     assert [one.kind for one in seen(tail, PROJECT, 1)] == ["event"]
     assert {one.reason for one in seen(tail, None, 2)} == {"foreign", "unknown_project"}
@@ -44,4 +45,6 @@ def test_records_are_told_of_as_they_come_and_then_as_they_are_stored(bridge: Br
         one.start()
     for one in lookers:
         one.join()
-    assert sum(one.name == "live-tail" for one in threading.enumerate()) == 1
+    assert sum(one.name == "live-tail" for one in {*threading.enumerate()} - others) == 1
+    tail.close()
+    wait_until(lambda: not any(one.name == "live-tail" for one in {*threading.enumerate()} - others), 30)
