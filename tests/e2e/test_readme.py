@@ -13,7 +13,6 @@ from lab.stack.flink_client import FlinkClient
 from lab.stack.machine import Ports
 from lab.stack.patience import scaled, wait_until
 from lab.stack.process import Process, is_free
-from tests.e2e import walk
 
 ROOT = Path(__file__).resolve().parents[2]
 PORTS = (Ports.kinesis, Ports.dynamodb, Ports.flink_rest)
@@ -51,8 +50,6 @@ def test_make_run_stays_up_for_other_tools_until_ctrl_c(tmp_path: Path) -> None:
         assert "0 residuals of the export ledger" in log.read_text()
         for command in commands("docs/operations.md", "While `make run` runs"):
             subprocess.run(command.split(), cwd=ROOT, check=True, timeout=scaled(60))
-        if walk.CHROMIUM:
-            walk.walk(log.read_text())
         second = subprocess.run(["make", "run"], cwd=ROOT, capture_output=True, text=True, check=False)
         assert "lab.run: a stack named local is running already, as process " in second.stderr
         cancel_the_job()
