@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Final
 
 from stores.lake import DELIVERIES, OUTBOX, Condition, Lake
-from udfs.export.answers import STOPPED, State
+from udfs.export.answers import UNSENT
 
 _ATTEMPT: Final = ("attempt", "outcome", "reason", "words", "answered", "arrival", "shard", "sequence")
 
@@ -37,6 +37,6 @@ def attempts(lake: Lake, project_id: int, event_id: str) -> list[Attempt]:
     rows = lake.rows(DELIVERIES, _ATTEMPT, where).sort_by("attempt").to_pylist()
     waits = lake.rows(OUTBOX, ("attempt", "due"), where).to_pylist()
     last = rows[-1] if rows else {}
-    by_clock = last.get("reason") not in {State.PAUSED, *STOPPED}
+    by_clock = last.get("reason") not in UNSENT
     due = {one["attempt"]: one["due"] for one in waits if one["attempt"] == last.get("attempt") and by_clock}
     return [Attempt(**row, due=due.get(row["attempt"])) for row in rows]

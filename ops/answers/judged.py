@@ -4,15 +4,16 @@ A record may hold several: an envelope, or an aggregate that the connector opens
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from itertools import islice
-from typing import Any, Final
+from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ops.answers.dead_letters import Handle
 from ops.answers.outcomes import DROPPED
 from stores.lake import COHORT_MESSAGES, DEAD_LETTERS, EVENT_STORE, USER_UPDATES, Condition, Lake
 from stores.registry import Registry
@@ -64,7 +65,7 @@ class Judged:
     @property
     def handle(self) -> str:
         """Where it stands on the stream, as commands take it."""
-        return ":".join(str(part) for part in (self.shard, self.sequence, self.sub_index) if part is not None)
+        return str(Handle(self.shard, self.sequence, self.sub_index))
 
 
 def judged(record: Record, registry: Registry, keys: MacKeys) -> Iterator[Judged]:
@@ -107,8 +108,7 @@ def _judged(record: Record, sub_index: int | None, data: bytes, row: Row, regist
 
 
 def _dropped(one: Judged, why: str | None) -> Judged:
-    values: dict[str, Any] = vars(one) | {"kind": DROPPED, "reason": DROPPED, "detail": why}
-    return Judged(**values)
+    return replace(one, kind=DROPPED, reason=DROPPED, detail=why)
 
 
 class Became(StrEnum):

@@ -32,7 +32,7 @@ from stores.amplitude import HOSTS
 from stores.destinations import Destination, Destinations
 from stores.lake import Lake
 from stores.stream import Stream
-from udfs.export.answers import STOPPED, Refused, State
+from udfs.export.answers import UNSENT, Refused, State
 from udfs.export.message import LONGEST_EVENT, message_event
 from udfs.export.taxonomy import PERSONAL, Personal
 
@@ -248,7 +248,7 @@ def _print_attempts(found: Sequence[Attempt]) -> None:
     shown = wide(("answered (UTC)", "outcome", "reason"), ["attempt"], ("next one due", "words"))
     for one in found:
         due = f"{one.due:%Y-%m-%d %H:%M:%S}" if one.due else ""
-        if one.reason in {State.PAUSED, *STOPPED} and one is found[-1]:
+        if one.reason in UNSENT and one is found[-1]:
             due = "when it is ok again"
         answered = f"{one.answered:%Y-%m-%d %H:%M:%S}"
         shown.add_row(*map(cell, (answered, one.outcome, one.reason or "", one.attempt, due, one.words or "")))

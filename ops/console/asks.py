@@ -25,6 +25,14 @@ _REGISTRY_SECONDS: Final = 5.0
 _T = TypeVar("_T")
 
 
+def unless_missing(question: Callable[[], _T], otherwise: _T) -> _T:
+    """What a question comes to; the other where nobody has made its table yet."""
+    try:
+        return question()
+    except MissingError:
+        return otherwise
+
+
 @dataclass(frozen=True)
 class Site:
     """What all pages share."""
@@ -58,10 +66,7 @@ class Site:
         return self.reads.get(REGISTRY, _REGISTRY_SECONDS, self._registered)
 
     def _registered(self) -> list[Project]:
-        try:
-            return Projects(tables(self.settings)).list()
-        except MissingError:  # nobody is registered yet
-            return []
+        return unless_missing(Projects(tables(self.settings)).list, [])
 
 
 @dataclass(frozen=True)
@@ -103,6 +108,11 @@ class Ask:
         if self.project is None:
             raise Refused(404)
         return self.project
+
+    @property
+    def project_id(self) -> int | None:
+        """The id of the path's project; None on a page of all projects."""
+        return self.project.project_id if self.project else None
 
     def seen(self) -> list[Project]:
         """The projects that the account sees. Raises StoreError."""

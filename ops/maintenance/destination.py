@@ -22,10 +22,15 @@ def sealed(settings: Settings, project_id: int, key: str, what: str) -> tuple[by
     `what` says what kind of key, and where it is from. Raises StoreError that hides it.
     """
     Projects(settings.tables_address).get(project_id)
-    if not key.isascii() or not key.isalnum() or len(key) < _SHORTEST:
+    if not is_key(key):
         msg = f"{what}: copy its 32 letters and digits from the project's settings"
         raise StoreError(msg)
     return Seal(settings.seal_keys).seal(project_id, key), key[-4:]
+
+
+def is_key(text: str) -> bool:
+    """Whether a text may be a key of Amplitude's."""
+    return text.isascii() and text.isalnum() and len(text) >= _SHORTEST
 
 
 def set_destination(

@@ -18,16 +18,14 @@ from stores.errors import StoreError
 from stores.history import times_set_back
 from stores.lake import EXPORT_DEAD_LETTERS, EXPORT_LEDGER, Condition, Lake
 from stores.stream import PUT_RECORDS_MAX, Stream
-from udfs.export.answers import STOPPED, State
+from udfs.export.answers import UNSENT
 from udfs.export.redelivery import again
 from udfs.export.sender import Outcome
-
-_UNSENT = STOPPED | {State.PAUSED}
 
 
 def check(one: Destination) -> None:
     """Raise StoreError while nothing is sent to a destination."""
-    if one.state in _UNSENT:
+    if one.state in UNSENT:
         state = f"{one.state} since {one.since}" + (f": {one.words}" if one.words else "")
         msg = (
             f"the destination of project {one.project_id} is {state}; what is put again now would only wait: "

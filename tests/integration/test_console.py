@@ -75,6 +75,14 @@ def browsers(console: Console) -> dict[Role, Browser]:
     return {role: console.browser(role) for role in Role}
 
 
+def test_before_anything_is_counted_the_overview_is_empty_and_not_away(
+    tmp_path: Path, dynamodb_endpoint: str
+) -> None:
+    sections = away(tmp_path) | {"dynamodb": {"endpoint": dynamodb_endpoint, "table_prefix": "empty-"}}
+    answer = Console(tmp_path, sections).browser(Role.OPERATOR).get("/")
+    assert (answer.status_code, "No project is registered yet" in answer.text) == (200, True)
+
+
 @each("page", GUARDED, ids=lambda page: page.name)
 def test_nothing_is_open_without_login(console: Console, page: Page) -> None:
     stranger = console.browser()

@@ -88,6 +88,8 @@ STOPPED: Final = frozenset({State.AUTH_ERROR, State.BLOCKED})
 """What stops a project whoever its events are of; it is tried with one of them."""
 STOPPED_SECONDS: Final = 300.0
 """How often."""
+UNSENT: Final = STOPPED | {State.PAUSED}
+"""In these states a project gets nothing but such tries: somebody has to mend or to resume it."""
 QUOTA_SECONDS: Final = 86_400.0
 """A user or device beyond its daily quota waits a day: the quota is of 24 rolling hours."""
 THROTTLED_SECONDS: Final = 30.0

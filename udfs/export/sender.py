@@ -25,6 +25,7 @@ from udfs.export.answers import (
     STOPPED,
     STOPPED_SECONDS,
     THROTTLED_SECONDS,
+    UNSENT,
     Refused,
     State,
     Waits,
@@ -283,7 +284,7 @@ class Sender:
     def _stopped(self, job: _Job) -> bool:
         """Whether what is left of a project has to wait, because of what Amplitude has said meanwhile."""
         state = job.target.state
-        return bool(job.answered) and (state in {State.PAUSED, *STOPPED} or job.line.closed_until > 0)
+        return bool(job.answered) and (state in UNSENT or job.line.closed_until > 0)
 
     def _heed(self, job: _Job, found: Delivered) -> None:
         """Note what an answer says of the project as a whole."""
@@ -342,7 +343,7 @@ def _unsent(job: _Job | None) -> Answer:
     if job is None:
         return Answer(Outcome.WAITING, Waits.NO_DESTINATION, "the project has no destination", FAILED_SECONDS)
     state, words = job.target.state, job.target.words
-    if state in {State.PAUSED, *STOPPED}:
+    if state in UNSENT:
         return Answer(Outcome.WAITING, Waits(state), words)
     if job.line.closed_until and not job.line.hangs:
         return Answer(Outcome.WAITING, Waits.THROTTLED, words, THROTTLED_SECONDS)

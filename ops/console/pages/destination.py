@@ -16,7 +16,7 @@ from settings import Settings
 from stores.amplitude import HOSTS
 from stores.destinations import Destination, Destinations
 from stores.lake import OUTBOX, Condition, Lake
-from udfs.export.answers import STOPPED, State
+from udfs.export.answers import UNSENT, State
 
 _SECONDS: Final = 5.0
 _RATE: Final = 500
@@ -50,7 +50,7 @@ def _found(settings: Settings, project_id: int) -> Mapping[str, Any]:
     return {
         "one": one,
         "since": datetime.fromisoformat(one.since) if one and one.since else None,
-        "stopped": one is not None and one.state in {*STOPPED, State.PAUSED},
+        "stopped": one is not None and one.state in UNSENT,
         "funnel": funnel(lake, project_id),
         "refusals": refusals(lake, project_id),
         "waits": waits[0] if waits else None,
@@ -65,7 +65,7 @@ def _destination(settings: Settings, project_id: int) -> Destination | None:
 def set_key(ask: Ask) -> Answer:
     """Set the API key, then try it."""
     region, key = ask.form.get("region", ""), ask.form.get("key", "").strip()
-    if region not in HOSTS or not key.isascii() or not key.isalnum() or not 16 <= len(key) <= 64:
+    if region not in HOSTS or not destination.is_key(key) or len(key) > 64:
         raise Refused(
             400, "Copy the 32 letters and digits of the API key from the project's settings in Amplitude."
         )
@@ -108,7 +108,7 @@ def replay(ask: Ask) -> Answer:
     """Put what was refused for one reason, in exactly one window of arrivals, on the stream again."""
     one, project_id, reason = _known(ask), ask.of.project_id, ask.form.get("reason", "")
     since, until = (_time(ask.form.get(name, "")) for name in ("first", "last"))
-    if one.state in {*STOPPED, State.PAUSED}:
+    if one.state in UNSENT:
         raise Refused(
             400, "Nothing is sent to Amplitude now, so this would only wait. Mend the destination first."
         )

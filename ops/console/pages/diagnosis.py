@@ -7,7 +7,7 @@ from typing import Final
 from ops.answers.diagnosis import described, facts
 from ops.answers.named import why_not
 from ops.answers.silence import SilentName, near_months_end, silent, silent_names, usual_silence
-from ops.console.asks import Answer, Ask, Shown
+from ops.console.asks import Answer, Ask, Shown, unless_missing
 from settings import Settings
 from stores.lake import Lake
 from stores.usage import UsageTable
@@ -35,7 +35,9 @@ def show(ask: Ask) -> Answer:
 def quiet(ask: Ask) -> Answer:
     """The projects that used to send and have stopped, of those that the account sees."""
     usage = UsageTable(ask.settings.tables_address)
-    last = ask.shared("last raised", _QUIET_SECONDS, usage.last_raised)
+    last = ask.shared(
+        "last raised", _QUIET_SECONDS, partial(unless_missing, usage.last_raised, dict[int, datetime]())
+    )
     lake = Lake(ask.settings.lake_address)
     key = ("quiet", tuple(one.project_id for one in ask.seen()))
     question = partial(silent, ask.seen(), last, ask.now, partial(usual_silence, lake))

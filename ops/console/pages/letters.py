@@ -24,8 +24,7 @@ _RATE: Final = 500
 
 def show(ask: Ask) -> Answer:
     """The dead letters of a project, or to staff those of all."""
-    project_id = ask.project.project_id if ask.project else None
-    reason = ask.query.get("reason", "")
+    project_id, reason = ask.project_id, ask.query.get("reason", "")
     if reason and reason not in set(Reason):
         raise Refused(400, "There is no such reason.")
     question = partial(_found, ask.settings, project_id, reason, ask.now)

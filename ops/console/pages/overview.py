@@ -1,15 +1,16 @@
 """The first page: whether the bridge works, and all projects, those with trouble first."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from functools import partial
 from typing import Any, Final
 
 from ops.answers.connection import bridge, tables
 from ops.answers.overview import Line, overview
 from ops.answers.steps import Step
-from ops.console.asks import Answer, Ask, Shown
+from ops.console.asks import Answer, Ask, Shown, unless_missing
 from ops.console.people import Right
-from stores.usage import UsageTable
+from stores.usage import Usage, UsageTable
 
 LINES: Final = 100
 """Projects on a page."""
@@ -20,8 +21,10 @@ _BRIDGE_SECONDS: Final = 15.0
 def show(ask: Ask) -> Answer:
     """All projects that the account sees, and to staff how the bridge is."""
     usage = UsageTable(tables(ask.settings))
-    totals = ask.shared("usage", _USAGE_SECONDS, usage.list)
-    last = ask.shared("last raised", _USAGE_SECONDS, usage.last_raised)
+    totals = ask.shared("usage", _USAGE_SECONDS, partial(unless_missing, usage.list, list[Usage]()))
+    last = ask.shared(
+        "last raised", _USAGE_SECONDS, partial(unless_missing, usage.last_raised, dict[int, datetime]())
+    )
     steps: tuple[Step, ...] = ()
     if ask.who.may(Right.STAFF):
         steps = ask.shared("bridge", _BRIDGE_SECONDS, partial(bridge, ask.settings, ask.site.flink))

@@ -29,8 +29,8 @@ def show_bytes(ask: Ask) -> Answer:
     text = ask.form.get("at", "").strip()
     handle = _handle(text)
     found = _way(ask, handle)
-    ask.note("records.bytes", _project_id(ask), at=text)
-    payload = content(ask.settings, handle, _project_id(ask), found)
+    ask.note("records.bytes", ask.project_id, at=text)
+    payload = content(ask.settings, handle, ask.project_id, found)
     shown = None if payload is None else pretty(payload)[:_BYTES_SHOWN]
     values = {"payload": shown, "cut": shown is not None and len(shown) == _BYTES_SHOWN, "asked": True}
     return Shown("record.html", {"at": text, "found": found, **_words(), **values})
@@ -43,12 +43,8 @@ def _handle(text: str) -> Handle:
     return found
 
 
-def _project_id(ask: Ask) -> int | None:
-    return ask.project.project_id if ask.project else None
-
-
 def _way(ask: Ask, handle: Handle) -> Way:
-    project_id = _project_id(ask)
+    project_id = ask.project_id
     question = partial(way, ask.settings, handle, project_id, ask.now - _SINCE)
     return ask.shared(("way", handle, project_id), _SECONDS, question)
 

@@ -15,10 +15,10 @@ from ops.answers.forecast import course
 from ops.answers.month import adjustments, closes_at
 from ops.answers.month_parts import Parts, parts, without
 from ops.answers.usage import against, daily, foretold, unclaimed
-from ops.console.asks import Answer, Ask, Refused, Sent, Shown
+from ops.console.asks import Answer, Ask, Refused, Sent, Shown, unless_missing
 from ops.console.charts import HEIGHT, WIDTH, month_chart
 from stores.alerts import Alerts
-from stores.errors import MissingError, StoreError
+from stores.errors import StoreError
 from stores.lake import Lake
 from stores.statements import Statement, Statements
 from stores.usage import Usage, UsageTable
@@ -127,14 +127,7 @@ def _month(ask: Ask) -> str:
 
 def _listed(ask: Ask, key: str, listed: Callable[[], list[Any]]) -> list[Any]:
     """All rows of a table; none where nobody has made it yet."""
-
-    def question() -> list[Any]:
-        try:
-            return listed()
-        except MissingError:
-            return []
-
-    return ask.shared(key, _TABLE_SECONDS, question)
+    return ask.shared(key, _TABLE_SECONDS, partial(unless_missing, listed, []))
 
 
 def _row(ask: Ask, total: Usage, statement: Statement | None) -> dict[str, Any]:
